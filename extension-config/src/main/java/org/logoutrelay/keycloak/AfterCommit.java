@@ -1,0 +1,161 @@
+package org.logoutrelay.keycloak;
+
+import java.util.List;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicInteger;
+
+import org.jboss.logging.Logger;
+import org.keycloak.models.AbstractKeycloakTransaction;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.KeycloakSessionTaskWithResult;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.utils.KeycloakModelUtils;
+
+/**
+ * What follows the commit, never on the user's request: see that the old sessions are really gone, then push the SET once.
+ * What is lost here by a crash or a full queue is found again from the outbox, by {@link #settleLeftOvers} and by the
+ * relay's poll.
+ */
+final class AfterCommit {
+    private static final Logger LOG = Logger.getLogger(AfterCommit.class);
+
+    /** Looking again this often finds a session whose removal was slow; a removal that never works is for the sweep. */
+    private static final int LOOKS = 5;
+
+    private static final int SWEEP_BATCH = 100;
+
+    private final KeycloakSessionFactory factory;
+    private final Settings settings;
+    private final Push push;
+    private final ThreadPoolExecutor pool;
+
+    AfterCommit(KeycloakSessionFactory factory, Settings settings) {
+        this.factory = factory;
+        this.settings = settings;
+        this.push = settings.pushUrl() == null ? null : new Push(settings.pushUrl(), settings.pushTimeout());
+        AtomicInteger n = new AtomicInteger();
+        this.pool = new ThreadPoolExecutor(4, 4, 60, TimeUnit.SECONDS, new ArrayBlockingQueue<>(10_000), task -> {
+            Thread thread = new Thread(task, "logout-relay-" + n.incrementAndGet());
+            thread.setDaemon(true);
+            return thread;
+        });
+        this.pool.allowCoreThreadTimeOut(true);
+    }
+
+    /** Called in the prepare phase; what it enlists runs after the commit, on the request's thread, and hands over. */
+    void enlist(KeycloakSession session, List<String> txns) {
+        session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
+            @Override
+            protected void commitImpl() {
+                txns.forEach(AfterCommit.this::submit);
+            }
+
+            @Override
+            protected void rollbackImpl() {
+                // nothing was changed, nobody is told
+            }
+        });
+    }
+
+    private void submit(String txn) {
+        try {
+            pool.execute(() -> settleAndPush(txn));
+        } catch (RejectedExecutionException e) {
+            LOG.warnf("Too many security events at once; %s waits for the next sweep and the relay's poll", txn);
+        }
+    }
+
+    private void settleAndPush(String txn) {
+        try {
+            if (settle(txn) && push != null) {
+                inTransaction(session -> Outbox.unacknowledged(session, txn)).forEach(this::push);
+            }
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "Security event %s stays in the outbox; the next sweep and the relay's poll take it up", txn);
+        }
+    }
+
+    /**
+     * Looks until no session of the subject from before the watermark is left, asking Keycloak again each time.
+     *
+     * @return whether that has been seen
+     */
+    boolean settle(String txn) {
+        for (int look = 0; look < LOOKS; look++) {
+            if (inTransaction(session -> lookAndEnd(session, txn)) == 0) {
+                return true;
+            }
+        }
+        LOG.errorf("Sessions from before security event %s are still alive after %d removals; the next sweep tries again",
+                txn, LOOKS);
+        return false;
+    }
+
+    private static int lookAndEnd(KeycloakSession session, String txn) {
+        List<OutboxRow> rows = Outbox.unsettled(session, txn);
+        if (rows.isEmpty()) {
+            return 0;
+        }
+        OutboxRow first = rows.get(0);
+        RealmModel realm = session.realms().getRealm(first.realmId);
+        if (realm != null) {
+            session.getContext().setRealm(realm);
+            UserModel user = session.users().getUserById(realm, first.userId);
+            int left = user == null ? 0 : Containment.endOldSessions(session, realm, user, first.watermarkMs);
+            if (left > 0) {
+                return left;
+            }
+            Containment.listWhatWasMissed(session, realm, first);
+        }
+        Outbox.settled(session, txn);
+        return 0;
+    }
+
+    private void push(String jti) {
+        String set = inTransaction(session -> Outbox.find(session, jti)
+                .map(row -> SecurityEventToken.sign(session, row, settings.audience())).orElse(null));
+        // Outside any transaction: a slow receiver must not hold one.
+        if (set != null && push.send(jti, set)) {
+            inTransaction(session -> Outbox.acknowledge(session, jti));
+        }
+    }
+
+    void sweepSoon() {
+        pool.execute(this::settleLeftOvers);
+    }
+
+    String audience() {
+        return settings.audience();
+    }
+
+    /** Rows whose removal was never seen: a crash between the commit and the removal, or a removal that failed. */
+    void settleLeftOvers() {
+        try {
+            inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle);
+        } catch (RuntimeException e) {
+            LOG.error("The sweep for sessions left alive failed; it runs again", e);
+        }
+    }
+
+    void prune() {
+        try {
+            inTransaction(Ledger::prune);
+            inTransaction(Outbox::prune);
+        } catch (RuntimeException e) {
+            LOG.error("Pruning the ledger and the outbox failed; it runs again", e);
+        }
+    }
+
+    void close() {
+        pool.shutdownNow();
+    }
+
+    private <T> T inTransaction(KeycloakSessionTaskWithResult<T> task) {
+        return KeycloakModelUtils.runJobInTransactionWithResult(factory, task);
+    }
+}

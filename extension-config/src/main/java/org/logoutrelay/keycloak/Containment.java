@@ -1,0 +1,185 @@
+package org.logoutrelay.keycloak;
+
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.UUID;
+
+import org.jboss.logging.Logger;
+import org.keycloak.common.util.Time;
+import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.UserSessionModel;
+import org.keycloak.representations.LogoutToken;
+
+import jakarta.persistence.EntityManager;
+
+/**
+ * What a security event does to its subject at Keycloak. {@link #begin} runs inside the transaction of the change, and
+ * {@link #endOldSessions} again after it until nothing old is left.
+ */
+final class Containment {
+    /** Sessions in one SET; more become several with the same {@code txn}. */
+    static final int PART_SIZE = 500;
+
+    private static final Logger LOG = Logger.getLogger(Containment.class);
+
+    private Containment() {
+    }
+
+    /**
+     * Appends the watermark, sets the user's not-before, writes the outbox rows with every session of the subject and asks
+     * Keycloak to remove the live ones. Throws where any of it cannot be done; the caller's transaction must then fail.
+     *
+     * @return the {@code txn} of the rows
+     */
+    static String begin(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer) {
+        UserModel user = session.users().getUserById(realm, match.userId());
+        if (user == null) {
+            throw new IllegalStateException("The user of a " + match.trigger().id() + " event does not exist");
+        }
+        EntityManager em = Ledger.em(session);
+        String txn = UUID.randomUUID().toString();
+        long watermarkMs = Time.currentTimeMillis();
+
+        WatermarkRow watermark = new WatermarkRow();
+        watermark.id = UUID.randomUUID().toString();
+        watermark.realmId = realm.getId();
+        watermark.userId = user.getId();
+        watermark.watermarkMs = watermarkMs;
+        watermark.txn = txn;
+        em.persist(watermark);
+
+        // Not-before compares whole seconds and spares a token of the same second; the removal below does not.
+        int seconds = (int) Math.floorDiv(watermarkMs, 1000L);
+        if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
+            session.users().setNotBeforeForUser(realm, user, seconds);
+        }
+
+        List<ListedSession> sessions = oldSessions(session, realm, user, watermarkMs, issuer);
+        writeRows(em, realm, user.getId(), match.trigger().id(), txn, watermarkMs, issuer, sessions);
+        endOldSessions(session, realm, user, watermarkMs);
+        // Now, so that a row that cannot be written fails here and refuses the change, rather than at the commit, where
+        // Keycloak would call it a duplicate.
+        em.flush();
+        return txn;
+    }
+
+    /**
+     * Sessions that the txn's rows do not list yet, as a supplementary row. A token issued in the same instant as the
+     * reset commits its ledger row after the reset has read the ledger.
+     */
+    static void listWhatWasMissed(KeycloakSession session, RealmModel realm, OutboxRow first) {
+        UserModel user = session.users().getUserById(realm, first.userId);
+        if (user == null) {
+            return;
+        }
+        EntityManager em = Ledger.em(session);
+        Set<String> listed = new HashSet<>();
+        em.createQuery("select o.sessions from OutboxRow o where o.txn = :txn", String.class)
+                .setParameter("txn", first.txn).getResultStream()
+                .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
+        List<ListedSession> missed = oldSessions(session, realm, user, first.watermarkMs, first.iss).stream()
+                .filter(s -> !listed.contains(s.key())).toList();
+        if (!missed.isEmpty()) {
+            writeRows(em, realm, first.userId, first.triggerId, first.txn, first.watermarkMs, first.iss, missed);
+        }
+    }
+
+    /**
+     * Asks Keycloak to remove every session, online and offline, whose login began before the watermark. It does so after
+     * the commit.
+     *
+     * @return how many there were; 0 says that they have been seen to be gone
+     */
+    static int endOldSessions(KeycloakSession session, RealmModel realm, UserModel user, long watermarkMs) {
+        List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
+        for (UserSessionModel userSession : old) {
+            if (userSession.isOffline()) {
+                session.sessions().removeOfflineUserSession(realm, userSession);
+            } else {
+                session.sessions().removeUserSession(realm, userSession);
+            }
+        }
+        return old.size();
+    }
+
+    private static List<UserSessionModel> liveOldSessions(KeycloakSession session, RealmModel realm, UserModel user,
+            long watermarkMs) {
+        List<UserSessionModel> old = new ArrayList<>();
+        // Collected before any is removed: both streams read from the store that the removal changes.
+        session.sessions().getUserSessionsStream(realm, user).forEach(old::add);
+        session.sessions().getOfflineUserSessionsStream(realm, user).forEach(old::add);
+        old.removeIf(s -> !Logins.isOld(Logins.began(s), watermarkMs));
+        return old;
+    }
+
+    /** Those the ledger knows, and live ones that it does not (from before the extension was installed). */
+    private static List<ListedSession> oldSessions(KeycloakSession session, RealmModel realm, UserModel user,
+            long watermarkMs, String issuer) {
+        Map<String, ListedSession> found = Ledger.before(session, realm, user.getId(), watermarkMs);
+        for (UserSessionModel userSession : liveOldSessions(session, realm, user, watermarkMs)) {
+            for (AuthenticatedClientSessionModel clientSession : userSession.getAuthenticatedClientSessions().values()) {
+                if (RelyingParty.isOidc(clientSession.getClient())
+                        && !found.containsKey(clientSession.getClient().getId() + ' ' + userSession.getId())) {
+                    ListedSession listed = listed(session, realm, user, clientSession, issuer);
+                    found.put(listed.key(), listed);
+                }
+            }
+        }
+        return List.copyOf(found.values());
+    }
+
+    private static ListedSession listed(KeycloakSession session, RealmModel realm, UserModel user,
+            AuthenticatedClientSessionModel clientSession, String issuer) {
+        ClientModel client = clientSession.getClient();
+        UserSessionModel userSession = clientSession.getUserSession();
+        LogoutToken claims;
+        try {
+            claims = RelyingParty.claims(session, user, clientSession, issuer);
+        } catch (RuntimeException e) {
+            LOG.warnf("Client %s: Keycloak cannot make its tokens (%s); its logout token will name the user's own id. "
+                    + "Check the client's protocol mappers.", client.getClientId(), e.getClass().getSimpleName());
+            claims = RelyingParty.plainClaims(user, clientSession, issuer);
+        }
+        return new ListedSession(client.getId(), userSession.getId(), RelyingParty.algorithm(realm, client),
+                RelyingParty.logoutUri(session, client), RelyingParty.sessionRequired(client), userSession.isOffline(),
+                Logins.began(userSession), RelyingParty.latestEnd(realm, client, userSession), claims);
+    }
+
+    private static void writeRows(EntityManager em, RealmModel realm, String userId, String triggerId, String txn,
+            long watermarkMs, String issuer, List<ListedSession> sessions) {
+        List<List<ListedSession>> parts = parts(sessions);
+        for (int part = 0; part < parts.size(); part++) {
+            List<ListedSession> listed = parts.get(part);
+            OutboxRow row = new OutboxRow();
+            row.jti = UUID.randomUUID().toString();
+            row.txn = txn;
+            row.realmId = realm.getId();
+            row.userId = userId;
+            row.iss = issuer;
+            row.triggerId = triggerId;
+            row.watermarkMs = watermarkMs;
+            row.part = part + 1;
+            row.parts = parts.size();
+            row.sessions = ListedSession.write(listed);
+            row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
+            row.openSessions = (int) listed.stream().filter(s -> s.logoutUri() != null).count();
+            em.persist(row);
+        }
+    }
+
+    /** At least one part, even of a subject without sessions: the event itself is reported too. */
+    static List<List<ListedSession>> parts(List<ListedSession> sessions) {
+        List<List<ListedSession>> parts = new ArrayList<>();
+        for (int from = 0; from == 0 || from < sessions.size(); from += PART_SIZE) {
+            parts.add(sessions.subList(from, Math.min(from + PART_SIZE, sessions.size())));
+        }
+        return parts;
+    }
+}

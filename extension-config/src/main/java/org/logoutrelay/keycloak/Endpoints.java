@@ -1,0 +1,179 @@
+package org.logoutrelay.keycloak;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.RoleModel;
+import org.keycloak.representations.AccessToken;
+import org.keycloak.services.managers.AppAuthManager;
+import org.keycloak.services.managers.AuthenticationManager.AuthResult;
+
+import jakarta.ws.rs.BadRequestException;
+import jakarta.ws.rs.Consumes;
+import jakarta.ws.rs.DefaultValue;
+import jakarta.ws.rs.ForbiddenException;
+import jakarta.ws.rs.GET;
+import jakarta.ws.rs.NotAuthorizedException;
+import jakarta.ws.rs.POST;
+import jakarta.ws.rs.Path;
+import jakarta.ws.rs.Produces;
+import jakarta.ws.rs.QueryParam;
+import jakarta.ws.rs.core.CacheControl;
+import jakarta.ws.rs.core.MediaType;
+import jakarta.ws.rs.core.Response;
+
+/**
+ * All that the relay may ask, each endpoint behind the role of the client {@code logout-relay} that is named like it.
+ * Nothing here blocks: Keycloak's worker threads are few. The formats are in docs/protocol.md.
+ */
+@Produces(MediaType.APPLICATION_JSON)
+@Consumes(MediaType.APPLICATION_JSON)
+public final class Endpoints {
+    private static final String CLIENT = "logout-relay";
+    private static final int MAX_EVENTS = 50;
+    private static final int MAX_IDS = 100;
+    private static final int MAX_ANSWERS = 500;
+    private static final int MAX_CLIENTS = 500;
+
+    private final KeycloakSession session;
+    private final AfterCommit afterCommit;
+
+    Endpoints(KeycloakSession session, AfterCommit afterCommit) {
+        this.session = session;
+        this.afterCommit = afterCommit;
+    }
+
+    /** RFC 8936 §2.2. {@code returnImmediately} may be given and changes nothing. */
+    public record PollRequest(Integer maxEvents, Boolean returnImmediately, List<String> ack,
+            Map<String, SetError> setErrs) {
+    }
+
+    /** RFC 8936 §2.6. */
+    public record SetError(String err, String description) {
+    }
+
+    public record MintRequest(List<String> ids) {
+    }
+
+    public record AnswersRequest(List<Answers.Answer> answers) {
+    }
+
+    @POST
+    @Path("outbox")
+    public Response poll(PollRequest request) {
+        RealmModel realm = requireRole("outbox");
+        if (request == null) {
+            throw badRequest("The body is missing; send at least {}");
+        }
+        int max = request.maxEvents() == null ? MAX_EVENTS : request.maxEvents();
+        if (max < 0) {
+            throw badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);
+        }
+        max = Math.min(max, MAX_EVENTS);
+        if (request.ack() != null) {
+            request.ack().forEach(jti -> Outbox.find(session, realm.getId(), jti)
+                    .ifPresent(row -> Outbox.acknowledge(session, row.jti)));
+        }
+        if (request.setErrs() != null) {
+            request.setErrs().forEach((jti, error) -> Outbox.find(session, realm.getId(), jti)
+                    .ifPresent(row -> Outbox.refuse(row, cut(error.err(), 64), cut(error.description(), 1024))));
+        }
+        Map<String, String> sets = new LinkedHashMap<>();
+        boolean more = false;
+        if (max > 0) {
+            Outbox.unsettledOfRealm(session, realm.getId(), max).forEach(afterCommit::settle);
+            List<OutboxRow> rows = Outbox.pending(session, realm.getId(), max + 1);
+            more = rows.size() > max;
+            rows.stream().limit(max)
+                    .forEach(row -> sets.put(row.jti, SecurityEventToken.sign(session, row, afterCommit.audience())));
+        }
+        return ok(Map.of("sets", sets, "moreAvailable", more));
+    }
+
+    @POST
+    @Path("logout-tokens")
+    public Response mint(MintRequest request) {
+        RealmModel realm = requireRole("logout-tokens");
+        if (request == null || request.ids() == null || request.ids().isEmpty() || request.ids().size() > MAX_IDS) {
+            throw badRequest("ids must hold 1 to " + MAX_IDS + " session ids");
+        }
+        return ok(new LogoutTokens(session, realm).mint(request.ids()));
+    }
+
+    @POST
+    @Path("answers")
+    public Response answers(AnswersRequest request) {
+        RealmModel realm = requireRole("answers");
+        if (request == null || request.answers() == null || request.answers().isEmpty()
+                || request.answers().size() > MAX_ANSWERS) {
+            throw badRequest("answers must hold 1 to " + MAX_ANSWERS + " answers");
+        }
+        return ok(Answers.record(session, realm, request.answers()));
+    }
+
+    @GET
+    @Path("relying-parties")
+    @Consumes(MediaType.WILDCARD)
+    public Response relyingParties(@QueryParam("first") @DefaultValue("0") int first,
+            @QueryParam("max") @DefaultValue("500") int max) {
+        RealmModel realm = requireRole("relying-parties");
+        if (first < 0 || max < 1 || max > MAX_CLIENTS) {
+            throw badRequest("first must be 0 or more, max 1 to " + MAX_CLIENTS);
+        }
+        List<ClientModel> page = realm.getClientsStream(first, max).toList();
+        Map<String, Object> answer = new LinkedHashMap<>();
+        answer.put("relying_parties", page.stream().filter(RelyingParty::isOidc)
+                .filter(client -> RelyingParty.logoutUri(session, client) != null).map(this::describe).toList());
+        if (page.size() == max) {
+            answer.put("next", first + max);
+        }
+        return ok(answer);
+    }
+
+    private Map<String, Object> describe(ClientModel client) {
+        return Map.of("client_id", client.getClientId(),
+                "backchannel_logout_uri", RelyingParty.logoutUri(session, client),
+                "backchannel_logout_session_required", RelyingParty.sessionRequired(client),
+                "enabled", client.isEnabled());
+    }
+
+    /**
+     * The token says what the caller was given, the realm whether it has been taken away since. Only service accounts: a
+     * person's token would be one more thing that outlives a password.
+     */
+    private RealmModel requireRole(String name) {
+        RealmModel realm = session.getContext().getRealm();
+        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
+        if (caller == null) {
+            throw new NotAuthorizedException("Bearer");
+        }
+        AccessToken.Access inToken = caller.token().getResourceAccess(CLIENT);
+        ClientModel client = realm.getClientByClientId(CLIENT);
+        RoleModel role = client == null ? null : client.getRole(name);
+        if (caller.user().getServiceAccountClientLink() == null || inToken == null || !inToken.isUserInRole(name)
+                || role == null || !caller.user().hasRole(role)) {
+            throw new ForbiddenException();
+        }
+        return realm;
+    }
+
+    private static Response ok(Object body) {
+        CacheControl noStore = new CacheControl();
+        noStore.setNoStore(true);
+        return Response.ok(body).cacheControl(noStore).build();
+    }
+
+    private static BadRequestException badRequest(String description) {
+        return new BadRequestException(Response.status(Response.Status.BAD_REQUEST)
+                .entity(Map.of("error", "invalid_request", "error_description", description))
+                .type(MediaType.APPLICATION_JSON).build());
+    }
+
+    private static String cut(String text, int max) {
+        return text == null || text.length() <= max ? text : text.substring(0, max);
+    }
+}

@@ -1,0 +1,48 @@
+package org.logoutrelay.keycloak;
+
+import org.keycloak.Config;
+import org.keycloak.events.EventListenerProvider;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.services.resource.RealmResourceProvider;
+import org.keycloak.services.resource.RealmResourceProviderFactory;
+
+/** Hangs {@link Endpoints} under {@code /realms/{realm}/logout-relay/}. */
+public class EndpointsFactory implements RealmResourceProviderFactory {
+    @Override
+    public RealmResourceProvider create(KeycloakSession session) {
+        AfterCommit afterCommit = ((LogoutRelayListenerFactory) session.getKeycloakSessionFactory()
+                .getProviderFactory(EventListenerProvider.class, LogoutRelayListenerFactory.ID)).afterCommit();
+        return new RealmResourceProvider() {
+            @Override
+            public Object getResource() {
+                return new Endpoints(session, afterCommit);
+            }
+
+            @Override
+            public void close() {
+                // holds nothing
+            }
+        };
+    }
+
+    @Override
+    public void init(Config.Scope config) {
+        // the listener has the options
+    }
+
+    @Override
+    public void postInit(KeycloakSessionFactory factory) {
+        // nothing to register
+    }
+
+    @Override
+    public void close() {
+        // holds nothing
+    }
+
+    @Override
+    public String getId() {
+        return LogoutRelayListenerFactory.ID;
+    }
+}

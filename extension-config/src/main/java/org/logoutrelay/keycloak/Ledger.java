@@ -1,0 +1,141 @@
+package org.logoutrelay.keycloak;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+
+import org.keycloak.common.util.Time;
+import org.keycloak.connections.jpa.JpaConnectionProvider;
+import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserSessionModel;
+import org.keycloak.representations.LogoutToken;
+import org.keycloak.util.JsonSerialization;
+
+import jakarta.persistence.EntityManager;
+
+/**
+ * The record of every session that an application was given, kept because Keycloak forgets: an application's cookie
+ * outlives Keycloak's session by weeks, and "sign out from other devices" removes the sessions before a listener can see
+ * them. Only a relying party's answer ends a row early.
+ */
+final class Ledger {
+    /** Rows looked at in one pruning, so that no transaction grows with history. */
+    private static final int PRUNE_BATCH = 500;
+
+    private Ledger() {
+    }
+
+    static EntityManager em(KeycloakSession session) {
+        return session.getProvider(JpaConnectionProvider.class).getEntityManager();
+    }
+
+    /** Appends what this client was just given. Throws where it cannot: then the client must not get its tokens. */
+    static void append(KeycloakSession session, RealmModel realm, AuthenticatedClientSessionModel clientSession,
+            String issuer) {
+        ClientModel client = clientSession.getClient();
+        UserSessionModel userSession = clientSession.getUserSession();
+        LedgerRow row = new LedgerRow();
+        row.id = UUID.randomUUID().toString();
+        row.realmId = realm.getId();
+        row.userId = userSession.getUser().getId();
+        row.clientUuid = client.getId();
+        row.sid = userSession.getId();
+        row.offline = userSession.isOffline();
+        row.loginBegan = Logins.began(userSession);
+        row.issuedMs = Time.currentTimeMillis();
+        row.latestEnd = RelyingParty.latestEnd(realm, client, userSession);
+        row.alg = RelyingParty.algorithm(realm, client);
+        row.logoutUri = RelyingParty.logoutUri(session, client);
+        row.claims = write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
+        em(session).persist(row);
+    }
+
+    /**
+     * The subject's sessions from before the watermark, by {@link ListedSession#key()}, newest row of each. The logout URL
+     * is the client's of today where it has one, else the one of its login.
+     */
+    static Map<String, ListedSession> before(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
+        Map<String, ListedSession> found = new LinkedHashMap<>();
+        List<LedgerRow> rows = em(session).createQuery(
+                "select l from LedgerRow l where l.userId = :user and l.realmId = :realm order by l.issuedMs desc",
+                LedgerRow.class)
+                .setParameter("user", userId).setParameter("realm", realm.getId()).getResultList();
+        for (LedgerRow row : rows) {
+            if (Logins.isOld(row.loginBegan, watermarkMs)) {
+                ListedSession listed = listed(session, realm, row);
+                found.putIfAbsent(listed.key(), listed);
+            }
+        }
+        return found;
+    }
+
+    private static ListedSession listed(KeycloakSession session, RealmModel realm, LedgerRow row) {
+        ClientModel client = realm.getClientById(row.clientUuid);
+        String today = client == null ? null : RelyingParty.logoutUri(session, client);
+        return new ListedSession(row.clientUuid, row.sid, row.alg, today == null ? row.logoutUri : today,
+                client != null && RelyingParty.sessionRequired(client), row.offline, row.loginBegan, row.latestEnd,
+                read(row.claims));
+    }
+
+    /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */
+    static List<String> clientsWithNewerLogin(KeycloakSession session, String realmId, String userId, long watermarkMs) {
+        return em(session).createQuery("select distinct l.clientUuid from LedgerRow l"
+                + " where l.userId = :user and l.realmId = :realm and l.loginBegan > :watermark", String.class)
+                .setParameter("user", userId).setParameter("realm", realmId)
+                .setParameter("watermark", Math.floorDiv(watermarkMs, 1000L)).getResultList();
+    }
+
+    /** The relying party has answered a logout for this session: nobody needs to be told of it again. */
+    static void delivered(KeycloakSession session, OutboxRow event, ListedSession ended) {
+        em(session).createQuery("delete from LedgerRow l where l.userId = :user and l.realmId = :realm"
+                + " and l.clientUuid = :client and l.sid = :sid and l.loginBegan <= :watermark")
+                .setParameter("user", event.userId).setParameter("realm", event.realmId)
+                .setParameter("client", ended.clientUuid()).setParameter("sid", ended.sid())
+                .setParameter("watermark", Math.floorDiv(event.watermarkMs, 1000L)).executeUpdate();
+    }
+
+    /**
+     * Forgets sessions that can no longer live anywhere: past their latest end, and gone at Keycloak. A row whose session
+     * Keycloak still has is looked at again when its idle time has passed once more.
+     */
+    static int prune(KeycloakSession session) {
+        long now = Time.currentTime();
+        List<LedgerRow> past = em(session)
+                .createQuery("select l from LedgerRow l where l.latestEnd < :now order by l.latestEnd", LedgerRow.class)
+                .setParameter("now", now).setMaxResults(PRUNE_BATCH).getResultList();
+        for (LedgerRow row : past) {
+            RealmModel realm = session.realms().getRealm(row.realmId);
+            boolean lives = realm != null && (session.sessions().getUserSession(realm, row.sid) != null
+                    || session.sessions().getOfflineUserSession(realm, row.sid) != null);
+            if (lives) {
+                row.latestEnd = now + Math.max(realm.getSsoSessionIdleTimeout(), realm.getOfflineSessionIdleTimeout());
+            } else {
+                em(session).remove(row);
+            }
+        }
+        return past.size();
+    }
+
+
+    private static String write(LogoutToken claims) {
+        try {
+            return JsonSerialization.writeValueAsString(claims);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    private static LogoutToken read(String claims) {
+        try {
+            return JsonSerialization.readValue(claims, LogoutToken.class);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

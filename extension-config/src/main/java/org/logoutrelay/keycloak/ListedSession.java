@@ -1,0 +1,76 @@
+package org.logoutrelay.keycloak;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+import org.keycloak.representations.LogoutToken;
+import org.keycloak.util.JsonSerialization;
+
+/**
+ * A session as an outbox row lists it: everything a logout token needs, so that a client, a user or a host name that
+ * changes afterwards does no harm.
+ *
+ * @param clientUuid the client's internal id
+ * @param sid the session's id
+ * @param alg the JWS algorithm the client wants
+ * @param logoutUri the client's logout URL at the time, or null
+ * @param offline whether this is Keycloak's offline session of that id
+ * @param loginBegan seconds
+ * @param latestEnd seconds
+ * @param claims unsigned claims of a logout token: {@code iss}, {@code aud}, {@code sub}, {@code sid}, {@code events}
+ */
+record ListedSession(String clientUuid, String sid, String alg, String logoutUri, boolean sessionRequired,
+        boolean offline, long loginBegan, long latestEnd, LogoutToken claims) {
+
+    /** Which relying party's session this is. Online and offline sessions of one id are one session there. */
+    String key() {
+        return clientUuid + ' ' + sid;
+    }
+
+    String clientId() {
+        return claims.getAudience()[0];
+    }
+
+    /** The session as a SET shows it; {@code n} is its place in the row. */
+    Map<String, Object> toSetMember(String jti, int n) {
+        Map<String, Object> member = new LinkedHashMap<>();
+        member.put("id", id(jti, n));
+        member.put("client_id", clientId());
+        member.put("sid", sid);
+        member.put("sub", claims.getSubject());
+        member.put("iss", claims.getIssuer());
+        member.put("alg", alg);
+        if (logoutUri != null) {
+            member.put("backchannel_logout_uri", logoutUri);
+        }
+        member.put("backchannel_logout_session_required", sessionRequired);
+        member.put("offline", offline);
+        member.put("login_began", loginBegan);
+        member.put("latest_end", latestEnd);
+        return member;
+    }
+
+    static String id(String jti, int n) {
+        return jti + '.' + n;
+    }
+
+    static String write(List<ListedSession> sessions) {
+        try {
+            return JsonSerialization.writeValueAsString(sessions);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    static List<ListedSession> read(String json) {
+        try {
+            return Arrays.asList(JsonSerialization.readValue(json, ListedSession[].class));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+}

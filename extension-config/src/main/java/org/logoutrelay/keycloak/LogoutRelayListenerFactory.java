@@ -1,0 +1,63 @@
+package org.logoutrelay.keycloak;
+
+import org.keycloak.Config;
+import org.keycloak.events.EventListenerProvider;
+import org.keycloak.events.EventListenerProviderFactory;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.utils.KeycloakModelUtils;
+import org.keycloak.models.utils.PostMigrationEvent;
+import org.keycloak.timer.TimerProvider;
+
+/** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
+public class LogoutRelayListenerFactory implements EventListenerProviderFactory {
+    static final String ID = "logout-relay";
+
+    private static final long SWEEP_EVERY_MS = 10_000;
+    private static final long PRUNE_EVERY_MS = 10L * 60 * 1000;
+
+    private Settings settings;
+    private volatile AfterCommit afterCommit;
+
+    @Override
+    public EventListenerProvider create(KeycloakSession session) {
+        return new LogoutRelayListener(session, afterCommit);
+    }
+
+    @Override
+    public void init(Config.Scope config) {
+        settings = Settings.of(config);
+    }
+
+    @Override
+    public void postInit(KeycloakSessionFactory factory) {
+        afterCommit = new AfterCommit(factory, settings);
+        factory.register(event -> {
+            if (event instanceof PostMigrationEvent) {
+                // On every node: what a crash has left alive is ended first of all, then again and again.
+                KeycloakModelUtils.runJobInTransaction(factory, session -> {
+                    TimerProvider timer = session.getProvider(TimerProvider.class);
+                    timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
+                    timer.schedule(afterCommit::prune, PRUNE_EVERY_MS, "logout-relay-prune");
+                });
+                afterCommit.sweepSoon();
+            }
+        });
+    }
+
+    AfterCommit afterCommit() {
+        return afterCommit;
+    }
+
+    @Override
+    public void close() {
+        if (afterCommit != null) {
+            afterCommit.close();
+        }
+    }
+
+    @Override
+    public String getId() {
+        return ID;
+    }
+}

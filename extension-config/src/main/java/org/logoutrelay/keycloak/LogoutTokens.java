@@ -1,0 +1,98 @@
+package org.logoutrelay.keycloak;
+
+import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+import org.keycloak.common.util.SecretGenerator;
+import org.keycloak.common.util.Time;
+import org.keycloak.crypto.Algorithm;
+import org.keycloak.crypto.KeyUse;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.representations.LogoutToken;
+
+/**
+ * Mints logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4), only for sessions in this realm's outbox. Whoever
+ * steals the relay can end sessions that were to be ended anyway, and nothing else.
+ */
+final class LogoutTokens {
+    private static final long LIFE_SECONDS = 120;
+    private static final Set<String> HMAC = Set.of(Algorithm.HS256, Algorithm.HS384, Algorithm.HS512);
+
+    private final KeycloakSession session;
+    private final RealmModel realm;
+    private final Map<String, Optional<Event>> events = new HashMap<>();
+
+    /** An outbox row, read once for all of its sessions in a call. */
+    private record Event(OutboxRow row, List<ListedSession> sessions, Set<String> answered, Set<String> newerLogins) {
+    }
+
+    /** Tokens and refusals by session id. */
+    record Minted(Map<String, String> tokens, Map<String, String> refused) {
+    }
+
+    LogoutTokens(KeycloakSession session, RealmModel realm) {
+        this.session = session;
+        this.realm = realm;
+    }
+
+    Minted mint(List<String> ids) {
+        Minted minted = new Minted(new LinkedHashMap<>(), new LinkedHashMap<>());
+        for (String id : ids) {
+            SessionId parsed = SessionId.parse(id);
+            Event event = parsed == null ? null : event(parsed.jti()).orElse(null);
+            if (event == null || parsed.n() >= event.sessions().size()) {
+                minted.refused().put(id, "unknown");
+                continue;
+            }
+            ListedSession listed = event.sessions().get(parsed.n());
+            String refusal = refusal(id, event, listed);
+            if (refusal == null) {
+                minted.tokens().put(id, token(event, listed));
+            } else {
+                minted.refused().put(id, refusal);
+            }
+        }
+        return minted;
+    }
+
+    private Optional<Event> event(String jti) {
+        return events.computeIfAbsent(jti, key -> Outbox.find(session, realm.getId(), key)
+                // Too early, a relying party would log straight in again by single sign-on.
+                .filter(row -> row.removedMs != null)
+                .map(row -> new Event(row, ListedSession.read(row.sessions), Answers.answered(session, key),
+                        new HashSet<>(Ledger.clientsWithNewerLogin(session, row.realmId, row.userId, row.watermarkMs)))));
+    }
+
+    private String refusal(String id, Event event, ListedSession listed) {
+        if (event.answered().contains(id)) {
+            return "ended";
+        }
+        if (listed.latestEnd() < Time.currentTime()) {
+            return "expired";
+        }
+        if (HMAC.contains(listed.alg())) {
+            return "hmac_algorithm";
+        }
+        boolean key = session.keys().getKeysStream(realm, KeyUse.SIG, listed.alg())
+                .anyMatch(k -> k.getStatus() != null && k.getStatus().isActive());
+        return key ? null : "no_key";
+    }
+
+    private String token(Event event, ListedSession listed) {
+        LogoutToken token = listed.claims();
+        token.id(SecretGenerator.getInstance().generateSecureID());
+        token.issuedNow();
+        token.exp(token.getIat() + LIFE_SECONDS);
+        if (event.newerLogins().contains(listed.clientUuid())) {
+            // Some relying parties end every session of a subject, and this would be the new login too.
+            token.setSubject(null);
+        }
+        return SecurityEventToken.sign(session, realm, listed.alg(), "logout+jwt", token);
+    }
+}

@@ -1,0 +1,108 @@
+package org.logoutrelay.keycloak;
+
+import java.util.List;
+import java.util.Optional;
+
+import org.keycloak.common.util.Time;
+import org.keycloak.models.KeycloakSession;
+
+import jakarta.persistence.EntityManager;
+
+/**
+ * The rows owed to the relay. A row is kept until every session in it has its end, and thirty days longer, so that a
+ * relay that lost its store can read it again.
+ */
+final class Outbox {
+    private static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
+
+    /** A row that the relay refused is offered again only after this long, or one bad row would be all that it polls. */
+    private static final long REFUSED_REST_MS = 5L * 60 * 1000;
+
+    /** Younger rows are still being settled by the node that wrote them. */
+    private static final long SETTLING_MS = 2000;
+
+    private static final int PRUNE_BATCH = 500;
+
+    private Outbox() {
+    }
+
+    static Optional<OutboxRow> find(KeycloakSession session, String jti) {
+        return Optional.ofNullable(Ledger.em(session).find(OutboxRow.class, jti));
+    }
+
+    static Optional<OutboxRow> find(KeycloakSession session, String realmId, String jti) {
+        return find(session, jti).filter(row -> row.realmId.equals(realmId));
+    }
+
+    /** The rows of this event whose sessions have not been seen to be gone. */
+    static List<OutboxRow> unsettled(KeycloakSession session, String txn) {
+        return Ledger.em(session).createQuery(
+                "select o from OutboxRow o where o.txn = :txn and o.removedMs is null order by o.part", OutboxRow.class)
+                .setParameter("txn", txn).getResultList();
+    }
+
+    static void settled(KeycloakSession session, String txn) {
+        EntityManager em = Ledger.em(session);
+        em.flush();
+        em.createQuery("update OutboxRow o set o.removedMs = :now where o.txn = :txn and o.removedMs is null")
+                .setParameter("now", Time.currentTimeMillis()).setParameter("txn", txn).executeUpdate();
+    }
+
+    static List<String> leftUnsettled(KeycloakSession session, int max) {
+        return Ledger.em(session).createQuery(
+                "select distinct o.txn from OutboxRow o where o.removedMs is null and o.watermarkMs < :before", String.class)
+                .setParameter("before", Time.currentTimeMillis() - SETTLING_MS).setMaxResults(max).getResultList();
+    }
+
+    /** The {@code txn}s that a poll of this realm would have to settle before it may hand their rows out. */
+    static List<String> unsettledOfRealm(KeycloakSession session, String realmId, int max) {
+        return Ledger.em(session).createQuery(
+                "select distinct o.txn from OutboxRow o where o.removedMs is null and o.realmId = :realm", String.class)
+                .setParameter("realm", realmId).setMaxResults(max).getResultList();
+    }
+
+    static List<String> unacknowledged(KeycloakSession session, String txn) {
+        return Ledger.em(session).createQuery("select o.jti from OutboxRow o where o.txn = :txn and o.ackedMs is null"
+                + " and o.removedMs is not null order by o.part", String.class).setParameter("txn", txn).getResultList();
+    }
+
+    /** What a poll hands out, oldest first. */
+    static List<OutboxRow> pending(KeycloakSession session, String realmId, int max) {
+        return Ledger.em(session).createQuery("select o from OutboxRow o where o.ackedMs is null and o.realmId = :realm"
+                + " and o.removedMs is not null and (o.errMs is null or o.errMs < :rested)"
+                + " order by o.watermarkMs, o.part", OutboxRow.class)
+                .setParameter("realm", realmId).setParameter("rested", Time.currentTimeMillis() - REFUSED_REST_MS)
+                .setMaxResults(max).getResultList();
+    }
+
+    static boolean acknowledge(KeycloakSession session, String jti) {
+        return find(session, jti).map(row -> {
+            if (row.ackedMs == null) {
+                row.ackedMs = Time.currentTimeMillis();
+            }
+            row.err = null;
+            row.errDescription = null;
+            row.errMs = null;
+            return true;
+        }).orElse(false);
+    }
+
+    static void refuse(OutboxRow row, String err, String description) {
+        row.err = err;
+        row.errDescription = description;
+        row.errMs = Time.currentTimeMillis();
+    }
+
+    static int prune(KeycloakSession session) {
+        EntityManager em = Ledger.em(session);
+        long old = Time.currentTimeMillis() - KEEP_MS;
+        List<String> done = em.createQuery("select o.jti from OutboxRow o where o.watermarkMs < :old"
+                + " and o.ackedMs is not null and (o.endedMs < :old or o.lastEnd < :oldSeconds)", String.class)
+                .setParameter("old", old).setParameter("oldSeconds", old / 1000).setMaxResults(PRUNE_BATCH).getResultList();
+        if (!done.isEmpty()) {
+            em.createQuery("delete from AnswerRow a where a.jti in :done").setParameter("done", done).executeUpdate();
+            em.createQuery("delete from OutboxRow o where o.jti in :done").setParameter("done", done).executeUpdate();
+        }
+        return done.size();
+    }
+}

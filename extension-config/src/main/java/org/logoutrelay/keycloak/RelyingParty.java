@@ -1,0 +1,113 @@
+package org.logoutrelay.keycloak;
+
+import org.keycloak.common.util.Time;
+import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.UserSessionModel;
+import org.keycloak.protocol.oidc.OIDCAdvancedConfigWrapper;
+import org.keycloak.protocol.oidc.OIDCConfigAttributes;
+import org.keycloak.protocol.oidc.OIDCLoginProtocol;
+import org.keycloak.representations.LogoutToken;
+import org.keycloak.services.util.ResolveRelative;
+import org.keycloak.crypto.Algorithm;
+import org.keycloak.util.JsonSerialization;
+import org.keycloak.util.TokenUtil;
+
+/** What we read from a client, seen as a relying party. */
+final class RelyingParty {
+    private static final String MAX_LIFE = "logout-relay.session.max-life";
+    private static final long MAX_LIFE_DEFAULT = 30L * 24 * 60 * 60;
+
+    private RelyingParty() {
+    }
+
+    static boolean isOidc(ClientModel client) {
+        return client.getProtocol() == null || OIDCLoginProtocol.LOGIN_PROTOCOL.equals(client.getProtocol());
+    }
+
+    /** The back-channel logout URL, absolute where it can be made so, or null when the client has none. */
+    static String logoutUri(KeycloakSession session, ClientModel client) {
+        String uri = OIDCAdvancedConfigWrapper.fromClientModel(client).getBackchannelLogoutUrl();
+        if (uri == null || uri.isBlank()) {
+            return null;
+        }
+        // Only a relative URL needs Keycloak's own address, which is not to be had off the request without --hostname.
+        return uri.startsWith("/") ? ResolveRelative.resolveRelativeUri(session, client.getRootUrl(), uri) : uri;
+    }
+
+    static boolean sessionRequired(ClientModel client) {
+        return OIDCAdvancedConfigWrapper.fromClientModel(client).isBackchannelLogoutSessionRequired();
+    }
+
+    /** The algorithm Keycloak would sign this client's logout token with. */
+    static String algorithm(RealmModel realm, ClientModel client) {
+        String alg = client.getAttribute(OIDCConfigAttributes.ID_TOKEN_SIGNED_RESPONSE_ALG);
+        if (alg == null || alg.isBlank()) {
+            alg = realm.getDefaultSignatureAlgorithm();
+        }
+        return alg == null || alg.isBlank() ? Algorithm.RS256 : alg;
+    }
+
+    /**
+     * Seconds since the epoch: the greater of Keycloak's own maximum and what the operator says this relying party's
+     * sessions can live. Keycloak's maximum of an idle-limited offline session is unknown; such rows are kept by
+     * {@link Ledger#prune} as long as Keycloak's session lives.
+     */
+    static long latestEnd(RealmModel realm, ClientModel client, UserSessionModel userSession) {
+        long now = Time.currentTime();
+        long keycloak;
+        if (userSession.isOffline()) {
+            keycloak = now + (realm.isOfflineSessionMaxLifespanEnabled() ? realm.getOfflineSessionMaxLifespan()
+                    : realm.getOfflineSessionIdleTimeout());
+        } else {
+            int remembered = userSession.isRememberMe() ? realm.getSsoSessionMaxLifespanRememberMe() : 0;
+            keycloak = userSession.getStarted() + (long) Math.max(remembered, realm.getSsoSessionMaxLifespan());
+        }
+        return Math.max(keycloak, now + maxLife(client.getAttribute(MAX_LIFE)));
+    }
+
+    /** Seconds. An unusable value counts as the default: a longer wait for an answer harms nobody, a shorter one does. */
+    static long maxLife(String attribute) {
+        if (attribute == null || attribute.isBlank()) {
+            return MAX_LIFE_DEFAULT;
+        }
+        try {
+            long seconds = Long.parseLong(attribute.trim());
+            return seconds > 0 ? seconds : MAX_LIFE_DEFAULT;
+        } catch (NumberFormatException e) {
+            return MAX_LIFE_DEFAULT;
+        }
+    }
+
+    /**
+     * Unsigned claims of a logout token for this session. Keycloak's own builder knows a pairwise {@code sub} and the
+     * issuer that this client saw at login; it leaves {@code sid} out where the client does not ask for it, but without
+     * it some relying parties answer 200 and end nothing.
+     */
+    static LogoutToken claims(KeycloakSession session, UserModel user, AuthenticatedClientSessionModel clientSession,
+            String issuer) {
+        LogoutToken claims = session.tokens().initLogoutToken(clientSession.getClient(), user, clientSession);
+        claims.setSid(clientSession.getUserSession().getId());
+        if (claims.getIssuer() == null) {
+            claims.issuer(issuer);
+        }
+        return claims;
+    }
+
+    /**
+     * The same by hand, for a client whose mappers cannot make a token (a pairwise mapper without a sector throws). It
+     * gets no ID token from Keycloak either, and must not keep its users' passwords from being reset.
+     */
+    static LogoutToken plainClaims(UserModel user, AuthenticatedClientSessionModel clientSession, String issuer) {
+        LogoutToken claims = new LogoutToken();
+        claims.issuer(issuer);
+        claims.addAudience(clientSession.getClient().getClientId());
+        claims.setSubject(user.getId());
+        claims.setSid(clientSession.getUserSession().getId());
+        claims.putEvents(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT, JsonSerialization.createObjectNode());
+        return claims;
+    }
+}

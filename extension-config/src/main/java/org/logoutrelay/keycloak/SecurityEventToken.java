@@ -1,0 +1,71 @@
+package org.logoutrelay.keycloak;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+import org.keycloak.crypto.Algorithm;
+import org.keycloak.crypto.KeyUse;
+import org.keycloak.crypto.KeyWrapper;
+import org.keycloak.crypto.SignatureProvider;
+import org.keycloak.jose.jws.JWSBuilder;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+
+/** An outbox row as a Security Event Token (RFC 8417) with a CAEP event, in the form that SSF 1.0 asks for. */
+final class SecurityEventToken {
+    private SecurityEventToken() {
+    }
+
+    /** @throws IllegalStateException when the realm is gone or has no key to sign with */
+    static String sign(KeycloakSession session, OutboxRow row, String audience) {
+        RealmModel realm = session.realms().getRealm(row.realmId);
+        if (realm == null) {
+            throw new IllegalStateException("The realm of outbox row " + row.jti + " is gone");
+        }
+        session.getContext().setRealm(realm);
+        String alg = realm.getDefaultSignatureAlgorithm();
+        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt", claims(row, audience));
+    }
+
+    /** Signs with the realm's active key for the algorithm. The key is named, since the context may have no client. */
+    static String sign(KeycloakSession session, RealmModel realm, String alg, String typ, Object claims) {
+        KeyWrapper key = session.keys().getActiveKey(realm, KeyUse.SIG, alg);
+        return new JWSBuilder().type(typ).jsonContent(claims)
+                .sign(session.getProvider(SignatureProvider.class, alg).signer(key));
+    }
+
+    static Map<String, Object> claims(OutboxRow row, String audience) {
+        Trigger trigger = Trigger.byId(row.triggerId);
+        List<ListedSession> sessions = ListedSession.read(row.sessions);
+        List<Map<String, Object>> listed = new ArrayList<>(sessions.size());
+        for (int n = 0; n < sessions.size(); n++) {
+            listed.add(sessions.get(n).toSetMember(row.jti, n));
+        }
+        Map<String, Object> containment = new LinkedHashMap<>();
+        containment.put("trigger", trigger.id());
+        containment.put("watermark_ms", row.watermarkMs);
+        containment.put("removed_at_ms", row.removedMs);
+        containment.put("part", row.part);
+        containment.put("parts", row.parts);
+        containment.put("sessions", listed);
+
+        long at = Math.floorDiv(row.watermarkMs, 1000L);
+        Map<String, Object> event = new LinkedHashMap<>(trigger.members());
+        event.put("event_timestamp", at);
+        event.put("initiating_entity", trigger.initiatingEntity());
+        event.put("reason_admin", Map.of("en", trigger.reason()));
+        event.put("logout-relay", containment);
+
+        Map<String, Object> claims = new LinkedHashMap<>();
+        claims.put("iss", row.iss);
+        claims.put("aud", audience);
+        claims.put("iat", at);
+        claims.put("jti", row.jti);
+        claims.put("txn", row.txn);
+        claims.put("sub_id", Map.of("format", "iss_sub", "iss", row.iss, "sub", row.userId));
+        claims.put("events", Map.of(trigger.eventType(), event));
+        return claims;
+    }
+}

@@ -1,0 +1,62 @@
+package org.logoutrelay.keycloak;
+
+import java.util.List;
+
+import org.keycloak.Config;
+import org.keycloak.connections.jpa.entityprovider.JpaEntityProvider;
+import org.keycloak.connections.jpa.entityprovider.JpaEntityProviderFactory;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+
+/** Puts our four tables into Keycloak's own database, so that a row can commit with a password. */
+public class TablesFactory implements JpaEntityProviderFactory {
+    /** Keycloak names Liquibase's table after the first ten characters; they must not be those of another extension. */
+    static final String ID = "logoutrelay";
+
+    private static final JpaEntityProvider TABLES = new JpaEntityProvider() {
+        @Override
+        public List<Class<?>> getEntities() {
+            return List.of(LedgerRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class);
+        }
+
+        @Override
+        public String getChangelogLocation() {
+            return "META-INF/logout-relay-changelog.xml";
+        }
+
+        @Override
+        public String getFactoryId() {
+            return ID;
+        }
+
+        @Override
+        public void close() {
+            // holds nothing
+        }
+    };
+
+    @Override
+    public JpaEntityProvider create(KeycloakSession session) {
+        return TABLES;
+    }
+
+    @Override
+    public void init(Config.Scope config) {
+        // no options
+    }
+
+    @Override
+    public void postInit(KeycloakSessionFactory factory) {
+        // nothing to register
+    }
+
+    @Override
+    public void close() {
+        // holds nothing
+    }
+
+    @Override
+    public String getId() {
+        return ID;
+    }
+}
