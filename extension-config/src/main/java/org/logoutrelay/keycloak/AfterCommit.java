@@ -8,7 +8,6 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 import org.jboss.logging.Logger;
-import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.KeycloakSessionTaskWithResult;
@@ -47,22 +46,8 @@ final class AfterCommit {
         this.pool.allowCoreThreadTimeOut(true);
     }
 
-    /** Called in the prepare phase; what it enlists runs after the commit, on the request's thread, and hands over. */
-    void enlist(KeycloakSession session, List<String> txns) {
-        session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
-            @Override
-            protected void commitImpl() {
-                txns.forEach(AfterCommit.this::submit);
-            }
-
-            @Override
-            protected void rollbackImpl() {
-                // nothing was changed, nobody is told
-            }
-        });
-    }
-
-    private void submit(String txn) {
+    /** Never throws and never waits: it is called on the request's thread, after the commit. */
+    void submit(String txn) {
         try {
             pool.execute(() -> settleAndPush(txn));
         } catch (RejectedExecutionException e) {
@@ -87,7 +72,9 @@ final class AfterCommit {
      */
     boolean settle(String txn) {
         for (int look = 0; look < LOOKS; look++) {
-            if (inTransaction(session -> lookAndEnd(session, txn)) == 0) {
+            int left = inTransaction(session -> lookAndEnd(session, txn));
+            LOG.debugf("Security event %s, look %d: %d old sessions left", txn, look + 1, left);
+            if (left == 0) {
                 return true;
             }
         }

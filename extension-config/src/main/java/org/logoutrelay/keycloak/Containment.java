@@ -64,9 +64,6 @@ final class Containment {
         List<ListedSession> sessions = oldSessions(session, realm, user, watermarkMs, issuer);
         writeRows(em, realm, user.getId(), match.trigger().id(), txn, watermarkMs, issuer, sessions);
         endOldSessions(session, realm, user, watermarkMs);
-        // Now, so that a row that cannot be written fails here and refuses the change, rather than at the commit, where
-        // Keycloak would call it a duplicate.
-        em.flush();
         return txn;
     }
 

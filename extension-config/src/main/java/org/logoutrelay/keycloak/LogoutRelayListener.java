@@ -1,40 +1,52 @@
 package org.logoutrelay.keycloak;
 
+import java.util.List;
+import java.util.Optional;
+
 import org.keycloak.events.Event;
 import org.keycloak.events.EventListenerProvider;
+import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.services.Urls;
+import org.keycloak.urls.UrlType;
 
-/**
- * Only notes what happened. Keycloak swallows an exception thrown here and lets the change through, so the first
- * statement of each method enlists the prepare-phase transaction, and everything that can fail happens there.
- */
+/** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
-    private final PreparePhase prepare;
+    private final KeycloakSession session;
+    private final AllOrNothing allOrNothing;
 
     LogoutRelayListener(KeycloakSession session, AfterCommit afterCommit) {
-        this.prepare = PreparePhase.of(session, afterCommit);
+        this.session = session;
+        this.allOrNothing = AllOrNothing.of(session, afterCommit);
     }
 
     @Override
     public void onEvent(Event event) {
-        switch (event.getType()) {
-            case LOGIN, CODE_TO_TOKEN -> {
-                prepare.enlist();
-                prepare.noteTokenIssue(event);
-            }
-            default -> {
-                // not ours
-            }
+        if (event.getType() == EventType.LOGIN || event.getType() == EventType.CODE_TO_TOKEN) {
+            allOrNothing.run(() -> {
+                RealmModel realm = session.realms().getRealm(event.getRealmId());
+                new TokenIssue(session, realm, issuer(realm)).note(event);
+            });
         }
     }
 
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
-        Trigger.of(event).ifPresent(match -> {
-            prepare.enlist();
-            prepare.noteTrigger(match);
-        });
+        Optional<Trigger.Match> trigger = Trigger.of(event);
+        if (trigger.isPresent()) {
+            allOrNothing.runAndFollow(() -> {
+                // The realm acted on, not the administrator's.
+                RealmModel realm = session.getContext().getRealm();
+                return List.of(Containment.begin(session, realm, trigger.get(), issuer(realm)));
+            });
+        }
+    }
+
+    /** Taken now and kept in the rows: off the request, without {@code --hostname}, it is not to be had. */
+    private String issuer(RealmModel realm) {
+        return Urls.realmIssuer(session.getContext().getUri(UrlType.FRONTEND).getBaseUri(), realm.getName());
     }
 
     @Override

@@ -1,0 +1,65 @@
+package org.logoutrelay.keycloak;
+
+import org.keycloak.events.Details;
+import org.keycloak.events.Event;
+import org.keycloak.events.EventType;
+import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserSessionModel;
+import org.keycloak.protocol.oidc.OIDCLoginProtocol;
+import org.keycloak.protocol.oidc.utils.OIDCResponseType;
+
+/** Which logins and code exchanges give a client a session, and so a row in the ledger. */
+final class TokenIssue {
+    private final KeycloakSession session;
+    private final RealmModel realm;
+    private final String issuer;
+
+    TokenIssue(KeycloakSession session, RealmModel realm, String issuer) {
+        this.session = session;
+        this.realm = realm;
+        this.issuer = issuer;
+    }
+
+    void note(Event event) {
+        ClientModel client = event.getClientId() == null ? null : realm.getClientByClientId(event.getClientId());
+        if (client == null || event.getSessionId() == null) {
+            return;
+        }
+        UserSessionModel online = session.sessions().getUserSession(realm, event.getSessionId());
+        if (online != null && event.getType() == EventType.LOGIN) {
+            Logins.stamp(online, Logins.began(session.getContext().getAuthenticationSession()));
+        }
+        AuthenticatedClientSessionModel given = clientSession(online, client);
+        if (!RelyingParty.isOidc(client) || event.getType() == EventType.LOGIN && !issuesTokensAtLogin(event, given)) {
+            return;
+        }
+        // With offline_access as the first thing it asked for, the client is left with the offline session alone.
+        AuthenticatedClientSessionModel givenOffline = clientSession(
+                session.sessions().getOfflineUserSession(realm, event.getSessionId()), client);
+        append(given);
+        append(givenOffline);
+    }
+
+    private void append(AuthenticatedClientSessionModel clientSession) {
+        if (clientSession != null) {
+            Ledger.append(session, realm, clientSession, issuer);
+        }
+    }
+
+    private static AuthenticatedClientSessionModel clientSession(UserSessionModel userSession, ClientModel client) {
+        return userSession == null ? null : userSession.getAuthenticatedClientSessionByClient(client.getId());
+    }
+
+    /** Direct grant, implicit and hybrid flows hand out tokens with the login; the code flow does so at the exchange. */
+    private static boolean issuesTokensAtLogin(Event event, AuthenticatedClientSessionModel clientSession) {
+        if (event.getDetails() != null && "oauth_credentials".equals(event.getDetails().get(Details.AUTH_METHOD))) {
+            return true;
+        }
+        String responseType = clientSession == null ? null
+                : clientSession.getNote(OIDCLoginProtocol.RESPONSE_TYPE_PARAM);
+        return responseType != null && OIDCResponseType.parse(responseType).isImplicitOrHybridFlow();
+    }
+}
