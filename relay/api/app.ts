@@ -1,0 +1,243 @@
+import { OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
+import { secureHeaders } from 'hono/secure-headers'
+import type { Delivery } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+import type { KeysOf } from '../ingest/set.ts'
+import type { RelyingParties } from '../registry/registry.ts'
+import type { Containment, Store } from '../store/port.ts'
+import { type ApiEnv, requireRole } from './auth.ts'
+import type { Metrics } from './metrics.ts'
+
+export interface ApiPorts {
+  readonly store: Store
+  readonly relyingParties: RelyingParties
+  readonly metrics: Metrics
+  readonly keysOf: KeysOf
+  readonly audience: string
+  /** What is not ready, in words; empty when all is. */
+  readonly notReady: () => string[]
+}
+
+const seconds = (ms: number) => Math.floor(ms / 1000)
+const Limit = z.coerce.number().int().min(1).max(500).default(100)
+
+const RelyingPartyOut = z.object({
+  client_id: z.string(),
+  backchannel_logout_uri: z.string(),
+  backchannel_logout_session_required: z.boolean(),
+  enabled: z.boolean(),
+})
+const ContainmentOut = z.object({
+  id: z.string(),
+  trigger: z.string(),
+  event_at_ms: z.number(),
+  received_at_ms: z.number(),
+  closed_at_ms: z.number().optional(),
+  deliveries: z.number(),
+  open: z.number(),
+})
+const EvidenceOut = z.object({
+  at_ms: z.number(),
+  kind: z.string(),
+  data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+})
+const DeliveryOut = z.object({
+  id: z.string(),
+  containment_id: z.string(),
+  client_id: z.string(),
+  sid: z.string(),
+  state: z.enum(['open', 'delivered', 'expired', 'dismissed']),
+  attempts: z.number(),
+  last_status: z.number().optional(),
+  last_reason: z.string().optional(),
+  next_attempt_at: z.number().optional(),
+  latest_end: z.number(),
+  created_at: z.number(),
+  ended_at: z.number().optional(),
+})
+
+const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+const errors = {
+  401: { description: 'No valid access token' },
+  403: { description: 'The token lacks the role' },
+}
+const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
+  path: P,
+  query: Q,
+  answer: T,
+  summary: string,
+) =>
+  createRoute({
+    method: 'get',
+    path,
+    summary,
+    security: [{ bearer: [] }],
+    request: { query },
+    responses: { 200: json(answer, summary), ...errors },
+  })
+
+const listRelyingParties = route(
+  '/api/v1/relying-parties',
+  z.object({}),
+  z.object({ relying_parties: z.array(RelyingPartyOut) }),
+  'The relying parties of the caller’s realm',
+)
+const listContainments = route(
+  '/api/v1/containments',
+  z.object({ limit: Limit, before_ms: z.coerce.number().int().optional() }),
+  z.object({ containments: z.array(ContainmentOut) }),
+  'Containments, newest first',
+)
+const listDeliveries = route(
+  '/api/v1/deliveries',
+  z.object({
+    state: z.enum(['open', 'delivered', 'expired', 'dismissed']).optional(),
+    client_id: z.string().max(255).optional(),
+    containment_id: z.string().max(255).optional(),
+    after: z.string().max(64).optional(),
+    limit: Limit,
+  }),
+  z.object({ deliveries: z.array(DeliveryOut), next: z.string().optional() }),
+  'Deliveries by id; give next as after for the page behind',
+)
+const showContainment = createRoute({
+  method: 'get',
+  path: '/api/v1/containments/{id}',
+  summary: 'One containment with its evidence',
+  security: [{ bearer: [] }],
+  request: { params: z.object({ id: z.string().max(255) }) },
+  responses: {
+    200: json(ContainmentOut.extend({ evidence: z.array(EvidenceOut) }), 'The containment'),
+    404: { description: 'No such containment in this realm' },
+    ...errors,
+  },
+})
+
+/** Health, metrics, and the lists for programs. */
+export function apiRoutes({
+  store,
+  relyingParties,
+  metrics,
+  keysOf,
+  audience,
+  notReady,
+}: ApiPorts): OpenAPIHono<ApiEnv> {
+  const app = new OpenAPIHono<ApiEnv>({
+    defaultHook: (result, c) => {
+      if (!result.success) {
+        const issue = result.error.issues[0]
+        return c.json(
+          { error: 'invalid_request', error_description: `${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}` },
+          400,
+        )
+      }
+      return undefined
+    },
+  })
+  app.use(secureHeaders())
+  app.use('/api/*', async (c, next) => {
+    await next()
+    c.header('Cache-Control', 'no-store')
+  })
+  app.onError((cause, c) => {
+    const unavailable = cause instanceof RelayError && cause.code === 'store_unavailable'
+    return unavailable
+      ? c.json({ error: 'temporarily_unavailable', error_description: 'The store cannot be read now' }, 503)
+      : c.json({ error: 'server_error', error_description: 'The relay failed; its log says more' }, 500)
+  })
+
+  app.get('/healthz', (c) => c.json({ status: 'ok' }))
+  app.get('/readyz', (c) => {
+    const missing = notReady()
+    return missing.length === 0
+      ? c.json({ status: 'ready' })
+      : c.json({ status: 'not ready', waiting_for: missing }, 503)
+  })
+  app.get('/metrics', async (c) =>
+    c.text(await metrics.registry.metrics(), 200, { 'Content-Type': metrics.registry.contentType }),
+  )
+  app.openAPIRegistry.registerComponent('securitySchemes', 'bearer', {
+    type: 'http',
+    scheme: 'bearer',
+    bearerFormat: 'JWT',
+  })
+  app.doc31('/api/v1/openapi.json', { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } })
+
+  for (const path of ['relying-parties', 'containments', 'containments/*', 'deliveries']) {
+    app.use(`/api/v1/${path}`, requireRole('view', keysOf, audience))
+  }
+  app.openapi(listRelyingParties, (c) =>
+    c.json(
+      {
+        relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
+          client_id: party.clientId,
+          backchannel_logout_uri: party.logoutUri,
+          backchannel_logout_session_required: party.sessionRequired,
+          enabled: party.enabled,
+        })),
+      },
+      200,
+    ),
+  )
+  app.openapi(listContainments, async (c) => {
+    const { limit, before_ms } = c.req.valid('query')
+    const found = await store.containments(c.var.caller.issuer, limit, before_ms)
+    return c.json({ containments: found.map(containmentOut) }, 200)
+  })
+  app.openapi(showContainment, async (c) => {
+    const found = await store.containment(c.var.caller.issuer, c.req.valid('param').id)
+    if (!found) {
+      return c.json({ error: 'not_found', error_description: 'No such containment in this realm' }, 404)
+    }
+    const evidence = found.evidence.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
+    return c.json({ ...containmentOut(found.containment), evidence }, 200)
+  })
+  app.openapi(listDeliveries, async (c) => {
+    const { state, client_id, containment_id, after, limit } = c.req.valid('query')
+    const found = await store.deliveries({
+      issuer: c.var.caller.issuer,
+      limit,
+      ...(state === undefined ? {} : { state }),
+      ...(client_id === undefined ? {} : { clientId: client_id }),
+      ...(containment_id === undefined ? {} : { containmentId: containment_id }),
+      ...(after === undefined ? {} : { after }),
+    })
+    const last = found.length === limit ? found.at(-1)?.id : undefined
+    return c.json({ deliveries: found.map(deliveryOut), ...(last === undefined ? {} : { next: last }) }, 200)
+  })
+  return app
+}
+
+function containmentOut(containment: Containment) {
+  const { id, trigger, eventMs, createdMs, closedMs, deliveries, open } = containment
+  return {
+    id,
+    trigger,
+    event_at_ms: eventMs,
+    received_at_ms: createdMs,
+    ...(closedMs === undefined ? {} : { closed_at_ms: closedMs }),
+    deliveries,
+    open,
+  }
+}
+
+function deliveryOut(delivery: Delivery) {
+  const { id, state, attempts, lastStatus, lastReason, endedMs } = delivery
+  return {
+    id,
+    containment_id: delivery.containmentId,
+    client_id: delivery.clientId,
+    sid: delivery.sid,
+    state,
+    attempts,
+    ...(lastStatus === undefined ? {} : { last_status: lastStatus }),
+    ...(lastReason === undefined ? {} : { last_reason: lastReason }),
+    ...(state === 'open' ? { next_attempt_at: seconds(delivery.dueMs) } : {}),
+    latest_end: seconds(delivery.latestEndMs),
+    created_at: seconds(delivery.createdMs),
+    ...(endedMs === undefined ? {} : { ended_at: seconds(endedMs) }),
+  }
+}

@@ -1,0 +1,72 @@
+import { createMiddleware } from 'hono/factory'
+import { decodeJwt, errors, jwtVerify } from 'jose'
+import { z } from 'zod'
+import type { KeysOf } from '../ingest/set.ts'
+
+export type Role = 'view' | 'operate' | 'dismiss'
+
+/** The caller, as its access token says. It sees its own issuer's data and no other's. */
+export interface Caller {
+  readonly issuer: string
+}
+
+export type ApiEnv = { Variables: { caller: Caller } }
+
+const Claims = z.object({
+  iss: z.string(),
+  // Keycloak's mark of an access token: an ID token with the right audience is not one.
+  typ: z.literal('Bearer'),
+  resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).optional(),
+})
+
+/** RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role. */
+export function requireRole(role: Role, keysOf: KeysOf, audience: string) {
+  return createMiddleware<ApiEnv>(async (c, next) => {
+    const token = /^Bearer ([\w.~+/-]+=*)$/i.exec(c.req.header('authorization') ?? '')?.[1]
+    if (token === undefined) {
+      c.header('WWW-Authenticate', 'Bearer')
+      return c.json({ error: 'unauthorized', error_description: 'Send an access token: Authorization: Bearer …' }, 401)
+    }
+    const verdict = await verify(token, keysOf, audience)
+    if (verdict === 'unavailable') {
+      c.header('Retry-After', '5')
+      return c.json({ error: 'temporarily_unavailable', error_description: "The issuer's keys cannot be had now" }, 503)
+    }
+    if (verdict === undefined) {
+      c.header('WWW-Authenticate', 'Bearer error="invalid_token"')
+      return c.json(
+        { error: 'invalid_token', error_description: `The token is not a valid one for the audience ${audience}` },
+        401,
+      )
+    }
+    if (!verdict.roles.includes(role)) {
+      c.header('WWW-Authenticate', 'Bearer error="insufficient_scope"')
+      return c.json(
+        { error: 'insufficient_scope', error_description: `It takes the role ${role} of the client ${audience}` },
+        403,
+      )
+    }
+    c.set('caller', { issuer: verdict.issuer })
+    await next()
+    return undefined
+  })
+}
+
+async function verify(
+  token: string,
+  keysOf: KeysOf,
+  audience: string,
+): Promise<{ issuer: string; roles: string[] } | 'unavailable' | undefined> {
+  try {
+    const issuer = decodeJwt(token).iss
+    const keys = issuer === undefined ? undefined : keysOf(issuer)
+    if (issuer === undefined || !keys) {
+      return undefined
+    }
+    const { payload } = await jwtVerify(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
+    const claims = Claims.safeParse(payload)
+    return claims.success ? { issuer, roles: claims.data.resource_access?.[audience]?.roles ?? [] } : undefined
+  } catch (cause) {
+    return cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout) ? undefined : 'unavailable'
+  }
+}

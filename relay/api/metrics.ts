@@ -1,0 +1,72 @@
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Store } from '../store/port.ts'
+
+/** What Prometheus reads at /metrics. Labels are issuers, client ids and stable words: no person and no session. */
+export function makeMetrics(store: Store) {
+  const registry = new Registry()
+  const registers = [registry]
+  return {
+    registry,
+    events: new Counter({
+      name: 'logout_relay_events_total',
+      help: 'Security events by way in and outcome',
+      labelNames: ['source', 'outcome'],
+      registers,
+    }),
+    attempts: new Counter({
+      name: 'logout_relay_attempts_total',
+      help: 'Logout tokens sent, by relying party and what came of it',
+      labelNames: ['client_id', 'outcome', 'reason'],
+      registers,
+    }),
+    attemptSeconds: new Histogram({
+      name: 'logout_relay_attempt_duration_seconds',
+      help: 'From sending a logout token to the answer',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+      registers,
+    }),
+    deliveredSeconds: new Histogram({
+      name: 'logout_relay_time_to_deliver_seconds',
+      help: 'From taking an event to the confirmed logout of one session',
+      buckets: [0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60, 300, 3600, 86_400],
+      registers,
+    }),
+    polled: new Gauge({
+      name: 'logout_relay_poll_last_success_timestamp_seconds',
+      help: 'When the outbox was last polled with success',
+      labelNames: ['issuer'],
+      registers,
+    }),
+    troubles: new Counter({
+      name: 'logout_relay_troubles_total',
+      help: 'Failures of the store or the identity provider that were retried',
+      registers,
+    }),
+    open: new Gauge({
+      name: 'logout_relay_deliveries_open',
+      help: 'Logouts that a relying party has not confirmed yet',
+      labelNames: ['issuer', 'client_id'],
+      registers,
+      async collect() {
+        this.reset()
+        for (const { issuer, clientId, count } of await store.open()) {
+          this.set({ issuer, client_id: clientId }, count)
+        }
+      },
+    }),
+    oldest: new Gauge({
+      name: 'logout_relay_deliveries_open_oldest_timestamp_seconds',
+      help: 'When the longest open logout of a relying party was taken up',
+      labelNames: ['issuer', 'client_id'],
+      registers,
+      async collect() {
+        this.reset()
+        for (const { issuer, clientId, oldestMs } of await store.open()) {
+          this.set({ issuer, client_id: clientId }, oldestMs / 1000)
+        }
+      },
+    }),
+  }
+}
+
+export type Metrics = ReturnType<typeof makeMetrics>

@@ -1,0 +1,182 @@
+import { readFileSync } from 'node:fs'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { isLoopback } from './domain/uri.ts'
+import { RelayError } from './errors.ts'
+
+const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
+const Text = z.string().min(1, 'is empty')
+
+const Issuer = z
+  .strictObject({
+    issuer: Url.refine((url) => !url.endsWith('/'), 'ends with a slash, which Keycloak’s issuers do not'),
+    client_id: Text.default('logout-relay'),
+    client_secret: Text.optional(),
+    client_secret_file: Text.optional(),
+    poll_interval_s: z.number().min(0.1).max(3600).default(5),
+    allow_http: z.boolean().default(false),
+  })
+  .refine((issuer) => issuer.issuer.startsWith('https:') || isLoopback(issuer.issuer) || issuer.allow_http, {
+    path: ['issuer'],
+    error: 'is plain http to another machine; use https, or say allow_http: true if something else encrypts the way',
+  })
+  .refine((issuer) => (issuer.client_secret === undefined) !== (issuer.client_secret_file === undefined), {
+    path: ['client_secret'],
+    error: 'or client_secret_file must be given, and not both; there is no default',
+  })
+
+const Listen = z
+  .strictObject({
+    host: Text.default('127.0.0.1'),
+    port: z.number().int().min(0).max(65_535).default(8484),
+    tls: z.strictObject({ cert_file: Text, key_file: Text }).optional(),
+    plain_http_behind_proxy: z.boolean().default(false),
+  })
+  .refine(
+    (l) =>
+      l.tls !== undefined ||
+      l.plain_http_behind_proxy ||
+      isLoopback(`http://${l.host.includes(':') ? `[${l.host}]` : l.host}`),
+    {
+      path: ['host'],
+      error: 'is reachable from other machines without TLS; give listen.tls, or say plain_http_behind_proxy: true',
+    },
+  )
+
+const Schema = z.strictObject({
+  listen: Listen.prefault({}),
+  identifier: Text.default('logout-relay'),
+  store: z.strictObject({ sqlite: Text }).default({ sqlite: './data/logout-relay.db' }),
+  issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
+  delivery: z
+    .strictObject({
+      allow_http_on_loopback: z.boolean().default(false),
+      timeout_ms: z.number().int().min(100).max(20_000).default(10_000),
+      concurrency: z.number().int().min(1).max(1000).default(4),
+    })
+    .prefault({}),
+  relying_parties: z
+    .array(
+      z.strictObject({
+        issuer: Url,
+        client_id: Text,
+        allow_http: z.boolean().optional(),
+        timeout_ms: z.number().int().min(100).max(20_000).optional(),
+        concurrency: z.number().int().min(1).max(1000).optional(),
+      }),
+    )
+    .default([]),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+})
+
+/** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
+export type Config = Omit<z.infer<typeof Schema>, 'issuers'> & {
+  readonly issuers: readonly (Omit<z.infer<typeof Issuer>, 'client_secret' | 'client_secret_file'> & {
+    readonly client_secret: string
+  })[]
+}
+
+/** A right value for each field that people get wrong, by its path without indices. */
+const EXAMPLES: Readonly<Record<string, string>> = {
+  listen: 'listen: { host: 127.0.0.1, port: 8484 }',
+  'listen.host': 'host: 127.0.0.1',
+  'listen.port': 'port: 8484',
+  store: 'store: { sqlite: /var/lib/logout-relay/relay.db }',
+  'store.sqlite': 'sqlite: /var/lib/logout-relay/relay.db',
+  issuers: 'issuers: [{ issuer: https://idp.example.org/realms/main, client_secret_file: /run/secrets/logout-relay }]',
+  'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
+  'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
+  'issuers.client_secret_file': 'client_secret_file: /run/secrets/logout-relay',
+  'issuers.poll_interval_s': 'poll_interval_s: 5',
+  'delivery.timeout_ms': 'timeout_ms: 10000',
+  'delivery.concurrency': 'concurrency: 4',
+  'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
+  'log.level': 'level: info',
+}
+
+/**
+ * Reads the config. `${NAME}` in a value of the file is the environment variable NAME.
+ *
+ * @throws RelayError `config_invalid` whose message names every field that is wrong, why, and an example; no values
+ */
+export function loadConfig(path: string, env: Readonly<Record<string, string | undefined>>): Config {
+  return parseConfig(read(path, 'the config file'), path, env)
+}
+
+export function parseConfig(yaml: string, path: string, env: Readonly<Record<string, string | undefined>>): Config {
+  const unset: string[] = []
+  let raw: unknown
+  try {
+    raw = substitute(parseYaml(yaml), env, unset)
+  } catch (cause) {
+    const where =
+      cause instanceof Error && 'linePos' in cause ? (cause.linePos as { line: number }[])[0]?.line : undefined
+    throw new RelayError('config_invalid', `${path}${where === undefined ? '' : `, line ${where}`}: is not YAML`)
+  }
+  if (unset.length > 0) {
+    throw new RelayError(
+      'config_invalid',
+      unset.map((name) => `${path}: the environment variable ${name} is used but not set`).join('\n'),
+    )
+  }
+  const parsed = Schema.safeParse(raw ?? {})
+  if (!parsed.success) {
+    throw new RelayError('config_invalid', parsed.error.issues.map((issue) => describe(path, issue)).join('\n'))
+  }
+  const config = parsed.data
+  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }) => ({
+    ...issuer,
+    client_secret: client_secret ?? read(client_secret_file ?? '', 'issuers.client_secret_file').trim(),
+  }))
+  if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
+    throw new RelayError('config_invalid', `${path}: issuers: names an issuer twice`)
+  }
+  return deepFreeze({ ...config, issuers })
+}
+
+function describe(path: string, issue: z.core.$ZodIssue): string {
+  const field = issue.path
+    .map((part, n) => (typeof part === 'number' ? `[${part}]` : `${n > 0 ? '.' : ''}${String(part)}`))
+    .join('')
+  if (issue.code === 'unrecognized_keys') {
+    return `${path}: ${field === '' ? '' : `${field}: `}does not know ${issue.keys.map((key) => `"${key}"`).join(', ')}; is it misspelt?`
+  }
+  const example = EXAMPLES[issue.path.filter((part) => typeof part !== 'number').join('.')]
+  return `${path}: ${field || 'the file'} ${issue.message.replace(/^Invalid input: /, 'is wrong: ')}${example === undefined ? '' : `. Example: ${example}`}`
+}
+
+function substitute(value: unknown, env: Readonly<Record<string, string | undefined>>, unset: string[]): unknown {
+  if (typeof value === 'string') {
+    return value.replace(/\$\{(\w+)\}/g, (_, name: string) => {
+      const found = env[name]
+      if (found === undefined || found === '') {
+        unset.push(name)
+      }
+      return found ?? ''
+    })
+  }
+  if (Array.isArray(value)) {
+    return value.map((item) => substitute(item, env, unset))
+  }
+  if (typeof value === 'object' && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, substitute(item, env, unset)]))
+  }
+  return value
+}
+
+function read(path: string, what: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+    throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${code})`)
+  }
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === 'object' && value !== null) {
+    Object.values(value).forEach(deepFreeze)
+    Object.freeze(value)
+  }
+  return value
+}

@@ -1,0 +1,65 @@
+import type { Answer, FailureCode } from './model.ts'
+
+/** What an answer means. `reason` is a stable word for metrics and filters, `says` is for the person who reads it. */
+export interface Verdict {
+  readonly outcome: 'delivered' | 'retry'
+  readonly reason: string
+  readonly says: string
+}
+
+const FAILURES: Readonly<Record<FailureCode, string>> = {
+  timeout: 'It did not answer in time.',
+  connection_refused: 'Nothing listens at its address.',
+  connection_lost: 'The connection broke before the answer was there.',
+  name_not_found: 'Its host name cannot be resolved.',
+  tls: 'Its TLS certificate or handshake was not accepted.',
+  http_not_allowed: 'Its logout URL is plain http; allow that for this relying party by name, or give it https.',
+  bad_url: 'Its logout URL is not usable.',
+  not_minted: 'The identity provider refused to make its logout token.',
+  other: 'The attempt failed before an answer.',
+}
+
+const STATUSES: Readonly<Record<number, readonly [reason: string, says: string]>> = {
+  400: [
+    'rejected',
+    'It refused the token. A key it has not fetched yet passes by itself; else issuer, client id or algorithm differ.',
+  ],
+  401: ['login_required', 'It asks for a login: the logout URL must be open to unauthenticated POSTs.'],
+  403: ['forbidden', 'It forbids the POST, most likely by CSRF protection: exempt the logout URL.'],
+  404: ['not_found', 'There is nothing at the logout URL: check its path.'],
+  405: ['method_not_allowed', 'The logout URL takes no POST: it is probably the front-channel or post-logout URL.'],
+  408: ['timeout_there', 'It gave up waiting for the request.'],
+  429: ['throttled', 'It asks to slow down.'],
+  501: ['not_implemented', 'It could not end the session, or does not implement back-channel logout.'],
+  503: ['unavailable', 'It is not available right now.'],
+  504: ['downstream', 'An application behind it did not answer.'],
+}
+
+/**
+ * OpenID Connect Back-Channel Logout 1.0 §2.8: 200, and 204 which frameworks send. Nothing else is taken for a success,
+ * and nothing for final: a 400 passes when a relying party has fetched a new key, a 404 when somebody has mended it.
+ */
+export function judge(answer: Answer): Verdict {
+  if (answer.kind === 'failure') {
+    return { outcome: 'retry', reason: answer.code, says: FAILURES[answer.code] }
+  }
+  const { status } = answer
+  if (status === 200 || status === 204) {
+    return { outcome: 'delivered', reason: 'confirmed', says: 'It confirmed the logout.' }
+  }
+  const known = STATUSES[status]
+  if (known) {
+    return { outcome: 'retry', reason: known[0], says: known[1] }
+  }
+  if (status >= 300 && status < 400) {
+    return {
+      outcome: 'retry',
+      reason: 'redirect',
+      says: 'It redirects, most likely to a login page: wrong URL, or not exempted.',
+    }
+  }
+  if (status >= 500) {
+    return { outcome: 'retry', reason: 'server_error', says: 'It failed.' }
+  }
+  return { outcome: 'retry', reason: 'unexpected_status', says: 'Its answer is not one that the specification knows.' }
+}

@@ -1,0 +1,108 @@
+/**
+ * The words, one for each idea; docs/design.md has the same list. Times in `…Ms` are milliseconds since the epoch.
+ *
+ * - security event: what happened to a subject at the IdP; it arrives as a Security Event Token (RFC 8417)
+ * - containment: the whole answer to one security event
+ * - session: one login of a subject at one relying party
+ * - delivery: one logout token owed to one relying party for one session
+ * - attempt: one POST of one freshly made logout token
+ * - evidence: the append-only record of a containment
+ */
+
+/** A session as a security event lists it. `id` is what the extension mints and records answers by. */
+export interface ListedSession {
+  readonly id: string
+  readonly clientId: string
+  readonly sid: string
+  /** The client's logout URL at the time of the event, if it had one. */
+  readonly logoutUri?: string
+  readonly latestEndMs: number
+}
+
+/** A verified security event. `issuer` and `jti` together name it. */
+export interface SecurityEvent {
+  readonly issuer: string
+  readonly jti: string
+  /** The same for all events of one cause (RFC 8417 §2.2). */
+  readonly txn: string
+  readonly type: string
+  readonly trigger: string
+  readonly subject: string
+  readonly watermarkMs: number
+  readonly removedAtMs: number
+  readonly part: number
+  readonly parts: number
+  readonly sessions: readonly ListedSession[]
+}
+
+/** A client with a back-channel logout URL. Fields are those of OpenID Connect registration. */
+export interface RelyingParty {
+  readonly issuer: string
+  readonly clientId: string
+  readonly logoutUri: string
+  readonly sessionRequired: boolean
+  readonly enabled: boolean
+}
+
+/** How a relying party may be reached. */
+export interface LanePolicy {
+  /** Whether plain http is taken for a logout URL. */
+  readonly http: 'never' | 'loopback' | 'always'
+  readonly timeoutMs: number
+  /** Attempts under way at once. */
+  readonly concurrency: number
+}
+
+/** `delivered`: the relying party answered 200 or 204. `expired`: the session's latest end is past. */
+export type DeliveryState = 'open' | 'delivered' | 'expired' | 'dismissed'
+
+export interface Delivery {
+  /** The session's id within the security event. */
+  readonly id: string
+  readonly containmentId: string
+  readonly issuer: string
+  readonly clientId: string
+  readonly sid: string
+  readonly logoutUri: string
+  readonly latestEndMs: number
+  readonly state: DeliveryState
+  readonly attempts: number
+  readonly dueMs: number
+  readonly createdMs: number
+  readonly endedMs?: number
+  readonly lastStatus?: number
+  readonly lastReason?: string
+}
+
+/** A delivery that this process may attempt until the lease is over. Outcomes count only with the current fence. */
+export interface Claim {
+  readonly delivery: Delivery
+  readonly fence: number
+}
+
+/** What a relying party answered to an attempt, or why there was no answer. */
+export type Answer =
+  | { readonly kind: 'response'; readonly status: number; readonly retryAfterMs?: number }
+  | { readonly kind: 'failure'; readonly code: FailureCode }
+
+export type FailureCode =
+  | 'timeout'
+  | 'connection_refused'
+  | 'connection_lost'
+  | 'name_not_found'
+  | 'tls'
+  | 'http_not_allowed'
+  | 'bad_url'
+  | 'not_minted'
+  | 'other'
+
+export interface Evidence {
+  readonly kind: 'received' | 'upstream_sessions_ended' | 'planned' | 'no_logout_uri' | 'attempt' | 'expired' | 'closed'
+  readonly atMs: number
+  readonly data: Readonly<Record<string, string | number | boolean>>
+}
+
+/** The lane of a delivery: what is slow in one never delays another. */
+export function laneOf(issuer: string, clientId: string): string {
+  return `${issuer} ${clientId}`
+}

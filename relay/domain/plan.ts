@@ -1,0 +1,60 @@
+import type { Delivery, Evidence, SecurityEvent } from './model.ts'
+
+/** What is owed for one security event, to be written in one transaction. */
+export interface Plan {
+  readonly containmentId: string
+  readonly deliveries: readonly Delivery[]
+  readonly evidence: readonly Evidence[]
+}
+
+/** Supplementary events and parts of a large one share a `txn` and so a containment. */
+export function containmentIdOf(event: SecurityEvent): string {
+  return event.txn
+}
+
+/**
+ * One delivery for each session whose client can be told. A session whose client has no logout URL is not forgotten: the
+ * evidence says that it lives on, and for how long at worst.
+ *
+ * @param currentUri the client's logout URL of today, which wins over the one in the event
+ */
+export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId: string) => string | undefined): Plan {
+  const containmentId = containmentIdOf(event)
+  const deliveries: Delivery[] = []
+  const untold: Evidence[] = []
+  for (const session of event.sessions) {
+    const logoutUri = currentUri(session.clientId) ?? session.logoutUri
+    if (logoutUri === undefined) {
+      untold.push({
+        kind: 'no_logout_uri',
+        atMs: nowMs,
+        data: { client_id: session.clientId, sid: session.sid, may_live_until: Math.floor(session.latestEndMs / 1000) },
+      })
+      continue
+    }
+    deliveries.push({
+      id: session.id,
+      containmentId,
+      issuer: event.issuer,
+      clientId: session.clientId,
+      sid: session.sid,
+      logoutUri,
+      latestEndMs: session.latestEndMs,
+      state: 'open',
+      attempts: 0,
+      dueMs: nowMs,
+      createdMs: nowMs,
+    })
+  }
+  const { jti, trigger, part, parts } = event
+  return {
+    containmentId,
+    deliveries,
+    evidence: [
+      { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
+      { kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } },
+      { kind: 'planned', atMs: nowMs, data: { jti, deliveries: deliveries.length, unreachable: untold.length } },
+      ...untold,
+    ],
+  }
+}

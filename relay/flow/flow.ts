@@ -1,0 +1,322 @@
+import { retryDelayMs } from '../domain/backoff.ts'
+import { judge } from '../domain/judge.ts'
+import type { Answer, Claim, Delivery, SecurityEvent } from '../domain/model.ts'
+import { laneOf } from '../domain/model.ts'
+import { plan } from '../domain/plan.ts'
+import { RelayError } from '../errors.ts'
+import type { Store } from '../store/port.ts'
+import type { Clock, Idp, Observer, Registry, Send } from './ports.ts'
+
+/** A claim must outlive the longest attempt with the minting before it. */
+const LEASE_MS = 30_000
+/** Tokens are asked for in small batches, so that the first deliveries start while the last are still being signed. */
+const MINT_BATCH = 25
+const CLAIM_LIMIT = 200
+/** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
+const MINT_PAUSE_MS = 1000
+const REPORT_BATCH = 500
+const REPORT_GATHER_MS = 100
+const REPORT_PAUSE_MS = 2000
+const STORE_PAUSE_MS = 1000
+/** With nothing due, look again this often; only a fault in the waking would make it matter. */
+const IDLE_MS = 60_000
+
+export interface FlowPorts {
+  readonly store: Store
+  readonly idps: ReadonlyMap<string, Idp>
+  readonly registry: Registry
+  readonly send: Send
+  readonly clock: Clock
+  readonly random: () => number
+  readonly observer: Observer
+}
+
+/**
+ * The relay's part of the story, top to bottom: {@link receive} a verified event and commit what it means, {@link #deliver}
+ * until each relying party has answered, {@link #prove} it to the identity provider session by session.
+ */
+export class Flow {
+  readonly #ports: FlowPorts
+  readonly #stopping = new AbortController()
+  readonly #underWay = new Map<string, number>()
+  readonly #work = new Set<Promise<void>>()
+  readonly #due: Doorbell
+  readonly #ends = new Map<string, Doorbell>()
+  #loops: Promise<unknown> = Promise.resolve()
+
+  constructor(ports: FlowPorts) {
+    this.#ports = ports
+    this.#due = new Doorbell(ports.clock)
+    for (const issuer of ports.idps.keys()) {
+      this.#ends.set(issuer, new Doorbell(ports.clock))
+    }
+  }
+
+  /** Takes up everything that is owed, also from before a restart. */
+  start(): void {
+    const provers = [...this.#ports.idps].map(([issuer, idp]) => this.#prove(issuer, idp))
+    this.#loops = Promise.all([this.#deliver(), ...provers])
+  }
+
+  /** Takes no new work and waits for the attempts under way; what is not done then is resumed by its lease. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    this.#due.ring()
+    for (const bell of this.#ends.values()) {
+      bell.ring()
+    }
+    await this.#loops
+    await Promise.all(this.#work)
+  }
+
+  /** Receive and contain. When this resolves, the event and every delivery it means are durable: only then is 202 true. */
+  async receive(event: SecurityEvent, source: 'push' | 'poll'): Promise<'accepted' | 'duplicate'> {
+    const { store, registry, clock, observer } = this.#ports
+    const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri)
+    const outcome = await store.accept(event, planned)
+    observer.received(source, outcome)
+    this.#due.ring()
+    return outcome
+  }
+
+  async #deliver(): Promise<void> {
+    const { store, clock, observer } = this.#ports
+    while (!this.#stopping.signal.aborted) {
+      const nowMs = clock.nowMs()
+      let waitMs: number
+      try {
+        const claims = await store.claim(nowMs, LEASE_MS, CLAIM_LIMIT, (issuer, clientId) =>
+          this.#room(issuer, clientId),
+        )
+        for (const claim of claims) {
+          this.#enter(claim.delivery)
+        }
+        for (const batch of batches(claims)) {
+          const work = this.#deliverBatch(batch)
+          this.#work.add(work)
+          void work.finally(() => this.#work.delete(work))
+        }
+        // What is due in a lane without room is not waited for here: the end of an attempt rings.
+        const nextMs = claims.length === CLAIM_LIMIT ? nowMs : await store.nextDueMs(nowMs)
+        waitMs = nextMs === undefined ? IDLE_MS : Math.min(Math.max(nextMs - clock.nowMs(), 0), IDLE_MS)
+      } catch (cause) {
+        observer.trouble('Due deliveries could not be read from the store; trying again', cause)
+        waitMs = STORE_PAUSE_MS
+      }
+      await this.#due.wait(waitMs)
+    }
+  }
+
+  /** Never rejects. Every claim leaves its lane again, whatever happens. */
+  async #deliverBatch(claims: readonly Claim[]): Promise<void> {
+    const { store, idps, clock, observer } = this.#ports
+    const nowMs = clock.nowMs()
+    const { late = [], live = [] } = Object.groupBy(claims, ({ delivery }) =>
+      delivery.latestEndMs <= nowMs ? 'late' : 'live',
+    )
+    await Promise.all(late.map((claim) => this.#expire(claim)))
+    const issuer = live[0]?.delivery.issuer
+    if (issuer === undefined) {
+      return
+    }
+    try {
+      const idp = idps.get(issuer)
+      if (!idp) {
+        throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
+      }
+      const { tokens, refused } = await idp.mint(live.map(({ delivery }) => delivery.id))
+      await Promise.all(
+        live.map((claim) => {
+          const token = tokens.get(claim.delivery.id)
+          return token === undefined
+            ? this.#notMinted(claim, refused.get(claim.delivery.id))
+            : this.#attempt(claim, token)
+        }),
+      )
+    } catch (cause) {
+      observer.trouble('The identity provider made no logout tokens; trying again', cause)
+      const dueMs = clock.nowMs() + MINT_PAUSE_MS
+      // A release that fails is made good by the end of the lease.
+      await Promise.allSettled(
+        live.map((claim) => store.release(claim, dueMs).finally(() => this.#leave(claim.delivery))),
+      )
+    }
+  }
+
+  #room(issuer: string, clientId: string): number {
+    const { concurrency } = this.#ports.registry.lane(issuer, clientId)
+    return concurrency - (this.#underWay.get(laneOf(issuer, clientId)) ?? 0)
+  }
+
+  #enter({ issuer, clientId }: Delivery): void {
+    const lane = laneOf(issuer, clientId)
+    this.#underWay.set(lane, (this.#underWay.get(lane) ?? 0) + 1)
+  }
+
+  #leave({ issuer, clientId }: Delivery): void {
+    const lane = laneOf(issuer, clientId)
+    const left = (this.#underWay.get(lane) ?? 1) - 1
+    if (left > 0) {
+      this.#underWay.set(lane, left)
+    } else {
+      this.#underWay.delete(lane)
+    }
+    this.#due.ring()
+  }
+
+  /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
+  async #attempt(claim: Claim, token: string): Promise<void> {
+    const { registry, clock, send } = this.#ports
+    const { issuer, clientId } = claim.delivery
+    const uri = registry.find(issuer, clientId)?.logoutUri ?? claim.delivery.logoutUri
+    const began = clock.monotonicMs()
+    const answer = await send(uri, token, registry.lane(issuer, clientId))
+    await this.#record(claim, uri, answer, clock.monotonicMs() - began)
+  }
+
+  async #notMinted(claim: Claim, refusal: string | undefined): Promise<void> {
+    if (refusal === 'expired') {
+      await this.#expire(claim)
+    } else {
+      await this.#record(claim, claim.delivery.logoutUri, { kind: 'failure', code: 'not_minted' }, 0, refusal)
+    }
+  }
+
+  async #record(claim: Claim, uri: string, answer: Answer, durationMs: number, detail?: string): Promise<void> {
+    const { store, clock, random, observer } = this.#ports
+    const { delivery } = claim
+    const verdict = judge(answer)
+    const nowMs = clock.nowMs()
+    const attempts = delivery.attempts + 1
+    const status = answer.kind === 'response' ? { status: answer.status } : {}
+    const retryAfterMs = answer.kind === 'response' ? answer.retryAfterMs : undefined
+    const reason = detail === undefined ? verdict.reason : `${verdict.reason}:${detail}`
+    const done = verdict.outcome === 'delivered'
+    try {
+      const current = await store.record(claim, {
+        state: done ? 'delivered' : 'open',
+        atMs: nowMs,
+        dueMs: Math.min(nowMs + retryDelayMs(attempts, random(), retryAfterMs), delivery.latestEndMs),
+        attempts,
+        reason,
+        logoutUri: uri,
+        ...status,
+        evidence: {
+          kind: 'attempt',
+          atMs: nowMs,
+          data: {
+            delivery: delivery.id,
+            client_id: delivery.clientId,
+            attempt: attempts,
+            outcome: verdict.outcome,
+            reason,
+            says: verdict.says,
+            duration_ms: Math.round(durationMs),
+            ...status,
+            ...(uri === delivery.logoutUri ? {} : { logout_uri_changed: true }),
+          },
+        },
+      })
+      const outcome = current ? verdict.outcome : 'stale'
+      observer.attempted({
+        containment: delivery.containmentId,
+        delivery: delivery.id,
+        clientId: delivery.clientId,
+        attempt: attempts,
+        outcome,
+        reason,
+        ...status,
+        durationMs,
+        sinceEventMs: nowMs - delivery.createdMs,
+      })
+      if (done) {
+        this.#ends.get(delivery.issuer)?.ring()
+      }
+    } catch (cause) {
+      // Not written: the lease ends and it is attempted once more. Twice is harmless, never is not.
+      observer.trouble('The outcome of an attempt could not be stored; it will be attempted again', cause)
+    } finally {
+      this.#leave(delivery)
+    }
+  }
+
+  async #expire(claim: Claim): Promise<void> {
+    const { store, clock, observer } = this.#ports
+    const { delivery } = claim
+    const atMs = clock.nowMs()
+    try {
+      await store.record(claim, {
+        state: 'expired',
+        atMs,
+        dueMs: atMs,
+        attempts: delivery.attempts,
+        reason: 'latest_end_past',
+        logoutUri: delivery.logoutUri,
+        evidence: {
+          kind: 'expired',
+          atMs,
+          data: { delivery: delivery.id, client_id: delivery.clientId, attempts: delivery.attempts },
+        },
+      })
+      this.#ends.get(delivery.issuer)?.ring()
+    } catch (cause) {
+      observer.trouble('An expired delivery could not be stored; trying again', cause)
+    } finally {
+      this.#leave(delivery)
+    }
+  }
+
+  /** Tells the identity provider of every end, until it has recorded it: only that ends a session in its ledger. */
+  async #prove(issuer: string, idp: Idp): Promise<void> {
+    const { store, clock, observer } = this.#ports
+    const ended = this.#ends.get(issuer)
+    while (!this.#stopping.signal.aborted) {
+      try {
+        const due = await store.unreported(issuer, REPORT_BATCH)
+        if (due.length === 0) {
+          await ended?.wait(IDLE_MS)
+          // Ends that come close together are reported together.
+          await clock.sleep(REPORT_GATHER_MS, this.#stopping.signal)
+          continue
+        }
+        const recorded = await idp.report(due)
+        await store.reported(recorded)
+        if (recorded.length > 0) {
+          continue
+        }
+        observer.trouble('The identity provider records none of the ends that it is told of; trying again', undefined)
+      } catch (cause) {
+        observer.trouble('Ends could not be reported to the identity provider; trying again', cause)
+      }
+      await clock.sleep(REPORT_PAUSE_MS, this.#stopping.signal)
+    }
+  }
+}
+
+/** Wakes one sleeper. A ring before the wait is not lost. */
+class Doorbell {
+  readonly #clock: Clock
+  #rung = new AbortController()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  ring(): void {
+    this.#rung.abort()
+  }
+
+  async wait(ms: number): Promise<void> {
+    await this.#clock.sleep(ms, this.#rung.signal)
+    this.#rung = new AbortController()
+  }
+}
+
+/** Claims in batches for minting, each of one issuer. */
+function* batches(claims: readonly Claim[]): Generator<readonly Claim[]> {
+  for (const ofIssuer of Map.groupBy(claims, (claim) => claim.delivery.issuer).values()) {
+    for (let from = 0; from < ofIssuer.length; from += MINT_BATCH) {
+      yield ofIssuer.slice(from, from + MINT_BATCH)
+    }
+  }
+}

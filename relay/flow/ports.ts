@@ -1,0 +1,44 @@
+import type { Answer, Delivery, LanePolicy, RelyingParty } from '../domain/model.ts'
+
+/** Time from outside: the wall clock for what is due, the monotonic one for durations. */
+export interface Clock {
+  nowMs(): number
+  monotonicMs(): number
+  /** Resolves after the time or as soon as the signal is aborted; never rejects. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>
+}
+
+/** What the flow asks of the identity provider. Every call throws a RelayError `idp_unavailable` when it cannot answer. */
+export interface Idp {
+  /** Logout tokens by session id, and refusals with their reason. */
+  mint(ids: readonly string[]): Promise<{ tokens: ReadonlyMap<string, string>; refused: ReadonlyMap<string, string> }>
+  /** Reports ends; resolves to the ids that need not be reported again. */
+  report(ended: readonly Delivery[]): Promise<readonly string[]>
+}
+
+export interface Registry {
+  find(issuer: string, clientId: string): RelyingParty | undefined
+  lane(issuer: string, clientId: string): LanePolicy
+}
+
+/** Sends one logout token. Never throws: a failure is an answer too. */
+export type Send = (uri: string, logoutToken: string, policy: LanePolicy) => Promise<Answer>
+
+/** Where the flow tells what it did. One call, one line; never given a token. */
+export interface Observer {
+  received(source: 'push' | 'poll', outcome: 'accepted' | 'duplicate'): void
+  attempted(line: AttemptLine): void
+  trouble(what: string, cause: unknown): void
+}
+
+export interface AttemptLine {
+  readonly containment: string
+  readonly delivery: string
+  readonly clientId: string
+  readonly attempt: number
+  readonly outcome: 'delivered' | 'retry' | 'expired' | 'stale'
+  readonly reason: string
+  readonly status?: number
+  readonly durationMs: number
+  readonly sinceEventMs: number
+}

@@ -1,0 +1,251 @@
+import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
+import * as oidc from 'openid-client'
+import { Agent, request } from 'undici'
+import { z } from 'zod'
+import type { Delivery, RelyingParty } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+import type { Idp } from '../flow/ports.ts'
+
+const TIMEOUT_MS = 10_000
+/** A token is renewed this long before it ends, so that it never ends on its way. */
+const RENEW_BEFORE_MS = 10_000
+const PAGE = 500
+
+const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvailable: z.boolean().optional() })
+const MintAnswer = z.object({ tokens: z.record(z.string(), z.string()), refused: z.record(z.string(), z.string()) })
+const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
+const RelyingPartiesAnswer = z.object({
+  relying_parties: z.array(
+    z.object({
+      client_id: z.string(),
+      backchannel_logout_uri: z.string(),
+      backchannel_logout_session_required: z.boolean(),
+      enabled: z.boolean(),
+    }),
+  ),
+  next: z.number().optional(),
+})
+
+export interface SetError {
+  readonly err: string
+  readonly description: string
+}
+
+export interface KeycloakOptions {
+  readonly issuer: string
+  readonly clientId: string
+  readonly clientSecret: string
+  /** Only where the config names the exception, or the issuer is on loopback. */
+  readonly allowHttp: boolean
+}
+
+/** The extension's endpoints in one realm (docs/protocol.md), called as the realm's service account `logout-relay`. */
+export class Keycloak implements Idp {
+  readonly issuer: string
+  readonly #options: KeycloakOptions
+  readonly #agent = new Agent({ connect: { timeout: 2000 } })
+  #config: oidc.Configuration | undefined
+  #keys: JWTVerifyGetKey | undefined
+  #token: { readonly value: Promise<string>; endsMs: number } | undefined
+
+  constructor(options: KeycloakOptions) {
+    this.issuer = options.issuer
+    this.#options = options
+  }
+
+  /** Discovers the realm and gets a first token. Safe to call again until it works. */
+  async connect(): Promise<void> {
+    await this.#configuration()
+    await this.#accessToken()
+  }
+
+  /** The realm's published keys, cached, fetched again for a key id that is new. */
+  async keys(): Promise<JWTVerifyGetKey> {
+    const config = await this.#configuration()
+    const { jwks_uri } = config.serverMetadata()
+    if (jwks_uri === undefined) {
+      throw new RelayError('idp_unavailable', `${this.issuer} publishes no jwks_uri`)
+    }
+    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: 5000 })
+    return this.#keys
+  }
+
+  async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {
+    return this.#post('outbox', { maxEvents, returnImmediately: true, ack, setErrs }, PollAnswer)
+  }
+
+  async mint(ids: readonly string[]) {
+    const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
+    return { tokens: new Map(Object.entries(tokens)), refused: new Map(Object.entries(refused)) }
+  }
+
+  async report(ended: readonly Delivery[]): Promise<readonly string[]> {
+    const answers = ended.map(({ id, state, lastStatus, endedMs, createdMs }) => ({
+      id,
+      outcome: state,
+      at_ms: endedMs ?? createdMs,
+      ...(lastStatus === undefined ? {} : { status: lastStatus }),
+    }))
+    const { recorded, refused } = await this.#post('answers', { answers }, AnswersAnswer)
+    // A row that Keycloak no longer knows has been pruned there or belongs to a database that was restored.
+    return [...recorded, ...Object.keys(refused).filter((id) => refused[id] === 'unknown')]
+  }
+
+  async relyingParties(): Promise<RelyingParty[]> {
+    const parties: RelyingParty[] = []
+    for (let first: number | undefined = 0; first !== undefined;) {
+      const page: z.infer<typeof RelyingPartiesAnswer> = await this.#call(
+        `relying-parties?first=${first}&max=${PAGE}`,
+        undefined,
+        RelyingPartiesAnswer,
+      )
+      for (const party of page.relying_parties) {
+        parties.push({
+          issuer: this.issuer,
+          clientId: party.client_id,
+          logoutUri: party.backchannel_logout_uri,
+          sessionRequired: party.backchannel_logout_session_required,
+          enabled: party.enabled,
+        })
+      }
+      first = page.next
+    }
+    return parties
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  #post<T>(path: string, body: unknown, schema: z.ZodType<T>): Promise<T> {
+    return this.#call(path, JSON.stringify(body), schema)
+  }
+
+  async #call<T>(path: string, body: string | undefined, schema: z.ZodType<T>): Promise<T> {
+    let response = await this.#send(path, body)
+    if (response.status === 401) {
+      // The token may have been revoked, or Keycloak started again with other keys.
+      this.#token = undefined
+      response = await this.#send(path, body)
+    }
+    const endpoint = path.split('?')[0] ?? path
+    if (response.status !== 200) {
+      throw new RelayError(
+        'idp_unavailable',
+        `${this.issuer}: ${endpoint} answered ${response.status}${hint(response.status, endpoint)}`,
+      )
+    }
+    const parsed = schema.safeParse(response.body)
+    if (!parsed.success) {
+      throw new RelayError(
+        'idp_unavailable',
+        `${this.issuer}: ${endpoint} answered something that docs/protocol.md does not know`,
+      )
+    }
+    return parsed.data
+  }
+
+  async #send(path: string, body: string | undefined): Promise<{ status: number; body: unknown }> {
+    const token = await this.#accessToken()
+    try {
+      const response = await request(`${this.issuer}/logout-relay/${path}`, {
+        dispatcher: this.#agent,
+        method: body === undefined ? 'GET' : 'POST',
+        headers: {
+          authorization: `Bearer ${token}`,
+          accept: 'application/json',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body }),
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+      })
+      if (response.statusCode !== 200) {
+        await response.body.dump()
+        return { status: response.statusCode, body: undefined }
+      }
+      return { status: 200, body: await response.body.json() }
+    } catch (cause) {
+      throw unavailable(this.issuer, cause)
+    }
+  }
+
+  async #configuration(): Promise<oidc.Configuration> {
+    if (!this.#config) {
+      const { clientId, clientSecret, allowHttp } = this.#options
+      try {
+        this.#config = await oidc.discovery(
+          new URL(this.issuer),
+          clientId,
+          undefined,
+          oidc.ClientSecretBasic(clientSecret),
+          {
+            timeout: 5,
+            // Marked deprecated so that nobody uses it by accident; here the config has named the exception.
+            // eslint-disable-next-line @typescript-eslint/no-deprecated
+            execute: allowHttp ? [oidc.allowInsecureRequests] : [],
+          },
+        )
+      } catch (cause) {
+        throw unavailable(this.issuer, cause)
+      }
+    }
+    return this.#config
+  }
+
+  /** One request for a token at a time, however many calls need it. */
+  #accessToken(): Promise<string> {
+    if (this.#token && this.#token.endsMs > performance.now()) {
+      return this.#token.value
+    }
+    const token = {
+      value: this.#requestToken((seconds) => (token.endsMs = performance.now() + seconds * 1000 - RENEW_BEFORE_MS)),
+      endsMs: Infinity,
+    }
+    this.#token = token
+    token.value.catch(() => {
+      if (this.#token === token) {
+        this.#token = undefined
+      }
+    })
+    return token.value
+  }
+
+  async #requestToken(lives: (seconds: number) => void): Promise<string> {
+    const config = await this.#configuration()
+    try {
+      const answer = await oidc.clientCredentialsGrant(config)
+      lives(answer.expires_in ?? 60)
+      return answer.access_token
+    } catch (cause) {
+      throw unavailable(this.issuer, cause)
+    }
+  }
+}
+
+function hint(status: number, endpoint: string): string {
+  switch (status) {
+    case 401:
+      return ': check the client secret and that issuer and host name agree'
+    case 403:
+      return `: give the service account of the relay's client the role "${endpoint}" of the client logout-relay`
+    case 404:
+      return ': is the extension installed in this Keycloak?'
+    default:
+      return ''
+  }
+}
+
+function unavailable(issuer: string, cause: unknown): RelayError {
+  if (cause instanceof RelayError) {
+    return cause
+  }
+  const error = cause instanceof Error ? cause : undefined
+  const inner = error?.cause instanceof Error ? error.cause : error
+  const words =
+    cause instanceof oidc.ResponseBodyError
+      ? `${cause.status} ${cause.error}`
+      : inner && 'code' in inner
+        ? String(inner.code)
+        : (inner?.name ?? 'unknown')
+  return new RelayError('idp_unavailable', `${issuer} cannot be reached (${words})`, { cause })
+}

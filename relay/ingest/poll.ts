@@ -1,0 +1,56 @@
+import type { SecurityEvent } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+import type { Clock } from '../flow/ports.ts'
+import type { SetError } from '../idp/keycloak.ts'
+
+const MAX_EVENTS = 20
+
+export interface PollPorts {
+  poll(
+    maxEvents: number,
+    ack: readonly string[],
+    setErrs: Readonly<Record<string, SetError>>,
+  ): Promise<{ sets: Readonly<Record<string, string>>; moreAvailable?: boolean | undefined }>
+  verify(set: string): Promise<SecurityEvent>
+  receive(event: SecurityEvent): Promise<unknown>
+  polled(): void
+  trouble(what: string, cause: unknown): void
+}
+
+/**
+ * Brings what a push has missed (RFC 8936), for as long as the signal is not aborted. A SET goes the same way as a pushed
+ * one and is acknowledged only after its durable commit; one that cannot be taken is reported and does not hold up others.
+ */
+export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: number, stop: AbortSignal): Promise<void> {
+  let ack: string[] = []
+  let setErrs: Record<string, SetError> = {}
+  while (!stop.aborted) {
+    let again = false
+    try {
+      const { sets, moreAvailable } = await ports.poll(MAX_EVENTS, ack, setErrs)
+      ack = []
+      setErrs = {}
+      for (const [jti, set] of Object.entries(sets)) {
+        try {
+          await ports.receive(await ports.verify(set))
+          ack.push(jti)
+        } catch (cause) {
+          if (cause instanceof RelayError && !['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
+            setErrs[jti] = { err: cause.code, description: cause.message }
+            ports.trouble(
+              `A security event in the outbox cannot be taken (${cause.code}: ${cause.message}); it stays there`,
+              undefined,
+            )
+          } else {
+            throw cause
+          }
+        }
+      }
+      ports.polled()
+      again = moreAvailable === true || ack.length > 0 || Object.keys(setErrs).length > 0
+    } catch (cause) {
+      ports.trouble('The outbox could not be polled; trying again', cause)
+    }
+    await clock.sleep(again ? 0 : intervalMs, stop)
+  }
+}

@@ -1,0 +1,51 @@
+import { Hono } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import type { SecurityEvent } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+
+const MAX_BYTES = 1024 * 1024
+
+export interface PushPorts {
+  /** Throws a RelayError for a SET that cannot be taken. */
+  readonly verify: (set: string) => Promise<SecurityEvent>
+  /** Resolves when the event is durable. */
+  readonly receive: (event: SecurityEvent) => Promise<unknown>
+  readonly refused: (code: string, message: string) => void
+}
+
+/** Push delivery of Security Event Tokens, RFC 8935. 202 is answered only when the event cannot be lost any more. */
+export function pushRoute({ verify, receive, refused }: PushPorts): Hono {
+  const app = new Hono()
+  app.use('*', async (c, next) => {
+    await next()
+    c.header('Cache-Control', 'no-store')
+  })
+  const limit = bodyLimit({
+    maxSize: MAX_BYTES,
+    onError: (c) => c.json({ err: 'invalid_request', description: 'The body is larger than 1 MiB' }, 413),
+  })
+  app.post('/events', limit, async (c) => {
+    try {
+      const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
+      if (type !== 'application/secevent+jwt') {
+        throw new RelayError('invalid_request', 'The Content-Type must be application/secevent+jwt')
+      }
+      await receive(await verify((await c.req.text()).trim()))
+      return c.body(null, 202)
+    } catch (cause) {
+      const error =
+        cause instanceof RelayError
+          ? cause
+          : new RelayError('store_unavailable', 'The event could not be taken', { cause })
+      refused(error.code, error.message)
+      if (error.code === 'store_unavailable' || error.code === 'idp_unavailable') {
+        // Not the sender's fault and nothing is kept: the poll brings it.
+        c.header('Retry-After', '5')
+        return c.json({ err: 'unavailable', description: 'The event could not be stored now' }, 503)
+      }
+      c.header('Content-Language', 'en')
+      return c.json({ err: error.code, description: error.message }, 400)
+    }
+  })
+  return app
+}

@@ -1,0 +1,152 @@
+import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTVerifyGetKey } from 'jose'
+import { z } from 'zod'
+import type { SecurityEvent } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+
+/** Asymmetric only: with a symmetric one the published key would do as the secret. */
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+const SKEW_SECONDS = 60
+
+const CREDENTIAL_CHANGE = 'https://schemas.openid.net/secevent/caep/event-type/credential-change'
+const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
+const KNOWN_TYPES: readonly string[] = [CREDENTIAL_CHANGE, SESSION_REVOKED]
+
+const Name = z.string().min(1).max(255)
+const Seconds = z.number().int().min(0).max(4_102_444_800)
+const Millis = z.number().int().min(0).max(4_102_444_800_000)
+
+const Session = z.object({
+  id: z.string().regex(/^[0-9a-f-]{36}\.\d{1,3}$/),
+  client_id: Name,
+  sid: Name,
+  sub: Name.optional(),
+  backchannel_logout_uri: z.string().max(2048).optional(),
+  latest_end: Seconds,
+})
+
+const Containment = z.object({
+  trigger: z.string().max(64),
+  watermark_ms: Millis,
+  removed_at_ms: Millis,
+  part: z.number().int().min(1).max(10_000),
+  parts: z.number().int().min(1).max(10_000),
+  sessions: z
+    .array(Session)
+    .max(500)
+    .refine((sessions) => new Set(sessions.map((s) => s.id)).size === sessions.length, 'names a session twice'),
+})
+
+const Claims = z.object({
+  jti: Name,
+  txn: Name,
+  iat: Seconds,
+  // SSF 1.0: a SET that has them could be taken for another kind of token.
+  sub: z.never().optional(),
+  exp: z.never().optional(),
+  sub_id: z.object({ format: z.literal('iss_sub'), iss: z.string(), sub: Name }),
+  events: z.record(z.string(), z.object({ 'logout-relay': Containment })),
+})
+
+/** The keys of a configured issuer, or undefined for one that is not. */
+export type KeysOf = (issuer: string) => Promise<JWTVerifyGetKey> | undefined
+
+/**
+ * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0): pinned issuer before anything is fetched, its published keys,
+ * `typ`, `aud`, and the one event in it. No greatest age: the outbox may hand it out days later.
+ *
+ * @throws RelayError with a code of RFC 8935 §2.4, or `idp_unavailable` when the issuer's keys cannot be had now
+ */
+export async function verifySet(set: string, keysOf: KeysOf, audience: string, nowMs: number): Promise<SecurityEvent> {
+  const { issuer, typ } = peek(set)
+  const keys = keysOf(issuer)
+  if (!keys) {
+    throw new RelayError('invalid_issuer', 'The issuer is not one that this relay is configured for')
+  }
+  if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
+    throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
+  }
+  let payload
+  try {
+    payload = (
+      await jwtVerify(set, await keys, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS })
+    ).payload
+  } catch (cause) {
+    throw refusal(cause)
+  }
+  const parsed = Claims.safeParse(payload)
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]
+    throw new RelayError('invalid_request', `The claim ${issue?.path.join('.') ?? ''} is not as the protocol has it`)
+  }
+  const { jti, txn, iat, sub_id, events } = parsed.data
+  if (iat * 1000 > nowMs + SKEW_SECONDS * 1000) {
+    throw new RelayError('invalid_request', 'The claim iat is in the future: check the clocks of both machines')
+  }
+  if (sub_id.iss !== issuer) {
+    throw new RelayError('invalid_request', 'The claim sub_id.iss is not the issuer')
+  }
+  const [entry, ...more] = Object.entries(events)
+  if (!entry || more.length > 0) {
+    throw new RelayError('invalid_request', 'The claim events must hold exactly one event')
+  }
+  const [type, event] = entry
+  if (!KNOWN_TYPES.includes(type)) {
+    throw new RelayError('invalid_request', 'The event type is not one that this relay knows')
+  }
+  const { trigger, watermark_ms, removed_at_ms, part, parts, sessions } = event['logout-relay']
+  return {
+    issuer,
+    jti,
+    txn,
+    type,
+    trigger,
+    subject: sub_id.sub,
+    watermarkMs: watermark_ms,
+    removedAtMs: removed_at_ms,
+    part,
+    parts,
+    sessions: sessions.map((s) => ({
+      id: s.id,
+      clientId: s.client_id,
+      sid: s.sid,
+      latestEndMs: s.latest_end * 1000,
+      ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
+    })),
+  }
+}
+
+/** What must be known before any key is fetched; nothing of it is believed yet. */
+function peek(set: string): { issuer: string; typ: unknown } {
+  try {
+    const { typ } = decodeProtectedHeader(set)
+    const { iss } = decodeJwt(set)
+    return { issuer: typeof iss === 'string' ? iss : '', typ }
+  } catch {
+    throw new RelayError('invalid_request', 'The body is not a JWT in compact form')
+  }
+}
+
+function refusal(cause: unknown): RelayError {
+  if (cause instanceof RelayError) {
+    return cause
+  }
+  if (cause instanceof errors.JWTClaimValidationFailed) {
+    return cause.claim === 'aud'
+      ? new RelayError(
+          'invalid_audience',
+          'The audience is not this relay: compare its identifier with the extension option audience',
+        )
+      : new RelayError('invalid_request', `The claim ${cause.claim} is not acceptable`)
+  }
+  if (
+    cause instanceof errors.JWKSTimeout ||
+    !(cause instanceof errors.JOSEError) ||
+    cause.code === 'ERR_JOSE_GENERIC'
+  ) {
+    return new RelayError('idp_unavailable', "The issuer's keys cannot be had at the moment", { cause })
+  }
+  if (cause instanceof errors.JWTExpired) {
+    return new RelayError('invalid_request', 'The claim exp must not be there')
+  }
+  return new RelayError('invalid_key', "The signature does not verify with the issuer's published keys")
+}

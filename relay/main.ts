@@ -1,0 +1,219 @@
+import { createServer as createHttpsServer } from 'node:https'
+import { readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+import { type Logger, pino } from 'pino'
+import { apiRoutes } from './api/app.ts'
+import { makeMetrics } from './api/metrics.ts'
+import type { Config } from './config.ts'
+import { openSender } from './delivery/sender.ts'
+import { Flow } from './flow/flow.ts'
+import type { Clock, Observer } from './flow/ports.ts'
+import { Keycloak } from './idp/keycloak.ts'
+import { pollOutbox } from './ingest/poll.ts'
+import { pushRoute } from './ingest/push.ts'
+import { verifySet } from './ingest/set.ts'
+import { RelyingParties } from './registry/registry.ts'
+import { openSqliteStore } from './store/sqlite/sqlite.ts'
+
+const REFRESH_MS = 60_000
+const CONNECT_PAUSE_MS = 2000
+const GRACE_MS = 10_000
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}).catch(() => undefined),
+}
+
+/** Puts the parts together: config, store, adapters, flow, http. What they do is theirs; start reading at flow/flow.ts. */
+export async function startRelay(
+  config: Config,
+  log: Logger = makeLog(config),
+): Promise<{ url: string; close(): Promise<void> }> {
+  const store = openSqliteStore(config.store.sqlite)
+  const metrics = makeMetrics(store)
+  const relyingParties = new RelyingParties({
+    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    timeoutMs: config.delivery.timeout_ms,
+    concurrency: config.delivery.concurrency,
+    overrides: config.relying_parties.map(({ issuer, client_id, allow_http, timeout_ms, concurrency }) => ({
+      issuer,
+      clientId: client_id,
+      ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+      ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+      ...(concurrency === undefined ? {} : { concurrency }),
+    })),
+  })
+  if (config.delivery.allow_http_on_loopback) {
+    log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
+  }
+  const keycloaks = new Map(
+    config.issuers.map(({ issuer, client_id, client_secret }) => [
+      issuer,
+      new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp: issuer.startsWith('http:') }),
+    ]),
+  )
+  const keysOf = (issuer: string) => keycloaks.get(issuer)?.keys()
+  const sender = openSender()
+  const observer = makeObserver(log, metrics)
+  const flow = new Flow({
+    store,
+    idps: keycloaks,
+    registry: relyingParties,
+    send: sender.send,
+    clock: systemClock,
+    random: Math.random,
+    observer,
+  })
+  const verify = (set: string) => verifySet(set, keysOf, config.identifier, systemClock.nowMs())
+
+  const waitingFor = new Map<string, string>(config.issuers.map(({ issuer }) => [issuer, 'not connected yet']))
+  const app = new Hono()
+  app.route(
+    '/',
+    pushRoute({
+      verify,
+      receive: (event) => flow.receive(event, 'push'),
+      refused: (code, why) => {
+        metrics.events.inc({ source: 'push', outcome: code })
+        log.warn({ code, why }, 'A pushed security event was refused')
+      },
+    }),
+  )
+  app.route(
+    '/',
+    apiRoutes({
+      store,
+      relyingParties,
+      metrics,
+      keysOf,
+      audience: config.identifier,
+      notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
+    }),
+  )
+
+  const stop = new AbortController()
+  const loops: Promise<void>[] = []
+  for (const { issuer, poll_interval_s } of config.issuers) {
+    const keycloak = keycloaks.get(issuer)
+    if (keycloak) {
+      loops.push(follow(keycloak, poll_interval_s * 1000))
+    }
+  }
+  /** Waits for the realm, visibly, then keeps polling its outbox and refreshing what is known of its relying parties. */
+  async function follow(keycloak: Keycloak, pollMs: number): Promise<void> {
+    const { issuer } = keycloak
+    for (let tries = 0; !stop.signal.aborted; tries++) {
+      try {
+        await keycloak.connect()
+        await keycloak.keys()
+        relyingParties.replace(issuer, await keycloak.relyingParties())
+        break
+      } catch (cause) {
+        const why = cause instanceof Error ? cause.message : 'unknown'
+        waitingFor.set(issuer, why)
+        if (tries % 15 === 0) {
+          log.warn({ issuer, why }, 'Waiting for the identity provider')
+        }
+        await systemClock.sleep(CONNECT_PAUSE_MS, stop.signal)
+      }
+    }
+    if (stop.signal.aborted) {
+      return
+    }
+    waitingFor.delete(issuer)
+    log.info({ issuer, relying_parties: relyingParties.list(issuer).length }, 'Connected to the identity provider')
+    await Promise.all([
+      pollOutbox(
+        {
+          poll: (max, ack, errs) => keycloak.poll(max, ack, errs),
+          verify,
+          receive: (event) => flow.receive(event, 'poll'),
+          polled: () => metrics.polled.set({ issuer }, systemClock.nowMs() / 1000),
+          trouble: (what, cause) => observer.trouble(what, cause),
+        },
+        systemClock,
+        pollMs,
+        stop.signal,
+      ),
+      refresh(keycloak),
+    ])
+  }
+  async function refresh(keycloak: Keycloak): Promise<void> {
+    while (!stop.signal.aborted) {
+      await systemClock.sleep(REFRESH_MS, stop.signal)
+      try {
+        relyingParties.replace(keycloak.issuer, await keycloak.relyingParties())
+      } catch (cause) {
+        observer.trouble('The relying parties could not be refreshed; those known are kept', cause)
+      }
+    }
+  }
+
+  const { server, url } = await listen(app, config)
+  flow.start()
+  log.info(
+    { url, store: config.store.sqlite, issuers: config.issuers.map(({ issuer }) => issuer) },
+    'Logout Relay is up',
+  )
+  return {
+    url,
+    close: async () => {
+      stop.abort()
+      server.close()
+      await Promise.race([Promise.all([flow.stop(), ...loops]), systemClock.sleep(GRACE_MS)])
+      await sender.close()
+      await Promise.all([...keycloaks.values()].map((keycloak) => keycloak.close()))
+      await store.close()
+      log.info('Logout Relay has stopped; what is still owed is in the store')
+    },
+  }
+}
+
+function listen(
+  app: Hono,
+  { listen: { host, port, tls } }: Config,
+): Promise<{ server: ReturnType<typeof serve>; url: string }> {
+  const options = tls
+    ? {
+        createServer: createHttpsServer,
+        serverOptions: { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file) },
+      }
+    : {}
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname: host, port, ...options }, (address) => {
+      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+      resolve({ server, url: `${tls ? 'https' : 'http'}://${name}:${address.port}` })
+    })
+    server.once('error', reject)
+  })
+}
+
+function makeLog(config: Config): Logger {
+  return pino({ level: config.log.level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+}
+
+/** One wide line for each attempt, and the same facts as metrics. */
+function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>): Observer {
+  return {
+    received: (source, outcome) => metrics.events.inc({ source, outcome }),
+    attempted: (line) => {
+      metrics.attempts.inc({ client_id: line.clientId, outcome: line.outcome, reason: line.reason })
+      metrics.attemptSeconds.observe(line.durationMs / 1000)
+      if (line.outcome === 'delivered') {
+        metrics.deliveredSeconds.observe(line.sinceEventMs / 1000)
+      }
+      log[line.outcome === 'delivered' ? 'info' : 'warn'](
+        { ...line, durationMs: Math.round(line.durationMs) },
+        'attempt',
+      )
+    },
+    trouble: (what, cause) => {
+      metrics.troubles.inc()
+      // The message only: a cause may carry a request with its headers.
+      log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
+    },
+  }
+}

@@ -1,0 +1,73 @@
+import type { Claim, Delivery, DeliveryState, Evidence, SecurityEvent } from '../domain/model.ts'
+import type { Plan } from '../domain/plan.ts'
+
+/** How an attempt ended, as the store keeps it. */
+export interface Outcome {
+  readonly state: DeliveryState
+  readonly atMs: number
+  /** When it is due again, if it stays open. */
+  readonly dueMs: number
+  readonly attempts: number
+  readonly reason: string
+  readonly status?: number
+  readonly logoutUri: string
+  readonly evidence: Evidence
+}
+
+export interface Containment {
+  readonly id: string
+  readonly issuer: string
+  readonly trigger: string
+  readonly eventMs: number
+  readonly createdMs: number
+  readonly closedMs?: number
+  readonly deliveries: number
+  readonly open: number
+}
+
+export interface DeliveryFilter {
+  readonly issuer: string
+  readonly state?: DeliveryState
+  readonly clientId?: string
+  readonly containmentId?: string
+  /** The last id of the page before. */
+  readonly after?: string
+  readonly limit: number
+}
+
+/**
+ * Where everything owed is kept. Every change is durable when its promise resolves, and is one conditional statement:
+ * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
+ * one. All methods reject with a RelayError `store_unavailable` when the store cannot be written or read.
+ */
+export interface Store {
+  /** Writes event, containment, deliveries and evidence at once; `duplicate` if (issuer, jti) is known, with no effect. */
+  accept(event: SecurityEvent, plan: Plan): Promise<'accepted' | 'duplicate'>
+  /**
+   * Leases what is due, at most `limit`, and of each lane no more than it has room for.
+   *
+   * @param busy attempts under way by lane; @param room how many of a lane may be under way
+   */
+  claim(
+    nowMs: number,
+    leaseMs: number,
+    limit: number,
+    room: (issuer: string, clientId: string) => number,
+  ): Promise<Claim[]>
+  /** False if the claim is no longer current: the outcome is then not written. */
+  record(claim: Claim, outcome: Outcome): Promise<boolean>
+  /** Gives a claim back unattempted. */
+  release(claim: Claim, dueMs: number): Promise<void>
+  /** When, after `nowMs`, the next open delivery is due and free of a lease; undefined if there is none. */
+  nextDueMs(nowMs: number): Promise<number | undefined>
+  /** Ended deliveries that the identity provider has not been told of. */
+  unreported(issuer: string, limit: number): Promise<Delivery[]>
+  reported(ids: readonly string[]): Promise<void>
+
+  containments(issuer: string, limit: number, before?: number): Promise<Containment[]>
+  containment(issuer: string, id: string): Promise<{ containment: Containment; evidence: Evidence[] } | undefined>
+  deliveries(filter: DeliveryFilter): Promise<Delivery[]>
+  /** Open deliveries by client, and when the oldest of them was created. */
+  open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>
+  close(): Promise<void>
+}

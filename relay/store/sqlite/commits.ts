@@ -1,0 +1,83 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { RelayError } from '../../errors.ts'
+
+/**
+ * Group commit: changes asked for in one turn of the event loop share one transaction and so one fsync. Each runs in a
+ * savepoint of its own, so one that fails takes no other with it, and each promise resolves only after the commit.
+ */
+export class Commits {
+  readonly #db: DatabaseSync
+  #queue: { readonly work: () => void; readonly done: (failure?: unknown) => void }[] = []
+
+  constructor(db: DatabaseSync) {
+    this.#db = db
+  }
+
+  run<T>(work: () => T): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      let result: T
+      if (this.#queue.length === 0) {
+        setImmediate(() => this.flush())
+      }
+      this.#queue.push({
+        work: () => {
+          result = work()
+        },
+        done: (failure) => {
+          if (failure === undefined) {
+            resolve(result)
+          } else {
+            reject(storeError(failure))
+          }
+        },
+      })
+    })
+  }
+
+  /** Commits what is queued now. */
+  flush(): void {
+    const queue = this.#queue
+    this.#queue = []
+    if (queue.length === 0) {
+      return
+    }
+    const failures = new Map<number, unknown>()
+    try {
+      this.#db.exec('begin immediate')
+      queue.forEach(({ work }, n) => {
+        this.#db.exec('savepoint work')
+        try {
+          work()
+        } catch (failure) {
+          failures.set(n, failure)
+          this.#db.exec('rollback to work')
+        }
+        this.#db.exec('release work')
+      })
+      this.#db.exec('commit')
+    } catch (failure) {
+      // A full disk or a lock: nothing of this turn is durable, and everybody is told so.
+      if (this.#db.isTransaction) {
+        this.#db.exec('rollback')
+      }
+      for (const { done } of queue) {
+        done(failure)
+      }
+      return
+    }
+    queue.forEach(({ done }, n) => done(failures.get(n)))
+  }
+}
+
+/** SQLite's own words name no data of ours, so they may be shown. */
+export function storeError(cause: unknown): RelayError {
+  return cause instanceof RelayError
+    ? cause
+    : new RelayError(
+        'store_unavailable',
+        `The store cannot be used: ${cause instanceof Error ? cause.message : 'unknown'}`,
+        {
+          cause,
+        },
+      )
+}

@@ -1,0 +1,37 @@
+/**
+ * The tables, one statement each. `user_version` counts them: what is added later is appended, never edited, so that an
+ * older file is brought up to date at the start.
+ */
+export const MIGRATIONS: readonly string[] = [
+  `create table event (
+     issuer text not null, jti text not null, containment_id text not null,
+     received_ms integer not null, watermark_ms integer not null,
+     primary key (issuer, jti)
+   ) strict, without rowid`,
+  `create table containment (
+     issuer text not null, id text not null, trigger text not null,
+     event_ms integer not null, created_ms integer not null, closed_ms integer,
+     deliveries integer not null, open integer not null,
+     primary key (issuer, id)
+   ) strict, without rowid`,
+  `create index containment_by_age on containment (issuer, created_ms)`,
+  `create table delivery (
+     id text primary key, containment_id text not null, issuer text not null, client_id text not null, sid text not null,
+     logout_uri text not null, latest_end_ms integer not null,
+     state text not null check (state in ('open', 'delivered', 'expired', 'dismissed')),
+     attempts integer not null, due_ms integer not null, fence integer not null default 0,
+     leased integer not null default 0,
+     created_ms integer not null, ended_ms integer, last_status integer, last_reason text,
+     reported integer not null default 0
+   ) strict, without rowid`,
+  // due_ms is pushed to the lease's end by a claim, so this one index finds what is due and what was left behind.
+  `create index delivery_due on delivery (due_ms) where state = 'open'`,
+  `create index delivery_unreported on delivery (issuer) where state <> 'open' and reported = 0`,
+  `create index delivery_by_containment on delivery (issuer, containment_id)`,
+  `create index delivery_open_by_client on delivery (issuer, client_id, created_ms) where state = 'open'`,
+  `create table evidence (
+     seq integer primary key, issuer text not null, containment_id text not null,
+     at_ms integer not null, kind text not null, data text not null
+   ) strict`,
+  `create index evidence_by_containment on evidence (issuer, containment_id, seq)`,
+]

@@ -1,0 +1,307 @@
+import { mkdirSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
+import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
+import { RelayError } from '../../errors.ts'
+import type { Containment, Store } from '../port.ts'
+import { Commits, storeError } from './commits.ts'
+import { MIGRATIONS } from './schema.ts'
+
+type Row = Record<string, SQLOutputValue>
+
+/**
+ * The store on SQLite: one file, one process. WAL with `synchronous=FULL`, so a commit has reached the disk before
+ * anybody is told of it.
+ *
+ * @throws RelayError `store_in_use` when another process holds the file, `store_unavailable` when it cannot be opened
+ */
+export function openSqliteStore(path: string): Store {
+  const db = open(path)
+  const commits = new Commits(db)
+  const prepared = new Map<string, StatementSync>()
+  const sql = (text: string): StatementSync => {
+    let statement = prepared.get(text)
+    if (!statement) {
+      prepared.set(text, (statement = db.prepare(text)))
+    }
+    return statement
+  }
+  const read = <T>(work: () => T): Promise<T> => {
+    try {
+      return Promise.resolve(work())
+    } catch (cause) {
+      return Promise.reject(storeError(cause))
+    }
+  }
+  const addEvidence = (issuer: string, containmentId: string, { atMs, kind, data }: Evidence) =>
+    sql('insert into evidence (issuer, containment_id, at_ms, kind, data) values (?, ?, ?, ?, ?)').run(
+      issuer,
+      containmentId,
+      atMs,
+      kind,
+      JSON.stringify(data),
+    )
+  const closeIfEnded = (issuer: string, id: string, atMs: number) => {
+    const row = sql(
+      `update containment set closed_ms = ? where issuer = ? and id = ? and open = 0 and closed_ms is null
+       returning deliveries, event_ms`,
+    ).get(atMs, issuer, id)
+    if (row) {
+      addEvidence(issuer, id, {
+        kind: 'closed',
+        atMs,
+        data: { deliveries: Number(row['deliveries']), ms_since_event: atMs - Number(row['event_ms']) },
+      })
+    }
+  }
+
+  return {
+    accept: (event, { containmentId, deliveries, evidence }) =>
+      commits.run(() => {
+        const { issuer, jti } = event
+        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
+        const fresh = sql('insert into event values (?, ?, ?, ?, ?) on conflict do nothing').run(
+          issuer,
+          jti,
+          containmentId,
+          createdMs,
+          event.watermarkMs,
+        )
+        if (fresh.changes === 0) {
+          return 'duplicate'
+        }
+        const count = deliveries.length
+        sql(
+          `insert into containment values (?, ?, ?, ?, ?, null, ?, ?)
+           on conflict do update set deliveries = deliveries + excluded.deliveries, open = open + excluded.open,
+             closed_ms = iif(excluded.open > 0, null, closed_ms)`,
+        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count)
+        for (const d of deliveries) {
+          sql(
+            `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, state, attempts,
+               due_ms, created_ms) values (?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?)`,
+          ).run(d.id, containmentId, issuer, d.clientId, d.sid, d.logoutUri, d.latestEndMs, d.dueMs, d.createdMs)
+        }
+        for (const line of evidence) {
+          addEvidence(issuer, containmentId, line)
+        }
+        closeIfEnded(issuer, containmentId, createdMs)
+        return 'accepted'
+      }),
+
+    claim: async (nowMs, leaseMs, limit, room) => {
+      // Lanes first, so that thousands of rows of one relying party cannot hide those of another.
+      const lanes = await read(() =>
+        sql(`select distinct issuer, client_id from delivery where state = 'open' and due_ms <= ?`).all(nowMs),
+      )
+      const open = lanes
+        .map((row) => ({ issuer: text(row, 'issuer'), clientId: text(row, 'client_id') }))
+        .map((lane) => ({ ...lane, room: room(lane.issuer, lane.clientId) }))
+        .filter((lane) => lane.room > 0)
+      if (open.length === 0) {
+        return []
+      }
+      return commits.run(() => {
+        const claims: Claim[] = []
+        for (const lane of open) {
+          const max = Math.min(lane.room, limit - claims.length)
+          const rows = sql(
+            `update delivery set fence = fence + 1, leased = 1, due_ms = ? where id in (
+               select id from delivery where state = 'open' and due_ms <= ? and issuer = ? and client_id = ?
+               order by due_ms limit ?) and state = 'open' and due_ms <= ? returning *`,
+          ).all(nowMs + leaseMs, nowMs, lane.issuer, lane.clientId, max, nowMs)
+          claims.push(...rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') })))
+        }
+        return claims
+      })
+    },
+
+    record: ({ delivery, fence }, outcome) =>
+      commits.run(() => {
+        const ended = outcome.state !== 'open'
+        const changed = sql(
+          `update delivery set state = ?, attempts = ?, due_ms = ?, last_status = ?, last_reason = ?, logout_uri = ?,
+             ended_ms = ?, leased = 0 where id = ? and fence = ? and state = 'open'`,
+        ).run(
+          outcome.state,
+          outcome.attempts,
+          outcome.dueMs,
+          outcome.status ?? null,
+          outcome.reason,
+          outcome.logoutUri,
+          ended ? outcome.atMs : null,
+          delivery.id,
+          fence,
+        )
+        if (changed.changes === 0) {
+          return false
+        }
+        addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
+        if (ended) {
+          sql('update containment set open = open - 1 where issuer = ? and id = ?').run(
+            delivery.issuer,
+            delivery.containmentId,
+          )
+          closeIfEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
+        }
+        return true
+      }),
+
+    release: ({ delivery, fence }, dueMs) =>
+      commits.run(() => {
+        sql(`update delivery set due_ms = ?, leased = 0 where id = ? and fence = ? and state = 'open'`).run(
+          dueMs,
+          delivery.id,
+          fence,
+        )
+      }),
+
+    nextDueMs: (nowMs) =>
+      read(() => {
+        const row = sql(`select min(due_ms) as due from delivery where state = 'open' and due_ms > ?`).get(nowMs)
+        return row?.['due'] == null ? undefined : Number(row['due'])
+      }),
+
+    unreported: (issuer, limit) =>
+      read(() =>
+        sql(`select * from delivery where issuer = ? and state <> 'open' and reported = 0 limit ?`)
+          .all(issuer, limit)
+          .map(deliveryOf),
+      ),
+
+    reported: (ids) =>
+      commits.run(() => {
+        for (const id of ids) {
+          sql(`update delivery set reported = 1 where id = ? and state <> 'open'`).run(id)
+        }
+      }),
+
+    containments: (issuer, limit, before) =>
+      read(() =>
+        sql('select * from containment where issuer = ? and created_ms < ? order by created_ms desc limit ?')
+          .all(issuer, before ?? Number.MAX_SAFE_INTEGER, limit)
+          .map(containmentOf),
+      ),
+
+    containment: (issuer, id) =>
+      read(() => {
+        const row = sql('select * from containment where issuer = ? and id = ?').get(issuer, id)
+        const lines = sql('select * from evidence where issuer = ? and containment_id = ? order by seq').all(issuer, id)
+        return row && { containment: containmentOf(row), evidence: lines.map(evidenceOf) }
+      }),
+
+    deliveries: ({ issuer, state, clientId, containmentId, after, limit }) =>
+      read(() =>
+        sql(
+          `select * from delivery where issuer = ?1 and (?2 is null or state = ?2) and (?3 is null or client_id = ?3)
+             and (?4 is null or containment_id = ?4) and id > ?5 order by id limit ?6`,
+        )
+          .all(issuer, state ?? null, clientId ?? null, containmentId ?? null, after ?? '', limit)
+          .map(deliveryOf),
+      ),
+
+    open: () =>
+      read(() =>
+        sql(
+          `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery where state = 'open'
+           group by issuer, client_id`,
+        )
+          .all()
+          .map((row) => ({
+            issuer: text(row, 'issuer'),
+            clientId: text(row, 'client_id'),
+            count: integer(row, 'count'),
+            oldestMs: integer(row, 'oldest'),
+          })),
+      ),
+
+    close: () => {
+      commits.flush()
+      db.close()
+      return Promise.resolve()
+    },
+  }
+}
+
+function open(path: string): DatabaseSync {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    const db = new DatabaseSync(path)
+    // The lock is taken with the first statement and held: two relays on one file would send everything twice.
+    db.exec(
+      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
+    )
+    const version = Number(db.prepare('pragma user_version').get()?.['user_version'])
+    if (version > MIGRATIONS.length) {
+      throw new RelayError('store_unavailable', `The store ${path} was written by a newer relay; start that one`)
+    }
+    db.exec('begin immediate')
+    for (const statement of MIGRATIONS.slice(version)) {
+      db.exec(statement)
+    }
+    db.exec(`pragma user_version = ${MIGRATIONS.length}`)
+    // Whoever held a lease on this file is gone: its work is due at once. The fence keeps a late outcome out.
+    db.exec(`update delivery set due_ms = 0, leased = 0, fence = fence + 1 where state = 'open' and leased = 1`)
+    db.exec('commit')
+    return db
+  } catch (cause) {
+    if (cause instanceof RelayError) {
+      throw cause
+    }
+    const words = cause instanceof Error ? cause.message : 'unknown'
+    throw /locked|busy/i.test(words)
+      ? new RelayError(
+          'store_in_use',
+          `Another process uses the store ${path}; stop it, or give this relay a file of its own`,
+        )
+      : new RelayError('store_unavailable', `The store ${path} cannot be opened: ${words}`, { cause })
+  }
+}
+
+function text(row: Row, column: string): string {
+  return String(row[column])
+}
+
+function integer(row: Row, column: string): number {
+  return Number(row[column])
+}
+
+function deliveryOf(row: Row): Delivery {
+  return {
+    id: text(row, 'id'),
+    containmentId: text(row, 'containment_id'),
+    issuer: text(row, 'issuer'),
+    clientId: text(row, 'client_id'),
+    sid: text(row, 'sid'),
+    logoutUri: text(row, 'logout_uri'),
+    latestEndMs: integer(row, 'latest_end_ms'),
+    state: text(row, 'state') as DeliveryState,
+    attempts: integer(row, 'attempts'),
+    dueMs: integer(row, 'due_ms'),
+    createdMs: integer(row, 'created_ms'),
+    ...(row['ended_ms'] == null ? {} : { endedMs: integer(row, 'ended_ms') }),
+    ...(row['last_status'] == null ? {} : { lastStatus: integer(row, 'last_status') }),
+    ...(row['last_reason'] == null ? {} : { lastReason: text(row, 'last_reason') }),
+  }
+}
+
+function containmentOf(row: Row): Containment {
+  return {
+    id: text(row, 'id'),
+    issuer: text(row, 'issuer'),
+    trigger: text(row, 'trigger'),
+    eventMs: integer(row, 'event_ms'),
+    createdMs: integer(row, 'created_ms'),
+    deliveries: integer(row, 'deliveries'),
+    open: integer(row, 'open'),
+    ...(row['closed_ms'] == null ? {} : { closedMs: integer(row, 'closed_ms') }),
+  }
+}
+
+function evidenceOf(row: Row): Evidence {
+  return {
+    kind: text(row, 'kind') as Evidence['kind'],
+    atMs: integer(row, 'at_ms'),
+    data: JSON.parse(text(row, 'data')) as Evidence['data'],
+  }
+}
