@@ -24,6 +24,6 @@ const CAP_MS = 15 * MINUTE
  */
 export function retryDelayMs(attempts: number, random: number, retryAfterMs?: number): number {
   const base = DELAYS_MS[attempts] ?? CAP_MS
-  const jittered = base * (0.8 + 0.2 * random)
+  const jittered = Math.round(base * (0.8 + 0.2 * random))
   return retryAfterMs === undefined ? jittered : Math.min(Math.max(retryAfterMs, jittered), CAP_MS)
 }
