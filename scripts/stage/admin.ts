@@ -1,0 +1,87 @@
+import { type Answer, call } from './http.ts'
+
+type Method = 'GET' | 'POST' | 'PUT' | 'DELETE'
+
+/** The administrator of a Keycloak that was started here, over its Admin API. */
+export class Admin {
+  readonly #url: string
+  readonly #username: string
+  readonly #password: string
+  #token: { value: string; endsMs: number } | undefined
+
+  constructor(url: string, username: string, password: string) {
+    this.#url = url
+    this.#username = username
+    this.#password = password
+  }
+
+  async token(): Promise<string> {
+    if (!this.#token || this.#token.endsMs < performance.now()) {
+      const answer = await call<{ access_token: string }>(
+        'POST',
+        `${this.#url}/realms/master/protocol/openid-connect/token`,
+        {
+          form: { grant_type: 'password', client_id: 'admin-cli', username: this.#username, password: this.#password },
+        },
+      )
+      this.#token = { value: answer.json().access_token, endsMs: performance.now() + 30_000 }
+    }
+    return this.#token.value
+  }
+
+  async call<T = unknown>(method: Method, path: string, json?: unknown): Promise<Answer<T>> {
+    const headers = { authorization: `Bearer ${await this.token()}` }
+    return call<T>(method, `${this.#url}/admin/realms${path}`, { headers, ...(json === undefined ? {} : { json }) })
+  }
+
+  /** Like {@link call}, and throws for anything but a 2xx. */
+  async must<T = unknown>(method: Method, path: string, json?: unknown): Promise<Answer<T>> {
+    const answer = await this.call<T>(method, path, json)
+    if (answer.status < 200 || answer.status > 299) {
+      throw new Error(`${method} ${path}: ${answer.status} ${answer.text}`)
+    }
+    return answer
+  }
+
+  async userId(realm: string, username: string): Promise<string> {
+    const found = (await this.must<{ id: string }[]>('GET', `/${realm}/users?username=${username}&exact=true`)).json()
+    if (!found[0]) {
+      throw new Error(`No user ${username} in ${realm}`)
+    }
+    return found[0].id
+  }
+
+  async clientUuid(realm: string, clientId: string): Promise<string> {
+    const found = (await this.must<{ id: string }[]>('GET', `/${realm}/clients?clientId=${clientId}`)).json()
+    if (!found[0]) {
+      throw new Error(`No client ${clientId} in ${realm}`)
+    }
+    return found[0].id
+  }
+
+  async createUser(realm: string, username: string, password: string): Promise<string> {
+    await this.must('POST', `/${realm}/users`, {
+      username,
+      enabled: true,
+      emailVerified: true,
+      email: `${username}@example.org`,
+      firstName: username,
+      lastName: 'Example',
+      credentials: [{ type: 'password', value: password }],
+    })
+    return this.userId(realm, username)
+  }
+
+  /** The act that everything here is about; answers what Keycloak answered. */
+  async resetPassword(realm: string, userId: string, password: string): Promise<Answer> {
+    return this.call('PUT', `/${realm}/users/${userId}/reset-password`, {
+      type: 'password',
+      value: password,
+      temporary: false,
+    })
+  }
+
+  async sessions(realm: string, userId: string): Promise<{ id: string }[]> {
+    return (await this.must<{ id: string }[]>('GET', `/${realm}/users/${userId}/sessions`)).json()
+  }
+}

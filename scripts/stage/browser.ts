@@ -1,0 +1,63 @@
+import { call } from './http.ts'
+
+/**
+ * A person's browser, as far as logging in needs one: cookies, redirects and Keycloak's login form. It talks to the real
+ * login pages; it runs no script, which they do not need. Not `fetch`: mod_auth_openidc refuses its Sec-Fetch headers.
+ */
+export class Browser {
+  readonly #cookies = new Map<string, Map<string, string>>()
+
+  /** Opens the application and logs in at the page it redirects to. */
+  async login(appUrl: string, username: string, password: string): Promise<void> {
+    const page = await this.#follow('GET', appUrl)
+    const action = /<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"/.exec(page.text)?.[1]
+    if (action === undefined) {
+      throw new Error(`No login form behind ${appUrl}, but ${page.status} at ${page.url}`)
+    }
+    const form = { username, password, credentialId: '' }
+    const arrived = await this.#follow('POST', action.replaceAll('&amp;', '&'), form)
+    if (arrived.status !== 200 || !arrived.url.startsWith(new URL(appUrl).origin)) {
+      throw new Error(`The login did not end at ${appUrl}, but with ${arrived.status} at ${arrived.url}`)
+    }
+  }
+
+  /** Whether the application still knows this browser: it shows the page and sends nobody to log in. */
+  async isAlive(appUrl: string): Promise<boolean> {
+    return (await this.#once('GET', appUrl)).status === 200
+  }
+
+  async #follow(method: 'GET' | 'POST', url: string, form?: Record<string, string>) {
+    let answer = await this.#once(method, url, form)
+    for (let hops = 0; answer.status >= 300 && answer.status < 400; hops++) {
+      if (hops === 15) {
+        throw new Error(`Too many redirects at ${url}`)
+      }
+      url = new URL(String(answer.headers['location']), url).href
+      answer = await this.#once('GET', url)
+    }
+    return { status: answer.status, text: answer.text, url }
+  }
+
+  async #once(method: 'GET' | 'POST', url: string, form?: Record<string, string>) {
+    // Cookies know no ports, but applications here differ by port alone: each has a jar of its own.
+    const { host } = new URL(url)
+    const jar = this.#cookies.get(host) ?? new Map<string, string>()
+    this.#cookies.set(host, jar)
+    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    const answer = await call(method, url, {
+      headers: { accept: 'text/html', ...(cookie ? { cookie } : {}) },
+      ...(form ? { form } : {}),
+    })
+    for (const line of [answer.headers['set-cookie'] ?? []].flat()) {
+      const [pair = ''] = line.split(';')
+      const at = pair.indexOf('=')
+      const gone = /max-age=0|expires=thu, 01.jan.1970/i.test(line)
+      if (gone) {
+        jar.delete(pair.slice(0, at))
+      } else {
+        jar.set(pair.slice(0, at), pair.slice(at + 1))
+      }
+    }
+    return answer
+  }
+}

@@ -1,0 +1,49 @@
+import { execFileSync } from 'node:child_process'
+import { chownSync, existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort, type Running, start, temporary, untilUp } from './process.ts'
+
+const VERSIONS = '/usr/lib/postgresql'
+
+export interface Postgres extends Running {
+  readonly url: string
+  readonly user: string
+  /** Runs SQL and answers what psql prints, unaligned. */
+  psql(sql: string): string
+}
+
+/** Debian's PostgreSQL on a free port with data of its own; it does not run as root. */
+export async function startPostgres(): Promise<Postgres> {
+  const version = existsSync(VERSIONS) ? readdirSync(VERSIONS).sort().at(-1) : undefined
+  if (version === undefined) {
+    throw new Error('PostgreSQL is not there; run: sh scripts/setup test')
+  }
+  const bin = join(VERSIONS, version, 'bin')
+  const dir = temporary('postgres')
+  const asRoot = process.getuid?.() === 0
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
+  const who = asRoot ? { uid: id('-u'), gid: id('-g') } : {}
+  if (asRoot) {
+    chownSync(dir, id('-u'), id('-g'))
+  }
+  const data = join(dir, 'data')
+  execFileSync(join(bin, 'initdb'), ['-D', data, '-U', 'keycloak', '--auth=trust', '-E', 'UTF8'], {
+    ...who,
+    stdio: 'ignore',
+    cwd: dir,
+  })
+  const port = await freePort()
+  const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir]
+  const running = start(join(bin, 'postgres'), args, { ...who, cwd: dir, logFile: join(dir, 'log') })
+  const psql = (sql: string) =>
+    execFileSync(
+      join(bin, 'psql'),
+      ['-h', '127.0.0.1', '-p', String(port), '-U', 'keycloak', '-d', 'postgres', '-Atqc', sql],
+      {
+        encoding: 'utf8',
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    ).trim()
+  await untilUp('PostgreSQL does not come up', running, () => Promise.resolve(psql('select 1') === '1'), 30)
+  return { ...running, url: `jdbc:postgresql://127.0.0.1:${port}/postgres`, user: 'keycloak', psql }
+}
