@@ -7,9 +7,12 @@ import { call } from './http.ts'
 export class Browser {
   readonly #cookies = new Map<string, Map<string, string>>()
 
-  /** Opens the application and logs in at the page it redirects to. */
+  /** Opens the application and logs in at the page it redirects to, unless single sign-on has let it in already. */
   async login(appUrl: string, username: string, password: string): Promise<void> {
     const page = await this.#follow('GET', appUrl)
+    if (page.status === 200 && page.url === appUrl) {
+      return
+    }
     const action = /<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"/.exec(page.text)?.[1]
     if (action === undefined) {
       throw new Error(`No login form behind ${appUrl}, but ${page.status} at ${page.url}`)

@@ -1,4 +1,4 @@
-import { cpSync, existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { Admin } from './admin.ts'
@@ -44,21 +44,8 @@ function makeHome(version: string, { jars = [], realms = [] }: KeycloakOptions):
     throw new Error(`Keycloak ${version} is not there; run: sh scripts/setup test`)
   }
   const home = temporary('keycloak')
-  for (const entry of readdirSync(dist)) {
-    if (entry === 'lib') {
-      // The build writes into lib/quarkus; the rest of it is large and only read.
-      mkdirSync(join(home, 'lib'))
-      for (const part of readdirSync(join(dist, 'lib'))) {
-        if (part === 'quarkus') {
-          cpSync(join(dist, 'lib', part), join(home, 'lib', part), { recursive: true })
-        } else {
-          symlinkSync(join(dist, 'lib', part), join(home, 'lib', part))
-        }
-      }
-    } else {
-      cpSync(join(dist, entry), join(home, entry), { recursive: true })
-    }
-  }
+  // A copy, since the build writes into lib/, and Keycloak takes the place its jars really lie in for its home.
+  cpSync(dist, home, { recursive: true })
   for (const jar of jars) {
     cpSync(jar, join(home, 'providers', jar.split('/').at(-1) ?? ''))
   }

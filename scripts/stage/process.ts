@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -102,9 +102,22 @@ export function freePort(): Promise<number> {
   })
 }
 
+const temporaries: string[] = []
+
+/** A directory that goes with this process; KEEP=1 in the environment leaves it there to be looked into. */
 export function temporary(name: string): string {
-  return mkdtempSync(join(tmpdir(), `logout-relay-${name}-`))
+  const dir = mkdtempSync(join(tmpdir(), `logout-relay-${name}-`))
+  temporaries.push(dir)
+  return dir
 }
+
+process.on('exit', () => {
+  if (!process.env['KEEP']) {
+    for (const dir of temporaries) {
+      rmSync(dir, { recursive: true, force: true })
+    }
+  }
+})
 
 /** Waits until the condition holds; an exception counts as "not yet". */
 export async function until(what: string, holds: () => unknown, { seconds = 30, everyMs = 25 } = {}): Promise<void> {
