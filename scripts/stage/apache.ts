@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { call } from './http.ts'
-import { freePort, ROOT, type Running, start, temporary, untilUp } from './process.ts'
+import { freePort, ROOT, type Running, start, untilUp } from './process.ts'
+import { temporary } from './temporary.ts'
 
 const MODULES = '/usr/lib/apache2/modules'
 

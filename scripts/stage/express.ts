@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { randomUUID } from 'node:crypto'
 import type { Application } from './apache.ts'
 import { call } from './http.ts'
-import { freePort, ROOT, start, temporary, untilUp } from './process.ts'
+import { freePort, ROOT, start, untilUp } from './process.ts'
+import { temporary } from './temporary.ts'
 
 export interface ExpressApplication extends Application {
   /** The same application once more, with the sessions it had. */

@@ -1,14 +1,18 @@
-import { cpSync, existsSync, mkdirSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync } from 'node:fs'
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { Admin } from './admin.ts'
 import { call } from './http.ts'
-import { freePort, ROOT, type Running, start, temporary, untilUp } from './process.ts'
+import { buildOf } from './keycloak-build.ts'
+import { freePort, ROOT, type Running, start, untilUp } from './process.ts'
+import { temporary } from './temporary.ts'
 
 export const EXTENSION_JAR = join(ROOT, 'extension-config', 'target', 'logout-relay-keycloak.jar')
 
 export interface KeycloakOptions {
   readonly version?: string
+  /** A free one if it is not given. */
+  readonly port?: number
   /** Jars for providers/. */
   readonly jars?: readonly string[]
   /** Realm files for --import-realm. */
@@ -30,12 +34,23 @@ export interface KeycloakServer extends Running {
   restart(): Promise<KeycloakServer>
 }
 
-/** A real Keycloak on a free port, with a home of its own. */
+interface Place {
+  readonly home: string
+  readonly port: number
+  readonly management: number
+  readonly password: string
+}
+
+/** A real Keycloak with a home of its own. */
 export async function startKeycloak(options: KeycloakOptions = {}): Promise<KeycloakServer> {
-  const version = options.version ?? '26.7.3'
+  const { version = '26.7.3', jars = [], postgres } = options
+  const build = buildOf(version, jars, postgres ? 'postgres' : 'dev-file')
   const home = makeHome(version, options)
-  const place = { home, port: await freePort(), management: await freePort(), password: randomUUID() }
-  return run(place, options)
+  build.restore(home)
+  const port = options.port ?? (await freePort())
+  const server = await run({ home, port, management: await freePort(), password: randomUUID() }, options)
+  build.save(home)
+  return server
 }
 
 function makeHome(version: string, { jars = [], realms = [] }: KeycloakOptions): string {
@@ -45,22 +60,19 @@ function makeHome(version: string, { jars = [], realms = [] }: KeycloakOptions):
   }
   const home = temporary('keycloak')
   // A copy, since the build writes into lib/, and Keycloak takes the place its jars really lie in for its home.
-  cpSync(dist, home, { recursive: true })
+  cpSync(dist, home, { recursive: true, preserveTimestamps: true })
   for (const jar of jars) {
-    cpSync(jar, join(home, 'providers', jar.split('/').at(-1) ?? ''))
+    // Keycloak builds itself anew when a jar's time is not the one it was built with.
+    cpSync(jar, join(home, 'providers', basename(jar)), { preserveTimestamps: true })
   }
   mkdirSync(join(home, 'data', 'import'), { recursive: true })
   for (const realm of realms) {
-    cpSync(realm, join(home, 'data', 'import', realm.split('/').at(-1) ?? ''))
+    cpSync(realm, join(home, 'data', 'import', basename(realm)))
   }
-  writeFileSync(join(home, 'log'), '')
   return home
 }
 
-async function run(
-  place: { home: string; port: number; management: number; password: string },
-  options: KeycloakOptions,
-): Promise<KeycloakServer> {
+async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServer> {
   const { home, port, management, password } = place
   const url = `http://localhost:${port}`
   const database = options.postgres
@@ -89,7 +101,7 @@ async function run(
         ...options.env,
         KC_BOOTSTRAP_ADMIN_USERNAME: 'admin',
         KC_BOOTSTRAP_ADMIN_PASSWORD: password,
-        JAVA_OPTS_APPEND: '-Xmx700m -XX:TieredStopAtLevel=4',
+        JAVA_OPTS_APPEND: '-Xmx700m',
       },
       logFile: join(home, 'log'),
     },

@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import { chownSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort, type Running, start, temporary, untilUp } from './process.ts'
+import { freePort, type Running, start, untilUp } from './process.ts'
+import { temporary } from './temporary.ts'
 
 const VERSIONS = '/usr/lib/postgresql'
 

@@ -1,19 +1,20 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync } from 'node:fs'
+import { randomInt } from 'node:crypto'
+import { closeSync, openSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 
-const KEEPER = join(dirname(fileURLToPath(import.meta.url)), 'keeper.sh')
+// Handed over as text: a user that a child runs as may not be able to read where this repository lies.
+const KEEPER = readFileSync(join(dirname(fileURLToPath(import.meta.url)), 'keeper.sh'), 'utf8')
 
 /** The repository's root. */
 export const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..', '..')
 
 export interface Running {
   readonly logFile: string
-  /** Resolves when the whole process group is gone. */
+  /** SIGTERM, and SIGKILL for what is still there after 8 s. Resolves when the whole process group is gone. */
   stop(): Promise<void>
   kill9(): Promise<void>
   /** Sends a signal to everything in the group but the keeper's shell. */
@@ -36,7 +37,7 @@ export function start(
   { env, cwd, logFile, uid, gid }: StartOptions,
 ): Running {
   const log = openSync(logFile, 'a')
-  const child: ChildProcess = spawn('/bin/sh', [KEEPER, command, ...args], {
+  const child: ChildProcess = spawn('/bin/sh', ['-c', KEEPER, 'keeper', command, ...args], {
     detached: true,
     stdio: ['pipe', log, log],
     env: { ...process.env, ...env },
@@ -84,40 +85,29 @@ export function start(
   }
 }
 
-/** A port nobody listens on right now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => {
-        if (address !== null && typeof address === 'object') {
-          resolve(address.port)
-        } else {
-          reject(new Error('no port'))
-        }
-      })
-    })
-  })
-}
+const portsGiven = new Set<number>()
 
-const temporaries: string[] = []
-
-/** A directory that goes with this process; KEEP=1 in the environment leaves it there to be looked into. */
-export function temporary(name: string): string {
-  const dir = mkdtempSync(join(tmpdir(), `logout-relay-${name}-`))
-  temporaries.push(dir)
-  return dir
-}
-
-process.on('exit', () => {
-  if (!process.env['KEEP']) {
-    for (const dir of temporaries) {
-      rmSync(dir, { recursive: true, force: true })
+/**
+ * A port nobody listens on right now, and a new one at every call. Not one of those that the system gives to outgoing connections (Linux: from 32768):
+ * such a one may be taken before the server behind it is up, even by the very connection that asks whether it is up.
+ */
+export async function freePort(): Promise<number> {
+  for (;;) {
+    const port = randomInt(20_000, 30_000)
+    if (!portsGiven.has(port) && (await isFree(port))) {
+      portsGiven.add(port)
+      return port
     }
   }
-})
+}
+
+function isFree(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+  })
+}
 
 /** Waits until the condition holds; an exception counts as "not yet". */
 export async function until(what: string, holds: () => unknown, { seconds = 30, everyMs = 25 } = {}): Promise<void> {
@@ -136,7 +126,7 @@ export async function until(what: string, holds: () => unknown, { seconds = 30, 
   throw new Error(`Waited ${seconds} s in vain: ${what}`, { cause: last })
 }
 
-/** Waits until the server answers, and shows the tail of its log if it does not. */
+/** Waits until the server answers, and shows the tail of its log if it ends before that or takes too long. */
 export async function untilUp(
   what: string,
   running: Running,
@@ -144,16 +134,10 @@ export async function untilUp(
   seconds = 120,
 ): Promise<void> {
   try {
-    await until(
-      what,
-      async () => {
-        if (running.exited()) {
-          throw new Error('it has ended')
-        }
-        return isUp()
-      },
-      { seconds, everyMs: 100 },
-    )
+    await until(what, async () => running.exited() || (await isUp()), { seconds, everyMs: 100 })
+    if (running.exited()) {
+      throw new Error('It has ended')
+    }
   } catch (cause) {
     await running.stop()
     throw new Error(`${what}\n${readFileSync(running.logFile, 'utf8').split('\n').slice(-30).join('\n')}`, { cause })

@@ -2,7 +2,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { call } from './http.ts'
-import { freePort, ROOT, type Running, start, temporary, untilUp } from './process.ts'
+import { freePort, ROOT, type Running, start, untilUp } from './process.ts'
+import { temporary } from './temporary.ts'
 
 export interface RelayServer extends Running {
   readonly url: string
