@@ -11,10 +11,11 @@ import org.keycloak.models.KeycloakSession;
  * Our part of a change and the change itself: both are committed, or neither is and the request is answered with 500. One
  * for each Keycloak session.
  *
- * <p>The work runs at once, in the listener, and its failure is kept and thrown in the prepare phase of the transaction.
- * Thrown in the listener it would be swallowed and the change let through; {@code setRollbackOnly} would roll back and
- * tell the administrator that all went well. And the work cannot wait for the prepare phase: Keycloak from 26.7 writes
- * session changes to the database there, in a transaction of the same phase that was enlisted before ours, and what is
+ * <p>The work runs at once, in the listener, and its failure is kept and thrown in the prepare phase of the transaction;
+ * thrown in the listener it would be swallowed and the change let through. A failed statement has marked the transaction
+ * for rollback already, and then Keycloak rolls back without a prepare phase and tells the administrator that all went
+ * well; so the failure is thrown out of the rollback too. The work cannot wait for the prepare phase: Keycloak
+ * from 26.7 writes session changes to the database there, in a transaction of the same phase that was enlisted before ours, and what is
  * asked of its sessions after that is lost without a word.
  */
 final class AllOrNothing extends AbstractKeycloakTransaction {
@@ -81,7 +82,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
 
                 @Override
                 protected void rollbackImpl() {
-                    // nothing was changed, nobody is told
+                    throwFailure();
                 }
             });
         } catch (Throwable t) {
@@ -91,6 +92,10 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
 
     @Override
     protected void commitImpl() {
+        throwFailure();
+    }
+
+    private void throwFailure() {
         if (failure != null) {
             throw new IllegalStateException("Logout Relay could not record this event, so the change is refused", failure);
         }

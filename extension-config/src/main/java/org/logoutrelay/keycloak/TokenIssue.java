@@ -1,5 +1,6 @@
 package org.logoutrelay.keycloak;
 
+import org.keycloak.OAuth2Constants;
 import org.keycloak.events.Details;
 import org.keycloak.events.Event;
 import org.keycloak.events.EventType;
@@ -55,7 +56,7 @@ final class TokenIssue {
 
     /** Direct grant, implicit and hybrid flows hand out tokens with the login; the code flow does so at the exchange. */
     private static boolean issuesTokensAtLogin(Event event, AuthenticatedClientSessionModel clientSession) {
-        if (event.getDetails() != null && "oauth_credentials".equals(event.getDetails().get(Details.AUTH_METHOD))) {
+        if (event.getDetails() != null && OAuth2Constants.PASSWORD.equals(event.getDetails().get(Details.GRANT_TYPE))) {
             return true;
         }
         String responseType = clientSession == null ? null

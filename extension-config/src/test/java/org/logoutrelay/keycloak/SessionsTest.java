@@ -1,0 +1,76 @@
+package org.logoutrelay.keycloak;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+
+import org.junit.jupiter.api.Test;
+import org.keycloak.representations.LogoutToken;
+import org.keycloak.util.JsonSerialization;
+import org.keycloak.util.TokenUtil;
+
+class SessionsTest {
+    private static ListedSession session(String logoutUri) {
+        LogoutToken claims = new LogoutToken();
+        claims.issuer("https://idp.example.org/realms/main");
+        claims.addAudience("orders");
+        claims.setSubject("pairwise-sub");
+        claims.setSid("sid-1");
+        claims.putEvents(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT, JsonSerialization.createObjectNode());
+        return new ListedSession("uuid", "sid-1", "ES256", logoutUri, true, false, 100, 200, claims);
+    }
+
+    @Test
+    void aSessionComesBackFromItsRowAsItWasWritten() {
+        ListedSession back = ListedSession.read(ListedSession.write(List.of(session("https://orders.example.org/logout")))).get(0);
+        assertEquals("orders", back.clientId());
+        assertEquals("pairwise-sub", back.claims().getSubject());
+        assertEquals("sid-1", back.claims().getSid());
+        assertTrue(back.claims().getEvents().containsKey(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT));
+        assertEquals("ES256", back.alg());
+    }
+
+    @Test
+    void aSetShowsNoClaimsButWhoIsMeant() {
+        Map<String, Object> member = session(null).toSetMember("jti", 3);
+        assertEquals("jti.3", member.get("id"));
+        assertEquals("pairwise-sub", member.get("sub"));
+        assertFalse(member.containsKey("backchannel_logout_uri"));
+        assertFalse(member.containsKey("claims"));
+    }
+
+    @Test
+    void aLoginOfTheWatermarksOwnSecondIsOld() {
+        assertTrue(Logins.isOld(1000, 1_000_000));
+        assertTrue(Logins.isOld(1000, 1_000_999));
+        assertFalse(Logins.isOld(1001, 1_000_999));
+    }
+
+    @Test
+    void fiveHundredSessionsAreOnePartAndOneMoreIsTwo() {
+        assertEquals(1, Containment.parts(List.of()).size());
+        assertEquals(1, Containment.parts(Collections.nCopies(500, session(null))).size());
+        assertEquals(List.of(500, 1), Containment.parts(Collections.nCopies(501, session(null))).stream().map(List::size).toList());
+    }
+
+    @Test
+    void anUnusableMaximumLifeIsTheDefault() {
+        assertEquals(2_592_000, RelyingParty.maxLife(null));
+        assertEquals(2_592_000, RelyingParty.maxLife("a month"));
+        assertEquals(2_592_000, RelyingParty.maxLife("-1"));
+        assertEquals(60, RelyingParty.maxLife(" 60 "));
+    }
+
+    @Test
+    void aSessionIdIsOfItsFormOrNone() {
+        assertEquals(new SessionId("6f0e1c1e-0000-4000-8000-000000000000", 7), SessionId.parse("6f0e1c1e-0000-4000-8000-000000000000.7"));
+        assertNull(SessionId.parse("6f0e1c1e-0000-4000-8000-000000000000.7000"));
+        assertNull(SessionId.parse("' or 1=1 --"));
+        assertNull(SessionId.parse(null));
+    }
+}

@@ -1,0 +1,165 @@
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Browser } from '../../scripts/stage/browser.ts'
+import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
+import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
+import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
+import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
+import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+
+const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
+const SECRET = 'secret-of-a-test'
+const nextSecond = () => delay(1100)
+
+// From 26.7 Keycloak removes the sessions in the transaction of the reset; before, after its commit.
+describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) => {
+  let postgres: Postgres
+  let keycloak: KeycloakServer
+  let relay: RelayServer
+  let express: ExpressApplication
+  let tokens: TokenEndpoint
+
+  beforeAll(async () => {
+    const [port, expressPort] = [await freePort(), await freePort()]
+    postgres = await startPostgres()
+    const app = `http://localhost:${expressPort}`
+    keycloak = await startKeycloak({
+      version,
+      postgres,
+      jars: [EXTENSION_JAR, CRASH_JAR],
+      realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
+      env: {
+        LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
+        LOGOUT_RELAY_DEMO_EXPRESS_URL: app,
+        LOGOUT_RELAY_APP_SECRET: SECRET,
+        LOGOUT_RELAY_CLIENT_SECRET: SECRET,
+        LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+        LOGOUT_RELAY_USER_PASSWORD: 'password',
+      },
+      options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${port}/events`],
+    })
+    const issuer = keycloak.issuer('demo')
+    tokens = new TokenEndpoint(issuer)
+    express = await startExpress({ issuer, clientId: 'express-app', clientSecret: SECRET, port: expressPort })
+    relay = await startRelayProcess({ port, issuers: [{ issuer, client_secret: SECRET, poll_interval_s: 1 }] })
+  })
+
+  afterAll(async () => {
+    await Promise.all([relay.stop(), express.stop(), keycloak.stop()])
+    await postgres.stop()
+  })
+
+  const person = (name: string) => keycloak.admin.createUser('demo', name, 'password')
+  const reset = (userId: string) => keycloak.admin.resetPassword('demo', userId, 'another')
+  const count = (table: string) => Number(postgres.psql(`select count(*) from ${table}`))
+
+  async function loggedIn(user: string): Promise<Browser> {
+    const browser = new Browser()
+    await browser.login(express.url, user, 'password')
+    expect(await browser.isAlive(express.url)).toBe(true)
+    return browser
+  }
+
+  /** While a table takes no row, does something and sees that it is refused. */
+  async function withTableClosed<T>(table: string, act: () => Promise<T>): Promise<T> {
+    postgres.psql(`alter table ${table} add constraint closed check (false) not valid`)
+    try {
+      return await act()
+    } finally {
+      postgres.psql(`alter table ${table} drop constraint closed`)
+    }
+  }
+
+  test('a reset whose outbox row cannot be written is refused and changes nothing', async () => {
+    const user = await person('karl')
+    const browser = await loggedIn('karl')
+    const held = await tokens.directGrant('mobile-app', 'karl', 'password')
+    const rows = [count('logout_relay_outbox'), count('logout_relay_watermark')]
+    await nextSecond()
+    expect((await withTableClosed('logout_relay_outbox', () => reset(user))).status).toBe(500)
+    expect([count('logout_relay_outbox'), count('logout_relay_watermark')]).toEqual(rows)
+    expect(await browser.isAlive(express.url)).toBe(true)
+    expect(await tokens.lives('mobile-app', held)).toBe(true)
+    await tokens.directGrant('mobile-app', 'karl', 'password')
+  })
+
+  test('a login whose ledger row cannot be written gets no token', async () => {
+    await person('lena')
+    const form = {
+      grant_type: 'password',
+      client_id: 'mobile-app',
+      username: 'lena',
+      password: 'password',
+      scope: 'openid',
+    }
+    const refused = await withTableClosed('logout_relay_ledger', () => tokens.ask(form))
+    expect(refused.status).toBe(500)
+    expect(refused.text).not.toContain('access_token')
+    expect((await tokens.ask(form)).status).toBe(200)
+  })
+
+  test('a reset that is rolled back at the commit ends nothing', async () => {
+    const user = await person('mona')
+    const browser = await loggedIn('mona')
+    const held = await tokens.directGrant('mobile-app', 'mona', 'password')
+    const rows = count('logout_relay_outbox')
+    await nextSecond()
+    postgres.psql(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+      create constraint trigger refuse after update on credential deferrable initially deferred for each row execute function refuse()`)
+    const answer = await reset(user)
+    postgres.psql('drop trigger refuse on credential; drop function refuse')
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    await delay(1500)
+    expect(count('logout_relay_outbox')).toBe(rows)
+    expect(await browser.isAlive(express.url)).toBe(true)
+    expect(await tokens.lives('mobile-app', held)).toBe(true)
+  })
+
+  test('an administrator’s reset is contained when Keycloak is killed after the commit, before the removal and the push', async () => {
+    const user = await person('nina')
+    const browser = await loggedIn('nina')
+    const held = await tokens.directGrant('mobile-app', 'nina', 'password')
+    const offline = await tokens.directGrant('mobile-app', 'nina', 'password', 'openid offline_access')
+    await nextSecond()
+    const listeners = (names: string[]) => keycloak.admin.must('PUT', '/demo', { eventsListeners: names })
+    await listeners(['logout-relay', 'crash-after-commit'])
+    const rows = count('logout_relay_outbox')
+    await expect(reset(user)).rejects.toThrow()
+    await until('Keycloak is dead', () => keycloak.exited())
+    expect(count('logout_relay_outbox')).toBe(rows + 1)
+    expect(await browser.isAlive(express.url)).toBe(true)
+    keycloak = await keycloak.restart()
+    await listeners(['logout-relay'])
+    await until('the session is dead', async () => !(await browser.isAlive(express.url)), { seconds: 30 })
+    expect(await tokens.lives('mobile-app', held)).toBe(false)
+    expect(await tokens.lives('mobile-app', offline)).toBe(false)
+    expect(await keycloak.admin.sessions('demo', user)).toEqual([])
+  })
+
+  test('a relying party’s session is ended whose Keycloak session is long gone', async () => {
+    const user = await person('olga')
+    const browser = await loggedIn('olga')
+    // As if it had expired: gone from the database and, with the restart, from memory. No relying party is told of that.
+    await keycloak.kill9()
+    postgres.psql('delete from offline_client_session; delete from offline_user_session')
+    keycloak = await keycloak.restart()
+    expect(await keycloak.admin.sessions('demo', user)).toEqual([])
+    expect(await browser.isAlive(express.url)).toBe(true)
+    expect((await reset(user)).status).toBe(204)
+    await until('the session is dead', async () => !(await browser.isAlive(express.url)), { seconds: 20 })
+  })
+
+  test('an answer reported by the relay ends the ledger row, and nothing else does', async () => {
+    const user = await person('paul')
+    await loggedIn('paul')
+    const rows = () => Number(postgres.psql(`select count(*) from logout_relay_ledger where user_id = '${user}'`))
+    expect(rows()).toBe(1)
+    await keycloak.admin.must('POST', `/demo/users/${user}/logout`)
+    expect(rows()).toBe(1)
+    await nextSecond()
+    expect((await reset(user)).status).toBe(204)
+    await until('the answer is recorded', () => rows() === 0, { seconds: 20 })
+  })
+})

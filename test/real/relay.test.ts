@@ -1,0 +1,259 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { decodeJwt } from 'jose'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startWorld, type World } from '../../scripts/demo/world.ts'
+import { Browser } from '../../scripts/stage/browser.ts'
+import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
+import { call } from '../../scripts/stage/http.ts'
+import { until } from '../../scripts/stage/process.ts'
+import type { RelayServer } from '../../scripts/stage/relay.ts'
+import { startRecorder } from './recorder.ts'
+
+/** Login times are whole seconds; a login in the reset's own second is from before it. */
+const nextSecond = () => delay(1100)
+
+let world: World
+let relay: RelayServer
+let express: ExpressApplication
+/** A relying party that stays down longer than a logout token lives, while the other tests run. */
+let longDown: { app: ExpressApplication; browser: Browser; sinceMs: number }
+
+beforeAll(async () => {
+  world = await startWorld(() => undefined)
+  relay = world.relay
+  express = world.demo.express
+  const app = await expressFor('long-down-app')
+  const user = await person('dora')
+  const browser = await loggedIn('dora', app)
+  await nextSecond()
+  await app.stop()
+  expect((await world.keycloak.admin.resetPassword('demo', user, 'another')).status).toBe(204)
+  longDown = { app, browser, sinceMs: performance.now() }
+})
+
+afterAll(async () => {
+  await longDown.app.stop()
+  await relay.stop()
+  await world.stop()
+})
+
+const person = (name: string) => world.keycloak.admin.createUser('demo', name, 'password')
+const reset = (userId: string, password = 'another') => world.keycloak.admin.resetPassword('demo', userId, password)
+
+async function loggedIn(user: string, app = express): Promise<Browser> {
+  const browser = new Browser()
+  await browser.login(app.url, user, 'password')
+  expect(await browser.isAlive(app.url)).toBe(true)
+  return browser
+}
+
+async function createClient(clientId: string, client: Record<string, unknown>): Promise<void> {
+  await world.keycloak.admin.must('POST', '/demo/clients', { clientId, ...client })
+}
+
+async function expressFor(clientId: string): Promise<ExpressApplication> {
+  const app = await startExpress({ issuer: world.keycloak.issuer('demo'), clientId, clientSecret: 'secret-of-a-test' })
+  await createClient(clientId, {
+    secret: 'secret-of-a-test',
+    redirectUris: [`${new URL(app.url).origin}/callback`],
+    attributes: { 'backchannel.logout.url': app.logoutUri, 'backchannel.logout.session.required': 'true' },
+  })
+  // It looked for its issuer before it was a client there; nothing to wait for.
+  return app
+}
+
+async function deliveries(
+  query: string,
+): Promise<{ id: string; state: string; attempts: number; last_reason?: string }[]> {
+  const headers = { authorization: `Bearer ${world.operatorToken}` }
+  const answer = await call<{ deliveries: { id: string; state: string; attempts: number }[] }>(
+    'GET',
+    `${relay.url}/api/v1/deliveries?${query}`,
+    { headers },
+  )
+  expect(answer.status).toBe(200)
+  return answer.json().deliveries
+}
+
+const dies = (browser: Browser, app = express, seconds = 20) =>
+  until('the session is dead', async () => !(await browser.isAlive(app.url)), { seconds })
+
+describe('an event is not lost', () => {
+  test('that happens while the relay is down: the user notices nothing, and the relay polls it', async () => {
+    const user = await person('erin')
+    const browser = await loggedIn('erin')
+    await nextSecond()
+    await relay.stop()
+    const began = performance.now()
+    expect((await reset(user)).status).toBe(204)
+    expect(performance.now() - began).toBeLessThan(2000)
+    expect(await browser.isAlive(express.url)).toBe(true)
+    relay = await relay.restart()
+    await dies(browser)
+    expect(await relay.metrics()).toContain('logout_relay_events_total{source="poll",outcome="accepted"} 1')
+  })
+
+  test('when the relay is killed after the 202 and before the deliveries', async () => {
+    const user = await person('frank')
+    const browser = await loggedIn('frank')
+    await nextSecond()
+    express.signal('SIGSTOP')
+    try {
+      expect((await reset(user)).status).toBe(204)
+      await until('the relay has taken the event', async () =>
+        (await relay.metrics()).includes('events_total{source="push",outcome="accepted"} 1'),
+      )
+      await relay.kill9()
+    } finally {
+      express.signal('SIGCONT')
+    }
+    relay = await relay.restart()
+    await dies(browser)
+  })
+})
+
+describe('a containment reaches', () => {
+  test('all of 30 sessions of one user, each by its own sid', async () => {
+    const user = await person('grace')
+    const browsers: Browser[] = []
+    for (let n = 0; n < 30; n++) {
+      browsers.push(await loggedIn('grace'))
+    }
+    await nextSecond()
+    expect((await reset(user)).status).toBe(204)
+    for (const browser of browsers) {
+      await dies(browser)
+    }
+  })
+
+  test('a pairwise client under the sub that it knows', async () => {
+    const recorder = await startRecorder()
+    try {
+      await createClient('pairwise-app', {
+        publicClient: true,
+        directAccessGrantsEnabled: true,
+        redirectUris: ['http://localhost:9/*'],
+        attributes: { 'backchannel.logout.url': recorder.logoutUri },
+        protocolMappers: [
+          {
+            name: 'pairwise',
+            protocol: 'openid-connect',
+            protocolMapper: 'oidc-sha256-pairwise-sub-mapper',
+            config: { pairwiseSubAlgorithmSalt: 'salt' },
+          },
+        ],
+      })
+      const user = await person('heidi')
+      const tokens = await world.demo.tokens.directGrant('pairwise-app', 'heidi', 'password')
+      const { sub, sid } = decodeJwt(tokens.id_token ?? '')
+      expect(sub).not.toBe(user)
+      await nextSecond()
+      expect((await reset(user)).status).toBe(204)
+      await until('it is told', () => recorder.tokens.length > 0)
+      expect(recorder.tokens.map(({ header, claims }) => [header.typ, claims.sub, claims['sid'], claims.aud])).toEqual([
+        ['logout+jwt', sub, sid, 'pairwise-app'],
+      ])
+    } finally {
+      recorder.close()
+    }
+  })
+
+  test('the sessions of a user whose password is reset twice at once', async () => {
+    const user = await person('ivan')
+    const browser = await loggedIn('ivan')
+    await nextSecond()
+    const answers = await Promise.all([reset(user, 'one'), reset(user, 'two')])
+    expect(answers.map(({ status }) => status)).toEqual([204, 204])
+    await dies(browser)
+    expect(await world.keycloak.admin.sessions('demo', user)).toEqual([])
+  })
+})
+
+test('the newest login stays, and the token for the old one then names no subject', async () => {
+  const recorder = await startRecorder()
+  try {
+    await createClient('newer-login-app', {
+      publicClient: true,
+      directAccessGrantsEnabled: true,
+      attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/nobody' },
+    })
+    const user = await person('judy')
+    const old = decodeJwt((await world.demo.tokens.directGrant('newer-login-app', 'judy', 'password')).id_token ?? '')
+    await nextSecond()
+    expect((await reset(user)).status).toBe(204)
+    await nextSecond()
+    const anew = await world.demo.tokens.directGrant('newer-login-app', 'judy', 'another')
+    const uuid = await world.keycloak.admin.clientUuid('demo', 'newer-login-app')
+    const client = (await world.keycloak.admin.must<{ attributes: object }>('GET', `/demo/clients/${uuid}`)).json()
+    await world.keycloak.admin.must('PUT', `/demo/clients/${uuid}`, {
+      ...client,
+      attributes: { ...client.attributes, 'backchannel.logout.url': recorder.logoutUri },
+    })
+    // A restart reads the relying parties afresh: a retry goes to the URL of today.
+    await relay.stop()
+    relay = await relay.restart()
+    await until('it is told at its new address', () => recorder.tokens.length > 0, { seconds: 60 })
+    expect(recorder.tokens.map(({ claims }) => [claims.sub, claims['sid']])).toEqual([[undefined, old['sid']]])
+    expect(await world.demo.tokens.lives('newer-login-app', anew)).toBe(true)
+  } finally {
+    recorder.close()
+  }
+})
+
+describe('nobody gets further than they should', () => {
+  test('the relay’s own token is good for nothing in the Admin API', async () => {
+    const clients = await world.keycloak.admin.clientUuid('demo', 'logout-relay')
+    const { value } = (
+      await world.keycloak.admin.must<{ value: string }>('GET', `/demo/clients/${clients}/client-secret`)
+    ).json()
+    const token = await world.demo.tokens.serviceAccount('logout-relay', value)
+    for (const path of ['users', 'clients', 'roles', 'events', 'admin-events']) {
+      const answer = await call('GET', `${world.keycloak.url}/admin/realms/demo/${path}`, {
+        headers: { authorization: `Bearer ${token}` },
+      })
+      expect([path, answer.status]).toEqual([path, 403])
+    }
+  })
+
+  test('an endpoint of the extension answers 401 without a token and 403 without its role', async () => {
+    const endpoint = `${world.keycloak.issuer('demo')}/logout-relay/outbox`
+    expect((await call('POST', endpoint, { json: {} })).status).toBe(401)
+    const foreign = await call('POST', endpoint, {
+      json: {},
+      headers: { authorization: `Bearer ${world.operatorToken}` },
+    })
+    expect(foreign.status).toBe(403)
+    const user = (await world.demo.tokens.directGrant('mobile-app', 'bob', world.password)).access_token
+    expect((await call('POST', endpoint, { json: {}, headers: { authorization: `Bearer ${user}` } })).status).toBe(403)
+  })
+
+  test('a made-up SET starts nothing, and an access token is not one', async () => {
+    const before = await deliveries('limit=500')
+    const post = (text: string, type = 'application/secevent+jwt') =>
+      call<{ err: string }>('POST', `${relay.url}/events`, { text, headers: { 'content-type': type } })
+    expect((await post('garbage')).json().err).toBe('invalid_request')
+    expect((await post(world.operatorToken)).json().err).toBe('invalid_request')
+    const [, payload] = world.operatorToken.split('.')
+    const unsigned = `${Buffer.from('{"alg":"none","typ":"secevent+jwt"}').toString('base64url')}.${payload ?? ''}.`
+    expect((await post(unsigned)).status).toBe(400)
+    expect((await post('x'.repeat(1_100_000))).status).toBe(413)
+    expect(await deliveries('limit=500')).toHaveLength(before.length)
+  })
+
+  test('the lists are closed without a token', async () => {
+    for (const list of ['relying-parties', 'containments', 'deliveries']) {
+      expect((await call('GET', `${relay.url}/api/v1/${list}`)).status).toBe(401)
+    }
+  })
+})
+
+test(
+  'a relying party that was down for longer than a logout token lives is told when it is back',
+  { timeout: 300_000 },
+  async () => {
+    await delay(Math.max(0, 125_000 - (performance.now() - longDown.sinceMs)))
+    longDown.app = await longDown.app.restart()
+    expect(await longDown.browser.isAlive(longDown.app.url)).toBe(true)
+    await dies(longDown.browser, longDown.app, 150)
+  },
+)
