@@ -1,94 +1,86 @@
 import { parseArgs } from 'node:util'
-import { held, type Line, play } from './demo/story.ts'
-import { applications, startWorld } from './demo/world.ts'
+import { held, play } from './demo/story.ts'
+import { table } from './demo/table.ts'
+import { applications, startWorld, type World } from './demo/world.ts'
 
-const { values } = parseArgs({
-  options: { once: { type: 'boolean' }, json: { type: 'boolean' }, keycloak: { type: 'string' } },
-})
+const USAGE = `npm run demo [-- --once] [--json] [--keycloak VERSION]
+
+  --once      end after the story; exit status 0 only if all of it held
+  --json      nothing on standard output but JSON lines: what is up, then the story
+  --keycloak  a version that scripts/setup has brought (26.7.3)
+
+Ports are free ones unless DEMO_KEYCLOAK_PORT, DEMO_RELAY_PORT, DEMO_APACHE_PORT or DEMO_EXPRESS_PORT say otherwise.`
+
+const began = performance.now()
 const progress = (what: string) => void process.stderr.write(`· ${what}\n`)
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
-const began = performance.now()
-const world = await startWorld(progress, values.keycloak)
+let world: World | undefined
 const end = async (status: number) => {
-  await world.stop()
+  await world?.stop()
   process.exit(status)
 }
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => void end(0))
+  process.once(signal, () => void end(world ? 0 : 1))
 }
+
 try {
-  const { keycloak, relay, demo, operatorToken } = world
-  const relyingParties = applications(demo).map(({ clientId, url }) => ({ clientId, url }))
-  if (values.json) {
-    const ready = {
-      ready: true,
-      keycloak: { url: keycloak.url, realm: 'demo', admin: keycloak.adminUser },
-      relay: { url: relay.url, token: operatorToken },
-      console: { url: `${keycloak.url}/admin/master/console/#/demo/users` },
-      relyingParties,
-    }
-    print(JSON.stringify(ready))
-  } else if (relyingParties.length < 2) {
+  const options = read()
+  world = await startWorld(progress, options.keycloak)
+  if (options.json) {
+    print(JSON.stringify(ready(world)))
+  } else if (!world.demo.apache) {
     print('Apache with mod_auth_openidc is not to be had here and is left out.')
   }
   const story = await play(world, progress)
   const ok = story.every(held)
-  if (values.json) {
+  if (options.json) {
     print(JSON.stringify({ story, held: ok, seconds: Math.round((performance.now() - began) / 1000) }))
   } else {
-    tell(story)
+    print(`\nWhat a password reset by an administrator leaves alive\n\n${table(story)}\n`)
   }
-  if (values.once) {
+  if (options.once) {
     await end(ok ? 0 : 1)
-  }
-  if (!values.json) {
-    print(`
-Have a look around, Ctrl-C ends it all:
-  Keycloak      ${keycloak.url}/admin/master/console/#/demo   ${keycloak.adminUser.username} / ${keycloak.adminUser.password}
-${relyingParties.map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}   bob / ${world.password}`).join('\n')}
-  the relay     curl -H 'Authorization: Bearer ${operatorToken}' ${relay.url}/api/v1/containments`)
+  } else if (!options.json) {
+    print(lookAround(world))
   }
 } catch (cause) {
   process.stderr.write(`The demo failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
   await end(1)
 }
 
-function tell(story: readonly Line[]): void {
-  const word = (alive: boolean | undefined) => (alive === undefined ? '' : alive ? 'alive' : 'dead')
-  const rows = [
-    [
-      '',
-      'at',
-      'before',
-      'after a reset on stock Keycloak',
-      'after a reset with the relay',
-      'dead after',
-      'after her next login',
-      '',
-    ],
-    ...story.map((line) => [
-      line.access,
-      line.clientId,
-      word(line.aliveBefore),
-      word(line.aliveAfterStockReset),
-      word(line.aliveAfterRelayReset),
-      line.deadAfterMs === undefined ? '' : `${line.deadAfterMs} ms`,
-      word(line.aliveAfterNewLogin),
-      held(line) ? '✓' : '✗ NOT AS IT SHOULD BE',
-    ]),
-  ]
-  const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? []
-  print('')
-  rows.forEach((row, n) => {
-    print(
-      row
-        .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-        .join('  ')
-        .trimEnd(),
-    )
-    if (n === 0) {
-      print(widths.map((width) => '─'.repeat(width)).join('──'))
-    }
-  })
+function read() {
+  try {
+    const { values } = parseArgs({
+      options: { once: { type: 'boolean' }, json: { type: 'boolean' }, keycloak: { type: 'string' } },
+    })
+    return values
+  } catch (cause) {
+    process.stderr.write(`${cause instanceof Error ? cause.message : String(cause)}\n\n${USAGE}\n`)
+    process.exit(2)
+  }
+}
+
+function ready({ keycloak, relay, demo, operatorToken }: World) {
+  return {
+    ready: true,
+    keycloak: { url: keycloak.url, realm: demo.name, admin: keycloak.adminUser },
+    relay: { url: relay.url, token: operatorToken },
+    console: { url: `${keycloak.url}/admin/master/console/#/demo/users` },
+    relyingParties: applications(demo).map(({ clientId, url }) => ({ clientId, url })),
+  }
+}
+
+function lookAround({ keycloak, relay, demo, operatorToken, password }: World): string {
+  const { username, password: adminPassword } = keycloak.adminUser
+  return `Have a look around. Log in as Bob, reset his password in the realm demo, load his page again.
+
+  bob           ${password}
+${applications(demo)
+  .map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}`)
+  .join('\n')}
+  Keycloak      ${keycloak.url}/admin/master/console/#/demo/users (${username} / ${adminPassword})
+  the relay     curl -H 'Authorization: Bearer ${operatorToken}' ${relay.url}/api/v1/deliveries
+
+Ctrl-C ends it all.`
 }

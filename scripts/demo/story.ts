@@ -14,7 +14,7 @@ export interface Line {
   /** Milliseconds from the administrator's request until it was seen dead. */
   readonly deadAfterMs?: number
   /** Some sessions come back to life when their owner logs in again; these must not. */
-  readonly aliveAfterNewLogin?: boolean
+  readonly deadAfterNewLogin?: boolean
   /** What it must be after the reset with the relay. */
   readonly expected: 'dead' | 'alive'
 }
@@ -25,19 +25,94 @@ interface Access {
   readonly isAlive: () => Promise<boolean>
 }
 
-const STOCK_WATCH_MS = 2000
+interface User {
+  readonly realm: string
+  readonly id: string
+}
+
+/** How long stock Keycloak is given to end what it leaves alive. */
+const STOCK_WATCH_MS = 3000
 const GIVE_UP_MS = 15_000
 /** Login times are whole seconds, and a login in the reset's own second counts as from before it. */
 const NEXT_SECOND_MS = 1100
 
-/** Everything that a person's password unlocked in one realm: two browsers at each application, and two kinds of token. */
+/** Plays the whole story and tells it line by line. Nothing in it is simulated. */
+export async function play(world: World, progress: (what: string) => void): Promise<Line[]> {
+  const { stock, demo, password } = world
+  const { admin } = world.keycloak
+  const alice = { realm: 'demo', id: await admin.userId('demo', 'alice') }
+  progress('Alice and Bob log in everywhere, in both realms')
+  const onStock = await logInEverywhere(stock, 'alice', password)
+  const hers = await logInEverywhere(demo, 'alice', password)
+  const his = await logInEverywhere(demo, 'bob', password)
+  const hersBefore = await whichLive(hers)
+  const hisBefore = await whichLive(his)
+  await delay(NEXT_SECOND_MS)
+
+  progress('An administrator resets her password on stock Keycloak')
+  await resetPassword(world, { realm: 'stock', id: await admin.userId('stock', 'alice') }, `${password}-2`)
+  await delay(STOCK_WATCH_MS)
+  const aliveOnStock = await whichLive(onStock)
+
+  progress('And where Logout Relay watches')
+  const began = performance.now()
+  const [, ...deadAfterMs] = await Promise.all([
+    resetPassword(world, alice, `${password}-2`),
+    ...hers.map((access) => diesWithin(access, began)),
+  ])
+
+  progress('She logs in again with the new password')
+  await delay(NEXT_SECOND_MS)
+  const anew = await logInEverywhere(demo, 'alice', `${password}-2`)
+  const anewBefore = await whichLive(anew)
+  const revived = await whichLive(hers)
+  await allDelivered(world)
+  const anewAfter = await whichLive(anew)
+
+  progress('A relying party goes down, her password is reset again, the relying party comes back')
+  const missed = await resetWhileDown(world, alice, `${password}-2`, `${password}-3`)
+  await allDelivered(world)
+  // Asked last of all: his session at the relying party that was down shows that a restart ends none.
+  const hisAfter = await whichLive(his)
+
+  return [
+    ...hers.map(({ access, clientId }, n): Line => {
+      const ms = deadAfterMs[n]
+      return {
+        access,
+        clientId,
+        aliveBefore: hersBefore[n] ?? false,
+        aliveAfterStockReset: aliveOnStock[n] ?? false,
+        aliveAfterRelayReset: ms === undefined,
+        ...(ms === undefined ? {} : { deadAfterMs: ms }),
+        deadAfterNewLogin: revived[n] === false,
+        expected: 'dead',
+      }
+    }),
+    missed,
+    ...stayAlive('of her new login', anew, anewBefore, anewAfter),
+    ...stayAlive('of Bob', his, hisBefore, hisAfter),
+  ]
+}
+
+/** Whether it all held. */
+export function held(line: Line): boolean {
+  return (
+    line.aliveBefore &&
+    line.aliveAfterStockReset !== false &&
+    line.deadAfterNewLogin !== false &&
+    line.aliveAfterRelayReset === (line.expected === 'alive')
+  )
+}
+
+/** Everything that a person's password unlocks in one realm: two browsers at each application, and two kinds of token. */
 async function logInEverywhere(realm: Realm, username: string, password: string): Promise<Access[]> {
   const accesses: Access[] = []
   for (const n of [1, 2]) {
     const browser = new Browser()
-    for (const app of applications(realm)) {
-      await browser.login(app.url, username, password)
-      accesses.push({ access: `browser session ${n}`, clientId: app.clientId, isAlive: () => browser.isAlive(app.url) })
+    for (const { clientId, url } of applications(realm)) {
+      await browser.login(url, username, password)
+      accesses.push({ access: `browser session ${n}`, clientId, isAlive: () => browser.isAlive(url) })
     }
   }
   for (const [access, scope] of [
@@ -50,9 +125,13 @@ async function logInEverywhere(realm: Realm, username: string, password: string)
   return accesses
 }
 
+function whichLive(accesses: readonly Access[]): Promise<boolean[]> {
+  return Promise.all(accesses.map(({ isAlive }) => isAlive()))
+}
+
 /** Milliseconds since `began` until it was first seen dead, or undefined if it lives on. */
-async function diesWithin({ isAlive }: Access, began: number, withinMs: number): Promise<number | undefined> {
-  while (performance.now() - began < withinMs) {
+async function diesWithin({ isAlive }: Access, began: number): Promise<number | undefined> {
+  while (performance.now() - began < GIVE_UP_MS) {
     if (!(await isAlive())) {
       return Math.round(performance.now() - began)
     }
@@ -61,126 +140,68 @@ async function diesWithin({ isAlive }: Access, began: number, withinMs: number):
   return undefined
 }
 
-/** Plays the whole story and tells it line by line. Nothing in it is simulated. */
-export async function play(world: World, progress: (what: string) => void): Promise<Line[]> {
-  const { keycloak, stock, demo, password } = world
-  const { admin } = keycloak
-  progress('Alice and Bob log in everywhere, in both realms')
-  const before = await logInEverywhere(stock, 'alice', password)
-  const hers = await logInEverywhere(demo, 'alice', password)
-  const his = await logInEverywhere(demo, 'bob', password)
-  const aliveBefore = await Promise.all(hers.map(({ isAlive }) => isAlive()))
-  await delay(NEXT_SECOND_MS)
+async function resetPassword({ keycloak }: World, user: User, password: string): Promise<void> {
+  const answer = await keycloak.admin.resetPassword(user.realm, user.id, password)
+  if (answer.status !== 204) {
+    throw new Error(`The reset in ${user.realm}: ${answer.status} ${answer.text}`)
+  }
+}
 
-  progress('An administrator resets her password on stock Keycloak')
-  await admin.resetPassword('stock', await admin.userId('stock', 'alice'), `${password}-2`)
-  await delay(STOCK_WATCH_MS)
-  const aliveOnStock = await Promise.all(before.map(({ isAlive }) => isAlive()))
-
-  progress('And where Logout Relay watches')
-  const alice = await admin.userId('demo', 'alice')
-  const began = performance.now()
-  await admin.resetPassword('demo', alice, `${password}-2`)
-  const deadAfterMs = await Promise.all(hers.map((access) => diesWithin(access, began, GIVE_UP_MS)))
-
-  progress('She logs in again with the new password')
-  await delay(NEXT_SECOND_MS)
-  const anew = await logInEverywhere(demo, 'alice', `${password}-2`)
-  const hersAnew = await Promise.all(anew.map(({ isAlive }) => isAlive()))
-  const revived = await Promise.all(hers.map(({ isAlive }) => isAlive()))
-  await allDelivered(world)
-  const hersAfterAll = await Promise.all(anew.map(({ isAlive }) => isAlive()))
-  const hisAfterAll = await Promise.all(his.map(({ isAlive }) => isAlive()))
-
-  progress('A relying party goes down, her password is reset again, the relying party comes back')
-  const down = await logInOnce(demo, `${password}-2`)
+/** A session at a relying party that is down during the reset: owed, and ended as soon as it is back. */
+async function resetWhileDown(world: World, alice: User, password: string, newPassword: string): Promise<Line> {
+  const { demo } = world
+  const { clientId, url } = demo.express
+  const browser = new Browser()
+  await browser.login(url, 'alice', password)
+  const access = 'session at an application that was down'
+  const session = { access, clientId, isAlive: () => browser.isAlive(url) }
+  const aliveBefore = await session.isAlive()
   await delay(NEXT_SECOND_MS)
   await demo.express.stop()
-  const beganDown = performance.now()
-  await admin.resetPassword('demo', alice, `${password}-3`)
+  const began = performance.now()
+  await resetPassword(world, alice, newPassword)
   await delay(NEXT_SECOND_MS)
   demo.express = await demo.express.restart()
-  const downDeadMs = await diesWithin(down, beganDown, GIVE_UP_MS)
-  await allDelivered(world)
-
-  return [
-    ...hers.map(({ access, clientId }, n): Line => {
-      const ms = deadAfterMs[n]
-      return {
-        access,
-        clientId,
-        aliveBefore: aliveBefore[n] ?? false,
-        aliveAfterStockReset: aliveOnStock[n] ?? false,
-        aliveAfterRelayReset: ms === undefined,
-        ...(ms === undefined ? {} : { deadAfterMs: ms }),
-        aliveAfterNewLogin: revived[n] ?? true,
-        expected: 'dead',
-      }
-    }),
-    ...anew.map(({ access, clientId }, n): Line => {
-      return {
-        access: `${access} of her new login`,
-        clientId,
-        aliveBefore: hersAnew[n] ?? false,
-        aliveAfterRelayReset: hersAfterAll[n] ?? false,
-        expected: 'alive',
-      }
-    }),
-    ...his.map(({ access, clientId }, n): Line => {
-      return {
-        access: `Bob's ${access}`,
-        clientId,
-        aliveBefore: true,
-        aliveAfterRelayReset: hisAfterAll[n] ?? false,
-        expected: 'alive',
-      }
-    }),
-    {
-      access: 'browser session while the application was down',
-      clientId: down.clientId,
-      aliveBefore: true,
-      aliveAfterRelayReset: downDeadMs === undefined,
-      ...(downDeadMs === undefined ? {} : { deadAfterMs: downDeadMs }),
-      expected: 'dead',
-    },
-  ]
-}
-
-async function logInOnce(realm: Realm, password: string): Promise<Access> {
-  const browser = new Browser()
-  await browser.login(realm.express.url, 'alice', password)
-  const access = { access: '', clientId: realm.express.clientId, isAlive: () => browser.isAlive(realm.express.url) }
-  if (!(await access.isAlive())) {
-    throw new Error('The session that was to be ended did not live')
+  const ms = await diesWithin(session, began)
+  return {
+    access,
+    clientId,
+    aliveBefore,
+    aliveAfterRelayReset: ms === undefined,
+    ...(ms === undefined ? {} : { deadAfterMs: ms }),
+    expected: 'dead',
   }
-  return access
 }
 
-/** Until the relay says that nothing is owed any more. */
+function stayAlive(whose: string, accesses: readonly Access[], before: readonly boolean[], after: readonly boolean[]) {
+  return accesses.map(({ access, clientId }, n): Line => {
+    return {
+      access: `${access} ${whose}`,
+      clientId,
+      aliveBefore: before[n] ?? false,
+      aliveAfterRelayReset: after[n] ?? false,
+      expected: 'alive',
+    }
+  })
+}
+
+/** Until the relay says of every delivery that it is delivered. */
 async function allDelivered({ relay, operatorToken }: World): Promise<void> {
+  const headers = { authorization: `Bearer ${operatorToken}` }
   await until(
-    'every delivery has its end',
+    'every delivery is delivered',
     async () => {
-      const headers = { authorization: `Bearer ${operatorToken}` }
-      const answer = await call<{ deliveries: unknown[] }>('GET', `${relay.url}/api/v1/deliveries?state=open`, {
-        headers,
-      })
+      const answer = await call<{ deliveries: { state: string }[] }>(
+        'GET',
+        `${relay.url}/api/v1/deliveries?limit=500`,
+        { headers },
+      )
       if (answer.status !== 200) {
-        throw new Error(`the relay answered ${answer.status} ${answer.text}`)
+        throw new Error(`The relay answered ${answer.status} ${answer.text}`)
       }
-      return answer.json().deliveries.length === 0
+      const { deliveries } = answer.json()
+      return deliveries.length > 0 && deliveries.every(({ state }) => state === 'delivered')
     },
     { seconds: 60, everyMs: 100 },
-  )
-}
-
-/** Whether it all held. */
-export function held(line: Line): boolean {
-  const onStock = line.aliveAfterStockReset ?? true
-  return (
-    line.aliveBefore &&
-    onStock &&
-    line.aliveAfterNewLogin !== true &&
-    line.aliveAfterRelayReset === (line.expected === 'alive')
   )
 }

@@ -21,99 +21,97 @@ export interface World {
   readonly relay: RelayServer
   readonly stock: Realm
   readonly demo: Realm
+  /** Of Alice and Bob, in both realms. */
   readonly password: string
   /** A token for the relay's API that lives as long as anybody will look at the demo. */
   readonly operatorToken: string
   stop(): Promise<void>
 }
 
-/** Starts every part, for real, on free ports. `version` is Keycloak's. */
+interface Ports {
+  readonly apache: number
+  readonly express: number
+}
+
+/** Starts every part, for real, on free ports or those that the environment names. `version` is Keycloak's. */
 export async function startWorld(progress: (what: string) => void, version = '26.7.3'): Promise<World> {
-  const stopping: (() => Promise<void>)[] = []
+  const keycloakPort = await portOf('DEMO_KEYCLOAK_PORT')
+  const relayPort = await portOf('DEMO_RELAY_PORT')
+  const demoPorts = { apache: await portOf('DEMO_APACHE_PORT'), express: await portOf('DEMO_EXPRESS_PORT') }
+  const stockPorts = { apache: await freePort(), express: await freePort() }
+  const secrets = { app: randomUUID(), relay: randomUUID(), operator: randomUUID() }
+  const password = `demo-${randomUUID().slice(0, 8)}`
+
+  const started: { stop(): Promise<void> }[] = []
   const stop = async () => {
-    await Promise.all(stopping.map((end) => end()))
+    await Promise.all(started.map((part) => part.stop()))
   }
   try {
-    const ports = await Promise.all(
-      ['DEMO_APACHE', 'DEMO_EXPRESS', 'STOCK_APACHE', 'STOCK_EXPRESS', 'RELAY'].map(
-        async (name) => [name, await freePort()] as const,
-      ),
-    )
-    const port = new Map<string, number>(ports)
-    const secrets = { app: randomUUID(), relay: randomUUID(), operator: randomUUID() }
-    const password = `demo-${randomUUID().slice(0, 8)}`
     progress(`Starting Keycloak ${version} with the extension (up to a minute)`)
     const keycloak = await startKeycloak({
       version,
+      port: keycloakPort,
       jars: [EXTENSION_JAR],
       realms: ['demo', 'stock'].map((realm) => join(ROOT, 'realm-export', `${realm}-realm.json`)),
       env: {
-        ...Object.fromEntries(
-          ports
-            .filter(([name]) => name !== 'RELAY')
-            .map(([name, n]) => [`LOGOUT_RELAY_${name}_URL`, `http://localhost:${n}`]),
-        ),
+        LOGOUT_RELAY_DEMO_APACHE_URL: `http://localhost:${demoPorts.apache}`,
+        LOGOUT_RELAY_DEMO_EXPRESS_URL: `http://localhost:${demoPorts.express}`,
+        LOGOUT_RELAY_STOCK_APACHE_URL: `http://localhost:${stockPorts.apache}`,
+        LOGOUT_RELAY_STOCK_EXPRESS_URL: `http://localhost:${stockPorts.express}`,
         LOGOUT_RELAY_APP_SECRET: secrets.app,
         LOGOUT_RELAY_CLIENT_SECRET: secrets.relay,
         LOGOUT_RELAY_OPERATOR_SECRET: secrets.operator,
         LOGOUT_RELAY_USER_PASSWORD: password,
       },
-      options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${port.get('RELAY') ?? 0}/events`],
+      options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`],
     })
-    stopping.push(() => keycloak.stop())
+    started.push(keycloak)
+
     progress('Starting the relay and the relying parties')
-    const realm = async (name: 'demo' | 'stock'): Promise<Realm> => {
-      const issuer = keycloak.issuer(name)
-      const at = (kind: string) => port.get(`${name.toUpperCase()}_${kind}`) ?? 0
-      const express = await startExpress({
-        issuer,
-        clientId: 'express-app',
-        clientSecret: secrets.app,
-        port: at('EXPRESS'),
-      })
-      stopping.push(() => express.stop())
-      const tokens = new TokenEndpoint(issuer)
-      if (!apacheIsThere()) {
-        return { name, tokens, express }
-      }
-      const apache = await startApache({
-        issuer,
-        clientId: 'apache-app',
-        clientSecret: secrets.app,
-        port: at('APACHE'),
-      })
-      stopping.push(() => apache.stop())
-      return { name, tokens, express, apache }
-    }
+    const issuer = keycloak.issuer('demo')
     const [relay, stock, demo] = await Promise.all([
-      startRelayProcess({
-        port: port.get('RELAY') ?? 0,
-        issuers: [{ issuer: keycloak.issuer('demo'), client_secret: secrets.relay }],
-      }),
-      realm('stock'),
-      realm('demo'),
+      startRelayProcess({ port: relayPort, issuers: [{ issuer, client_secret: secrets.relay }] }),
+      startRealm('stock', keycloak, secrets.app, stockPorts),
+      startRealm('demo', keycloak, secrets.app, demoPorts),
     ])
-    stopping.push(() => relay.stop())
+    started.push(relay, ...applications(stock), ...(demo.apache ? [demo.apache] : []))
+    // Looked up at the end: the story starts this one again.
+    started.push({ stop: () => demo.express.stop() })
     const operatorToken = await demo.tokens.serviceAccount('logout-relay-operator', secrets.operator)
-    return {
-      keycloak,
-      relay,
-      stock,
-      demo,
-      password,
-      operatorToken,
-      stop: async () => {
-        // The demo may have started one of them again.
-        await demo.express.stop()
-        await stop()
-      },
-    }
+    return { keycloak, relay, stock, demo, password, operatorToken, stop }
   } catch (cause) {
     await stop()
     throw cause
   }
 }
 
+/** The relying parties of a realm. */
 export function applications(realm: Realm): Application[] {
   return [...(realm.apache ? [realm.apache] : []), realm.express]
+}
+
+async function startRealm(
+  name: Realm['name'],
+  keycloak: KeycloakServer,
+  clientSecret: string,
+  ports: Ports,
+): Promise<Realm> {
+  const issuer = keycloak.issuer(name)
+  const [express, apache] = await Promise.all([
+    startExpress({ issuer, clientId: 'express-app', clientSecret, port: ports.express }),
+    apacheIsThere() ? startApache({ issuer, clientId: 'apache-app', clientSecret, port: ports.apache }) : undefined,
+  ])
+  return { name, tokens: new TokenEndpoint(issuer), express, ...(apache ? { apache } : {}) }
+}
+
+async function portOf(variable: string): Promise<number> {
+  const value = process.env[variable]
+  if (value === undefined) {
+    return freePort()
+  }
+  const port = Number(value)
+  if (!Number.isInteger(port) || port < 1 || port > 65_535) {
+    throw new Error(`${variable} is not a port; an example: ${variable}=8080`)
+  }
+  return port
 }
