@@ -12,7 +12,8 @@ const USAGE = `npm run demo [-- --once] [--json] [--keycloak VERSION]
 Ports are free ones unless DEMO_KEYCLOAK_PORT, DEMO_RELAY_PORT, DEMO_APACHE_PORT or DEMO_EXPRESS_PORT say otherwise.`
 
 const began = performance.now()
-const progress = (what: string) => void process.stderr.write(`· ${what}\n`)
+const seconds = () => Math.round((performance.now() - began) / 1000)
+const progress = (what: string) => void process.stderr.write(`${String(seconds()).padStart(3)} s  ${what}\n`)
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
 let world: World | undefined
@@ -35,7 +36,7 @@ try {
   const story = await play(world, progress)
   const ok = story.every(held)
   if (options.json) {
-    print(JSON.stringify({ story, held: ok, seconds: Math.round((performance.now() - began) / 1000) }))
+    print(JSON.stringify({ story, held: ok, seconds: seconds() }))
   } else {
     print(`\nWhat a password reset by an administrator leaves alive\n\n${table(story)}\n`)
   }

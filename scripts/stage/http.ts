@@ -25,6 +25,8 @@ export async function call<T = unknown>(
     headers: { ...(type ? { 'content-type': type } : {}), ...headers },
     ...(body === undefined ? {} : { body }),
     headersTimeout: 60_000,
+    // The servers asked here are killed and started again: no connection is kept to one that is gone.
+    reset: true,
   })
   const answer = await response.body.text()
   return { status: response.statusCode, headers: response.headers, text: answer, json: () => JSON.parse(answer) as T }
