@@ -57,7 +57,7 @@ export class Commits {
       this.#db.exec('commit')
     } catch (failure) {
       // A full disk or a lock: nothing of this turn is durable, and everybody is told so.
-      if (this.#db.isTransaction) {
+      if (this.#db.isOpen && this.#db.isTransaction) {
         this.#db.exec('rollback')
       }
       for (const { done } of queue) {

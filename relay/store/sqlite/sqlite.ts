@@ -217,7 +217,9 @@ export function openSqliteStore(path: string): Store {
 
     close: () => {
       commits.flush()
-      db.close()
+      if (db.isOpen) {
+        db.close()
+      }
       return Promise.resolve()
     },
   }

@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
 
+import org.jboss.logging.Logger;
 import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.KeycloakSession;
 
@@ -11,21 +12,28 @@ import org.keycloak.models.KeycloakSession;
  * Our part of a change and the change itself: both are committed, or neither is and the request is answered with 500. One
  * for each Keycloak session.
  *
- * <p>The work runs at once, in the listener, and its failure is kept and thrown in the prepare phase of the transaction;
- * thrown in the listener it would be swallowed and the change let through. A failed statement has marked the transaction
- * for rollback already, and then Keycloak rolls back without a prepare phase and tells the administrator that all went
- * well; so the failure is thrown out of the rollback too. The work cannot wait for the prepare phase: Keycloak
- * from 26.7 writes session changes to the database there, in a transaction of the same phase that was enlisted before ours, and what is
- * asked of its sessions after that is lost without a word.
+ * <p>It has two steps, and each can only be where it is. What is asked of Keycloak's sessions is done at once, in the
+ * listener: from 26.7 Keycloak writes session changes in a prepare-phase transaction that was enlisted before ours, and
+ * what is asked after that is lost without a word. Our own rows are written in the prepare phase: in the listener Keycloak
+ * swallows an exception, and a statement that fails there makes it roll back and tell the administrator that all went
+ * well.
  */
 final class AllOrNothing extends AbstractKeycloakTransaction {
+    private static final Logger LOG = Logger.getLogger(AllOrNothing.class);
     private static final String ATTRIBUTE = AllOrNothing.class.getName();
 
     private final KeycloakSession session;
     private final AfterCommit afterCommit;
+    private final List<Recording> recordings = new ArrayList<>();
     private final List<String> txns = new ArrayList<>();
     private boolean enlisted;
     private Throwable failure;
+
+    /** What is to be written in the prepare phase. */
+    interface Recording {
+        /** Returns the {@code txn} that is to be settled and pushed after the commit, or null; throws to refuse the change. */
+        String write();
+    }
 
     private AllOrNothing(KeycloakSession session, AfterCommit afterCommit) {
         this.session = session;
@@ -42,24 +50,11 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         return known;
     }
 
-    /** Never throws, but for a transaction that is already over. */
-    void run(Runnable work) {
-        runAndFollow(() -> {
-            work.run();
-            return List.of();
-        });
-    }
-
-    /** @param work returns the {@code txn}s to be settled and pushed after the commit */
-    void runAndFollow(Supplier<List<String>> work) {
+    /** The listener's first and only statement. A failure of the work is kept and refuses the change. */
+    void run(Supplier<Recording> work) {
         enlist();
-        if (failure != null) {
-            return;
-        }
         try {
-            txns.addAll(work.get());
-            // A row that cannot be written fails here. At the commit Keycloak would call it a duplicate.
-            Ledger.em(session).flush();
+            recordings.add(work.get());
         } catch (Throwable t) {
             failure = t;
         }
@@ -82,7 +77,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
 
                 @Override
                 protected void rollbackImpl() {
-                    throwFailure();
+                    // nothing was changed, nobody is told
                 }
             });
         } catch (Throwable t) {
@@ -92,12 +87,24 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
 
     @Override
     protected void commitImpl() {
-        throwFailure();
-    }
-
-    private void throwFailure() {
-        if (failure != null) {
-            throw new IllegalStateException("Logout Relay could not record this event, so the change is refused", failure);
+        try {
+            if (failure != null) {
+                throw failure;
+            }
+            for (Recording recording : recordings) {
+                String txn = recording.write();
+                if (txn != null) {
+                    txns.add(txn);
+                }
+            }
+            if (!recordings.isEmpty()) {
+                // A row that cannot be written fails here, while the change can still be refused.
+                Ledger.em(session).flush();
+            }
+        } catch (Throwable cause) {
+            LOG.error("This event could not be followed, so the change is refused and nothing of it is committed", cause);
+            // Without the cause: of a database error Keycloak would make 409 "Duplicate resource".
+            throw new IllegalStateException("Logout Relay could not follow this event; the change is refused");
         }
     }
 

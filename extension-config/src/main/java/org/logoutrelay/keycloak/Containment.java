@@ -33,38 +33,40 @@ final class Containment {
     }
 
     /**
-     * Appends the watermark, sets the user's not-before, writes the outbox rows with every session of the subject and asks
-     * Keycloak to remove the live ones. Throws where any of it cannot be done; the caller's transaction must then fail.
-     *
-     * @return the {@code txn} of the rows
+     * Asks Keycloak to remove the subject's sessions, and says what to write with the change: the watermark, the user's
+     * not-before, and outbox rows with every session of the subject. Throws where it cannot; the change must then fail.
      */
-    static String begin(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer) {
+    static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer) {
         UserModel user = session.users().getUserById(realm, match.userId());
         if (user == null) {
             throw new IllegalStateException("The user of a " + match.trigger().id() + " event does not exist");
         }
-        EntityManager em = Ledger.em(session);
         String txn = UUID.randomUUID().toString();
         long watermarkMs = Time.currentTimeMillis();
-
-        WatermarkRow watermark = new WatermarkRow();
-        watermark.id = UUID.randomUUID().toString();
-        watermark.realmId = realm.getId();
-        watermark.userId = user.getId();
-        watermark.watermarkMs = watermarkMs;
-        watermark.txn = txn;
-        em.persist(watermark);
-
-        // Not-before compares whole seconds and spares a token of the same second; the removal below does not.
-        int seconds = (int) Math.floorDiv(watermarkMs, 1000L);
-        if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
-            session.users().setNotBeforeForUser(realm, user, seconds);
-        }
-
-        List<ListedSession> sessions = oldSessions(session, realm, user, watermarkMs, issuer);
-        writeRows(em, realm, user.getId(), match.trigger().id(), txn, watermarkMs, issuer, sessions);
+        List<ListedSession> live = liveSessions(session, realm, user, watermarkMs, issuer);
         endOldSessions(session, realm, user, watermarkMs);
-        return txn;
+        return () -> {
+            EntityManager em = Ledger.em(session);
+            em.persist(watermark(realm, user, watermarkMs, txn));
+            // Not-before compares whole seconds and spares a token of the same second; the removal does not.
+            int seconds = (int) Math.floorDiv(watermarkMs, 1000L);
+            if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
+                session.users().setNotBeforeForUser(realm, user, seconds);
+            }
+            writeRows(em, realm, user.getId(), match.trigger().id(), txn, watermarkMs, issuer,
+                    withLedger(session, realm, user, watermarkMs, live));
+            return txn;
+        };
+    }
+
+    private static WatermarkRow watermark(RealmModel realm, UserModel user, long watermarkMs, String txn) {
+        WatermarkRow row = new WatermarkRow();
+        row.id = UUID.randomUUID().toString();
+        row.realmId = realm.getId();
+        row.userId = user.getId();
+        row.watermarkMs = watermarkMs;
+        row.txn = txn;
+        return row;
     }
 
     /**
@@ -81,7 +83,8 @@ final class Containment {
         em.createQuery("select o.sessions from OutboxRow o where o.txn = :txn", String.class)
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
-        List<ListedSession> missed = oldSessions(session, realm, user, first.watermarkMs, first.iss).stream()
+        List<ListedSession> missed = withLedger(session, realm, user, first.watermarkMs,
+                liveSessions(session, realm, user, first.watermarkMs, first.iss)).stream()
                 .filter(s -> !listed.contains(s.key())).toList();
         if (!missed.isEmpty()) {
             writeRows(em, realm, first.userId, first.triggerId, first.txn, first.watermarkMs, first.iss, missed);
@@ -117,19 +120,19 @@ final class Containment {
     }
 
     /** Those the ledger knows, and live ones that it does not (from before the extension was installed). */
-    private static List<ListedSession> oldSessions(KeycloakSession session, RealmModel realm, UserModel user,
-            long watermarkMs, String issuer) {
+    private static List<ListedSession> withLedger(KeycloakSession session, RealmModel realm, UserModel user,
+            long watermarkMs, List<ListedSession> live) {
         Map<String, ListedSession> found = Ledger.before(session, realm, user.getId(), watermarkMs);
-        for (UserSessionModel userSession : liveOldSessions(session, realm, user, watermarkMs)) {
-            for (AuthenticatedClientSessionModel clientSession : userSession.getAuthenticatedClientSessions().values()) {
-                if (RelyingParty.isOidc(clientSession.getClient())
-                        && !found.containsKey(clientSession.getClient().getId() + ' ' + userSession.getId())) {
-                    ListedSession listed = listed(session, realm, user, clientSession, issuer);
-                    found.put(listed.key(), listed);
-                }
-            }
-        }
+        live.forEach(listed -> found.putIfAbsent(listed.key(), listed));
         return List.copyOf(found.values());
+    }
+
+    private static List<ListedSession> liveSessions(KeycloakSession session, RealmModel realm, UserModel user,
+            long watermarkMs, String issuer) {
+        return liveOldSessions(session, realm, user, watermarkMs).stream()
+                .flatMap(userSession -> userSession.getAuthenticatedClientSessions().values().stream())
+                .filter(clientSession -> RelyingParty.isOidc(clientSession.getClient()))
+                .map(clientSession -> listed(session, realm, user, clientSession, issuer)).toList();
     }
 
     private static ListedSession listed(KeycloakSession session, RealmModel realm, UserModel user,

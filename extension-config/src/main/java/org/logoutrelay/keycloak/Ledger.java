@@ -35,8 +35,8 @@ final class Ledger {
         return session.getProvider(JpaConnectionProvider.class).getEntityManager();
     }
 
-    /** Appends what this client was just given. Throws where it cannot: then the client must not get its tokens. */
-    static void append(KeycloakSession session, RealmModel realm, AuthenticatedClientSessionModel clientSession,
+    /** What this client was just given. */
+    static LedgerRow row(KeycloakSession session, RealmModel realm, AuthenticatedClientSessionModel clientSession,
             String issuer) {
         ClientModel client = clientSession.getClient();
         UserSessionModel userSession = clientSession.getUserSession();
@@ -53,7 +53,7 @@ final class Ledger {
         row.alg = RelyingParty.algorithm(realm, client);
         row.logoutUri = RelyingParty.logoutUri(session, client);
         row.claims = write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
-        em(session).persist(row);
+        return row;
     }
 
     /**

@@ -1,6 +1,5 @@
 package org.logoutrelay.keycloak;
 
-import java.util.List;
 import java.util.Optional;
 
 import org.keycloak.events.Event;
@@ -27,7 +26,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (event.getType() == EventType.LOGIN || event.getType() == EventType.CODE_TO_TOKEN) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                new TokenIssue(session, realm, issuer(realm)).note(event);
+                return new TokenIssue(session, realm, issuer(realm)).note(event);
             });
         }
     }
@@ -36,10 +35,10 @@ final class LogoutRelayListener implements EventListenerProvider {
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
         Optional<Trigger.Match> trigger = Trigger.of(event);
         if (trigger.isPresent()) {
-            allOrNothing.runAndFollow(() -> {
+            allOrNothing.run(() -> {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
-                return List.of(Containment.begin(session, realm, trigger.get(), issuer(realm)));
+                return Containment.begin(session, realm, trigger.get(), issuer(realm));
             });
         }
     }

@@ -1,5 +1,9 @@
 package org.logoutrelay.keycloak;
 
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+
 import org.keycloak.OAuth2Constants;
 import org.keycloak.events.Details;
 import org.keycloak.events.Event;
@@ -24,10 +28,19 @@ final class TokenIssue {
         this.issuer = issuer;
     }
 
-    void note(Event event) {
+    /** Stamps the session with the beginning of its login, and says what to append to the ledger. */
+    AllOrNothing.Recording note(Event event) {
+        List<LedgerRow> rows = rows(event);
+        return () -> {
+            rows.forEach(Ledger.em(session)::persist);
+            return null;
+        };
+    }
+
+    private List<LedgerRow> rows(Event event) {
         ClientModel client = event.getClientId() == null ? null : realm.getClientByClientId(event.getClientId());
         if (client == null || event.getSessionId() == null) {
-            return;
+            return List.of();
         }
         UserSessionModel online = session.sessions().getUserSession(realm, event.getSessionId());
         if (online != null && event.getType() == EventType.LOGIN) {
@@ -35,19 +48,13 @@ final class TokenIssue {
         }
         AuthenticatedClientSessionModel given = clientSession(online, client);
         if (!RelyingParty.isOidc(client) || event.getType() == EventType.LOGIN && !issuesTokensAtLogin(event, given)) {
-            return;
+            return List.of();
         }
         // With offline_access as the first thing it asked for, the client is left with the offline session alone.
         AuthenticatedClientSessionModel givenOffline = clientSession(
                 session.sessions().getOfflineUserSession(realm, event.getSessionId()), client);
-        append(given);
-        append(givenOffline);
-    }
-
-    private void append(AuthenticatedClientSessionModel clientSession) {
-        if (clientSession != null) {
-            Ledger.append(session, realm, clientSession, issuer);
-        }
+        return Stream.of(Optional.ofNullable(given), Optional.ofNullable(givenOffline)).flatMap(Optional::stream)
+                .map(clientSession -> Ledger.row(session, realm, clientSession, issuer)).toList();
     }
 
     private static AuthenticatedClientSessionModel clientSession(UserSessionModel userSession, ClientModel client) {

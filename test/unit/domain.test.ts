@@ -1,0 +1,177 @@
+import { describe, expect, test } from 'vitest'
+import { retryDelayMs } from '../../relay/domain/backoff.ts'
+import { judge } from '../../relay/domain/judge.ts'
+import type { FailureCode } from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import { isLoopback } from '../../relay/domain/uri.ts'
+import { NOW_MS, securityEvent, session, uuid } from './given.ts'
+
+const CAP_MS = 900_000
+
+describe('back-off', () => {
+  test.each([
+    [1, 1000],
+    [2, 2000],
+    [3, 5000],
+    [4, 10_000],
+    [5, 30_000],
+    [6, 60_000],
+    [7, 120_000],
+    [8, 300_000],
+    [9, 600_000],
+    [10, CAP_MS],
+    [1000, CAP_MS],
+  ])('after %i attempts it waits at most %i ms and at least four fifths of it', (attempts, ms) => {
+    expect(retryDelayMs(attempts, 1)).toBe(ms)
+    expect(retryDelayMs(attempts, 0)).toBe(ms * 0.8)
+  })
+
+  test('the first attempt waits for nothing', () => {
+    expect(retryDelayMs(0, 0.5)).toBe(0)
+  })
+
+  test('jitter spreads under the delay, never over it, and the delay is a whole number', () => {
+    for (let attempts = 1; attempts < 15; attempts++) {
+      for (const random of [0, 0.123456, 0.5, 0.999999]) {
+        const delay = retryDelayMs(attempts, random)
+        expect(delay).toBeLessThanOrEqual(retryDelayMs(attempts, 1))
+        expect(delay).toBeLessThanOrEqual(CAP_MS)
+        expect(Number.isInteger(delay)).toBe(true)
+      }
+    }
+  })
+
+  test.each([
+    ['longer than our own delay is honoured', 1, 7000, 7000],
+    ['shorter than our own delay does not hurry us', 5, 1000, 30_000],
+    ['of zero does not hurry us', 3, 0, 5000],
+    ['beyond the cap is cut to it', 1, 999_999_000, CAP_MS],
+  ])('a Retry-After %s', (_, attempts, retryAfterMs, delay) => {
+    expect(retryDelayMs(attempts, 1, retryAfterMs)).toBe(delay)
+  })
+})
+
+describe('the judgement of an answer', () => {
+  test.each([200, 204])('%i is the only kind of proof of a logout', (status) => {
+    expect(judge({ kind: 'response', status })).toMatchObject({ outcome: 'delivered', reason: 'confirmed' })
+  })
+
+  test.each([
+    [201, 'unexpected_status'],
+    [202, 'unexpected_status'],
+    [206, 'unexpected_status'],
+    [301, 'redirect'],
+    [302, 'redirect'],
+    [303, 'redirect'],
+    [304, 'redirect'],
+    [308, 'redirect'],
+    [399, 'redirect'],
+    [400, 'rejected'],
+    [401, 'login_required'],
+    [403, 'forbidden'],
+    [404, 'not_found'],
+    [405, 'method_not_allowed'],
+    [408, 'timeout_there'],
+    [410, 'unexpected_status'],
+    [429, 'throttled'],
+    [500, 'server_error'],
+    [501, 'not_implemented'],
+    [502, 'server_error'],
+    [503, 'unavailable'],
+    [504, 'downstream'],
+    [599, 'server_error'],
+    [999, 'server_error'],
+  ])('%i is retried as %s', (status, reason) => {
+    const verdict = judge({ kind: 'response', status })
+    expect(verdict).toMatchObject({ outcome: 'retry', reason })
+    expect(verdict.says).toMatch(/\.$/)
+  })
+
+  test.each<FailureCode>([
+    'timeout',
+    'connection_refused',
+    'connection_lost',
+    'name_not_found',
+    'tls',
+    'http_not_allowed',
+    'bad_url',
+    'not_minted',
+    'other',
+  ])('no answer because of %s is retried and says why', (code) => {
+    const verdict = judge({ kind: 'failure', code })
+    expect(verdict).toMatchObject({ outcome: 'retry', reason: code })
+    expect(verdict.says).toMatch(/\.$/)
+  })
+})
+
+describe('the plan', () => {
+  const none = () => undefined
+
+  test('every session whose client can be told is one delivery, due now', () => {
+    const event = securityEvent(1, ['orders', 'orders', 'wiki'])
+    const { deliveries, containmentId } = plan(event, NOW_MS, none)
+    expect(containmentId).toBe(event.txn)
+    expect(deliveries.map(({ id, clientId, sid }) => [id, clientId, sid])).toEqual(
+      event.sessions.map(({ id, clientId, sid }) => [id, clientId, sid]),
+    )
+    for (const delivery of deliveries) {
+      expect(delivery).toMatchObject({ state: 'open', attempts: 0, dueMs: NOW_MS, createdMs: NOW_MS })
+    }
+  })
+
+  test("the client's logout URL of today wins over that of the event", () => {
+    const { deliveries } = plan(securityEvent(1, ['orders', 'wiki']), NOW_MS, (clientId) =>
+      clientId === 'orders' ? 'https://new.example.org/logout' : undefined,
+    )
+    expect(deliveries.map(({ logoutUri }) => logoutUri)).toEqual([
+      'https://new.example.org/logout',
+      'https://wiki.example.org/logout',
+    ])
+  })
+
+  test('a session that nobody can be told of is in the evidence with its worst end', () => {
+    const jti = uuid(1)
+    const { logoutUri: _, ...silent } = session(jti, 0, 'silent', { latestEndMs: NOW_MS + 5999 })
+    const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS, none)
+    expect(deliveries).toEqual([])
+    expect(evidence).toContainEqual({ kind: 'planned', atMs: NOW_MS, data: { jti, deliveries: 0, unreachable: 1 } })
+    expect(evidence).toContainEqual({
+      kind: 'no_logout_uri',
+      atMs: NOW_MS,
+      data: { client_id: 'silent', sid: silent.sid, may_live_until: NOW_MS / 1000 + 5 },
+    })
+  })
+
+  test('the evidence tells when the event came and when the sessions at the identity provider had ended', () => {
+    const event = securityEvent(1, ['orders'], { part: 2, parts: 3 })
+    expect(plan(event, NOW_MS, none).evidence.map(({ kind, atMs }) => [kind, atMs])).toEqual([
+      ['received', NOW_MS],
+      ['upstream_sessions_ended', event.removedAtMs],
+      ['planned', NOW_MS],
+    ])
+  })
+
+  test('parts of one cause are one containment', () => {
+    const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS, none)
+    const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS, none)
+    expect(first.containmentId).toBe(second.containmentId)
+  })
+})
+
+describe('what counts as loopback', () => {
+  test.each(['http://localhost:8080/x', 'http://127.0.0.1/', 'http://127.8.9.10/', 'http://[::1]:1/', 'http://127.1/'])(
+    '%s is this machine',
+    (uri) => expect(isLoopback(uri)).toBe(true),
+  )
+
+  test.each([
+    'http://10.0.0.1/',
+    'http://0.0.0.0/',
+    'http://localhost.example.org/',
+    'http://127.0.0.1.example.org/',
+    'http://127.0.0.1@evil.example.org/',
+    'http://[::ffff:10.0.0.1]/',
+    'localhost',
+    '',
+  ])('%s is not', (uri) => expect(isLoopback(uri)).toBe(false))
+})

@@ -1,0 +1,52 @@
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import type { ListedSession, SecurityEvent } from '../../relay/domain/model.ts'
+
+export const ISSUER = 'https://idp.example.org/realms/demo'
+export const OTHER_ISSUER = 'https://idp.example.org/realms/other'
+export const NOW_MS = 1_790_000_000_000
+export const DAY_MS = 86_400_000
+
+/** A UUID in form, the same for the same number. */
+export function uuid(n: number): string {
+  return `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`
+}
+
+export function session(jti: string, n: number, clientId: string, more: Partial<ListedSession> = {}): ListedSession {
+  return {
+    id: `${jti}.${n}`,
+    clientId,
+    sid: `sid-${jti}-${n}`,
+    logoutUri: `https://${clientId}.example.org/logout`,
+    latestEndMs: NOW_MS + 30 * DAY_MS,
+    ...more,
+  }
+}
+
+/** An event with one session for each client id that is named. */
+export function securityEvent(n: number, clients: readonly string[], more: Partial<SecurityEvent> = {}): SecurityEvent {
+  const jti = uuid(n)
+  return {
+    issuer: ISSUER,
+    jti,
+    txn: `txn-${n}`,
+    type: 'https://schemas.openid.net/secevent/caep/event-type/credential-change',
+    trigger: 'admin-reset-password',
+    subject: 'user-1',
+    watermarkMs: NOW_MS - 200,
+    removedAtMs: NOW_MS - 100,
+    part: 1,
+    parts: 1,
+    sessions: clients.map((clientId, at) => session(jti, at, clientId)),
+    ...more,
+  }
+}
+
+/** A folder that is gone after the test. */
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'logout-relay-unit-'))
+  onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}

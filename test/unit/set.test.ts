@@ -1,0 +1,305 @@
+import { CompactSign, SignJWT, UnsecuredJWT, errors, exportJWK, generateKeyPair, type JWTVerifyGetKey } from 'jose'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { RelayError, type RelayErrorCode } from '../../relay/errors.ts'
+import { verifySet } from '../../relay/ingest/set.ts'
+import { ISSUER, NOW_MS, uuid } from './given.ts'
+import { CREDENTIAL_CHANGE, type Realm, containment, realm, setClaims } from './signed.ts'
+
+const text = new TextEncoder()
+let demo: Realm
+let stranger: Realm
+let fetched = 0
+
+beforeAll(async () => {
+  demo = await realm()
+  stranger = await realm('https://evil.example.org/realms/demo')
+})
+
+function verify(set: string, getKey: JWTVerifyGetKey = demo.keys) {
+  fetched = 0
+  return verifySet(
+    set,
+    (issuer) =>
+      issuer === ISSUER
+        ? Promise.resolve<JWTVerifyGetKey>((...asked) => {
+            fetched++
+            return getKey(...asked)
+          })
+        : undefined,
+    'logout-relay',
+    NOW_MS,
+  )
+}
+
+async function refusalOf(set: string | Promise<string>, getKey?: JWTVerifyGetKey): Promise<RelayErrorCode> {
+  try {
+    await verify(await set, getKey)
+  } catch (cause) {
+    if (cause instanceof RelayError) {
+      return cause.code
+    }
+    throw cause
+  }
+  throw new Error('The SET was taken')
+}
+
+const right = setClaims(1)
+const relayPart = containment(uuid(1), ['orders'])
+const withPart = (part: object) => ({ ...right, events: { [CREDENTIAL_CHANGE]: { 'logout-relay': part } } })
+
+describe('a right SET', () => {
+  test('says what happened to whom, with its sessions', async () => {
+    expect(await verify(await demo.sign(right))).toEqual({
+      issuer: ISSUER,
+      jti: uuid(1),
+      txn: 'txn-1',
+      type: CREDENTIAL_CHANGE,
+      trigger: 'admin-reset-password',
+      subject: 'user-1',
+      watermarkMs: NOW_MS + 123,
+      removedAtMs: NOW_MS + 140,
+      part: 1,
+      parts: 1,
+      sessions: [
+        {
+          id: `${uuid(1)}.0`,
+          clientId: 'orders',
+          sid: 'sid-0',
+          logoutUri: 'https://orders.example.org/logout',
+          latestEndMs: NOW_MS + 2_592_000_000,
+        },
+      ],
+    })
+  })
+
+  test('of a session without a logout URL has none in its event either', async () => {
+    const [first] = relayPart.sessions
+    const { backchannel_logout_uri: _, ...silent } = first ?? {}
+    const { sessions } = await verify(await demo.sign(withPart({ ...relayPart, sessions: [silent] })))
+    expect(sessions[0]).not.toHaveProperty('logoutUri')
+  })
+
+  test.each([
+    ['no session', containment(uuid(1), [])],
+    ['500 sessions', containment(uuid(1), Array<string>(500).fill('orders'))],
+  ])('may list %s', async (_, part) => {
+    expect((await verify(await demo.sign(withPart(part)))).sessions).toHaveLength(part.sessions.length)
+  })
+
+  test('may be weeks old, since an outbox waits', async () => {
+    await expect(verify(await demo.sign({ ...right, iat: right.iat - 40 * 86_400 }))).resolves.toBeDefined()
+  })
+
+  test('may be a minute ahead of our clock', async () => {
+    await expect(verify(await demo.sign({ ...right, iat: right.iat + 60 }))).resolves.toBeDefined()
+  })
+
+  test('may say its typ as a media type', async () => {
+    await expect(verify(await demo.sign(right, { typ: 'application/secevent+jwt' }))).resolves.toBeDefined()
+  })
+
+  test('may nest a claim that nobody reads 100,000 deep', async () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    await expect(
+      verify(await demo.sign(JSON.stringify({ ...right, x: 0 }).replace('"x":0', `"x":${deep}`))),
+    ).resolves.toBeDefined()
+  })
+})
+
+describe('whose SET it is', () => {
+  test('an unknown issuer is refused before any key is fetched, however well it is signed', async () => {
+    expect(await refusalOf(stranger.sign(setClaims(1, ['orders'], stranger.issuer)))).toBe('invalid_issuer')
+    expect(fetched).toBe(0)
+  })
+
+  test.each([`${ISSUER}/`, ISSUER.toUpperCase(), 'https://idp.example.org/realms/demo2', '', 7, null, [ISSUER]])(
+    'the issuer %j is not ours',
+    async (iss) => {
+      expect(await refusalOf(demo.sign({ ...right, iss }))).toBe('invalid_issuer')
+      expect(fetched).toBe(0)
+    },
+  )
+
+  test('a SET without an issuer is refused', async () => {
+    const { iss: _, ...rest } = right
+    expect(await refusalOf(demo.sign(rest))).toBe('invalid_issuer')
+  })
+
+  test("our issuer with a stranger's key is refused", async () => {
+    expect(await refusalOf(stranger.sign(right))).toBe('invalid_key')
+    expect(await refusalOf(stranger.sign(right, { kid: `key of ${ISSUER}` }))).toBe('invalid_key')
+  })
+
+  test('a subject of another issuer is refused', async () => {
+    expect(await refusalOf(demo.sign({ ...right, sub_id: { ...right.sub_id, iss: stranger.issuer } }))).toBe(
+      'invalid_request',
+    )
+  })
+
+  test.each(['someone-else', ['a', 'b'], '', undefined])('the audience %j is not us', async (aud) => {
+    expect(await refusalOf(demo.sign({ ...right, aud }))).toBe('invalid_audience')
+  })
+})
+
+describe('the signature', () => {
+  test.each(['none', 'None', 'NONE', 'nOnE'])('alg %s is refused', async (alg) => {
+    const [, payload] = new UnsecuredJWT(right).encode().split('.')
+    const header = Buffer.from(JSON.stringify({ alg, typ: 'secevent+jwt' })).toString('base64url')
+    expect(await refusalOf(`${header}.${payload ?? ''}.`)).toBe('invalid_key')
+  })
+
+  test('HS256 with the public key as the secret is refused', async () => {
+    const set = await new SignJWT(right)
+      .setProtectedHeader({ alg: 'HS256', typ: 'secevent+jwt' })
+      .sign(text.encode(demo.publicPem))
+    expect(await refusalOf(set)).toBe('invalid_key')
+    // Also where the key lookup itself would hand out the secret.
+    expect(await refusalOf(set, () => text.encode(demo.publicPem))).toBe('invalid_key')
+  })
+
+  test('a changed payload is refused', async () => {
+    const [header, , signature] = (await demo.sign(right)).split('.')
+    const other = Buffer.from(JSON.stringify(setClaims(2))).toString('base64url')
+    expect(await refusalOf(`${header ?? ''}.${other}.${signature ?? ''}`)).toBe('invalid_key')
+  })
+
+  test('a key in the header is ignored', async () => {
+    const mine = await generateKeyPair('RS256', { extractable: true })
+    const set = await new CompactSign(text.encode(JSON.stringify(right)))
+      .setProtectedHeader({ alg: 'RS256', typ: 'secevent+jwt', jwk: await exportJWK(mine.publicKey) })
+      .sign(mine.privateKey)
+    expect(await refusalOf(set)).toBe('invalid_key')
+  })
+
+  test.each([
+    { jku: 'https://evil.example.org/keys' },
+    { x5u: 'https://evil.example.org/cert' },
+    { kid: '../../etc/passwd' },
+    { kid: 'k'.repeat(10_000) },
+  ])('the header %j makes nothing else fetched and finds no other key', async (header) => {
+    if ('kid' in header) {
+      expect(await refusalOf(demo.sign(right, header))).toBe('invalid_key')
+    } else {
+      await expect(verify(await demo.sign(right, header))).resolves.toBeDefined()
+      expect(await refusalOf(stranger.sign(right, { ...header, kid: `key of ${ISSUER}` }))).toBe('invalid_key')
+    }
+  })
+
+  test('a crit that we do not understand is refused', async () => {
+    const header = Buffer.from(
+      JSON.stringify({ alg: 'RS256', typ: 'secevent+jwt', crit: ['x'], x: 1, kid: `key of ${ISSUER}` }),
+    ).toString('base64url')
+    const [, payload, signature] = (await demo.sign(right)).split('.')
+    expect(await refusalOf(`${header}.${payload ?? ''}.${signature ?? ''}`)).toBe('invalid_key')
+  })
+
+  test.each([
+    ['empty', ''],
+    ['words', 'not a token'],
+    ['two parts', 'e30.e30'],
+    ['five parts', 'e30.e30.e30.e30.e30'],
+    ['not base64url', '!!.??.**'],
+    ['a JSON array', 'W10.W10.W10'],
+  ])('what is no JWS (%s) is an invalid request', async (_, set) => {
+    expect(await refusalOf(set)).toBe('invalid_request')
+  })
+})
+
+describe('the keys', () => {
+  const reject =
+    (cause: Error): JWTVerifyGetKey =>
+    () => {
+      throw cause
+    }
+  test.each([
+    ['time out', reject(new errors.JWKSTimeout())],
+    ['answer with an error', reject(new errors.JOSEError('Expected 200 OK from the JSON Web Key Set HTTP response'))],
+    ['cannot be connected to', reject(new TypeError('fetch failed'))],
+    ['are with an issuer that is down', reject(new RelayError('idp_unavailable', 'down'))],
+  ])('that %s are the issuer’s trouble, not a bad SET', async (_, getKey) => {
+    expect(await refusalOf(demo.sign(right), getKey)).toBe('idp_unavailable')
+  })
+
+  test('whose lookup fails before a key is asked for are the issuer’s trouble too', async () => {
+    const down = () => Promise.reject(new RelayError('idp_unavailable', 'down'))
+    await expect(verifySet(await demo.sign(right), down, 'logout-relay', NOW_MS)).rejects.toMatchObject({
+      code: 'idp_unavailable',
+    })
+  })
+})
+
+describe('the claims', () => {
+  test.each(['JWT', 'at+jwt', 'logout+jwt', 'Bearer', '', undefined])(
+    'typ %j is another kind of token',
+    async (typ) => {
+      expect(await refusalOf(demo.sign(right, { typ } as { typ: string }))).toBe('invalid_request')
+      expect(fetched).toBe(0)
+    },
+  )
+
+  const events = right.events
+  const sessionsOf = (n: number) => containment(uuid(1), Array<string>(n).fill('orders')).sessions
+  const first = sessionsOf(1)[0]
+  test.each<[string, object]>([
+    ['sub', { ...right, sub: 'user-1' }],
+    ['exp in the future', { ...right, exp: right.iat + 1000 * 86_400 }],
+    ['exp in the past', { ...right, exp: right.iat - 1000 }],
+    ['iat two minutes ahead', { ...right, iat: right.iat + 120 }],
+    ['iat in milliseconds', { ...right, iat: NOW_MS }],
+    ['iat negative', { ...right, iat: -1 }],
+    ['iat a fraction', { ...right, iat: right.iat + 0.5 }],
+    ['iat a string', { ...right, iat: String(right.iat) }],
+    ['no iat', { ...right, iat: undefined }],
+    ['no jti', { ...right, jti: undefined }],
+    ['an empty jti', { ...right, jti: '' }],
+    ['a jti of 256 characters', { ...right, jti: 'j'.repeat(256) }],
+    ['no txn', { ...right, txn: undefined }],
+    ['no sub_id', { ...right, sub_id: undefined }],
+    ['another format of subject', { ...right, sub_id: { format: 'email', email: 'a@example.org' } }],
+    ['a subject of 1 MB', { ...right, sub_id: { ...right.sub_id, sub: 's'.repeat(1_000_000) } }],
+    ['events null', { ...right, events: null }],
+    ['events an array', { ...right, events: [] }],
+    ['no event', { ...right, events: {} }],
+    ['two events', { ...right, events: { ...events, 'https://example.org/x': { 'logout-relay': relayPart } } }],
+    ['an unknown event type', { ...right, events: { 'https://example.org/x': { 'logout-relay': relayPart } } }],
+    ['an event without our part', { ...right, events: { [CREDENTIAL_CHANGE]: {} } }],
+    ['501 sessions', withPart({ ...relayPart, sessions: sessionsOf(501) })],
+    ['a session id twice', withPart({ ...relayPart, sessions: [first, first] })],
+    ['a session id that is none', withPart({ ...relayPart, sessions: [{ ...first, id: '../../x' }] })],
+    ['a session without sid', withPart({ ...relayPart, sessions: [{ ...first, sid: '' }] })],
+    ['a session without an end', withPart({ ...relayPart, sessions: [{ ...first, latest_end: undefined }] })],
+    ['a part 0', withPart({ ...relayPart, part: 0 })],
+    ['a negative watermark', withPart({ ...relayPart, watermark_ms: -1 })],
+  ])('%s is an invalid request', async (_, claims) => {
+    expect(await refusalOf(demo.sign(claims))).toBe('invalid_request')
+  })
+
+  test('an infinite iat is an invalid request', async () => {
+    const set = JSON.stringify({ ...right, iat: 1 }).replace('"iat":1', '"iat":1e400')
+    expect(await refusalOf(demo.sign(set))).toBe('invalid_request')
+  })
+
+  test('a claim that is read and nested 100,000 deep is an invalid request', async () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`
+    const set = JSON.stringify({ ...right, jti: 0 }).replace('"jti":0', `"jti":${deep}`)
+    expect(await refusalOf(demo.sign(set))).toBe('invalid_request')
+  })
+
+  test('no refusal repeats what the sender wrote', async () => {
+    const canary = 'canary-7f3a'
+    const sets = await Promise.all([
+      demo.sign({ ...right, iss: `https://${canary}.example.org` }),
+      demo.sign({ ...right, aud: canary }),
+      demo.sign({ ...right, sub: canary }),
+      demo.sign({ ...right, sub_id: { ...right.sub_id, iss: canary } }),
+      demo.sign({ ...right, events: { [canary]: { 'logout-relay': relayPart } } }),
+      demo.sign(right, { kid: canary }),
+      demo.sign(right, { typ: canary }),
+    ])
+    for (const set of sets) {
+      const refusal: unknown = await verify(set).catch((cause: unknown) => cause)
+      expect(refusal).toBeInstanceOf(RelayError)
+      expect((refusal as RelayError).message).not.toContain(canary)
+    }
+  })
+})

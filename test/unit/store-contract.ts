@@ -1,0 +1,348 @@
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { Claim, DeliveryState, SecurityEvent } from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import type { Outcome, Store } from '../../relay/store/port.ts'
+import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session } from './given.ts'
+
+export interface StoreUnderTest {
+  readonly store: Store
+  /** Opens what is stored anew, as after a crash: whoever held leases is gone. */
+  reopen(): Promise<Store>
+}
+
+const LEASE_MS = 30_000
+const plenty = () => 1_000_000
+
+export function outcome(claim: Claim, state: DeliveryState, atMs: number, dueMs = atMs): Outcome {
+  return {
+    state,
+    atMs,
+    dueMs,
+    attempts: claim.delivery.attempts + 1,
+    reason: state === 'delivered' ? 'confirmed' : 'unavailable',
+    status: state === 'delivered' ? 200 : 503,
+    logoutUri: claim.delivery.logoutUri,
+    evidence: { kind: 'attempt', atMs, data: { delivery: claim.delivery.id } },
+  }
+}
+
+/** What every store promises, whatever it is built on. */
+export function storeContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
+  describe(`the store contract on ${name}`, () => {
+    let under: StoreUnderTest
+    let store: Store
+
+    beforeEach(async () => {
+      under = await makeStore()
+      store = under.store
+      onTestFinished(() => store.close().catch(() => undefined))
+    })
+
+    const accept = (event: SecurityEvent) =>
+      store.accept(
+        event,
+        plan(event, NOW_MS, () => undefined),
+      )
+    const claim = (nowMs = NOW_MS, room: (issuer: string, clientId: string) => number = plenty, limit = 200) =>
+      store.claim(nowMs, LEASE_MS, limit, room)
+    const claimOne = async (nowMs = NOW_MS): Promise<Claim> => {
+      const [first, ...more] = await claim(nowMs)
+      if (!first || more.length > 0) {
+        throw new Error(`Expected one claim, got ${first ? more.length + 1 : 0}`)
+      }
+      return first
+    }
+    const all = () => store.deliveries({ issuer: ISSUER, limit: 500 })
+    const evidenceKinds = async (id: string) =>
+      (await store.containment(ISSUER, id))?.evidence.map(({ kind }) => kind) ?? []
+
+    test('an accepted event is there with its containment, deliveries and evidence', async () => {
+      expect(await accept(securityEvent(1, ['orders', 'wiki']))).toBe('accepted')
+      expect(await all()).toMatchObject([
+        { clientId: 'orders', state: 'open', attempts: 0, containmentId: 'txn-1' },
+        { clientId: 'wiki', state: 'open', attempts: 0, containmentId: 'txn-1' },
+      ])
+      const found = await store.containment(ISSUER, 'txn-1')
+      expect(found?.containment).toMatchObject({ trigger: 'admin-reset-password', deliveries: 2, open: 2 })
+      expect(found?.evidence.map(({ kind }) => kind)).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+    })
+
+    test('a redelivered event is a duplicate and plans nothing twice', async () => {
+      await accept(securityEvent(1, ['orders']))
+      expect(await accept(securityEvent(1, ['orders']))).toBe('duplicate')
+      expect(await all()).toHaveLength(1)
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toMatchObject({ deliveries: 1, open: 1 })
+      expect(await evidenceKinds('txn-1')).toHaveLength(3)
+    })
+
+    test('the same event asked for twice at once is accepted once', async () => {
+      const event = securityEvent(1, ['orders'])
+      expect((await Promise.all([accept(event), accept(event), accept(event)])).sort()).toEqual([
+        'accepted',
+        'duplicate',
+        'duplicate',
+      ])
+      expect(await all()).toHaveLength(1)
+    })
+
+    test('a known jti with other content changes nothing', async () => {
+      await accept(securityEvent(1, ['orders']))
+      expect(await accept(securityEvent(1, ['wiki', 'shop'], { txn: 'other' }))).toBe('duplicate')
+      expect(await all()).toMatchObject([{ clientId: 'orders' }])
+    })
+
+    test('the same jti of another issuer is another event', async () => {
+      await accept(securityEvent(1, []))
+      expect(await accept(securityEvent(1, [], { issuer: OTHER_ISSUER }))).toBe('accepted')
+    })
+
+    test('an event that cannot be written takes no other of the same turn with it', async () => {
+      const broken = securityEvent(1, ['orders'])
+      const twice = { ...broken, sessions: [...broken.sessions, ...broken.sessions] }
+      const [bad, good] = await Promise.allSettled([accept(twice), accept(securityEvent(2, ['wiki']))])
+      expect(bad).toMatchObject({ status: 'rejected', reason: { code: 'store_unavailable' } })
+      expect(good).toMatchObject({ status: 'fulfilled', value: 'accepted' })
+      expect(await all()).toMatchObject([{ clientId: 'wiki' }])
+    })
+
+    test('a claim leases: nobody else gets it before the lease ends', async () => {
+      await accept(securityEvent(1, ['orders']))
+      expect(await claim()).toHaveLength(1)
+      expect(await claim()).toEqual([])
+      expect(await claim(NOW_MS + LEASE_MS - 1)).toEqual([])
+    })
+
+    test('two claims at once share nothing', async () => {
+      await accept(securityEvent(1, ['a', 'b', 'c']))
+      const [one, two] = await Promise.all([claim(), claim()])
+      const ids = [...one, ...two].map(({ delivery }) => delivery.id)
+      expect(ids).toHaveLength(3)
+      expect(new Set(ids).size).toBe(3)
+    })
+
+    test('the end of a lease makes a delivery claimable again, with a new fence', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const before = await claimOne()
+      const after = await claimOne(NOW_MS + LEASE_MS)
+      expect(after.delivery.id).toBe(before.delivery.id)
+      expect(after.fence).toBeGreaterThan(before.fence)
+      expect(after.delivery.attempts).toBe(0)
+    })
+
+    test('the fence refuses a stale outcome, which leaves no trace', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const stale = await claimOne()
+      const current = await claimOne(NOW_MS + LEASE_MS)
+      expect(await store.record(stale, outcome(stale, 'delivered', NOW_MS + LEASE_MS))).toBe(false)
+      expect(await all()).toMatchObject([{ state: 'open', attempts: 0 }])
+      expect(await evidenceKinds('txn-1')).not.toContain('attempt')
+      expect(await store.record(current, outcome(current, 'delivered', NOW_MS + LEASE_MS))).toBe(true)
+      expect(await all()).toMatchObject([{ state: 'delivered', attempts: 1 }])
+    })
+
+    test('an outcome counts once, also when it is told twice', async () => {
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      const [first] = await claim()
+      if (!first) {
+        throw new Error('nothing was claimed')
+      }
+      expect(await store.record(first, outcome(first, 'delivered', NOW_MS))).toBe(true)
+      expect(await store.record(first, outcome(first, 'delivered', NOW_MS))).toBe(false)
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment.open).toBe(1)
+    })
+
+    test('a failed attempt is due again when its outcome says, not before', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const first = await claimOne()
+      await store.record(first, outcome(first, 'open', NOW_MS, NOW_MS + 5000))
+      expect(await claim(NOW_MS + 4999)).toEqual([])
+      expect((await claimOne(NOW_MS + 5000)).delivery).toMatchObject({
+        attempts: 1,
+        lastStatus: 503,
+        lastReason: 'unavailable',
+      })
+    })
+
+    test('an ended delivery is never claimed again', async () => {
+      await accept(securityEvent(1, ['a', 'b']))
+      const [a, b] = await claim()
+      if (!a || !b) {
+        throw new Error('two were to be claimed')
+      }
+      await store.record(a, outcome(a, 'delivered', NOW_MS))
+      await store.record(b, outcome(b, 'expired', NOW_MS))
+      expect(await claim(NOW_MS + DAY_MS)).toEqual([])
+      expect((await all()).map(({ endedMs }) => endedMs)).toEqual([NOW_MS, NOW_MS])
+    })
+
+    test('a released claim is due when told, unattempted, and its fence is worth nothing for another', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const first = await claimOne()
+      await store.release(first, NOW_MS + 1000)
+      expect(await claim(NOW_MS + 999)).toEqual([])
+      const second = await claimOne(NOW_MS + 1000)
+      expect(second.delivery.attempts).toBe(0)
+      await store.release(first, NOW_MS)
+      expect(await claim(NOW_MS + 1001)).toEqual([])
+    })
+
+    test('no more of a lane is claimed than it has room for', async () => {
+      await accept(securityEvent(1, ['orders', 'orders', 'orders', 'wiki', 'full']))
+      const room = (_: string, clientId: string) => ({ orders: 2, wiki: 4 })[clientId] ?? 0
+      const claimed = (await claim(NOW_MS, room)).map(({ delivery }) => delivery.clientId).sort()
+      expect(claimed).toEqual(['orders', 'orders', 'wiki'])
+    })
+
+    test('the limit holds over all lanes', async () => {
+      await accept(securityEvent(1, ['a', 'a', 'b', 'b', 'c']))
+      expect(await claim(NOW_MS, plenty, 3)).toHaveLength(3)
+    })
+
+    test('one lane with 1,000 due rows does not hide another', async () => {
+      await accept(securityEvent(1, Array<string>(500).fill('big')))
+      await accept(securityEvent(2, Array<string>(500).fill('big')))
+      await accept(securityEvent(3, ['small']))
+      const claimed = await claim(NOW_MS, () => 4)
+      expect(claimed.map(({ delivery }) => delivery.clientId).sort()).toEqual(['big', 'big', 'big', 'big', 'small'])
+    })
+
+    test('nothing is lost by reopening, and what was leased is due at once', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const before = await claimOne()
+      store = await under.reopen()
+      const after = await claimOne()
+      expect(after.delivery).toMatchObject({ id: before.delivery.id, attempts: 0 })
+      expect(after.fence).toBeGreaterThan(before.fence)
+      expect(await store.record(before, outcome(before, 'delivered', NOW_MS))).toBe(false)
+    })
+
+    test('reopening does not hurry what waits for its next attempt', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const first = await claimOne()
+      await store.record(first, outcome(first, 'open', NOW_MS, NOW_MS + 60_000))
+      store = await under.reopen()
+      expect(await claim(NOW_MS + 59_999)).toEqual([])
+      expect(await claim(NOW_MS + 60_000)).toHaveLength(1)
+    })
+
+    test('a duplicate is known after reopening', async () => {
+      await accept(securityEvent(1, ['orders']))
+      store = await under.reopen()
+      expect(await accept(securityEvent(1, ['orders']))).toBe('duplicate')
+    })
+
+    test('a containment closes with its last delivery, and the evidence says so once', async () => {
+      await accept(securityEvent(1, ['a', 'b']))
+      const [a, b] = await claim()
+      if (!a || !b) {
+        throw new Error('two were to be claimed')
+      }
+      await store.record(a, outcome(a, 'delivered', NOW_MS + 10))
+      expect(await evidenceKinds('txn-1')).not.toContain('closed')
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).not.toHaveProperty('closedMs')
+      await store.record(b, outcome(b, 'expired', NOW_MS + 20))
+      await store.record(b, outcome(b, 'expired', NOW_MS + 30))
+      await accept(securityEvent(1, ['a', 'b']))
+      expect((await evidenceKinds('txn-1')).filter((kind) => kind === 'closed')).toHaveLength(1)
+      const closed = await store.containment(ISSUER, 'txn-1')
+      expect(closed?.containment).toMatchObject({ open: 0, closedMs: NOW_MS + 20 })
+      expect(closed?.evidence.at(-1)).toEqual({
+        kind: 'closed',
+        atMs: NOW_MS + 20,
+        data: { deliveries: 2, ms_since_event: 220 },
+      })
+    })
+
+    test('an event without a session closes its containment at once', async () => {
+      await accept(securityEvent(1, []))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment.closedMs).toBe(NOW_MS)
+    })
+
+    test('a session found later opens its containment again', async () => {
+      await accept(securityEvent(1, ['a']))
+      const a = await claimOne()
+      await store.record(a, outcome(a, 'delivered', NOW_MS))
+      await accept(securityEvent(2, ['b'], { txn: 'txn-1' }))
+      const found = await store.containment(ISSUER, 'txn-1')
+      expect(found?.containment).toMatchObject({ deliveries: 2, open: 1 })
+      expect(found?.containment).not.toHaveProperty('closedMs')
+    })
+
+    test('the next due time is the earliest after now, of open deliveries only', async () => {
+      expect(await store.nextDueMs(NOW_MS)).toBeUndefined()
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      const [a, b] = await claim()
+      if (!a || !b) {
+        throw new Error('two were to be claimed')
+      }
+      expect(await store.nextDueMs(NOW_MS)).toBe(NOW_MS + LEASE_MS)
+      await store.record(a, outcome(a, 'open', NOW_MS, NOW_MS + 5000))
+      expect(await store.nextDueMs(NOW_MS)).toBe(NOW_MS + 5000)
+      await store.record(b, outcome(b, 'delivered', NOW_MS))
+      expect(await store.nextDueMs(NOW_MS + 5000)).toBeUndefined()
+    })
+
+    test('an end stays unreported until it is reported, issuer by issuer', async () => {
+      await accept(securityEvent(1, ['orders']))
+      await accept(
+        securityEvent(2, [], { issuer: OTHER_ISSUER, sessions: [session(securityEvent(2, []).jti, 0, 'orders')] }),
+      )
+      expect(await store.unreported(ISSUER, 10)).toEqual([])
+      for (const each of await claim()) {
+        await store.record(each, outcome(each, 'delivered', NOW_MS))
+      }
+      const [mine, ...more] = await store.unreported(ISSUER, 10)
+      expect(more).toEqual([])
+      expect(mine).toMatchObject({ issuer: ISSUER, state: 'delivered', lastStatus: 200, endedMs: NOW_MS })
+      await store.reported([mine?.id ?? ''])
+      expect(await store.unreported(ISSUER, 10)).toEqual([])
+      expect(await store.unreported(OTHER_ISSUER, 10)).toHaveLength(1)
+    })
+
+    test('what is still open cannot be marked as reported', async () => {
+      const event = securityEvent(1, ['orders'])
+      await accept(event)
+      await store.reported(event.sessions.map(({ id }) => id))
+      const only = await claimOne()
+      await store.record(only, outcome(only, 'delivered', NOW_MS))
+      expect(await store.unreported(ISSUER, 10)).toHaveLength(1)
+    })
+
+    test('lists hold what was asked for and no other issuer', async () => {
+      await accept(securityEvent(1, ['a', 'b']))
+      await accept(
+        securityEvent(2, [], { issuer: OTHER_ISSUER, sessions: [session(securityEvent(2, []).jti, 0, 'a')] }),
+      )
+      await accept(securityEvent(3, ['a']))
+      const ids = async (filter: object) =>
+        (await store.deliveries({ issuer: ISSUER, limit: 500, ...filter })).map(({ id }) => id.slice(-3))
+      expect(await ids({})).toEqual(['1.0', '1.1', '3.0'])
+      expect(await ids({ clientId: 'a' })).toEqual(['1.0', '3.0'])
+      expect(await ids({ containmentId: 'txn-3' })).toEqual(['3.0'])
+      expect(await ids({ state: 'delivered' })).toEqual([])
+      expect(await ids({ limit: 2 })).toEqual(['1.0', '1.1'])
+      expect(await ids({ after: securityEvent(1, ['a', 'b']).sessions[1]?.id })).toEqual(['3.0'])
+      expect((await store.containments(ISSUER, 10)).map(({ id }) => id).sort()).toEqual(['txn-1', 'txn-3'])
+      expect(await store.containment(OTHER_ISSUER, 'txn-1')).toBeUndefined()
+    })
+
+    test('open deliveries are counted by client with the age of the oldest', async () => {
+      await accept(securityEvent(1, ['a', 'a', 'b']))
+      expect((await store.open()).sort((x, y) => x.clientId.localeCompare(y.clientId))).toEqual([
+        { issuer: ISSUER, clientId: 'a', count: 2, oldestMs: NOW_MS },
+        { issuer: ISSUER, clientId: 'b', count: 1, oldestMs: NOW_MS },
+      ])
+    })
+
+    test('after its close every change is refused as store_unavailable', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const held = await claimOne()
+      await store.close()
+      await expect(accept(securityEvent(2, []))).rejects.toMatchObject({ code: 'store_unavailable' })
+      await expect(store.record(held, outcome(held, 'delivered', NOW_MS))).rejects.toMatchObject({
+        code: 'store_unavailable',
+      })
+      await expect(store.unreported(ISSUER, 1)).rejects.toMatchObject({ code: 'store_unavailable' })
+    })
+  })
+}
