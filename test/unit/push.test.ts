@@ -22,8 +22,10 @@ function route(ports: Partial<PushPorts> = {}) {
     refused,
     ...ports,
   })
-  const post = async (body: BodyInit = 'a.b.c', headers: Record<string, string> = SECEVENT) =>
-    app.request('/events', { method: 'POST', headers, body, duplex: 'half' } as RequestInit)
+  const post = async (
+    body: string | ReadableStream<Uint8Array> = 'a.b.c',
+    headers: Record<string, string> = SECEVENT,
+  ) => app.request('/events', { method: 'POST', headers, body, duplex: 'half' })
   return { post, refused }
 }
 
