@@ -28,10 +28,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 try {
   const options = read()
   world = await startWorld(progress, options.keycloak)
+  if (!world.demo.apache) {
+    progress('Apache with mod_auth_openidc is not to be had here and is left out')
+  }
   if (options.json) {
     print(JSON.stringify(ready(world)))
-  } else if (!world.demo.apache) {
-    print('Apache with mod_auth_openidc is not to be had here and is left out.')
   }
   const story = await play(world, progress)
   const ok = story.every(held)

@@ -59,6 +59,17 @@ export class Admin {
     return found[0].id
   }
 
+  async createClient(realm: string, client: { readonly clientId: string } & Record<string, unknown>): Promise<void> {
+    await this.must('POST', `/${realm}/clients`, client)
+  }
+
+  /** Sets these attributes of a client and leaves its others as they are. */
+  async setClientAttributes(realm: string, clientId: string, attributes: Record<string, string>): Promise<void> {
+    const path = `/${realm}/clients/${await this.clientUuid(realm, clientId)}`
+    const client = (await this.must<{ attributes?: object }>('GET', path)).json()
+    await this.must('PUT', path, { ...client, attributes: { ...client.attributes, ...attributes } })
+  }
+
   async createUser(realm: string, username: string, password: string): Promise<string> {
     await this.must('POST', `/${realm}/users`, {
       username,

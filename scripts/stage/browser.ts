@@ -9,19 +9,19 @@ export class Browser {
 
   /** Opens the application and logs in at the page it redirects to, unless single sign-on has let it in already. */
   async login(appUrl: string, username: string, password: string): Promise<void> {
-    const page = await this.#follow('GET', appUrl)
-    if (page.status === 200 && page.url === appUrl) {
-      return
-    }
-    const action = /<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"/.exec(page.text)?.[1]
-    if (action === undefined) {
-      throw new Error(`No login form behind ${appUrl}, but ${page.status} at ${page.url}`)
-    }
-    const form = { username, password, credentialId: '' }
-    const arrived = await this.#follow('POST', action.replaceAll('&amp;', '&'), form)
-    if (arrived.status !== 200 || !arrived.url.startsWith(new URL(appUrl).origin)) {
+    const arrived = await this.#logIn(appUrl, username, password)
+    if (arrived.status !== 200 || new URL(arrived.url).origin !== new URL(appUrl).origin) {
       throw new Error(`The login did not end at ${appUrl}, but with ${arrived.status} at ${arrived.url}`)
     }
+  }
+
+  /** Carries out an authorization request. Answers where it sends the browser back to, and does not go there. */
+  async authorize(requestUrl: string, redirectUri: string, username: string, password: string): Promise<URL> {
+    const { url } = await this.#logIn(requestUrl, username, password, redirectUri)
+    if (!url.startsWith(redirectUri)) {
+      throw new Error(`The request did not end at ${redirectUri}, but at ${url}`)
+    }
+    return new URL(url)
   }
 
   /** Whether the application still knows this browser: it shows the page and sends nobody to log in. */
@@ -29,13 +29,31 @@ export class Browser {
     return (await this.#once('GET', appUrl)).status === 200
   }
 
-  async #follow(method: 'GET' | 'POST', url: string, form?: Record<string, string>) {
+  async #logIn(url: string, username: string, password: string, stopAt?: string) {
+    const page = await this.#follow('GET', url, { stopAt })
+    const action = /<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"/.exec(page.text)?.[1]
+    return action === undefined
+      ? page
+      : this.#follow('POST', action.replaceAll('&amp;', '&'), {
+          form: { username, password, credentialId: '' },
+          stopAt,
+        })
+  }
+
+  async #follow(
+    method: 'GET' | 'POST',
+    url: string,
+    { form, stopAt }: { form?: Record<string, string>; stopAt: string | undefined },
+  ) {
     let answer = await this.#once(method, url, form)
     for (let hops = 0; answer.status >= 300 && answer.status < 400; hops++) {
       if (hops === 15) {
         throw new Error(`Too many redirects at ${url}`)
       }
       url = new URL(String(answer.headers['location']), url).href
+      if (stopAt !== undefined && url.startsWith(stopAt)) {
+        break
+      }
       answer = await this.#once('GET', url)
     }
     return { status: answer.status, text: answer.text, url }

@@ -1,3 +1,4 @@
+import type { Browser } from './browser.ts'
 import { call } from './http.ts'
 
 export interface Tokens {
@@ -6,12 +7,12 @@ export interface Tokens {
   readonly id_token?: string
 }
 
-/** The token endpoint of one realm, as a public client sees it. */
+/** What one realm does with tokens, as its clients see it. */
 export class TokenEndpoint {
-  readonly #url: string
+  readonly #base: string
 
   constructor(issuer: string) {
-    this.#url = `${issuer}/protocol/openid-connect/token`
+    this.#base = `${issuer}/protocol/openid-connect`
   }
 
   /** Resource owner password credentials: tokens without a browser. */
@@ -23,13 +24,46 @@ export class TokenEndpoint {
     return answer.json()
   }
 
+  /** The authorization code flow of a public client, in that browser. */
+  async codeFlow(
+    browser: Browser,
+    { clientId, redirectUri, scope = 'openid' }: { clientId: string; redirectUri: string; scope?: string },
+    username: string,
+    password: string,
+  ): Promise<Tokens> {
+    const query = { response_type: 'code', client_id: clientId, redirect_uri: redirectUri, scope }
+    const request = `${this.#base}/auth?${new URLSearchParams(query).toString()}`
+    const back = await browser.authorize(request, redirectUri, username, password)
+    const code = back.searchParams.get('code') ?? ''
+    const answer = await this.ask({
+      grant_type: 'authorization_code',
+      client_id: clientId,
+      redirect_uri: redirectUri,
+      code,
+    })
+    if (answer.status !== 200) {
+      throw new Error(`code flow: ${answer.status} ${answer.text}`)
+    }
+    return answer.json()
+  }
+
+  /** Whether Keycloak calls the token active (RFC 7662), asked by a confidential client in its audience: false to others. */
+  async isActive(token: string, clientId: string, secret: string): Promise<boolean> {
+    const form = { token, client_id: clientId, client_secret: secret }
+    const answer = await call<{ active: boolean }>('POST', `${this.#base}/token/introspect`, { form })
+    if (answer.status !== 200) {
+      throw new Error(`introspection: ${answer.status} ${answer.text}`)
+    }
+    return answer.json().active
+  }
+
   /** Whether the refresh or offline token still mints access tokens. */
   async lives(clientId: string, { refresh_token }: Tokens): Promise<boolean> {
     return (await this.ask({ grant_type: 'refresh_token', client_id: clientId, refresh_token })).status === 200
   }
 
   ask(form: Record<string, string>) {
-    return call<Tokens>('POST', this.#url, { form })
+    return call<Tokens>('POST', `${this.#base}/token`, { form })
   }
 
   async serviceAccount(clientId: string, secret: string): Promise<string> {
