@@ -43,8 +43,9 @@ final class Containment {
         }
         String txn = UUID.randomUUID().toString();
         long watermarkMs = Time.currentTimeMillis();
-        List<ListedSession> live = liveSessions(session, realm, user, watermarkMs, issuer);
-        endOldSessions(session, realm, user, watermarkMs);
+        List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
+        List<ListedSession> live = listed(session, realm, user, old, issuer);
+        remove(session, realm, old);
         return () -> {
             EntityManager em = Ledger.em(session);
             em.persist(watermark(realm, user, watermarkMs, txn));
@@ -84,7 +85,7 @@ final class Containment {
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
         List<ListedSession> missed = withLedger(session, realm, user, first.watermarkMs,
-                liveSessions(session, realm, user, first.watermarkMs, first.iss)).stream()
+                listed(session, realm, user, liveOldSessions(session, realm, user, first.watermarkMs), first.iss)).stream()
                 .filter(s -> !listed.contains(s.key())).toList();
         if (!missed.isEmpty()) {
             writeRows(em, realm, first.userId, first.triggerId, first.txn, first.watermarkMs, first.iss, missed);
@@ -99,6 +100,11 @@ final class Containment {
      */
     static int endOldSessions(KeycloakSession session, RealmModel realm, UserModel user, long watermarkMs) {
         List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
+        remove(session, realm, old);
+        return old.size();
+    }
+
+    private static void remove(KeycloakSession session, RealmModel realm, List<UserSessionModel> old) {
         for (UserSessionModel userSession : old) {
             if (userSession.isOffline()) {
                 session.sessions().removeOfflineUserSession(realm, userSession);
@@ -106,7 +112,6 @@ final class Containment {
                 session.sessions().removeUserSession(realm, userSession);
             }
         }
-        return old.size();
     }
 
     private static List<UserSessionModel> liveOldSessions(KeycloakSession session, RealmModel realm, UserModel user,
@@ -127,9 +132,9 @@ final class Containment {
         return List.copyOf(found.values());
     }
 
-    private static List<ListedSession> liveSessions(KeycloakSession session, RealmModel realm, UserModel user,
-            long watermarkMs, String issuer) {
-        return liveOldSessions(session, realm, user, watermarkMs).stream()
+    private static List<ListedSession> listed(KeycloakSession session, RealmModel realm, UserModel user,
+            List<UserSessionModel> old, String issuer) {
+        return old.stream()
                 .flatMap(userSession -> userSession.getAuthenticatedClientSessions().values().stream())
                 .filter(clientSession -> RelyingParty.isOidc(clientSession.getClient()))
                 .map(clientSession -> listed(session, realm, user, clientSession, issuer)).toList();
