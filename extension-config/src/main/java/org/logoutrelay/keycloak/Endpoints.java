@@ -4,6 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
+import org.jboss.logging.Logger;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
@@ -33,6 +34,7 @@ import jakarta.ws.rs.core.Response;
 @Produces(MediaType.APPLICATION_JSON)
 @Consumes(MediaType.APPLICATION_JSON)
 public final class Endpoints {
+    private static final Logger LOG = Logger.getLogger(Endpoints.class);
     private static final String CLIENT = "logout-relay";
     private static final int MAX_EVENTS = 50;
     private static final int MAX_IDS = 100;
@@ -88,8 +90,15 @@ public final class Endpoints {
             Outbox.unsettledOfRealm(session, realm.getId(), max).forEach(afterCommit::settle);
             List<OutboxRow> rows = Outbox.pending(session, realm.getId(), max + 1);
             more = rows.size() > max;
-            rows.stream().limit(max)
-                    .forEach(row -> sets.put(row.jti, SecurityEventToken.sign(session, row, afterCommit.audience())));
+            rows.stream().limit(max).forEach(row -> {
+                try {
+                    sets.put(row.jti, SecurityEventToken.sign(session, row, afterCommit.audience()));
+                } catch (RuntimeException e) {
+                    // One row that cannot be signed must not keep the others from the relay.
+                    LOG.errorf(e, "Outbox row %s cannot be handed out; it stays, and is tried again", row.jti);
+                    Outbox.refuse(row, "unsignable", cut(e.getMessage(), 1024));
+                }
+            });
         }
         return ok(Map.of("sets", sets, "moreAvailable", more));
     }
