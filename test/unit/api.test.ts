@@ -1,0 +1,184 @@
+import { join } from 'node:path'
+import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { apiRoutes } from '../../relay/api/app.ts'
+import { makeMetrics } from '../../relay/api/metrics.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import { RelayError } from '../../relay/errors.ts'
+import { RelyingParties } from '../../relay/registry/registry.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
+import { type Realm, realm } from './signed.ts'
+
+let ours: Realm
+let others: Realm
+let foreign: Realm
+let store: Store
+let app: ReturnType<typeof apiRoutes>
+let notReady: string[]
+
+beforeAll(async () => {
+  ;[ours, others, foreign] = await Promise.all([
+    realm(),
+    realm(OTHER_ISSUER),
+    realm('https://evil.example.org/realms/demo'),
+  ])
+})
+
+beforeEach(async () => {
+  notReady = []
+  store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  const kept = store
+  onTestFinished(() => kept.close())
+  const relyingParties = new RelyingParties({
+    allowHttpOnLoopback: false,
+    timeoutMs: 1000,
+    concurrency: 1,
+    overrides: [],
+  })
+  for (const issuer of [ISSUER, OTHER_ISSUER]) {
+    const clientId = `app-of-${issuer.split('/').at(-1) ?? ''}`
+    const logoutUri = `https://${clientId}.example.org/logout`
+    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, sessionRequired: true, enabled: true }])
+  }
+  const events = [
+    securityEvent(1, ['orders', 'mail', 'wiki']),
+    securityEvent(2, ['other-app'], { issuer: OTHER_ISSUER }),
+  ]
+  for (const event of events) {
+    await store.accept(
+      event,
+      plan(event, NOW_MS, () => undefined),
+    )
+  }
+  app = apiRoutes({
+    store,
+    relyingParties,
+    metrics: makeMetrics(store),
+    keysOf: (issuer) => [ours, others].filter((r) => r.issuer === issuer).map((r) => Promise.resolve(r.keys))[0],
+    audience: 'logout-relay',
+    notReady: () => notReady,
+  })
+})
+
+const claims = (more: object = {}) => ({
+  iss: ISSUER,
+  aud: 'logout-relay',
+  typ: 'Bearer',
+  exp: Math.floor(Date.now() / 1000) + 60,
+  resource_access: { 'logout-relay': { roles: ['view'] } },
+  ...more,
+})
+const token = (more: object = {}, by = ours) => by.sign(claims(more), { typ: 'JWT' })
+const get = (path: string, bearer?: string) =>
+  app.request(path, { headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } })
+
+describe('the lists are closed', () => {
+  test.each(['relying-parties', 'containments', 'containments/txn-1', 'deliveries'])(
+    'to nobody’s request for %s, with the challenge of RFC 6750',
+    async (list) => {
+      const answer = await get(`/api/v1/${list}`)
+      expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer'])
+    },
+  )
+
+  test.each<[string, () => Promise<string>]>([
+    ['for another audience', () => token({ aud: 'account' })],
+    ['that has ended', () => token({ exp: 1_600_000_000 })],
+    ['that never ends', () => token({ exp: undefined })],
+    ['that is an ID token', () => token({ typ: 'ID' })],
+    ['of an issuer that is not configured', () => token({ iss: foreign.issuer }, foreign)],
+    ['signed by somebody else in the issuer’s name', () => token({}, foreign)],
+    ['of one configured realm in the name of another', () => token({}, others)],
+    [
+      'that is not signed',
+      () => {
+        const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
+        return Promise.resolve(`${encode({ alg: 'none', typ: 'JWT' })}.${encode(claims())}.`)
+      },
+    ],
+  ])('to a token %s', async (_, make) => {
+    const answer = await get('/api/v1/deliveries', await make())
+    expect(answer.status).toBe(401)
+    expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
+  })
+
+  test('to a caller without the role, who is told which', async () => {
+    const answer = await get('/api/v1/deliveries', await token({ resource_access: { account: { roles: ['view'] } } }))
+    expect(answer.status).toBe(403)
+    expect(await answer.text()).toMatch(/insufficient_scope.*role view/)
+  })
+})
+
+test('a caller sees the rows of its own realm and of no other', async () => {
+  const mine = await token()
+  const theirs = await token({ iss: OTHER_ISSUER }, others)
+  const clients = async (bearer: string) =>
+    (
+      (await (await get('/api/v1/deliveries', bearer)).json()) as { deliveries: { client_id: string }[] }
+    ).deliveries.map((d) => d.client_id)
+  expect(await clients(mine)).toEqual(['orders', 'mail', 'wiki'])
+  expect(await clients(theirs)).toEqual(['other-app'])
+  expect((await get('/api/v1/containments/txn-1', theirs)).status).toBe(404)
+  expect((await get('/api/v1/containments/txn-1', mine)).status).toBe(200)
+  expect(await (await get('/api/v1/relying-parties', theirs)).json()).toMatchObject({
+    relying_parties: [{ client_id: 'app-of-other' }],
+  })
+})
+
+test('a long list comes in pages, each naming the next, and the last none', async () => {
+  const bearer = await token()
+  const page = async (query: string) =>
+    (await (await get(`/api/v1/deliveries?limit=2${query}`, bearer)).json()) as {
+      deliveries: { id: string }[]
+      next?: string
+    }
+  const first = await page('')
+  const second = await page(`&after=${first.next ?? ''}`)
+  expect([...first.deliveries, ...second.deliveries].map(({ id }) => id)).toEqual(
+    [0, 1, 2].map((n) => `${uuid(1)}.${n}`),
+  )
+  expect(second.next).toBeUndefined()
+})
+
+test.each(['limit=0', 'limit=501', 'limit=x', 'state=lost'])('the query %s is refused by its name', async (query) => {
+  const answer = await get(`/api/v1/deliveries?${query}`, await token())
+  expect(answer.status).toBe(400)
+  expect(await answer.text()).toContain(`"error_description":"${query.split('=')[0] ?? ''}: `)
+})
+
+test('answers with data are not kept by a cache on the way', async () => {
+  expect((await get('/api/v1/deliveries', await token())).headers.get('cache-control')).toBe('no-store')
+})
+
+test('a store that cannot be read is a 503, not a lie and not a stack', async () => {
+  store.deliveries = () => Promise.reject(new RelayError('store_unavailable', 'disk I/O error'))
+  const answer = await get('/api/v1/deliveries', await token())
+  expect(answer.status).toBe(503)
+  expect(await answer.text()).not.toContain('disk')
+})
+
+test('health needs no token, and readiness says what it waits for', async () => {
+  expect((await get('/healthz')).status).toBe(200)
+  expect((await get('/readyz')).status).toBe(200)
+  notReady = [`${ISSUER}: not connected yet`]
+  const answer = await get('/readyz')
+  expect(answer.status).toBe(503)
+  expect(JSON.stringify(await answer.json())).toContain('not connected yet')
+})
+
+test('the metrics count what is open, by relying party and without a person or a session', async () => {
+  const text = await (await get('/metrics')).text()
+  expect(text).toContain(`logout_relay_deliveries_open{issuer="${ISSUER}",client_id="orders"} 1`)
+  expect(text).not.toMatch(/user-1|sid-/)
+})
+
+test('the API describes itself', async () => {
+  const { paths } = (await (await get('/api/v1/openapi.json')).json()) as { paths: Record<string, unknown> }
+  expect(Object.keys(paths).sort()).toEqual([
+    '/api/v1/containments',
+    '/api/v1/containments/{id}',
+    '/api/v1/deliveries',
+    '/api/v1/relying-parties',
+  ])
+})

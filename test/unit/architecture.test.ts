@@ -1,0 +1,99 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join, posix, relative } from 'node:path'
+import { expect, test } from 'vitest'
+
+const RELAY = join(import.meta.dirname, '..', '..', 'relay')
+const SOURCES = new Map(
+  readdirSync(RELAY, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => [relative('.', file), readFileSync(join(RELAY, file), 'utf8')]),
+)
+
+/** The files of ours that a file imports, from the relay's folder. */
+function imports(file: string, source: string): string[] {
+  return [...source.matchAll(/from '(\.[^']+)'/g)].map(([, path = '']) =>
+    posix.normalize(posix.join(posix.dirname(file), path)),
+  )
+}
+
+/** What the files of a folder may import, by the start of the path. Each may import its own folder. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  domain: [],
+  flow: ['domain/', 'store/port.ts', 'errors.ts'],
+  store: ['domain/', 'errors.ts'],
+  delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
+  registry: ['domain/', 'flow/ports.ts', 'errors.ts'],
+  idp: ['domain/', 'flow/ports.ts', 'errors.ts'],
+  // A poll reports what it refuses in the identity provider's own form.
+  ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
+  // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
+  api: ['domain/', 'store/port.ts', 'registry/registry.ts', 'ingest/set.ts', 'errors.ts'],
+}
+
+function violations(sources: ReadonlyMap<string, string>): string[] {
+  return [...sources].flatMap(([file, source]) => {
+    const [folder = '', inside] = file.split('/')
+    const allowed = inside === undefined ? undefined : MAY_IMPORT[folder]
+    const wrong = allowed
+      ? imports(file, source).filter((path) => ![`${folder}/`, ...allowed].some((start) => path.startsWith(start)))
+      : []
+    const impure =
+      folder === 'domain' || folder === 'flow'
+        ? [...source.matchAll(/\b(Date\.now|new Date\(\)|Math\.random|fetch\(|setTimeout|process\.)/g)].map(
+            ([, w]) => w,
+          )
+        : []
+    return [...wrong, ...impure].map((what) => `${file}: ${String(what)}`)
+  })
+}
+
+/** A way from a file back to itself, or undefined. */
+function cycle(sources: ReadonlyMap<string, string>): string[] | undefined {
+  const done = new Set<string>()
+  const walk = (file: string, way: readonly string[]): string[] | undefined => {
+    if (way.includes(file)) {
+      return [...way, file]
+    }
+    if (done.has(file)) {
+      return undefined
+    }
+    for (const next of imports(file, sources.get(file) ?? '')) {
+      const found = walk(next, [...way, file])
+      if (found) {
+        return found
+      }
+    }
+    done.add(file)
+    return undefined
+  }
+  for (const file of sources.keys()) {
+    const found = walk(file, [])
+    if (found) {
+      return found
+    }
+  }
+  return undefined
+}
+
+test('every folder imports only what the layout lets it, and domain and flow touch no clock, chance or network', () => {
+  expect(SOURCES.size).toBeGreaterThan(20)
+  expect(Object.keys(MAY_IMPORT)).toEqual(
+    expect.arrayContaining([
+      ...new Set([...SOURCES.keys()].filter((f) => f.includes('/')).map((f) => f.split('/')[0])),
+    ]),
+  )
+  expect(violations(SOURCES)).toEqual([])
+})
+
+test('no file imports itself by a detour', () => {
+  expect(cycle(SOURCES)).toBeUndefined()
+})
+
+test('the rule sees a wrong import, a clock in the flow, and a cycle', () => {
+  const wrong = new Map([
+    ['domain/plan.ts', "import { Flow } from '../flow/flow.ts'"],
+    ['flow/flow.ts', "import { plan } from '../domain/plan.ts'\nconst now = Date.now()"],
+  ])
+  expect(violations(wrong)).toEqual(['domain/plan.ts: flow/flow.ts', 'flow/flow.ts: Date.now'])
+  expect(cycle(wrong)).toEqual(['domain/plan.ts', 'flow/flow.ts', 'domain/plan.ts'])
+})

@@ -1,0 +1,93 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { loadConfig, parseConfig } from '../../relay/config.ts'
+import { RelayError } from '../../relay/errors.ts'
+import { temporaryFolder } from './given.ts'
+
+const CANARY = 'canary-b5b1'
+const ISSUER = 'issuer: https://idp.example.org/realms/main'
+const RIGHT = `issuers: [{ ${ISSUER}, client_secret: ${CANARY} }]`
+
+function complaint(yaml: string, env: Record<string, string> = {}): string {
+  try {
+    parseConfig(yaml, 'relay.yaml', env)
+  } catch (cause) {
+    expect(cause).toBeInstanceOf(RelayError)
+    expect(cause).toMatchObject({ code: 'config_invalid' })
+    const { message } = cause as RelayError
+    expect(message).not.toContain(CANARY)
+    return message
+  }
+  throw new Error('It was taken')
+}
+
+test('the least config is one realm with its secret, and nothing can change it afterwards', () => {
+  const config = parseConfig(RIGHT, 'relay.yaml', {})
+  expect(config.issuers[0]).toMatchObject({ client_id: 'logout-relay', client_secret: CANARY, poll_interval_s: 5 })
+  expect(config.listen).toMatchObject({ host: '127.0.0.1', port: 8484 })
+  expect(Object.isFrozen(config) && Object.isFrozen(config.issuers[0]) && Object.isFrozen(config.listen)).toBe(true)
+})
+
+test('a secret comes from the environment or a file, without its line end', () => {
+  const file = join(temporaryFolder(), 'secret')
+  writeFileSync(file, `${CANARY}\n`)
+  const ofFile = parseConfig(`issuers: [{ ${ISSUER}, client_secret_file: ${file} }]`, 'relay.yaml', {})
+  const ofEnv = parseConfig(`issuers: [{ ${ISSUER}, client_secret: "\${S}" }]`, 'relay.yaml', { S: CANARY })
+  expect([ofFile, ofEnv].map(({ issuers }) => issuers[0]?.client_secret)).toEqual([CANARY, CANARY])
+})
+
+test.each([
+  ['no realm', 'issuers: []', /issuers .*name at least one realm.*Example:/],
+  ['an empty file', '', /issuers .*Example:/],
+  ['a misspelt field', `${RIGHT}\nisuers: []`, /does not know "isuers"; is it misspelt\?/],
+  ['a misspelt field inside', `issuers: [{ ${ISSUER}, client_secret: x, polls: 5 }]`, /issuers\[0\].*"polls"/],
+  ['no secret', `issuers: [{ ${ISSUER} }]`, /issuers\[0\]\.client_secret .*there is no default.*Example:/],
+  [
+    'two secrets',
+    `issuers: [{ ${ISSUER}, client_secret: ${CANARY}, client_secret_file: /s }]`,
+    /issuers\[0\]\.client_secret .*not both/,
+  ],
+  [
+    'a secret file that is not there',
+    `issuers: [{ ${ISSUER}, client_secret_file: /nowhere/s }]`,
+    /\/nowhere\/s.*ENOENT/,
+  ],
+  [
+    'an unset variable',
+    `issuers: [{ ${ISSUER}, client_secret: "\${NOT_SET}" }]`,
+    /variable NOT_SET is used but not set/,
+  ],
+  [
+    'plain http to another machine',
+    `issuers: [{ issuer: "http://idp.example.org/realms/main", client_secret: ${CANARY} }]`,
+    /issuers\[0\]\.issuer is plain http.*allow_http: true/,
+  ],
+  [
+    'an issuer with a slash at its end',
+    `issuers: [{ issuer: "https://idp.example.org/realms/main/", client_secret: ${CANARY} }]`,
+    /issuers\[0\]\.issuer ends with a slash/,
+  ],
+  ['an issuer that is no URL', `issuers: [{ issuer: idp, client_secret: ${CANARY} }]`, /issuers\[0\]\.issuer is not/],
+  [
+    'an issuer twice',
+    `issuers: [{ ${ISSUER}, client_secret: ${CANARY} }, { ${ISSUER}, client_secret: ${CANARY} }]`,
+    /names an issuer twice/,
+  ],
+  ['all interfaces without TLS', `${RIGHT}\nlisten: { host: 0.0.0.0 }`, /listen\.host .*without TLS/],
+  ['a port out of range', `${RIGHT}\nlisten: { port: 70000 }`, /listen\.port .*Example: port: 8484/],
+  ['a time limit out of range', `${RIGHT}\ndelivery: { timeout_ms: 5 }`, /delivery\.timeout_ms .*Example:/],
+  ['an unknown log level', `${RIGHT}\nlog: { level: loud }`, /log\.level .*Example: level: info/],
+  ['no YAML', `issuers: [{ ${ISSUER}\nclient_secret: ${CANARY}`, /relay\.yaml, line \d+: is not YAML/],
+])('%s is refused, with the field and what to do', (_, yaml, expected) => {
+  expect(complaint(yaml)).toMatch(expected)
+})
+
+test('all that is wrong is said at once', () => {
+  const said = complaint(`${RIGHT}\nlisten: { port: 70000 }\nlog: { level: loud }`)
+  expect(said.split('\n')).toHaveLength(2)
+})
+
+test('a config file that is not there is named', () => {
+  expect(() => loadConfig('/nowhere/relay.yaml', {})).toThrow(/\/nowhere\/relay\.yaml: the config file cannot be read/)
+})

@@ -1,0 +1,221 @@
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import type { Answer, LanePolicy } from '../../relay/domain/model.ts'
+import { RelayError } from '../../relay/errors.ts'
+import { Flow } from '../../relay/flow/flow.ts'
+import type { AttemptLine } from '../../relay/flow/ports.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { FakeClock, settle } from './fake-clock.ts'
+import { ISSUER, NOW_MS, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+
+const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2 }
+const OK: Answer = { kind: 'response', status: 200 }
+const DOWN: Answer = { kind: 'failure', code: 'connection_refused' }
+
+/**
+ * The real flow on the real store. Identity provider and relying parties are stand-ins, since time is a test's own here;
+ * the real ones are in test/real.
+ */
+function given({
+  store,
+  answers = () => OK,
+}: { store?: Store; answers?: (uri: string) => Answer | Promise<Answer> } = {}) {
+  const clock = new FakeClock(NOW_MS)
+  const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  const sent: { uri: string; token: string; atMs: number }[] = []
+  const lines: AttemptLine[] = []
+  const troubles: string[] = []
+  const reports: string[][] = []
+  const currentUris = new Map<string, string>()
+  let minted = 0
+  const idp = {
+    mint: (ids: readonly string[]): Promise<{ tokens: Map<string, string>; refused: Map<string, string> }> =>
+      Promise.resolve({ tokens: new Map(ids.map((id) => [id, `token ${++minted} of ${id}`])), refused: new Map() }),
+    report: (ended: readonly { id: string }[]): Promise<string[]> => {
+      reports.push(ended.map(({ id }) => id))
+      return Promise.resolve(ended.map(({ id }) => id))
+    },
+  }
+  const ports = {
+    store: kept,
+    idps: new Map([[ISSUER, idp]]),
+    registry: {
+      find: (issuer: string, clientId: string) => {
+        const logoutUri = currentUris.get(clientId)
+        return logoutUri === undefined
+          ? undefined
+          : { issuer, clientId, logoutUri, sessionRequired: true, enabled: true }
+      },
+      lane: () => POLICY,
+    },
+    send: async (uri: string, token: string) => {
+      sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
+      return answers(uri)
+    },
+    clock,
+    random: () => 1,
+    observer: {
+      received: () => undefined,
+      attempted: (line: AttemptLine) => void lines.push(line),
+      trouble: (what: string) => void troubles.push(what),
+    },
+  }
+  const flow = new Flow(ports)
+  const start = () => {
+    flow.start()
+    onTestFinished(async () => {
+      const stopped = flow.stop()
+      await clock.advance(120_000)
+      await stopped
+      await kept.close()
+    })
+  }
+  const state = async () => (await kept.deliveries({ issuer: ISSUER, limit: 500 })).map((d) => [d.clientId, d.state])
+  return { clock, flow, start, store: kept, sent, lines, troubles, reports, idp, currentUris, state }
+}
+
+test('an event is delivered once to each relying party, and each end is reported', async () => {
+  const { flow, start, clock, sent, reports, state } = given()
+  start()
+  expect(await flow.receive(securityEvent(1, ['orders', 'mail']), 'push')).toBe('accepted')
+  await clock.advance(60_000)
+  // Lanes have no order among each other.
+  expect(sent.map(({ uri }) => uri).sort()).toEqual([
+    'https://mail.example.org/logout',
+    'https://orders.example.org/logout',
+  ])
+  expect(reports.flat().sort()).toEqual([`${uuid(1)}.0`, `${uuid(1)}.1`])
+  expect(await state()).toEqual([
+    ['orders', 'delivered'],
+    ['mail', 'delivered'],
+  ])
+})
+
+test('an event that comes twice is delivered once', async () => {
+  const { flow, start, clock, sent } = given()
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  expect(await flow.receive(securityEvent(1, ['orders']), 'poll')).toBe('duplicate')
+  await clock.advance(60_000)
+  expect(sent).toHaveLength(1)
+})
+
+test('a relying party that is down is tried again by the back-off, each time with another token, until it answers', async () => {
+  let up = false
+  const { flow, start, clock, sent, state } = given({ answers: () => (up ? OK : DOWN) })
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(18_000)
+  up = true
+  await clock.advance(30_000)
+  expect(sent.map(({ atMs }) => atMs / 1000)).toEqual([0, 1, 3, 8, 18, 48])
+  expect(new Set(sent.map(({ token }) => token)).size).toBe(sent.length)
+  expect(await state()).toEqual([['orders', 'delivered']])
+})
+
+test('a relying party that never answers holds up its own lane and no other', async () => {
+  const never = new Promise<Answer>(() => undefined)
+  const { flow, clock, sent, store } = given({ answers: (uri) => (uri.includes('hung') ? never : OK) })
+  flow.start()
+  await flow.receive(securityEvent(1, ['hung', 'hung', 'hung', 'orders', 'orders', 'orders', 'orders']), 'push')
+  await clock.advance(1000)
+  expect(sent.filter(({ uri }) => uri.includes('hung'))).toHaveLength(POLICY.concurrency)
+  expect(sent.filter(({ uri }) => uri.includes('orders'))).toHaveLength(4)
+  await store.close()
+})
+
+test('a minting that fails as a whole costs no relying party an attempt', async () => {
+  const { flow, start, clock, idp, sent, lines, troubles } = given()
+  const { mint } = idp
+  idp.mint = () => Promise.reject(new RelayError('idp_unavailable', 'away'))
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(2500)
+  expect([sent, lines]).toEqual([[], []])
+  expect(troubles.length).toBeGreaterThan(1)
+  idp.mint = mint
+  await clock.advance(1000)
+  expect(lines.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([[1, 'delivered']])
+})
+
+test('a session for which no token is made stays open, with the reason', async () => {
+  const { flow, start, clock, idp, sent, lines, state } = given()
+  idp.mint = (ids) => Promise.resolve({ tokens: new Map(), refused: new Map(ids.map((id) => [id, 'no_key'])) })
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(10)
+  expect(sent).toEqual([])
+  expect(lines.map(({ reason }) => reason)).toEqual(['not_minted:no_key'])
+  expect(await state()).toEqual([['orders', 'open']])
+})
+
+test('a session past its latest end is expired and nobody is told any more', async () => {
+  const { flow, start, clock, sent, state } = given({ answers: () => DOWN })
+  start()
+  const jti = uuid(1)
+  const sessions = [session(jti, 0, 'orders', { latestEndMs: NOW_MS + 5000 })]
+  await flow.receive(securityEvent(1, [], { sessions }), 'push')
+  await clock.advance(60_000)
+  expect(sent.map(({ atMs }) => atMs)).toEqual([0, 1000, 3000])
+  expect(await state()).toEqual([['orders', 'expired']])
+})
+
+test('a retry goes to the logout URL of today, and the evidence says that it changed', async () => {
+  const { flow, start, clock, sent, store, currentUris } = given({
+    answers: (uri) => (uri.includes('new') ? OK : DOWN),
+  })
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(10)
+  currentUris.set('orders', 'https://new.example.org/logout')
+  await clock.advance(1000)
+  expect(sent.map(({ uri }) => uri)).toEqual(['https://orders.example.org/logout', 'https://new.example.org/logout'])
+  const evidence = (await store.containment(ISSUER, 'txn-1'))?.evidence ?? []
+  expect(evidence.filter(({ kind }) => kind === 'attempt').map(({ data }) => data['logout_uri_changed'])).toEqual([
+    undefined,
+    true,
+  ])
+})
+
+test('what was owed when the relay was killed is delivered by the next one', async () => {
+  const file = join(temporaryFolder(), 'relay.db')
+  const first = given({ store: openSqliteStore(file), answers: () => new Promise<Answer>(() => undefined) })
+  first.flow.start()
+  await first.flow.receive(securityEvent(1, ['orders']), 'push')
+  await settle()
+  expect(first.sent).toHaveLength(1)
+  await first.store.close()
+  const second = given({ store: openSqliteStore(file) })
+  second.start()
+  await second.clock.advance(10)
+  expect(second.sent).toHaveLength(1)
+  expect(await second.state()).toEqual([['orders', 'delivered']])
+})
+
+test('an outcome that cannot be stored is said, and the delivery is attempted again after its lease', async () => {
+  const { flow, start, clock, store, sent, troubles, state } = given()
+  const record = store.record.bind(store)
+  store.record = () => Promise.reject(new RelayError('store_unavailable', 'disk full'))
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(1000)
+  expect(troubles).toEqual(['The outcome of an attempt could not be stored; it will be attempted again'])
+  store.record = record
+  await clock.advance(60_000)
+  expect(sent).toHaveLength(2)
+  expect(await state()).toEqual([['orders', 'delivered']])
+})
+
+test('an end is reported again until the identity provider has recorded it', async () => {
+  const { flow, start, clock, idp, reports } = given()
+  const { report } = idp
+  idp.report = () => Promise.reject(new RelayError('idp_unavailable', 'away'))
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(5000)
+  expect(reports).toEqual([])
+  idp.report = report
+  await clock.advance(120_000)
+  expect(reports).toEqual([[`${uuid(1)}.0`]])
+})
