@@ -31,10 +31,6 @@ export class Chance {
   }
 
   pick<T>(from: readonly T[]): T {
-    const picked = from[this.int(0, from.length - 1)]
-    if (picked === undefined) {
-      throw new TypeError('There is nothing to pick from')
-    }
-    return picked
+    return from[this.int(0, from.length - 1)] as T
   }
 }

@@ -122,7 +122,8 @@ export class Process {
     return new Promise((resolve, reject) => {
       outside.then(
         (value) => this.arrive(() => resolve(value)),
-        (cause: unknown) => this.arrive(() => reject(cause as Error)),
+        (cause: unknown) =>
+          this.arrive(() => reject(cause instanceof Error ? cause : new TypeError('Not an error', { cause }))),
       )
     })
   }

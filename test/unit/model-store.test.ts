@@ -6,7 +6,11 @@ import { storeContract } from './store-contract.ts'
 
 function open(disk: Disk, sync = () => disk.sync()) {
   const soon = () => Promise.resolve()
-  return openModelStore(disk, { arrive: soon, answered: soon, synced: () => Promise.resolve(sync()) }, true)
+  const synced = () => {
+    sync()
+    return Promise.resolve()
+  }
+  return openModelStore(disk, { arrive: soon, answered: soon, synced }, true)
 }
 
 storeContract("the simulation's disk", () => {
