@@ -10,6 +10,8 @@ import type { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
 import { type Disk, openModelStore } from './store.ts'
 
+/** How long a system without fsync may keep a change in memory. */
+const UNSYNCED_MS = 10_000
 const POLL_MS = 5000
 const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4 } as const
 /** As long as main.ts waits at a graceful stop. */
@@ -49,15 +51,17 @@ export class SimulatedRelay {
           }
         },
         synced: () => {
-          const sync = delay().then(() => disk.sync())
+          if (hands.early) {
+            time.after(chance.ms(0, UNSYNCED_MS), () => disk.sync())
+            return process.learn(delay())
+          }
           return process.learn(
-            hands.early
-              ? Promise.resolve()
-              : sync.then(() => {
-                  if (fails()) {
-                    throw failed()
-                  }
-                }),
+            delay().then(() => {
+              disk.sync()
+              if (fails()) {
+                throw failed()
+              }
+            }),
           )
         },
         answered: () => process.learn(delay()),
