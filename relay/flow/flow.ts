@@ -125,6 +125,10 @@ export class Flow {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
       const { tokens, refused } = await idp.mint(live.map(({ delivery }) => delivery.id))
+      if (clock.nowMs() - nowMs >= LEASE_MS) {
+        // This process stood still: the claims may be another's by now, and the tokens may be past their end.
+        throw new RelayError('idp_unavailable', 'The logout tokens came after the lease had ended')
+      }
       await Promise.all(
         live.map((claim) => {
           const token = tokens.get(claim.delivery.id)

@@ -1,0 +1,157 @@
+import type { SecurityEvent } from '../relay/domain/model.ts'
+import type { Disk } from './store.ts'
+
+const TOKEN_LIFE_MS = 120_000
+
+export type Guarantee = 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'evidence'
+
+export interface Violation {
+  readonly guarantee: Guarantee
+  readonly says: string
+}
+
+/** What the simulated identity provider signed. Nobody else makes one, so there is no signature. */
+export interface Token {
+  readonly jti: string
+  readonly iatMs: number
+  /** The session's id in the security event. */
+  readonly id: string
+  readonly clientId: string
+  readonly sid: string
+}
+
+/** The outbox row of a committed event. */
+export interface Row {
+  readonly event: SecurityEvent
+  readonly committedMs: number
+  acknowledged: boolean
+}
+
+/** What must hold, told by all parts of the world what they see. The first violation is kept: later ones follow from it. */
+export class Invariants {
+  #violation: Violation | undefined
+  readonly #jtis = new Set<string>()
+  /** Sessions of committed events, by their id. */
+  readonly #listed = new Map<
+    string,
+    { readonly clientId: string; readonly sid: string; readonly latestEndMs: number }
+  >()
+  readonly #confirmed = new Set<string>()
+  readonly #ended = new Map<string, string>()
+
+  get violation(): Violation | undefined {
+    return this.#violation
+  }
+
+  fail(guarantee: Guarantee, says: string): void {
+    this.#violation ??= { guarantee, says }
+  }
+
+  committed({ sessions }: SecurityEvent): void {
+    sessions.forEach((session) => this.#listed.set(session.id, session))
+  }
+
+  sent({ jti, iatMs, id }: Token, nowMs: number): void {
+    if (this.#jtis.has(jti)) {
+      this.fail('G4', `The token ${jti} for ${id} was sent twice`)
+    }
+    this.#jtis.add(jti)
+    if (nowMs - iatMs > TOKEN_LIFE_MS) {
+      this.fail('G4', `The token for ${id} was ${nowMs - iatMs} ms old when it was sent`)
+    }
+  }
+
+  /** A relying party has ended a session on a token. */
+  loggedOut(clientId: string, { id, sid }: Token): void {
+    const session = this.#listed.get(id)
+    if (session?.clientId !== clientId || session.sid !== sid) {
+      this.fail('G6', `${clientId} ended ${sid}, which no event lists for it as ${id}`)
+    }
+  }
+
+  /** A relying party has sent 200 or 204 for a delivery, whether or not anybody heard. */
+  confirmed(id: string): void {
+    this.#confirmed.add(id)
+  }
+
+  told(id: string, outcome: string): void {
+    if (outcome === 'delivered' && !this.#confirmed.has(id)) {
+      this.fail('G2', `The identity provider was told that ${id} is delivered, and its relying party never said so`)
+    }
+  }
+
+  /**
+   * What must hold at every instant of what is durable, and of what can be seen.
+   *
+   * @param skewMs how far the clocks of relay and identity provider may be apart
+   */
+  look(disk: Disk, outbox: Iterable<Row>, nowMs: number, skewMs: number): void {
+    for (const { event, acknowledged } of outbox) {
+      if (acknowledged && !disk.durable.events.has(`${event.issuer} ${event.jti}`)) {
+        this.fail('G1', `The event ${event.jti} was acknowledged and is not in the store`)
+      }
+    }
+    for (const row of disk.durable.deliveries.values()) {
+      const before = this.#ended.get(row.id)
+      if (before !== undefined && before !== row.state) {
+        this.fail('G1', `${row.id} had ended as ${before} and is ${row.state}`)
+      }
+      if (row.state === 'open') {
+        continue
+      }
+      this.#ended.set(row.id, row.state)
+      if (row.state === 'delivered' && !this.#confirmed.has(row.id)) {
+        this.fail('G2', `${row.id} is delivered, and ${row.clientId} never said so`)
+      }
+      if (row.state === 'expired' && row.latestEndMs > nowMs + skewMs) {
+        this.fail('G1', `${row.id} was given up ${row.latestEndMs - nowMs} ms before its session's latest end`)
+      }
+      if (row.state === 'dismissed') {
+        this.fail('G1', `${row.id} was dismissed by nobody`)
+      }
+    }
+    this.#readEvidence(disk)
+  }
+
+  /** The attempts that the evidence of a delivery names are 1, 2, 3…: each counted once, by who held the claim. */
+  #readEvidence({ durable }: Disk): void {
+    const counted = new Map<string, number>()
+    for (const { kind, data } of [...durable.evidence.values()].flat()) {
+      if (kind === 'attempt') {
+        const id = String(data['delivery'])
+        const expected = (counted.get(id) ?? 0) + 1
+        counted.set(id, expected)
+        if (data['attempt'] !== expected) {
+          this.fail('evidence', `Attempt ${expected} at ${id} is written down as ${data['attempt'] ?? 'none'}`)
+        }
+      }
+    }
+    for (const [id, attempts] of counted) {
+      if (durable.deliveries.get(id)?.attempts !== attempts) {
+        this.fail('evidence', `${id} counts other attempts than the ${attempts} of its evidence`)
+      }
+    }
+  }
+
+  /** Why something is still owed, if it is. */
+  owed(disk: Disk, outbox: Iterable<Row>, answers: ReadonlyMap<string, string>): string | undefined {
+    for (const { event, acknowledged } of outbox) {
+      if (!acknowledged) {
+        return `the event ${event.jti} has not reached the relay`
+      }
+      for (const { id, clientId } of event.sessions) {
+        const row = disk.durable.deliveries.get(id)
+        if (!row) {
+          return `there is no delivery for ${id}`
+        }
+        if (row.state === 'open') {
+          return `${id} at ${clientId} is open after ${row.attempts} attempts`
+        }
+        if (answers.get(id) !== row.state) {
+          return `the identity provider has not been told that ${id} is ${row.state}`
+        }
+      }
+    }
+    return undefined
+  }
+}

@@ -1,0 +1,134 @@
+import type { SecurityEvent } from '../relay/domain/model.ts'
+import { RelayError } from '../relay/errors.ts'
+import { Flow } from '../relay/flow/flow.ts'
+import type { Idp, Send } from '../relay/flow/ports.ts'
+import { pollOutbox } from '../relay/ingest/poll.ts'
+import { Process } from './clock.ts'
+import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
+import type { Token } from './invariants.ts'
+import type { SimulatedRelyingParty } from './relying-parties.ts'
+import type { Hands } from './sabotage.ts'
+import { type Disk, openModelStore } from './store.ts'
+
+/** How long a system without fsync may keep a change in memory. */
+const UNSYNCED_MS = 10_000
+const POLL_MS = 5000
+const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4 } as const
+/** As long as main.ts waits at a graceful stop. */
+const GRACE_MS = 10_000
+export const SKEW_MS = 2000
+
+export interface Surroundings {
+  readonly world: World
+  readonly disk: Disk
+  readonly idp: SimulatedIdp
+  readonly relyingParties: ReadonlyMap<string, SimulatedRelyingParty>
+  readonly hands: Hands
+}
+
+/** One relay process: the product's flow and poll loop, with a process, a store, a network and a chance that are not real. */
+export class SimulatedRelay {
+  readonly process: Process
+  readonly #flow: Flow
+  readonly #stop = new AbortController()
+
+  constructor(around: Surroundings, name: string, freeLeases: boolean) {
+    const { world, disk, idp, relyingParties, hands } = around
+    const { time, chance, tell } = world
+    const process = new Process(time, world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0)
+    this.process = process
+
+    const delay = () => time.sleep(world.faults ? chance.ms(0, 300) : 1)
+    const fails = () => world.faults && chance.hit(0.01)
+    const failed = () => new RelayError('store_unavailable', 'The disk does not answer')
+    const store = openModelStore(
+      disk,
+      {
+        arrive: async () => {
+          await delay()
+          if (fails()) {
+            await process.learn(Promise.reject(failed()))
+          }
+        },
+        synced: () => {
+          if (hands.early) {
+            time.after(chance.ms(0, UNSYNCED_MS), () => disk.sync())
+            return process.learn(delay())
+          }
+          return process.learn(
+            delay().then(() => {
+              disk.sync()
+              if (fails()) {
+                throw failed()
+              }
+            }),
+          )
+        },
+        answered: () => process.learn(delay()),
+      },
+      freeLeases,
+    )
+    const relayIdp: Idp = {
+      mint: (ids) => process.learn(idp.mint(ids)),
+      report: (ended) => process.learn(idp.report(ended)),
+    }
+    const transmit: Send = async (_, token, policy) => {
+      const parsed = JSON.parse(token) as Token
+      world.invariants.sent(parsed, time.nowMs)
+      tell(`${name}: POST to ${parsed.clientId} for ${parsed.id}`)
+      const answer = await relyingParties.get(parsed.clientId)?.take(parsed, policy)
+      return answer ?? { kind: 'failure', code: 'name_not_found' }
+    }
+    const send = hands.send?.(transmit) ?? transmit
+    const trouble = (what: string) => tell(`${name}: ${what}`)
+    this.#flow = new Flow({
+      store: hands.store?.(store, disk) ?? store,
+      idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
+      registry: { find: () => undefined, lane: () => LANE },
+      send: (uri, token, policy) => process.learn(send(uri, token, policy)),
+      clock: process.clock,
+      random: () => chance.fraction(),
+      observer: {
+        received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
+        attempted: ({ delivery, attempt, outcome, reason }) =>
+          tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
+        trouble,
+      },
+    })
+    this.#flow.start()
+    if (hands.polls ?? true) {
+      void pollOutbox(
+        {
+          poll: (max, ack) => process.learn(idp.poll(max, ack)),
+          verify: (set) => process.learn(idp.verify(set)),
+          receive: (event) => this.#flow.receive(event, 'poll'),
+          polled: () => undefined,
+          trouble,
+        },
+        process.clock,
+        POLL_MS,
+        this.#stop.signal,
+      )
+    }
+    tell(`${name}: up`)
+  }
+
+  /** Whether it answers 202. One that is gone never answers. */
+  push(event: SecurityEvent): Promise<boolean> {
+    return new Promise((resolve) =>
+      this.process.arrive(() => {
+        this.#flow.receive(event, 'push').then(
+          () => resolve(true),
+          () => resolve(false),
+        )
+      }),
+    )
+  }
+
+  /** As on SIGTERM: what is under way may end within the grace, then the process is gone. */
+  async stop(): Promise<void> {
+    this.process.arrive(() => this.#stop.abort())
+    await Promise.race([this.#flow.stop(), this.process.clock.sleep(GRACE_MS)])
+    this.process.kill()
+  }
+}

@@ -1,0 +1,290 @@
+import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
+import { laneOf } from '../relay/domain/model.ts'
+import { RelayError } from '../relay/errors.ts'
+import type { Containment, Store } from '../relay/store/port.ts'
+
+type Changing<T> = { -readonly [K in keyof T]: T[K] }
+type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
+
+interface Tables {
+  readonly events: Map<string, string>
+  readonly containments: Map<string, Changing<Containment>>
+  readonly deliveries: Map<string, Row>
+  readonly evidence: Map<string, Evidence[]>
+}
+
+const emptyTables = (): Tables => ({
+  events: new Map(),
+  containments: new Map(),
+  deliveries: new Map(),
+  evidence: new Map(),
+})
+const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
+
+/** What is written is seen at once, and survives the loss of power only after a sync. */
+export class Disk {
+  #seen = emptyTables()
+  readonly #durable = emptyTables()
+  #unsynced: ((tables: Tables) => unknown)[] = []
+
+  get seen(): Tables {
+    return this.#seen
+  }
+
+  get durable(): Tables {
+    return this.#durable
+  }
+
+  /** @param change done once on each side, so it may depend on nothing but the tables; throws before it changes any */
+  write<T>(change: (tables: Tables) => T): T {
+    const result = change(this.#seen)
+    this.#unsynced.push(change)
+    return result
+  }
+
+  sync(): void {
+    const changes = this.#unsynced
+    this.#unsynced = []
+    changes.forEach((change) => change(this.#durable))
+  }
+
+  losePower(): void {
+    this.#unsynced = []
+    this.#seen = structuredClone(this.#durable)
+  }
+}
+
+/** How one process reaches the disk. Each may take its time and may reject. */
+export interface DiskIo {
+  arrive(): Promise<void>
+  /** Resolves when the process knows that everything written so far is durable. */
+  synced(): Promise<void>
+  /** Resolves when the process knows what it has read. */
+  answered(): Promise<void>
+}
+
+/**
+ * The store's port on a model of a disk; the contract suite holds it to the same promises as the real ones.
+ *
+ * @param freeLeases whether opening it frees what was leased, as the one process of SQLite may do
+ */
+export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Store {
+  let closed = false
+  const checkOpen = () => {
+    if (closed) {
+      throw new RelayError('store_unavailable', 'The store is closed')
+    }
+  }
+  const write = async <T>(change: (tables: Tables) => T): Promise<T> => {
+    checkOpen()
+    await io.arrive()
+    const result = disk.write(change)
+    await io.synced()
+    return result
+  }
+  const read = async <T>(look: (tables: Tables) => T): Promise<T> => {
+    checkOpen()
+    await io.arrive()
+    const result = look(disk.seen)
+    await io.answered()
+    return result
+  }
+  if (freeLeases) {
+    disk.write(({ deliveries }) => {
+      for (const row of deliveries.values()) {
+        if (row.state === 'open' && row.leased) {
+          Object.assign(row, { dueMs: 0, leased: false, fence: row.fence + 1 })
+        }
+      }
+    })
+  }
+
+  return {
+    accept: (event, { containmentId, deliveries, evidence }) =>
+      write((tables) => {
+        const { issuer, jti } = event
+        if (tables.events.has(keyOf(issuer, jti))) {
+          return 'duplicate'
+        }
+        const ids = new Set(deliveries.map(({ id }) => id))
+        if (ids.size < deliveries.length || deliveries.some(({ id }) => tables.deliveries.has(id))) {
+          throw new RelayError('store_unavailable', 'A session is named twice')
+        }
+        tables.events.set(keyOf(issuer, jti), containmentId)
+        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
+        const key = keyOf(issuer, containmentId)
+        const containment = tables.containments.get(key) ?? {
+          id: containmentId,
+          issuer,
+          trigger: event.trigger,
+          eventMs: event.watermarkMs,
+          createdMs,
+          deliveries: 0,
+          open: 0,
+        }
+        containment.deliveries += deliveries.length
+        containment.open += deliveries.length
+        if (deliveries.length > 0) {
+          delete containment.closedMs
+        }
+        tables.containments.set(key, containment)
+        for (const delivery of deliveries) {
+          tables.deliveries.set(delivery.id, { ...delivery, fence: 0, leased: false, reported: false })
+        }
+        tables.evidence.set(key, [...(tables.evidence.get(key) ?? []), ...evidence])
+        closeIfEnded(tables, key, createdMs)
+        return 'accepted'
+      }),
+
+    claim: async (nowMs, leaseMs, limit, room) => {
+      checkOpen()
+      await io.arrive()
+      const left = new Map<string, number>()
+      const ids: string[] = []
+      const due = [...disk.seen.deliveries.values()].filter((row) => row.state === 'open' && row.dueMs <= nowMs)
+      for (const { id, issuer, clientId } of due.sort((a, b) => a.dueMs - b.dueMs)) {
+        const lane = laneOf(issuer, clientId)
+        const places = left.get(lane) ?? room(issuer, clientId)
+        if (places > 0 && ids.length < limit) {
+          ids.push(id)
+        }
+        left.set(lane, places - 1)
+      }
+      if (ids.length === 0) {
+        await io.answered()
+        return []
+      }
+      const claims = disk.write(({ deliveries }) =>
+        ids.flatMap((id): Claim[] => {
+          const row = deliveries.get(id)
+          if (!row) {
+            return []
+          }
+          Object.assign(row, { fence: row.fence + 1, leased: true, dueMs: nowMs + leaseMs })
+          return [{ delivery: deliveryOf(row), fence: row.fence }]
+        }),
+      )
+      await io.synced()
+      return claims
+    },
+
+    record: ({ delivery, fence }, outcome) =>
+      write((tables) => {
+        const row = tables.deliveries.get(delivery.id)
+        if (row?.fence !== fence || row.state !== 'open') {
+          return false
+        }
+        const { state, attempts, dueMs, reason, status, logoutUri, atMs, evidence } = outcome
+        Object.assign(row, { state, attempts, dueMs, logoutUri, lastReason: reason, leased: false })
+        delete row.lastStatus
+        if (status !== undefined) {
+          row.lastStatus = status
+        }
+        const key = keyOf(row.issuer, row.containmentId)
+        tables.evidence.get(key)?.push(evidence)
+        const containment = tables.containments.get(key)
+        if (state !== 'open' && containment) {
+          row.endedMs = atMs
+          containment.open -= 1
+          closeIfEnded(tables, key, atMs)
+        }
+        return true
+      }),
+
+    release: ({ delivery, fence }, dueMs) =>
+      write(({ deliveries }) => {
+        const row = deliveries.get(delivery.id)
+        if (row?.fence === fence && row.state === 'open') {
+          Object.assign(row, { dueMs, leased: false })
+        }
+      }),
+
+    nextDueMs: (nowMs) =>
+      read(({ deliveries }) => {
+        const later = [...deliveries.values()].filter((row) => row.state === 'open' && row.dueMs > nowMs)
+        return later.length === 0 ? undefined : Math.min(...later.map(({ dueMs }) => dueMs))
+      }),
+
+    unreported: (issuer, limit) =>
+      read(({ deliveries }) =>
+        [...deliveries.values()]
+          .filter((row) => row.issuer === issuer && row.state !== 'open' && !row.reported)
+          .slice(0, limit)
+          .map(deliveryOf),
+      ),
+
+    reported: (ids) =>
+      write(({ deliveries }) => {
+        for (const id of ids) {
+          const row = deliveries.get(id)
+          if (row && row.state !== 'open') {
+            row.reported = true
+          }
+        }
+      }),
+
+    containments: (issuer, limit, before = Infinity) =>
+      read(({ containments }) =>
+        [...containments.values()]
+          .filter((each) => each.issuer === issuer && each.createdMs < before)
+          .sort((a, b) => b.createdMs - a.createdMs)
+          .slice(0, limit)
+          .map((each) => ({ ...each })),
+      ),
+
+    containment: (issuer, id) =>
+      read(({ containments, evidence }) => {
+        const containment = containments.get(keyOf(issuer, id))
+        return (
+          containment && { containment: { ...containment }, evidence: [...(evidence.get(keyOf(issuer, id)) ?? [])] }
+        )
+      }),
+
+    deliveries: ({ issuer, state, clientId, containmentId, after = '', limit }) =>
+      read(({ deliveries }) =>
+        [...deliveries.values()]
+          .filter(
+            (row) =>
+              row.issuer === issuer &&
+              (state === undefined || row.state === state) &&
+              (clientId === undefined || row.clientId === clientId) &&
+              (containmentId === undefined || row.containmentId === containmentId) &&
+              row.id > after,
+          )
+          .sort((a, b) => (a.id < b.id ? -1 : 1))
+          .slice(0, limit)
+          .map(deliveryOf),
+      ),
+
+    open: () =>
+      read(({ deliveries }) => {
+        const lanes = Map.groupBy(
+          [...deliveries.values()].filter(({ state }) => state === 'open'),
+          ({ issuer, clientId }) => laneOf(issuer, clientId),
+        )
+        return [...lanes.values()].flatMap((rows) => {
+          const [first] = rows
+          const oldestMs = Math.min(...rows.map(({ createdMs }) => createdMs))
+          return first ? [{ issuer: first.issuer, clientId: first.clientId, count: rows.length, oldestMs }] : []
+        })
+      }),
+
+    close: () => {
+      closed = true
+      return Promise.resolve()
+    },
+  }
+}
+
+function closeIfEnded(tables: Tables, key: string, atMs: number): void {
+  const containment = tables.containments.get(key)
+  if (containment?.open === 0 && containment.closedMs === undefined) {
+    containment.closedMs = atMs
+    const { deliveries, eventMs } = containment
+    tables.evidence.get(key)?.push({ kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })
+  }
+}
+
+function deliveryOf({ fence: _fence, leased: _leased, reported: _reported, ...delivery }: Row): Delivery {
+  return delivery
+}

@@ -1,0 +1,38 @@
+import { expect, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import { Disk, openModelStore } from '../../sim/store.ts'
+import { ISSUER, NOW_MS, securityEvent } from './given.ts'
+import { storeContract } from './store-contract.ts'
+
+function open(disk: Disk, sync = () => disk.sync()) {
+  const soon = () => Promise.resolve()
+  const synced = () => {
+    sync()
+    return Promise.resolve()
+  }
+  return openModelStore(disk, { arrive: soon, answered: soon, synced }, true)
+}
+
+storeContract("the simulation's disk", () => {
+  const disk = new Disk()
+  return Promise.resolve({
+    store: open(disk),
+    reopen: () => {
+      disk.losePower()
+      return Promise.resolve(open(disk))
+    },
+  })
+})
+
+test("what the simulation's disk has not synced is gone with the power", async () => {
+  const disk = new Disk()
+  const event = securityEvent(1, ['orders'])
+  const store = open(disk, () => undefined)
+  await store.accept(
+    event,
+    plan(event, NOW_MS, () => undefined),
+  )
+  expect(await store.deliveries({ issuer: ISSUER, limit: 10 })).toHaveLength(1)
+  disk.losePower()
+  expect(await store.deliveries({ issuer: ISSUER, limit: 10 })).toEqual([])
+})
