@@ -1,4 +1,5 @@
 import { lookup } from 'node:dns'
+import { once } from 'node:events'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Agent, request } from 'undici'
 import type { FailureCode, LanePolicy } from '../domain/model.ts'
@@ -58,7 +59,7 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
       }
       const deadline = AbortSignal.timeout(policy.timeoutMs)
       try {
-        const response = await request(uri, {
+        const answered = request(uri, {
           dispatcher: agentFor(policy),
           method: 'POST',
           headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
@@ -66,6 +67,11 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
           body: `logout_token=${logoutToken}`,
           signal: deadline,
         })
+        // The signal alone would be heeded only once a connection is made, however long a name server or handshake takes.
+        const response = await Promise.race([
+          answered,
+          once(deadline, 'abort').then(() => Promise.reject(deadline.reason as Error)),
+        ])
         const retryAfterMs = retryAfter(response.headers['retry-after'])
         // What comes after the status does not change the verdict, so neither does a failure to read it.
         await response.body.dump({ limit: BODY_LIMIT, signal: AbortSignal.timeout(BODY_MS) }).catch(() => undefined)
