@@ -57,7 +57,8 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
       if (refused) {
         return { kind: 'failure', code: refused }
       }
-      const deadline = AbortSignal.timeout(policy.timeoutMs)
+      const deadline = new AbortController()
+      const timer = setTimeout(() => deadline.abort(), policy.timeoutMs)
       try {
         const answered = request(uri, {
           dispatcher: agentFor(policy),
@@ -65,12 +66,12 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
           headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
           // The compact form of a JWS needs no escaping.
           body: `logout_token=${logoutToken}`,
-          signal: deadline,
+          signal: deadline.signal,
         })
         // The signal alone would be heeded only once a connection is made, however long a name server or handshake takes.
         const response = await Promise.race([
           answered,
-          once(deadline, 'abort').then(() => Promise.reject(deadline.reason as Error)),
+          once(deadline.signal, 'abort').then(() => Promise.reject(new Error('too late'))),
         ])
         const retryAfterMs = retryAfter(response.headers['retry-after'])
         // What comes after the status does not change the verdict, so neither does a failure to read it.
@@ -81,7 +82,9 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
           ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
         }
       } catch (cause) {
-        return { kind: 'failure', code: deadline.aborted ? 'timeout' : failureOf(cause) }
+        return { kind: 'failure', code: deadline.signal.aborted ? 'timeout' : failureOf(cause) }
+      } finally {
+        clearTimeout(timer)
       }
     },
     close: async () => {

@@ -227,6 +227,12 @@ describe('the address that is connected to', () => {
     expect(seen.connections).toBe(0)
   })
 
+  test('is the next one of a name when nobody listens at the first', async () => {
+    const { port } = await rawParty((socket) => socket.end('HTTP/1.1 204 No Content\r\n\r\n'))
+    const { send } = open(names({ localhost: [['127.0.0.2', '127.0.0.1']] }))
+    expect(await send(`http://localhost:${port}/`, TOKEN, policy())).toEqual({ kind: 'response', status: 204 })
+  })
+
   test('is the one that was judged: a name that resolves differently the next time is not followed', async () => {
     const { port, seen } = await rawParty((socket) => socket.end('HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n'))
     const { asked, lookupAll } = names({ localhost: [['127.0.0.1'], ['169.254.169.254']] })
@@ -338,6 +344,11 @@ describe('TLS', () => {
     const { uri } = await tlsParty(good)
     expect(await sendTo(uri, authority.cert)).toEqual({ kind: 'response', status: 200 })
     expect(await sendTo(uri.replace('localhost', '127.0.0.1'), authority.cert)).toMatchObject({ status: 200 })
+  })
+
+  test('carries HTTP/1.1 also where HTTP/2 is offered', async () => {
+    const { uri } = await tlsParty(good, { ALPNProtocols: ['h2', 'http/1.1'] })
+    expect(await sendTo(uri, authority.cert)).toEqual({ kind: 'response', status: 200 })
   })
 
   test('with a certificate that nobody vouches for is refused', async () => {
