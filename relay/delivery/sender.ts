@@ -42,6 +42,8 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
           rejectUnauthorized: true,
           secureContext,
         }),
+        // Else requests wait for the first connection to tell its protocol.
+        allowH2: false,
         // The deadline of the attempt holds instead.
         headersTimeout: 0,
         bodyTimeout: 0,
