@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
@@ -6,6 +7,7 @@ import { RelayError } from './errors.ts'
 
 const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
 const Text = z.string().min(1, 'is empty')
+const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
 
 const Issuer = z
   .strictObject({
@@ -51,6 +53,8 @@ const Schema = z.strictObject({
   delivery: z
     .strictObject({
       allow_http_on_loopback: z.boolean().default(false),
+      allow_addresses: Networks.default([]),
+      ca_file: Text.optional(),
       timeout_ms: z.number().int().min(100).max(20_000).default(10_000),
       concurrency: z.number().int().min(1).max(1000).default(4),
     })
@@ -61,6 +65,7 @@ const Schema = z.strictObject({
         issuer: Url,
         client_id: Text,
         allow_http: z.boolean().optional(),
+        allow_addresses: Networks.optional(),
         timeout_ms: z.number().int().min(100).max(20_000).optional(),
         concurrency: z.number().int().min(1).max(1000).optional(),
       }),
@@ -70,7 +75,8 @@ const Schema = z.strictObject({
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
-export type Config = Omit<z.infer<typeof Schema>, 'issuers'> & {
+export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery'> & {
+  readonly delivery: Omit<z.infer<typeof Schema>['delivery'], 'ca_file'> & { readonly ca?: string }
   readonly issuers: readonly (Omit<z.infer<typeof Issuer>, 'client_secret' | 'client_secret_file'> & {
     readonly client_secret: string
   })[]
@@ -89,7 +95,10 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.client_secret_file': 'client_secret_file: /run/secrets/logout-relay',
   'issuers.poll_interval_s': 'poll_interval_s: 5',
   'delivery.timeout_ms': 'timeout_ms: 10000',
+  'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',
+  'delivery.ca_file': 'ca_file: /etc/logout-relay/ca.pem',
   'delivery.concurrency': 'concurrency: 4',
+  'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
   'log.level': 'level: info',
 }
@@ -131,7 +140,9 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
     throw new RelayError('config_invalid', `${path}: issuers: names an issuer twice`)
   }
-  return deepFreeze({ ...config, issuers })
+  const { ca_file, ...delivery } = config.delivery
+  const ca = ca_file === undefined ? {} : { ca: certificates(ca_file) }
+  return deepFreeze({ ...config, issuers, delivery: { ...delivery, ...ca } })
 }
 
 function describe(path: string, issue: z.core.$ZodIssue): string {
@@ -170,6 +181,15 @@ function read(path: string, what: string): string {
   } catch (cause) {
     const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
     throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${code})`)
+  }
+}
+
+function certificates(path: string): string {
+  const found = read(path, 'delivery.ca_file').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
+  try {
+    return (found ?? ['']).map((pem) => new X509Certificate(pem).toString()).join('')
+  } catch {
+    throw new RelayError('config_invalid', `${path}: delivery.ca_file does not hold certificates in PEM form`)
   }
 }
 

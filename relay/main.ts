@@ -36,15 +36,19 @@ export async function startRelay(
   const metrics = makeMetrics(store)
   const relyingParties = new RelyingParties({
     allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    allowAddresses: config.delivery.allow_addresses,
     timeoutMs: config.delivery.timeout_ms,
     concurrency: config.delivery.concurrency,
-    overrides: config.relying_parties.map(({ issuer, client_id, allow_http, timeout_ms, concurrency }) => ({
-      issuer,
-      clientId: client_id,
-      ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
-      ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
-      ...(concurrency === undefined ? {} : { concurrency }),
-    })),
+    overrides: config.relying_parties.map(
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
+        issuer,
+        clientId: client_id,
+        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
+        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+        ...(concurrency === undefined ? {} : { concurrency }),
+      }),
+    ),
   })
   if (config.delivery.allow_http_on_loopback) {
     log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
@@ -56,7 +60,7 @@ export async function startRelay(
     ]),
   )
   const keysOf = (issuer: string) => keycloaks.get(issuer)?.keys()
-  const sender = openSender()
+  const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const observer = makeObserver(log, metrics)
   const flow = new Flow({
     store,

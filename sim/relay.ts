@@ -13,7 +13,7 @@ import { type Disk, openModelStore } from './store.ts'
 /** How long a system without fsync may keep a change in memory. */
 const UNSYNCED_MS = 10_000
 const POLL_MS = 5000
-const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4 } as const
+const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4, allowAddresses: [] } as const
 /** As long as main.ts waits at a graceful stop. */
 const GRACE_MS = 10_000
 export const SKEW_MS = 2000

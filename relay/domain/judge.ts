@@ -14,6 +14,9 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   name_not_found: 'Its host name cannot be resolved.',
   tls: 'Its TLS certificate or handshake was not accepted.',
   http_not_allowed: 'Its logout URL is plain http; allow that for this relying party by name, or give it https.',
+  address_not_allowed:
+    'Its host is at an address that is not public. If it belongs there, name its network in allow_addresses, for this ' +
+    'relying party or under delivery; addresses of cloud metadata are never allowed.',
   bad_url: 'Its logout URL is not usable.',
   not_minted: 'The identity provider refused to make its logout token.',
   other: 'The attempt failed before an answer.',

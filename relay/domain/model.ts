@@ -48,6 +48,8 @@ export interface RelyingParty {
 export interface LanePolicy {
   /** Whether plain http is taken for a logout URL. */
   readonly http: 'never' | 'loopback' | 'always'
+  /** Networks (CIDR) where it may be although they are not public. */
+  readonly allowAddresses: readonly string[]
   readonly timeoutMs: number
   /** Attempts under way at once. */
   readonly concurrency: number
@@ -92,6 +94,7 @@ export type FailureCode =
   | 'name_not_found'
   | 'tls'
   | 'http_not_allowed'
+  | 'address_not_allowed'
   | 'bad_url'
   | 'not_minted'
   | 'other'

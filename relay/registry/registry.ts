@@ -4,17 +4,24 @@ import type { Registry } from '../flow/ports.ts'
 
 /** What relay.yaml says about one relying party, or about all. Policy on what a reset ends is never here. */
 export interface DeliverySettings {
+  /** Implies that addresses of this machine are allowed, over https as well. */
   readonly allowHttpOnLoopback: boolean
+  /** Networks (CIDR) that are not public and where relying parties may be nevertheless. */
+  readonly allowAddresses: readonly string[]
   readonly timeoutMs: number
   readonly concurrency: number
   readonly overrides: readonly {
     readonly issuer: string
     readonly clientId: string
     readonly allowHttp?: boolean
+    /** In addition to those for all. */
+    readonly allowAddresses?: readonly string[]
     readonly timeoutMs?: number
     readonly concurrency?: number
   }[]
 }
+
+const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
 /** The relying parties of every issuer, as the realms last told them. */
 export class RelyingParties implements Registry {
@@ -48,10 +55,16 @@ export class RelyingParties implements Registry {
   }
 
   lane(issuer: string, clientId: string): LanePolicy {
+    const { allowHttpOnLoopback, allowAddresses } = this.#settings
     const override = this.#overrides.get(laneOf(issuer, clientId))
-    const everybody = this.#settings.allowHttpOnLoopback ? 'loopback' : 'never'
+    const everybody = allowHttpOnLoopback ? 'loopback' : 'never'
     return {
       http: override?.allowHttp === true ? 'always' : everybody,
+      allowAddresses: [
+        ...(allowHttpOnLoopback ? LOOPBACK : []),
+        ...allowAddresses,
+        ...(override?.allowAddresses ?? []),
+      ],
       timeoutMs: override?.timeoutMs ?? this.#settings.timeoutMs,
       concurrency: override?.concurrency ?? this.#settings.concurrency,
     }

@@ -32,6 +32,7 @@ beforeEach(async () => {
   onTestFinished(() => kept.close())
   const relyingParties = new RelyingParties({
     allowHttpOnLoopback: false,
+    allowAddresses: [],
     timeoutMs: 1000,
     concurrency: 1,
     overrides: [],

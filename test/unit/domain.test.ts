@@ -94,6 +94,7 @@ describe('the judgement of an answer', () => {
     'name_not_found',
     'tls',
     'http_not_allowed',
+    'address_not_allowed',
     'bad_url',
     'not_minted',
     'other',

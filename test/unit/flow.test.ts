@@ -9,7 +9,7 @@ import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { ISSUER, NOW_MS, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
-const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2 }
+const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
 const OK: Answer = { kind: 'response', status: 200 }
 const DOWN: Answer = { kind: 'failure', code: 'connection_refused' }
 

@@ -66,7 +66,10 @@ test('a process that stood still between minting and sending does not send what 
         },
       ],
     ]),
-    registry: { find: () => undefined, lane: () => ({ http: 'never', timeoutMs: 1000, concurrency: 1 }) },
+    registry: {
+      find: () => undefined,
+      lane: () => ({ http: 'never', timeoutMs: 1000, concurrency: 1, allowAddresses: [] }),
+    },
     send: (_, token) => {
       sent.push(token)
       return Promise.resolve({ kind: 'response', status: 200 })
