@@ -93,6 +93,7 @@ export async function startRelay(
       relyingParties,
       metrics,
       keysOf,
+      flow,
       audience: config.identifier,
       notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
     }),
@@ -213,6 +214,10 @@ function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>): Obs
         { ...line, durationMs: Math.round(line.durationMs) },
         'attempt',
       )
+    },
+    dismissed: (issuer, count) => {
+      metrics.dismissed.inc({ issuer }, count)
+      log.warn({ issuer, count }, 'Deliveries were dismissed; the evidence of their containments says by whom and why')
     },
     trouble: (what, cause) => {
       metrics.troubles.inc()

@@ -90,6 +90,7 @@ export class SimulatedRelay {
       random: () => chance.fraction(),
       observer: {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
+        dismissed: () => undefined,
         attempted: ({ delivery, attempt, outcome, reason }) =>
           tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
         trouble,

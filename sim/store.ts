@@ -1,7 +1,7 @@
 import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
-import type { Containment, Store } from '../relay/store/port.ts'
+import type { Containment, Selection, Store } from '../relay/store/port.ts'
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
 type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
@@ -199,6 +199,36 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         }
       }),
 
+    hasten: (selection, { by, atMs }, limit) =>
+      write((tables) => {
+        const rows = selected(tables, selection).filter((row) => !row.leased && row.dueMs > atMs)
+        for (const row of rows.slice(0, limit)) {
+          row.dueMs = atMs
+          const data = { delivery: row.id, client_id: row.clientId, by }
+          tables.evidence.get(keyOf(row.issuer, row.containmentId))?.push({ kind: 'retry_asked', atMs, data })
+        }
+        return Math.min(rows.length, limit)
+      }),
+
+    dismiss: (selection, { by, atMs, reason = '' }, limit) =>
+      write((tables) => {
+        const rows = selected(tables, selection).slice(0, limit)
+        for (const row of rows) {
+          const key = keyOf(row.issuer, row.containmentId)
+          const { id, clientId, attempts } = row
+          Object.assign(row, { state: 'dismissed', endedMs: atMs, lastReason: 'dismissed', leased: false })
+          row.fence += 1
+          const data = { delivery: id, client_id: clientId, attempts, by, reason }
+          tables.evidence.get(key)?.push({ kind: 'dismissed', atMs, data })
+          const containment = tables.containments.get(key)
+          if (containment) {
+            containment.open -= 1
+          }
+          closeIfEnded(tables, key, atMs)
+        }
+        return rows.length
+      }),
+
     nextDueMs: (nowMs) =>
       read(({ deliveries }) => {
         const later = [...deliveries.values()].filter((row) => row.state === 'open' && row.dueMs > nowMs)
@@ -274,6 +304,19 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
       return Promise.resolve()
     },
   }
+}
+
+function selected({ deliveries }: Tables, s: Selection): Row[] {
+  return [...deliveries.values()].filter(
+    (row) =>
+      row.state === 'open' &&
+      row.issuer === s.issuer &&
+      (s.id === undefined || row.id === s.id) &&
+      (s.clientId === undefined || row.clientId === s.clientId) &&
+      (s.containmentId === undefined || row.containmentId === s.containmentId) &&
+      row.createdMs >= (s.createdFromMs ?? 0) &&
+      row.createdMs < (s.createdBeforeMs ?? Infinity),
+  )
 }
 
 function closeIfEnded(tables: Tables, key: string, atMs: number): void {

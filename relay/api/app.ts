@@ -1,10 +1,11 @@
 import { OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
+import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { KeysOf } from '../ingest/set.ts'
 import type { RelyingParties } from '../registry/registry.ts'
-import type { Containment, Store } from '../store/port.ts'
+import type { Containment, Selection, Store } from '../store/port.ts'
 import { type ApiEnv, requireRole } from './auth.ts'
 import type { Metrics } from './metrics.ts'
 
@@ -13,6 +14,11 @@ export interface ApiPorts {
   readonly relyingParties: RelyingParties
   readonly metrics: Metrics
   readonly keysOf: KeysOf
+  /** What a person may do to open deliveries. */
+  readonly flow: {
+    retryNow(selection: Selection, by: string): Promise<number>
+    dismiss(selection: Selection, by: string, reason: string): Promise<number>
+  }
   readonly audience: string
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
@@ -116,12 +122,57 @@ const showContainment = createRoute({
   },
 })
 
+/** Strict, so that a misspelt member selects nothing instead of everything. */
+const Selected = z
+  .strictObject({
+    id: z.string().max(64).optional(),
+    client_id: z.string().max(255).optional(),
+    containment_id: z.string().max(255).optional(),
+    created_from_ms: z.number().int().min(0).optional(),
+    created_before_ms: z.number().int().min(0).optional(),
+  })
+  .refine((selected) => Object.values(selected).some((value) => value !== undefined), {
+    path: ['id'],
+    error: 'name at least one of id, client_id, containment_id, created_from_ms, created_before_ms',
+  })
+const Dismissal = z.strictObject({
+  deliveries: Selected,
+  reason: z.string().trim().min(3, 'say why, for whoever reads the evidence').max(500),
+})
+const Retry = z.strictObject({ deliveries: Selected })
+const Changed = z.object({ changed: z.number() })
+
+const act = <P extends string, T extends z.ZodType>(path: P, body: T, summary: string) =>
+  createRoute({
+    method: 'post',
+    path,
+    summary,
+    security: [{ bearer: [] }],
+    request: { body: { required: true, content: { 'application/json': { schema: body } } } },
+    responses: { 200: json(Changed, 'How many open deliveries it was'), ...errors },
+  })
+const retryDeliveries = act('/api/v1/deliveries/retry', Retry, 'Attempt waiting deliveries now (role operate)')
+const dismissDeliveries = act('/api/v1/deliveries/dismiss', Dismissal, 'Give up open deliveries (role dismiss)')
+
+function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Selection {
+  const { id, client_id, containment_id, created_from_ms, created_before_ms } = selected
+  return {
+    issuer,
+    ...(id === undefined ? {} : { id }),
+    ...(client_id === undefined ? {} : { clientId: client_id }),
+    ...(containment_id === undefined ? {} : { containmentId: containment_id }),
+    ...(created_from_ms === undefined ? {} : { createdFromMs: created_from_ms }),
+    ...(created_before_ms === undefined ? {} : { createdBeforeMs: created_before_ms }),
+  }
+}
+
 /** Health, metrics, and the lists for programs. */
 export function apiRoutes({
   store,
   relyingParties,
   metrics,
   keysOf,
+  flow,
   audience,
   notReady,
 }: ApiPorts): OpenAPIHono<ApiEnv> {
@@ -143,6 +194,9 @@ export function apiRoutes({
     c.header('Cache-Control', 'no-store')
   })
   app.onError((cause, c) => {
+    if (cause instanceof HTTPException && cause.status < 500) {
+      return c.json({ error: 'invalid_request', error_description: cause.message }, cause.status)
+    }
     const unavailable = cause instanceof RelayError && cause.code === 'store_unavailable'
     return unavailable
       ? c.json({ error: 'temporarily_unavailable', error_description: 'The store cannot be read now' }, 503)
@@ -169,6 +223,18 @@ export function apiRoutes({
   for (const path of ['relying-parties', 'containments', 'containments/*', 'deliveries']) {
     app.use(`/api/v1/${path}`, requireRole('view', keysOf, audience))
   }
+  app.use('/api/v1/deliveries/retry', requireRole('operate', keysOf, audience))
+  app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', keysOf, audience))
+  app.openapi(retryDeliveries, async (c) => {
+    const { issuer, subject } = c.var.caller
+    const { deliveries } = c.req.valid('json')
+    return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), subject) }, 200)
+  })
+  app.openapi(dismissDeliveries, async (c) => {
+    const { issuer, subject } = c.var.caller
+    const { deliveries, reason } = c.req.valid('json')
+    return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), subject, reason) }, 200)
+  })
   app.openapi(listRelyingParties, (c) =>
     c.json(
       {

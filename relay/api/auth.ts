@@ -8,12 +8,15 @@ export type Role = 'view' | 'operate' | 'dismiss'
 /** The caller, as its access token says. It sees its own issuer's data and no other's. */
 export interface Caller {
   readonly issuer: string
+  /** The token's `sub`, for the evidence of what the caller does. */
+  readonly subject: string
 }
 
 export type ApiEnv = { Variables: { caller: Caller } }
 
 const Claims = z.object({
   iss: z.string(),
+  sub: z.string().min(1),
   // Keycloak's mark of an access token: an ID token with the right audience is not one.
   typ: z.literal('Bearer'),
   resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).optional(),
@@ -46,7 +49,7 @@ export function requireRole(role: Role, keysOf: KeysOf, audience: string) {
         403,
       )
     }
-    c.set('caller', { issuer: verdict.issuer })
+    c.set('caller', { issuer: verdict.issuer, subject: verdict.subject })
     await next()
     return undefined
   })
@@ -56,7 +59,7 @@ async function verify(
   token: string,
   keysOf: KeysOf,
   audience: string,
-): Promise<{ issuer: string; roles: string[] } | 'unavailable' | undefined> {
+): Promise<{ issuer: string; subject: string; roles: string[] } | 'unavailable' | undefined> {
   try {
     const issuer = decodeJwt(token).iss
     const keys = issuer === undefined ? undefined : keysOf(issuer)
@@ -65,7 +68,9 @@ async function verify(
     }
     const { payload } = await jwtVerify(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
     const claims = Claims.safeParse(payload)
-    return claims.success ? { issuer, roles: claims.data.resource_access?.[audience]?.roles ?? [] } : undefined
+    return claims.success
+      ? { issuer, subject: claims.data.sub, roles: claims.data.resource_access?.[audience]?.roles ?? [] }
+      : undefined
   } catch (cause) {
     return cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout) ? undefined : 'unavailable'
   }

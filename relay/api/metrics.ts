@@ -42,6 +42,12 @@ export function makeMetrics(store: Store) {
       help: 'Failures of the store or the identity provider that were retried',
       registers,
     }),
+    dismissed: new Counter({
+      name: 'logout_relay_deliveries_dismissed_total',
+      help: 'Logouts that a person gave up; alert on any increase',
+      labelNames: ['issuer'],
+      registers,
+    }),
     open: new Gauge({
       name: 'logout_relay_deliveries_open',
       help: 'Logouts that a relying party has not confirmed yet',

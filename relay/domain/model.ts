@@ -55,7 +55,7 @@ export interface LanePolicy {
   readonly concurrency: number
 }
 
-/** `delivered`: the relying party answered 200 or 204. `expired`: the session's latest end is past. */
+/** `delivered`: the relying party answered 200 or 204. `expired`: the session's latest end is past. `dismissed`: by a person. */
 export type DeliveryState = 'open' | 'delivered' | 'expired' | 'dismissed'
 
 export interface Delivery {
@@ -100,7 +100,16 @@ export type FailureCode =
   | 'other'
 
 export interface Evidence {
-  readonly kind: 'received' | 'upstream_sessions_ended' | 'planned' | 'no_logout_uri' | 'attempt' | 'expired' | 'closed'
+  readonly kind:
+    | 'received'
+    | 'upstream_sessions_ended'
+    | 'planned'
+    | 'no_logout_uri'
+    | 'attempt'
+    | 'retry_asked'
+    | 'dismissed'
+    | 'expired'
+    | 'closed'
   readonly atMs: number
   readonly data: Readonly<Record<string, string | number | boolean>>
 }

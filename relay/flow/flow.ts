@@ -4,7 +4,7 @@ import type { Answer, Claim, Delivery, SecurityEvent } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
-import type { Store } from '../store/port.ts'
+import type { Selection, Store } from '../store/port.ts'
 import type { Clock, Idp, Observer, Registry, Send } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
@@ -15,6 +15,7 @@ const CLAIM_LIMIT = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
 const MINT_PAUSE_MS = 1000
 const REPORT_BATCH = 500
+const CHANGE_BATCH = 500
 const REPORT_GATHER_MS = 100
 const REPORT_PAUSE_MS = 2000
 const STORE_PAUSE_MS = 1000
@@ -77,6 +78,23 @@ export class Flow {
     observer.received(source, outcome)
     this.#due.ring()
     return outcome
+  }
+
+  /** A person asks for another attempt now. Says how many deliveries were waiting and are due. */
+  async retryNow(selection: Selection, by: string): Promise<number> {
+    const { store, clock } = this.#ports
+    const count = await inBatches((limit) => store.hasten(selection, { by, atMs: clock.nowMs() }, limit))
+    this.#due.ring()
+    return count
+  }
+
+  /** A person with that right gives up what is selected, for a reason that the evidence keeps. Says how many there were. */
+  async dismiss(selection: Selection, by: string, reason: string): Promise<number> {
+    const { store, clock, observer } = this.#ports
+    const count = await inBatches((limit) => store.dismiss(selection, { by, reason, atMs: clock.nowMs() }, limit))
+    observer.dismissed(selection.issuer, count)
+    this.#ends.get(selection.issuer)?.ring()
+    return count
   }
 
   async #deliver(): Promise<void> {
@@ -313,6 +331,17 @@ class Doorbell {
   async wait(ms: number): Promise<void> {
     await this.#clock.sleep(ms, this.#rung.signal)
     this.#rung = new AbortController()
+  }
+}
+
+/** Until a batch is not full, so that no transaction grows with what a person selects. */
+async function inBatches(change: (limit: number) => Promise<number>): Promise<number> {
+  for (let count = 0; ;) {
+    const changed = await change(CHANGE_BATCH)
+    count += changed
+    if (changed < CHANGE_BATCH) {
+      return count
+    }
   }
 }
 

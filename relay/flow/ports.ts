@@ -28,6 +28,8 @@ export type Send = (uri: string, logoutToken: string, policy: LanePolicy) => Pro
 export interface Observer {
   received(source: 'push' | 'poll', outcome: 'accepted' | 'duplicate'): void
   attempted(line: AttemptLine): void
+  /** Given up by a person. Somebody should look at every one. */
+  dismissed(issuer: string, count: number): void
   trouble(what: string, cause: unknown): void
 }
 

@@ -35,6 +35,23 @@ export interface DeliveryFilter {
   readonly limit: number
 }
 
+/** Open deliveries that a person means: of one issuer, and all that is given must hold. */
+export interface Selection {
+  readonly issuer: string
+  readonly id?: string
+  readonly clientId?: string
+  readonly containmentId?: string
+  readonly createdFromMs?: number
+  readonly createdBeforeMs?: number
+}
+
+/** A person's act, for the evidence. `by` is the `sub` of the access token. */
+export interface Act {
+  readonly by: string
+  readonly atMs: number
+  readonly reason?: string
+}
+
 /**
  * Where everything owed is kept. Every change is durable when its promise resolves, and is one conditional statement:
  * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
@@ -58,6 +75,10 @@ export interface Store {
   record(claim: Claim, outcome: Outcome): Promise<boolean>
   /** Gives a claim back unattempted. */
   release(claim: Claim, dueMs: number): Promise<void>
+  /** Makes what is selected and waits due at once, at most `limit` at a time; says how many there were. */
+  hasten(selection: Selection, act: Act, limit: number): Promise<number>
+  /** Ends what is selected and open as `dismissed`, at most `limit` at a time, whoever has leased it; says how many. */
+  dismiss(selection: Selection, act: Act, limit: number): Promise<number>
   /** When, after `nowMs`, the next open delivery is due and free of a lease; undefined if there is none. */
   nextDueMs(nowMs: number): Promise<number | undefined>
   /** Ended deliveries that the identity provider has not been told of. */

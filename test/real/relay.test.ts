@@ -211,6 +211,38 @@ test('the newest login stays, and the token for the old one then names no subjec
   }
 })
 
+test('a delivery that a person dismisses ends so, with their reason, and Keycloak records it', async () => {
+  await createClient('gone-app', {
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+    attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/nobody' },
+  })
+  const user = await person('kate')
+  await world.demo.tokens.directGrant('gone-app', 'kate', 'password')
+  await nextSecond()
+  expect((await reset(user)).status).toBe(204)
+  await until('it has been attempted', async () => (await deliveries('client_id=gone-app&state=open'))[0]?.attempts)
+  const answer = await call<{ changed: number }>('POST', `${relay.url}/api/v1/deliveries/dismiss`, {
+    json: { deliveries: { client_id: 'gone-app' }, reason: 'switched off' },
+    headers: { authorization: `Bearer ${world.operatorToken}` },
+  })
+  expect([answer.status, answer.json()]).toEqual([200, { changed: 1 }])
+  const [ended] = await deliveries('client_id=gone-app')
+  expect(ended?.state).toBe('dismissed')
+  // Keycloak makes no token for what it knows to be ended.
+  const uuid = await world.keycloak.admin.clientUuid('demo', 'logout-relay')
+  const secret = await world.keycloak.admin.must<{ value: string }>('GET', `/demo/clients/${uuid}/client-secret`)
+  const token = await world.demo.tokens.serviceAccount('logout-relay', secret.json().value)
+  await until('Keycloak has recorded it', async () => {
+    const minted = await call<{ refused: Record<string, string> }>(
+      'POST',
+      `${world.keycloak.issuer('demo')}/logout-relay/logout-tokens`,
+      { json: { ids: [ended?.id] }, headers: { authorization: `Bearer ${token}` } },
+    )
+    return minted.json().refused[ended?.id ?? ''] === 'ended'
+  })
+})
+
 describe('nobody gets further than they should', () => {
   test('the relay’s own token is good for nothing in the Admin API', async () => {
     const clients = await world.keycloak.admin.clientUuid('demo', 'logout-relay')

@@ -16,6 +16,7 @@ let foreign: Realm
 let store: Store
 let app: ReturnType<typeof apiRoutes>
 let notReady: string[]
+let acts: unknown[][]
 
 beforeAll(async () => {
   ;[ours, others, foreign] = await Promise.all([
@@ -27,6 +28,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   notReady = []
+  acts = []
   store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const kept = store
   onTestFinished(() => kept.close())
@@ -57,6 +59,10 @@ beforeEach(async () => {
     relyingParties,
     metrics: makeMetrics(store),
     keysOf: (issuer) => [ours, others].filter((r) => r.issuer === issuer).map((r) => Promise.resolve(r.keys))[0],
+    flow: {
+      retryNow: (...act) => Promise.resolve(acts.push(['retry', ...act])),
+      dismiss: (...act) => Promise.resolve(acts.push(['dismiss', ...act])),
+    },
     audience: 'logout-relay',
     notReady: () => notReady,
   })
@@ -64,6 +70,7 @@ beforeEach(async () => {
 
 const claims = (more: object = {}) => ({
   iss: ISSUER,
+  sub: 'operator-1',
   aud: 'logout-relay',
   typ: 'Bearer',
   exp: Math.floor(Date.now() / 1000) + 60,
@@ -180,6 +187,58 @@ test('the API describes itself', async () => {
     '/api/v1/containments',
     '/api/v1/containments/{id}',
     '/api/v1/deliveries',
+    '/api/v1/deliveries/dismiss',
+    '/api/v1/deliveries/retry',
     '/api/v1/relying-parties',
   ])
+})
+
+describe('what a person does to open deliveries', () => {
+  const tokenFor = (role: string) => token({ resource_access: { 'logout-relay': { roles: [role] } } })
+  const post = async (path: string, body: unknown, role: string) =>
+    app.request(`/api/v1/deliveries/${path}`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await tokenFor(role)}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const orders = { deliveries: { client_id: 'orders' } }
+
+  test('is done for their own realm and in their name', async () => {
+    expect(await (await post('retry', orders, 'operate')).json()).toEqual({ changed: 1 })
+    expect((await post('dismiss', { ...orders, reason: 'the application is gone' }, 'dismiss')).status).toBe(200)
+    const selection = { issuer: ISSUER, clientId: 'orders' }
+    expect(acts).toEqual([
+      ['retry', selection, 'operator-1'],
+      ['dismiss', selection, 'operator-1', 'the application is gone'],
+    ])
+  })
+
+  test.each([
+    ['retry', 'view'],
+    ['retry', 'dismiss'],
+    ['dismiss', 'view'],
+    ['dismiss', 'operate'],
+  ])('takes the role of its own: %s is closed to %s', async (path, role) => {
+    expect((await post(path, { ...orders, reason: 'the application is gone' }, role)).status).toBe(403)
+    expect(acts).toEqual([])
+  })
+
+  test.each<[string, string, unknown, RegExp]>([
+    ['nothing selected', 'retry', { deliveries: {} }, /name at least one of/],
+    ['a misspelt selector', 'retry', { deliveries: { clientid: 'orders' } }, /clientid/],
+    ['no reason', 'dismiss', orders, /reason/],
+    ['an empty reason', 'dismiss', { ...orders, reason: '   ' }, /reason: say why/],
+    ['no body', 'retry', undefined, /Malformed JSON/],
+  ])('is refused with %s, and nothing happens', async (_, path, body, expected) => {
+    const answer = await post(path, body, path === 'retry' ? 'operate' : 'dismiss')
+    expect(answer.status).toBe(400)
+    expect(await answer.text()).toMatch(expected)
+    expect(acts).toEqual([])
+  })
+
+  test('needs a token', async () => {
+    for (const path of ['retry', 'dismiss']) {
+      expect((await app.request(`/api/v1/deliveries/${path}`, { method: 'POST' })).status).toBe(401)
+    }
+  })
 })

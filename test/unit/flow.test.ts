@@ -26,6 +26,7 @@ function given({
   const sent: { uri: string; token: string; atMs: number }[] = []
   const lines: AttemptLine[] = []
   const troubles: string[] = []
+  const dismissed: [string, number][] = []
   const reports: string[][] = []
   const currentUris = new Map<string, string>()
   let minted = 0
@@ -57,6 +58,7 @@ function given({
     random: () => 1,
     observer: {
       received: () => undefined,
+      dismissed: (issuer: string, count: number) => void dismissed.push([issuer, count]),
       attempted: (line: AttemptLine) => void lines.push(line),
       trouble: (what: string) => void troubles.push(what),
     },
@@ -72,7 +74,7 @@ function given({
     })
   }
   const state = async () => (await kept.deliveries({ issuer: ISSUER, limit: 500 })).map((d) => [d.clientId, d.state])
-  return { clock, flow, start, store: kept, sent, lines, troubles, reports, idp, currentUris, state }
+  return { clock, flow, start, store: kept, sent, lines, dismissed, troubles, reports, idp, currentUris, state }
 }
 
 test('an event is delivered once to each relying party, and each end is reported', async () => {
@@ -218,4 +220,33 @@ test('an end is reported again until the identity provider has recorded it', asy
   idp.report = report
   await clock.advance(120_000)
   expect(reports).toEqual([[`${uuid(1)}.0`]])
+})
+
+test('a delivery that somebody asks for is attempted at once, whatever the back-off says', async () => {
+  let up = false
+  const { flow, start, clock, sent, state } = given({ answers: () => (up ? OK : DOWN) })
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(200_000)
+  const before = sent.length
+  up = true
+  expect(await flow.retryNow({ issuer: ISSUER, clientId: 'orders' }, 'operator-1')).toBe(1)
+  await clock.advance(10)
+  expect(sent).toHaveLength(before + 1)
+  expect(await state()).toEqual([['orders', 'delivered']])
+})
+
+test('more deliveries than fit in one change are dismissed all, counted, reported and never attempted again', async () => {
+  const { flow, start, clock, sent, dismissed, reports } = given({ answers: () => DOWN })
+  start()
+  for (let part = 1; part <= 3; part++) {
+    const clients = Array.from({ length: 300 }, (_, n) => `app-${part}-${n}`)
+    await flow.receive(securityEvent(part, clients), 'push')
+  }
+  await clock.advance(10)
+  const attempted = sent.length
+  expect(await flow.dismiss({ issuer: ISSUER, createdFromMs: 0 }, 'operator-1', 'the applications are gone')).toBe(900)
+  await clock.advance(120_000)
+  expect([sent.length, dismissed]).toEqual([attempted, [[ISSUER, 900]]])
+  expect(new Set(reports.flat()).size).toBe(900)
 })

@@ -76,7 +76,12 @@ test('a process that stood still between minting and sending does not send what 
     },
     clock: process.clock,
     random: () => 0,
-    observer: { received: () => undefined, attempted: () => undefined, trouble: () => undefined },
+    observer: {
+      received: () => undefined,
+      attempted: () => undefined,
+      dismissed: () => undefined,
+      trouble: () => undefined,
+    },
   })
   flow.start()
   await time.run(1)

@@ -268,6 +268,58 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(found?.containment).not.toHaveProperty('closedMs')
     })
 
+    test('a person can make due at once what waits, and only what they mean', async () => {
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      for (const each of await claim()) {
+        await store.record(each, outcome(each, 'open', NOW_MS, NOW_MS + DAY_MS))
+      }
+      const act = { by: 'operator-1', atMs: NOW_MS + 10 }
+      expect(await store.hasten({ issuer: OTHER_ISSUER, clientId: 'orders' }, act, 10)).toBe(0)
+      expect(await store.hasten({ issuer: ISSUER, clientId: 'orders' }, act, 10)).toBe(1)
+      expect(await store.hasten({ issuer: ISSUER, clientId: 'orders' }, act, 10)).toBe(0)
+      expect((await claim(NOW_MS + 10)).map(({ delivery }) => delivery.clientId)).toEqual(['orders'])
+      const asked = (await store.containment(ISSUER, 'txn-1'))?.evidence.filter(({ kind }) => kind === 'retry_asked')
+      expect(asked?.map(({ data }) => [data['client_id'], data['by']])).toEqual([['orders', 'operator-1']])
+    })
+
+    test('what is under way cannot be hurried into a second attempt at once', async () => {
+      await accept(securityEvent(1, ['orders']))
+      await claimOne()
+      expect(await store.hasten({ issuer: ISSUER }, { by: 'operator-1', atMs: NOW_MS + 1 }, 10)).toBe(0)
+      expect(await claim(NOW_MS + 1)).toEqual([])
+    })
+
+    test('a dismissed delivery is over, with its reason, also for an attempt under way', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const underWay = await claimOne()
+      const act = { by: 'operator-1', atMs: NOW_MS + 5, reason: 'the application is gone' }
+      expect(await store.dismiss({ issuer: ISSUER, id: underWay.delivery.id }, act, 10)).toBe(1)
+      expect(await store.dismiss({ issuer: ISSUER, id: underWay.delivery.id }, act, 10)).toBe(0)
+      expect(await store.record(underWay, outcome(underWay, 'open', NOW_MS + 6))).toBe(false)
+      expect(await all()).toMatchObject([{ state: 'dismissed', endedMs: NOW_MS + 5 }])
+      expect((await store.unreported(ISSUER, 10)).map(({ state }) => state)).toEqual(['dismissed'])
+      const found = await store.containment(ISSUER, 'txn-1')
+      expect(found?.containment).toMatchObject({ open: 0, closedMs: NOW_MS + 5 })
+      expect(found?.evidence.find(({ kind }) => kind === 'dismissed')?.data).toMatchObject({
+        by: 'operator-1',
+        reason: 'the application is gone',
+      })
+    })
+
+    test('a selection is narrowed by everything it names, and limited', async () => {
+      await accept(securityEvent(1, ['orders', 'orders', 'wiki']))
+      await accept(securityEvent(2, ['orders']))
+      const act = { by: 'operator-1', atMs: NOW_MS, reason: 'gone' }
+      expect(await store.dismiss({ issuer: ISSUER, createdFromMs: NOW_MS + 1 }, act, 10)).toBe(0)
+      expect(await store.dismiss({ issuer: ISSUER, createdBeforeMs: NOW_MS }, act, 10)).toBe(0)
+      expect(await store.dismiss({ issuer: ISSUER, clientId: 'orders', containmentId: 'txn-1' }, act, 1)).toBe(1)
+      expect(await store.dismiss({ issuer: ISSUER, clientId: 'orders', containmentId: 'txn-1' }, act, 10)).toBe(1)
+      expect((await store.deliveries({ issuer: ISSUER, state: 'open', limit: 10 })).map((d) => d.clientId)).toEqual([
+        'wiki',
+        'orders',
+      ])
+    })
+
     test('the next due time is the earliest after now, of open deliveries only', async () => {
       expect(await store.nextDueMs(NOW_MS)).toBeUndefined()
       await accept(securityEvent(1, ['orders', 'wiki']))

@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import { RelayError } from '../../errors.ts'
-import type { Containment, Store } from '../port.ts'
+import type { Containment, Selection, Store } from '../port.ts'
 import { Commits, storeError } from './commits.ts'
 import { MIGRATIONS } from './schema.ts'
 
@@ -54,6 +54,24 @@ export function openSqliteStore(path: string): Store {
       })
     }
   }
+  /** @param waitingMs only those that nobody has leased and that are due after it */
+  const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] =>
+    sql(
+      `select * from delivery where state = 'open' and issuer = ?1 and (?2 is null or id = ?2)
+         and (?3 is null or client_id = ?3) and (?4 is null or containment_id = ?4)
+         and created_ms >= ?5 and created_ms < ?6 and (?8 is null or (leased = 0 and due_ms > ?8)) limit ?7`,
+    )
+      .all(
+        s.issuer,
+        s.id ?? null,
+        s.clientId ?? null,
+        s.containmentId ?? null,
+        s.createdFromMs ?? 0,
+        s.createdBeforeMs ?? Number.MAX_SAFE_INTEGER,
+        limit,
+        waitingMs ?? null,
+      )
+      .map(deliveryOf)
 
   return {
     accept: (event, { containmentId, deliveries, evidence }) =>
@@ -154,6 +172,34 @@ export function openSqliteStore(path: string): Store {
           delivery.id,
           fence,
         )
+      }),
+
+    hasten: (selection, { by, atMs }, limit) =>
+      commits.run(() => {
+        const rows = selected(selection, limit, atMs)
+        for (const { id, containmentId, clientId } of rows) {
+          sql('update delivery set due_ms = ? where id = ?').run(atMs, id)
+          const data = { delivery: id, client_id: clientId, by }
+          addEvidence(selection.issuer, containmentId, { kind: 'retry_asked', atMs, data })
+        }
+        return rows.length
+      }),
+
+    dismiss: (selection, { by, atMs, reason = '' }, limit) =>
+      commits.run(() => {
+        const rows = selected(selection, limit)
+        for (const { id, containmentId, clientId, attempts } of rows) {
+          // The fence moves too: an attempt under way has nothing left to record.
+          sql(
+            `update delivery set state = 'dismissed', ended_ms = ?, last_reason = 'dismissed', leased = 0,
+               fence = fence + 1 where id = ?`,
+          ).run(atMs, id)
+          const data = { delivery: id, client_id: clientId, attempts, by, reason }
+          addEvidence(selection.issuer, containmentId, { kind: 'dismissed', atMs, data })
+          sql('update containment set open = open - 1 where issuer = ? and id = ?').run(selection.issuer, containmentId)
+          closeIfEnded(selection.issuer, containmentId, atMs)
+        }
+        return rows.length
       }),
 
     nextDueMs: (nowMs) =>
