@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-import { Command } from 'commander'
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { openApi, type SelectionMembers } from './api/client.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -21,10 +22,95 @@ program
     }
   })
 
+interface Selected {
+  readonly url: string
+  readonly id?: string
+  readonly client?: string
+  readonly containment?: string
+  readonly from?: number
+  readonly before?: number
+}
+
+const instant = (text: string): number => {
+  const ms = Date.parse(text)
+  if (Number.isNaN(ms)) {
+    throw new InvalidArgumentError('Give a time such as 2026-11-24T08:00:00Z.')
+  }
+  return ms
+}
+const api = ({ url }: { url: string }) => openApi(url, process.env['LOGOUT_RELAY_TOKEN'])
+const print = (line: string) => process.stdout.write(`${line}\n`)
+
+const deliveries = program
+  .command('deliveries')
+  .description('what relying parties have not confirmed; the access token comes from LOGOUT_RELAY_TOKEN')
+
+function onDeliveries(name: string, description: string): Command {
+  return deliveries
+    .command(name)
+    .description(description)
+    .addOption(new Option('--url <url>', 'the relay').env('LOGOUT_RELAY_URL').default('http://127.0.0.1:8484'))
+    .option('--client <client_id>', 'of this relying party')
+    .option('--containment <id>', 'of this containment')
+}
+
+function onSelection(name: string, description: string): Command {
+  return onDeliveries(name, description)
+    .option('--id <id>', 'this one')
+    .option('--from <time>', 'taken up at this time or later', instant)
+    .option('--before <time>', 'taken up before this time', instant)
+}
+
+function selection({ id, client, containment, from, before }: Selected): SelectionMembers {
+  const members = {
+    id,
+    client_id: client,
+    containment_id: containment,
+    created_from_ms: from,
+    created_before_ms: before,
+  }
+  const given = Object.entries(members).filter((entry): entry is [string, string | number] => entry[1] !== undefined)
+  if (given.length === 0) {
+    throw new RelayError('invalid_request', 'Say which: --id, --client, --containment, --from or --before')
+  }
+  return Object.fromEntries(given)
+}
+
+onDeliveries('list', 'list deliveries; needs the role view')
+  .addOption(
+    new Option('--state <state>', 'in this state')
+      .choices(['open', 'delivered', 'expired', 'dismissed'])
+      .default('open'),
+  )
+  .option('--json', 'one JSON object a line')
+  .action(async (options: Selected & { state: string; json?: boolean }) => {
+    const filter = {
+      state: options.state,
+      ...(options.client === undefined ? {} : { client_id: options.client }),
+      ...(options.containment === undefined ? {} : { containment_id: options.containment }),
+    }
+    for await (const one of api(options).list(filter)) {
+      const since = new Date(one.created_at * 1000).toISOString()
+      const words = [one.id, one.state, one.client_id, since, `${one.attempts} attempts`, one.last_reason ?? '']
+      // Names come from elsewhere and must not drive the terminal.
+      print(options.json ? JSON.stringify(one) : words.join('  ').replace(/\p{Cc}/gu, '?'))
+    }
+  })
+
+onSelection('retry', 'attempt now what waits; needs the role operate').action(async (options: Selected) => {
+  print(`${await api(options).retry(selection(options))} deliveries are due now`)
+})
+
+onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss')
+  .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
+  .action(async (options: Selected & { reason: string }) => {
+    print(`${await api(options).dismiss(selection(options), options.reason)} deliveries are dismissed`)
+  })
+
 try {
   await program.parseAsync()
 } catch (cause) {
-  // 78 is EX_CONFIG, 1 anything else that kept the relay from starting.
+  // 78 is EX_CONFIG, 1 anything else that failed.
   process.stderr.write(`logout-relay: ${cause instanceof RelayError ? cause.message : String(cause)}\n`)
   process.exit(cause instanceof RelayError && cause.code === 'config_invalid' ? 78 : 1)
 }

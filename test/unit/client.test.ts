@@ -1,0 +1,99 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { openApi } from '../../relay/api/client.ts'
+
+interface Seen {
+  readonly method: string
+  readonly url: string
+  readonly authorization: string
+  readonly body: string
+}
+
+/** A stand-in for a relay, which answers in turn; the real one is in test/real. */
+async function relayThatAnswers(...answers: readonly (readonly [status: number, body: unknown])[]) {
+  const seen: Seen[] = []
+  const server = createServer((request, response) => {
+    let body = ''
+    request.on('data', (chunk: Buffer) => (body += chunk.toString()))
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request
+      seen.push({ method, url, authorization: headers.authorization ?? '', body })
+      const [status, answer] = answers[seen.length - 1] ?? [500, {}]
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, seen }
+}
+
+const delivery = (id: string) => ({
+  id,
+  containment_id: 'txn-1',
+  client_id: 'orders',
+  state: 'open',
+  attempts: 1,
+  created_at: 1_790_000_000,
+})
+
+test('a list is read to its last page', async () => {
+  const { url, seen } = await relayThatAnswers(
+    [200, { deliveries: [delivery('a')], next: 'a' }],
+    [200, { deliveries: [delivery('b')] }],
+  )
+  const ids: string[] = []
+  for await (const { id } of openApi(url, 'token').list({ state: 'open' })) {
+    ids.push(id)
+  }
+  expect(ids).toEqual(['a', 'b'])
+  expect(seen.map((request) => request.url)).toEqual([
+    '/api/v1/deliveries?state=open&limit=500',
+    '/api/v1/deliveries?state=open&limit=500&after=a',
+  ])
+})
+
+test('a dismissal carries the selection, the reason and the token in its header', async () => {
+  const { url, seen } = await relayThatAnswers([200, { changed: 3 }])
+  expect(await openApi(url, 'token').dismiss({ client_id: 'orders' }, 'gone for good')).toBe(3)
+  expect(seen).toEqual([
+    {
+      method: 'POST',
+      url: '/api/v1/deliveries/dismiss',
+      authorization: 'Bearer token',
+      body: '{"deliveries":{"client_id":"orders"},"reason":"gone for good"}',
+    },
+  ])
+})
+
+test.each([
+  [401, 'access_denied'],
+  [403, 'access_denied'],
+  [400, 'invalid_request'],
+  [503, 'store_unavailable'],
+])('a %i is the error %s with what the relay says', async (status, code) => {
+  const { url } = await relayThatAnswers([status, { error_description: 'it takes the role operate' }])
+  const failure: unknown = await openApi(url, 'token')
+    .retry({ id: 'a' })
+    .catch((cause: unknown) => cause)
+  expect(failure).toMatchObject({ code })
+  expect(String(failure)).toContain('it takes the role operate')
+})
+
+test('no relay at the address is said with the address', async () => {
+  await expect(openApi('http://127.0.0.1:9', 'token').retry({ id: 'a' })).rejects.toThrow(
+    'No relay answers at http://127.0.0.1:9 (ECONNREFUSED)',
+  )
+})
+
+test.each([
+  ['plain http to another machine', 'http://relay.example.org', 'token', /must be https/],
+  ['no URL', 'relay', 'token', /must be https/],
+  ['no token', 'https://relay.example.org', undefined, /LOGOUT_RELAY_TOKEN must hold/],
+  ['a token with a line break', 'https://relay.example.org', 'token\r\nx: y', /LOGOUT_RELAY_TOKEN must hold/],
+])('with %s nothing is sent', (_, url, token, expected) => {
+  expect(() => openApi(url, token)).toThrow(expected)
+})
