@@ -88,6 +88,10 @@ export class SimulatedIdp implements Idp {
         removedAtMs: now,
         part,
         parts,
+        privileged: false,
+        shadow: false,
+        survivors: 0,
+        steps: {},
         sessions,
       }
       const row: Row = { event, committedMs: now, acknowledged: false }

@@ -32,6 +32,14 @@ export interface SecurityEvent {
   readonly removedAtMs: number
   readonly part: number
   readonly parts: number
+  /** Its subject has a privileged role: served first. */
+  readonly privileged: boolean
+  /** Found and reported only: nothing was ended, and nobody is told. */
+  readonly shadow: boolean
+  /** Sessions from before the watermark that a later look found alive, and ended. */
+  readonly survivors: number
+  /** What the steps beyond the sessions have ended, by step. */
+  readonly steps: Readonly<Record<string, number>>
   readonly sessions: readonly ListedSession[]
 }
 
@@ -103,6 +111,9 @@ export interface Evidence {
   readonly kind:
     | 'received'
     | 'upstream_sessions_ended'
+    | 'step'
+    | 'survivors_ended'
+    | 'shadow'
     | 'planned'
     | 'no_logout_uri'
     | 'attempt'

@@ -22,7 +22,7 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
   const untold: Evidence[] = []
-  for (const session of event.sessions) {
+  for (const session of event.shadow ? [] : event.sessions) {
     const logoutUri = currentUri(session.clientId) ?? session.logoutUri
     if (logoutUri === undefined) {
       untold.push({
@@ -52,7 +52,15 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
     deliveries,
     evidence: [
       { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
-      { kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } },
+      ...(event.shadow
+        ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
+        : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
+      ...Object.entries(event.steps).map(
+        ([step, ended]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended } }) as const,
+      ),
+      ...(event.survivors > 0
+        ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
+        : []),
       { kind: 'planned', atMs: nowMs, data: { jti, deliveries: deliveries.length, unreachable: untold.length } },
       ...untold,
     ],

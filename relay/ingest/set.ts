@@ -7,9 +7,13 @@ import { RelayError } from '../errors.ts'
 const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 const SKEW_SECONDS = 60
 
-const CREDENTIAL_CHANGE = 'https://schemas.openid.net/secevent/caep/event-type/credential-change'
-const SESSION_REVOKED = 'https://schemas.openid.net/secevent/caep/event-type/session-revoked'
-const KNOWN_TYPES: readonly string[] = [CREDENTIAL_CHANGE, SESSION_REVOKED]
+const KNOWN_TYPES: readonly string[] = [
+  'caep/event-type/credential-change',
+  'caep/event-type/session-revoked',
+  'risc/event-type/account-disabled',
+  'risc/event-type/account-purged',
+  'risc/event-type/identifier-changed',
+].map((type) => `https://schemas.openid.net/secevent/${type}`)
 
 const Name = z.string().min(1).max(255)
 const Seconds = z.number().int().min(0).max(4_102_444_800)
@@ -30,6 +34,10 @@ const Containment = z.object({
   removed_at_ms: Millis,
   part: z.number().int().min(1).max(10_000),
   parts: z.number().int().min(1).max(10_000),
+  privileged: z.boolean().default(false),
+  shadow: z.boolean().default(false),
+  survivors: z.number().int().min(0).max(1_000_000).default(0),
+  steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
   sessions: z
     .array(Session)
     .max(500)
@@ -93,7 +101,8 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   if (!KNOWN_TYPES.includes(type)) {
     throw new RelayError('invalid_request', 'The event type is not one that this relay knows')
   }
-  const { trigger, watermark_ms, removed_at_ms, part, parts, sessions } = event['logout-relay']
+  const { trigger, watermark_ms, removed_at_ms, part, parts, privileged, shadow, survivors, steps, sessions } =
+    event['logout-relay']
   return {
     issuer,
     jti,
@@ -105,6 +114,10 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     removedAtMs: removed_at_ms,
     part,
     parts,
+    privileged,
+    shadow,
+    survivors,
+    steps,
     sessions: sessions.map((s) => ({
       id: s.id,
       clientId: s.client_id,

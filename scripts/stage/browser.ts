@@ -1,5 +1,11 @@
 import { call } from './http.ts'
 
+export interface Page {
+  readonly status: number
+  readonly text: string
+  readonly url: string
+}
+
 /**
  * A person's browser, as far as logging in needs one: cookies, redirects and Keycloak's login form. It talks to the real
  * login pages; it runs no script, which they do not need. Not `fetch`: mod_auth_openidc refuses its Sec-Fetch headers.
@@ -27,6 +33,27 @@ export class Browser {
   /** Whether the application still knows this browser: it shows the page and sends nobody to log in. */
   async isAlive(appUrl: string): Promise<boolean> {
     return (await this.#once('GET', appUrl)).status === 200
+  }
+
+  /** Goes to a page, past redirects, unless one of them leads to `stopAt`. */
+  async open(url: string, stopAt?: string): Promise<Page> {
+    return this.#follow('GET', url, { stopAt })
+  }
+
+  /** Sends the page's form with these fields, and those that it holds hidden. */
+  async submit(page: Page, fields: Record<string, string>, stopAt?: string): Promise<Page> {
+    const action = /<form[^>]*action="([^"]+)"/.exec(page.text)?.[1]
+    if (action === undefined) {
+      throw new Error(`There is no form at ${page.url}`)
+    }
+    const hidden = Object.fromEntries(
+      [...page.text.matchAll(/<input[^>]*type="hidden"[^>]*>/g)].map(([input]) => [
+        /name="([^"]*)"/.exec(input)?.[1] ?? '',
+        /value="([^"]*)"/.exec(input)?.[1] ?? '',
+      ]),
+    )
+    const url = new URL(action.replaceAll('&amp;', '&'), page.url).href
+    return this.#follow('POST', url, { form: { ...hidden, ...fields }, stopAt })
   }
 
   async #logIn(url: string, username: string, password: string, stopAt?: string) {

@@ -1,54 +1,28 @@
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
-import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
-import { ROOT, until } from '../../scripts/stage/process.ts'
-import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import type { KeycloakServer } from '../../scripts/stage/keycloak.ts'
+import type { Postgres } from '../../scripts/stage/postgres.ts'
+import { until } from '../../scripts/stage/process.ts'
+import type { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { type DemoRealm, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
 
-const SECRET = 'secret-of-a-test'
-const REDIRECT_URI = 'http://localhost:9/back'
-
+let realm: DemoRealm
 let postgres: Postgres
 let keycloak: KeycloakServer
 let tokens: TokenEndpoint
 
-/** No relay here: the tests poll the outbox themselves, with the relay's service account. */
 beforeAll(async () => {
-  postgres = await startPostgres()
-  keycloak = await startKeycloak({
-    postgres,
-    jars: [EXTENSION_JAR],
-    realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-    env: {
-      LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-      LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-      LOGOUT_RELAY_APP_SECRET: SECRET,
-      LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-      LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-      LOGOUT_RELAY_USER_PASSWORD: 'password',
-    },
-  })
-  tokens = new TokenEndpoint(keycloak.issuer('demo'))
-  await keycloak.admin.createClient('demo', {
-    clientId: 'flows-app',
-    publicClient: true,
-    implicitFlowEnabled: true,
-    directAccessGrantsEnabled: true,
-    redirectUris: [REDIRECT_URI],
-    attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
-  })
+  realm = await startDemoRealm()
+  ;({ postgres, keycloak, tokens } = realm)
 })
 
-afterAll(async () => {
-  await keycloak.stop()
-  await postgres.stop()
-})
+afterAll(() => realm.stop())
 
-const person = (name: string) => keycloak.admin.createUser('demo', name, 'password')
+const person = (name: string) => realm.person(name)
+const poll = (body: object) => realm.poll(body)
 const ledgerOf = (user: string) =>
   postgres
     .psql(
@@ -69,17 +43,6 @@ async function authorize(user: string, responseType: string): Promise<URLSearchP
   const request = `${keycloak.issuer('demo')}/protocol/openid-connect/auth?${new URLSearchParams(query).toString()}`
   const back = await new Browser().authorize(request, REDIRECT_URI, user, 'password')
   return new URLSearchParams(back.hash ? back.hash.slice(1) : back.search)
-}
-
-async function poll(body: object): Promise<Record<string, string>> {
-  const authorization = `Bearer ${await tokens.serviceAccount('logout-relay', SECRET)}`
-  const answer = await call<{ sets: Record<string, string> }>(
-    'POST',
-    `${keycloak.issuer('demo')}/logout-relay/outbox`,
-    { json: body, headers: { authorization } },
-  )
-  expect(answer.status).toBe(200)
-  return answer.json().sets
 }
 
 /** Resets the user's password and answers the `jti` of the row that this leaves in the outbox. */
@@ -144,8 +107,9 @@ describe('a row of the outbox', () => {
 
   test('lists a session that Keycloak has forgotten', async () => {
     const user = await person('forgotten')
-    const { access_token } = await tokens.directGrant('flows-app', 'forgotten', 'password')
-    await keycloak.admin.must('POST', `/demo/users/${user}/logout`)
+    const { access_token, refresh_token } = await tokens.directGrant('flows-app', 'forgotten', 'password')
+    const form = { client_id: 'flows-app', refresh_token }
+    await call('POST', `${keycloak.issuer('demo')}/protocol/openid-connect/logout`, { form })
     expect(await keycloak.admin.sessions('demo', user)).toEqual([])
     await delay(1100)
     const jti = await resetAndPoll(user)

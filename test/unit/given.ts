@@ -39,6 +39,10 @@ export function securityEvent(n: number, clients: readonly string[], more: Parti
     removedAtMs: NOW_MS - 100,
     part: 1,
     parts: 1,
+    privileged: false,
+    shadow: false,
+    survivors: 0,
+    steps: {},
     sessions: clients.map((clientId, at) => session(jti, at, clientId)),
     ...more,
   }

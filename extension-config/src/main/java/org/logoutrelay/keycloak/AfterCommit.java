@@ -8,6 +8,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 
 import org.jboss.logging.Logger;
+import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.KeycloakSessionTaskWithResult;
@@ -92,15 +93,49 @@ final class AfterCommit {
         RealmModel realm = session.realms().getRealm(first.realmId);
         if (realm != null) {
             session.getContext().setRealm(realm);
-            UserModel user = session.users().getUserById(realm, first.userId);
-            int left = user == null ? 0 : Containment.endOldSessions(session, realm, user, first.watermarkMs);
+            int left = first.shadow ? 0 : endWhatIsLeft(session, realm, first);
             if (left > 0) {
                 return left;
             }
-            Containment.listWhatWasMissed(session, realm, first);
+            Containment.listWhatWasMissed(session, realm, first, 0);
         }
         Outbox.settled(session, txn);
         return 0;
+    }
+
+    private static int endWhatIsLeft(KeycloakSession session, RealmModel realm, OutboxRow event) {
+        if (event.sid != null) {
+            return Containment.endOne(session, realm, event.sid, event.watermarkMs);
+        }
+        UserModel user = session.users().getUserById(realm, event.userId);
+        return user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs);
+    }
+
+    /**
+     * Looks once more after the time in which a login that was under way at the event can have been stored. What is found
+     * then is ended, and reported as what it is.
+     */
+    private void lookAgain(String txn) {
+        boolean found = inTransaction(session -> {
+            List<OutboxRow> rows = Outbox.due(session, txn);
+            OutboxRow first = rows.isEmpty() ? null : rows.get(0);
+            RealmModel realm = first == null ? null : session.realms().getRealm(first.realmId);
+            int ended = 0;
+            if (realm != null) {
+                session.getContext().setRealm(realm);
+                ended = endWhatIsLeft(session, realm, first);
+                if (ended > 0) {
+                    LOG.warnf("%d sessions from before security event %s were found alive, and ended", ended, txn);
+                }
+                Containment.listWhatWasMissed(session, realm, first, ended);
+            }
+            Long next = first == null ? null : Outbox.nextLook(first.watermarkMs, Time.currentTimeMillis());
+            rows.forEach(row -> row.nextLookMs = next);
+            return !Outbox.unsettled(session, txn).isEmpty();
+        });
+        if (found) {
+            settleAndPush(txn);
+        }
     }
 
     private void push(String jti) {
@@ -124,6 +159,7 @@ final class AfterCommit {
     void settleLeftOvers() {
         try {
             inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle);
+            inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain);
         } catch (RuntimeException e) {
             LOG.error("The sweep for sessions left alive failed; it runs again", e);
         }

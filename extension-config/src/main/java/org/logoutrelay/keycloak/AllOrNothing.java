@@ -1,7 +1,11 @@
 package org.logoutrelay.keycloak;
 
 import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 
 import org.jboss.logging.Logger;
@@ -26,13 +30,27 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     private final AfterCommit afterCommit;
     private final List<Recording> recordings = new ArrayList<>();
     private final List<String> txns = new ArrayList<>();
+    private final Set<String> contained = new HashSet<>();
+    private final Map<String, Long> spared = new HashMap<>();
     private boolean enlisted;
     private Throwable failure;
 
     /** What is to be written in the prepare phase. */
     interface Recording {
+        /** For what is none of ours after all. */
+        Recording NOTHING = () -> null;
+
         /** Returns the {@code txn} that is to be settled and pushed after the commit, or null; throws to refuse the change. */
         String write();
+    }
+
+    /** The change is refused for what it is, and who asked for it is told why. */
+    static final class Refusal extends RuntimeException {
+        private static final long serialVersionUID = 1L;
+
+        Refusal(String message) {
+            super(message);
+        }
     }
 
     private AllOrNothing(KeycloakSession session, AfterCommit afterCommit) {
@@ -58,6 +76,21 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         } catch (Throwable t) {
             failure = t;
         }
+    }
+
+    /** Whether this is the first event of this request about the subject: a changed password is told twice. */
+    boolean isFirst(String subject) {
+        return contained.add(subject);
+    }
+
+    /** The login that leads to this session goes on; it may do so in this same request. */
+    void spare(String sid, long watermarkMs) {
+        spared.put(sid, watermarkMs);
+    }
+
+    /** The watermark up to which the login that leads to this session is spared, or null. */
+    Long sparedUpTo(String sid) {
+        return spared.get(sid);
     }
 
     private void enlist() {
@@ -101,6 +134,9 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
                 // A row that cannot be written fails here, while the change can still be refused.
                 Ledger.em(session).flush();
             }
+        } catch (Refusal refusal) {
+            LOG.warn(refusal.getMessage());
+            throw refusal;
         } catch (Throwable cause) {
             LOG.error("This event could not be followed, so the change is refused and nothing of it is committed", cause);
             // Without the cause: of a database error Keycloak would make 409 "Duplicate resource".

@@ -4,8 +4,10 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.UUID;
+import java.util.stream.Stream;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -32,32 +34,97 @@ final class Containment {
     private Containment() {
     }
 
+    /** The event to be answered, as it was seen. */
+    private record Act(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match, String issuer, String txn,
+            long watermarkMs, Policy policy, boolean shadow) {
+    }
+
     /**
      * Asks Keycloak to remove the subject's sessions, and says what to write with the change: the watermark, the user's
      * not-before, and outbox rows with every session of the subject. Throws where it cannot; the change must then fail.
+     *
+     * @param flow the login in which the person made the change, or null; it is spared
+     * @return null where the realm's policy has nothing done
      */
-    static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer) {
-        UserModel user = session.users().getUserById(realm, match.userId());
-        if (user == null) {
-            throw new IllegalStateException("The user of a " + match.trigger().id() + " event does not exist");
+    static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match,
+            String issuer, Flow flow, boolean userGoes) {
+        Policy policy = Policy.of(session, realm);
+        Optional<Set<Policy.Step>> steps = policy.steps(match.trigger());
+        if (steps.isEmpty()) {
+            return null;
         }
-        String txn = UUID.randomUUID().toString();
-        long watermarkMs = Time.currentTimeMillis();
-        List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
-        List<ListedSession> live = listed(session, realm, user, old, issuer);
-        remove(session, realm, old);
+        Act act = new Act(session, realm, user, match, issuer, UUID.randomUUID().toString(), Time.currentTimeMillis(), policy,
+                policy.isShadow());
+        if (match.sid() != null) {
+            return endOne(act);
+        }
+        if (flow != null && !act.shadow) {
+            Logins.spare(flow.login(), act.watermarkMs);
+        }
+        boolean privileged = policy.isPrivileged(realm, user);
+        List<UserSessionModel> old = liveOldSessions(session, realm, user, act.watermarkMs);
+        List<ListedSession> live = new ArrayList<>(listed(session, realm, user, old, issuer));
+        Map<String, ListedSession> asOthers = Ledger.openedAsOthers(session, realm, user.getId(), act.watermarkMs);
+        if (!act.shadow) {
+            remove(session, realm, old);
+            asOthers.values().stream().map(ListedSession::sid).distinct()
+                    .forEach(sid -> endOne(session, realm, sid, act.watermarkMs));
+        }
         return () -> {
             EntityManager em = Ledger.em(session);
-            em.persist(watermark(realm, user, watermarkMs, txn));
-            // Not-before compares whole seconds and spares a token of the same second; the removal does not.
-            int seconds = (int) Math.floorDiv(watermarkMs, 1000L);
-            if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
-                session.users().setNotBeforeForUser(realm, user, seconds);
+            Map<String, ListedSession> sessions = withLedger(session, realm, user, act.watermarkMs, live);
+            asOthers.forEach(sessions::putIfAbsent);
+            if (flow != null) {
+                // The person's own application goes on under this sid; its logout would end the new login.
+                sessions.remove(ListedSession.key(flow.clientUuid(), flow.sid()));
             }
-            writeRows(em, realm, user.getId(), match.trigger().id(), txn, watermarkMs, issuer,
-                    withLedger(session, realm, user, watermarkMs, live));
-            return txn;
+            Map<String, Integer> done = Map.of();
+            if (!act.shadow) {
+                em.persist(watermark(realm, user, act.watermarkMs, act.txn));
+                if (!userGoes) {
+                    // Not-before compares whole seconds and spares a token of the same second; the removal does not.
+                    int seconds = (int) Math.floorDiv(act.watermarkMs, 1000L);
+                    if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
+                        session.users().setNotBeforeForUser(realm, user, seconds);
+                    }
+                    done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
+                }
+            }
+            writeRows(em, row(act, privileged, done), List.copyOf(sessions.values()));
+            return act.txn;
         };
+    }
+
+    /** One session only: no watermark, and nothing of the user's others is touched. */
+    private static AllOrNothing.Recording endOne(Act act) {
+        List<UserSessionModel> live = withId(act.session, act.realm, act.match.sid()).toList();
+        List<ListedSession> listed = listed(act.session, act.realm, act.user, live, act.issuer);
+        return () -> {
+            Map<String, ListedSession> sessions = Ledger.ofSession(act.session, act.realm, act.user.getId(), act.match.sid());
+            listed.forEach(session -> sessions.putIfAbsent(session.key(), session));
+            if (sessions.isEmpty()) {
+                return null;
+            }
+            writeRows(Ledger.em(act.session), row(act, false, Map.of()), List.copyOf(sessions.values()));
+            return act.txn;
+        };
+    }
+
+    private static OutboxRow row(Act act, boolean privileged, Map<String, Integer> steps) {
+        OutboxRow row = new OutboxRow();
+        row.txn = act.txn;
+        row.realmId = act.realm.getId();
+        row.userId = act.user.getId();
+        row.iss = act.issuer;
+        row.triggerId = act.match.trigger().id();
+        row.detail = act.match.detail();
+        row.sid = act.match.sid();
+        row.watermarkMs = act.watermarkMs;
+        row.privileged = privileged;
+        row.shadow = act.shadow;
+        row.steps = steps.isEmpty() ? null : ListedSession.json(steps);
+        row.nextLookMs = act.shadow || act.match.sid() != null ? null : act.watermarkMs + Outbox.LOOKS_MS[0];
+        return row;
     }
 
     private static WatermarkRow watermark(RealmModel realm, UserModel user, long watermarkMs, String txn) {
@@ -73,10 +140,12 @@ final class Containment {
     /**
      * Sessions that the txn's rows do not list yet, as a supplementary row. A token issued in the same instant as the
      * reset commits its ledger row after the reset has read the ledger.
+     *
+     * @param ended how many sessions from before the watermark were still alive at this look
      */
-    static void listWhatWasMissed(KeycloakSession session, RealmModel realm, OutboxRow first) {
+    static void listWhatWasMissed(KeycloakSession session, RealmModel realm, OutboxRow first, int ended) {
         UserModel user = session.users().getUserById(realm, first.userId);
-        if (user == null) {
+        if (user == null || first.sid != null) {
             return;
         }
         EntityManager em = Ledger.em(session);
@@ -85,10 +154,14 @@ final class Containment {
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
         List<ListedSession> missed = withLedger(session, realm, user, first.watermarkMs,
-                listed(session, realm, user, liveOldSessions(session, realm, user, first.watermarkMs), first.iss)).stream()
-                .filter(s -> !listed.contains(s.key())).toList();
-        if (!missed.isEmpty()) {
-            writeRows(em, realm, first.userId, first.triggerId, first.txn, first.watermarkMs, first.iss, missed);
+                listed(session, realm, user, liveOldSessions(session, realm, user, first.watermarkMs), first.iss)).values()
+                .stream().filter(s -> !listed.contains(s.key())).toList();
+        if (!missed.isEmpty() || ended > 0) {
+            OutboxRow row = first.copy();
+            row.survivors = ended;
+            row.nextLookMs = null;
+            row.removedMs = null;
+            writeRows(em, row, missed);
         }
     }
 
@@ -102,6 +175,20 @@ final class Containment {
         List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
         remove(session, realm, old);
         return old.size();
+    }
+
+    /** The same for one session alone. */
+    static int endOne(KeycloakSession session, RealmModel realm, String sid, long watermarkMs) {
+        List<UserSessionModel> old = withId(session, realm, sid)
+                .filter(found -> Logins.isOld(Logins.began(found), watermarkMs)).toList();
+        remove(session, realm, old);
+        return old.size();
+    }
+
+    /** The online and the offline session of that id. */
+    private static Stream<UserSessionModel> withId(KeycloakSession session, RealmModel realm, String sid) {
+        return Stream.of(Optional.ofNullable(session.sessions().getUserSession(realm, sid)),
+                Optional.ofNullable(session.sessions().getOfflineUserSession(realm, sid))).flatMap(Optional::stream);
     }
 
     private static void remove(KeycloakSession session, RealmModel realm, List<UserSessionModel> old) {
@@ -125,11 +212,11 @@ final class Containment {
     }
 
     /** Those the ledger knows, and live ones that it does not (from before the extension was installed). */
-    private static List<ListedSession> withLedger(KeycloakSession session, RealmModel realm, UserModel user,
+    private static Map<String, ListedSession> withLedger(KeycloakSession session, RealmModel realm, UserModel user,
             long watermarkMs, List<ListedSession> live) {
         Map<String, ListedSession> found = Ledger.before(session, realm, user.getId(), watermarkMs);
         live.forEach(listed -> found.putIfAbsent(listed.key(), listed));
-        return List.copyOf(found.values());
+        return found;
     }
 
     private static List<ListedSession> listed(KeycloakSession session, RealmModel realm, UserModel user,
@@ -154,27 +241,20 @@ final class Containment {
         }
         return new ListedSession(client.getId(), userSession.getId(), RelyingParty.algorithm(realm, client),
                 RelyingParty.logoutUri(session, client), RelyingParty.sessionRequired(client), userSession.isOffline(),
-                Logins.began(userSession), RelyingParty.latestEnd(realm, client, userSession), claims);
+                Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession), claims);
     }
 
-    private static void writeRows(EntityManager em, RealmModel realm, String userId, String triggerId, String txn,
-            long watermarkMs, String issuer, List<ListedSession> sessions) {
+    private static void writeRows(EntityManager em, OutboxRow template, List<ListedSession> sessions) {
         List<List<ListedSession>> parts = parts(sessions);
         for (int part = 0; part < parts.size(); part++) {
             List<ListedSession> listed = parts.get(part);
-            OutboxRow row = new OutboxRow();
+            OutboxRow row = template.copy();
             row.jti = UUID.randomUUID().toString();
-            row.txn = txn;
-            row.realmId = realm.getId();
-            row.userId = userId;
-            row.iss = issuer;
-            row.triggerId = triggerId;
-            row.watermarkMs = watermarkMs;
             row.part = part + 1;
             row.parts = parts.size();
             row.sessions = ListedSession.write(listed);
             row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
-            row.openSessions = (int) listed.stream().filter(s -> s.logoutUri() != null).count();
+            row.openSessions = template.shadow ? 0 : (int) listed.stream().filter(s -> s.logoutUri() != null).count();
             em.persist(row);
         }
     }

@@ -2,6 +2,7 @@ package org.logoutrelay.keycloak;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,6 +12,7 @@ import org.keycloak.common.util.Time;
 import org.keycloak.connections.jpa.JpaConnectionProvider;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.ClientModel;
+import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
@@ -52,7 +54,8 @@ final class Ledger {
         row.latestEnd = RelyingParty.latestEnd(realm, client, userSession);
         row.alg = RelyingParty.algorithm(realm, client);
         row.logoutUri = RelyingParty.logoutUri(session, client);
-        row.claims = write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
+        row.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
+        row.claims = ListedSession.json(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
         return row;
     }
 
@@ -61,16 +64,59 @@ final class Ledger {
      * is the client's of today where it has one, else the one of its login.
      */
     static Map<String, ListedSession> before(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        Map<String, ListedSession> found = new LinkedHashMap<>();
-        List<LedgerRow> rows = em(session).createQuery(
+        List<LedgerRow> rows = new ArrayList<>(em(session).createQuery(
                 "select l from LedgerRow l where l.userId = :user and l.realmId = :realm order by l.issuedMs desc",
                 LedgerRow.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).getResultList();
+                .setParameter("user", userId).setParameter("realm", realm.getId()).getResultList());
+        rows.removeIf(row -> !Logins.isOld(row.loginBegan, watermarkMs));
+        return newest(session, realm, rows);
+    }
+
+    /** All that was issued in this one session. */
+    static Map<String, ListedSession> ofSession(KeycloakSession session, RealmModel realm, String userId, String sid) {
+        return newest(session, realm, em(session).createQuery("select l from LedgerRow l where l.userId = :user"
+                + " and l.realmId = :realm and l.sid = :sid order by l.issuedMs desc", LedgerRow.class)
+                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("sid", sid).getResultList());
+    }
+
+    /** Whose session this was, or null. Keycloak does not say so once it is gone. */
+    static String userOf(KeycloakSession session, RealmModel realm, String sid) {
+        return em(session).createQuery("select l.userId from LedgerRow l where l.sid = :sid and l.realmId = :realm", String.class)
+                .setParameter("sid", sid).setParameter("realm", realm.getId()).setMaxResults(1).getResultStream()
+                .findFirst().orElse(null);
+    }
+
+    /** Sessions that the user opened as others. Their tokens must not name those others: it would end all they have. */
+    static Map<String, ListedSession> openedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
+        List<LedgerRow> rows = em(session).createQuery("select l from LedgerRow l where l.impersonator = :user"
+                + " and l.realmId = :realm and l.issuedMs <= :watermark order by l.issuedMs desc", LedgerRow.class)
+                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
+                .getResultList();
+        Map<String, ListedSession> found = newest(session, realm, rows);
+        found.values().forEach(listed -> listed.claims().setSubject(null));
+        return found;
+    }
+
+    /** Whether the client has been given this session id again by a login after the watermark. */
+    static boolean isGoingOn(KeycloakSession session, String clientUuid, String sid, long watermarkMs) {
+        return em(session).createQuery("select count(l) from LedgerRow l where l.sid = :sid and l.clientUuid = :client"
+                + " and l.loginBegan > :watermark", Long.class).setParameter("sid", sid).setParameter("client", clientUuid)
+                .setParameter("watermark", watermarkMs).getSingleResult() > 0;
+    }
+
+    /** The subject's greatest watermark in milliseconds, or 0. Asked of the database each time: a cache would be late. */
+    static long watermark(KeycloakSession session, RealmModel realm, String userId) {
+        Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w"
+                + " where w.userId = :user and w.realmId = :realm", Long.class)
+                .setParameter("user", userId).setParameter("realm", realm.getId()).getSingleResult();
+        return greatest == null ? 0 : greatest;
+    }
+
+    private static Map<String, ListedSession> newest(KeycloakSession session, RealmModel realm, List<LedgerRow> rows) {
+        Map<String, ListedSession> found = new LinkedHashMap<>();
         for (LedgerRow row : rows) {
-            if (Logins.isOld(row.loginBegan, watermarkMs)) {
-                ListedSession listed = listed(session, realm, row);
-                found.putIfAbsent(listed.key(), listed);
-            }
+            ListedSession listed = listed(session, realm, row);
+            found.putIfAbsent(listed.key(), listed);
         }
         return found;
     }
@@ -79,7 +125,8 @@ final class Ledger {
         ClientModel client = realm.getClientById(row.clientUuid);
         String today = client == null ? null : RelyingParty.logoutUri(session, client);
         return new ListedSession(row.clientUuid, row.sid, row.alg, today == null ? row.logoutUri : today,
-                client != null && RelyingParty.sessionRequired(client), row.offline, row.loginBegan, row.latestEnd,
+                client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
+                row.latestEnd,
                 read(row.claims));
     }
 
@@ -88,16 +135,15 @@ final class Ledger {
         return em(session).createQuery("select distinct l.clientUuid from LedgerRow l"
                 + " where l.userId = :user and l.realmId = :realm and l.loginBegan > :watermark", String.class)
                 .setParameter("user", userId).setParameter("realm", realmId)
-                .setParameter("watermark", Math.floorDiv(watermarkMs, 1000L)).getResultList();
+                .setParameter("watermark", watermarkMs).getResultList();
     }
 
     /** The relying party has answered a logout for this session: nobody needs to be told of it again. */
     static void delivered(KeycloakSession session, OutboxRow event, ListedSession ended) {
-        em(session).createQuery("delete from LedgerRow l where l.userId = :user and l.realmId = :realm"
-                + " and l.clientUuid = :client and l.sid = :sid and l.loginBegan <= :watermark")
-                .setParameter("user", event.userId).setParameter("realm", event.realmId)
+        em(session).createQuery("delete from LedgerRow l where l.realmId = :realm and l.clientUuid = :client"
+                + " and l.sid = :sid and l.loginBegan <= :watermark").setParameter("realm", event.realmId)
                 .setParameter("client", ended.clientUuid()).setParameter("sid", ended.sid())
-                .setParameter("watermark", Math.floorDiv(event.watermarkMs, 1000L)).executeUpdate();
+                .setParameter("watermark", event.watermarkMs).executeUpdate();
     }
 
     /**
@@ -120,15 +166,6 @@ final class Ledger {
             }
         }
         return past.size();
-    }
-
-
-    private static String write(LogoutToken claims) {
-        try {
-            return JsonSerialization.writeValueAsString(claims);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 
     private static LogoutToken read(String claims) {

@@ -32,7 +32,7 @@ public class LedgerRow {
     @Column(name = "OFFLINE")
     boolean offline;
 
-    /** Seconds. When the login that led to this session began, not when it was completed. */
+    /** Milliseconds. When the login that led to this session began, not when it was completed. */
     @Column(name = "LOGIN_BEGAN")
     long loginBegan;
 
@@ -54,4 +54,8 @@ public class LedgerRow {
     /** Unsigned claims of a logout token for this session, JSON. */
     @Column(name = "CLAIMS")
     String claims;
+
+    /** Who opened this session as this user (impersonation), or null. */
+    @Column(name = "IMPERSONATOR")
+    String impersonator;
 }

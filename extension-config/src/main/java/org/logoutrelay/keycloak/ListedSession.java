@@ -28,6 +28,10 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
 
     /** Which relying party's session this is. Online and offline sessions of one id are one session there. */
     String key() {
+        return key(clientUuid, sid);
+    }
+
+    static String key(String clientUuid, String sid) {
         return clientUuid + ' ' + sid;
     }
 
@@ -41,7 +45,9 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
         member.put("id", id(jti, n));
         member.put("client_id", clientId());
         member.put("sid", sid);
-        member.put("sub", claims.getSubject());
+        if (claims.getSubject() != null) {
+            member.put("sub", claims.getSubject());
+        }
         member.put("iss", claims.getIssuer());
         member.put("alg", alg);
         if (logoutUri != null) {
@@ -59,8 +65,21 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
     }
 
     static String write(List<ListedSession> sessions) {
+        return json(sessions);
+    }
+
+    static String json(Object value) {
         try {
-            return JsonSerialization.writeValueAsString(sessions);
+            return JsonSerialization.writeValueAsString(value);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @SuppressWarnings("unchecked")
+    static Map<String, Object> object(String json) {
+        try {
+            return JsonSerialization.readValue(json, Map.class);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

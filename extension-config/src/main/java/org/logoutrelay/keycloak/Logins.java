@@ -1,41 +1,90 @@
 package org.logoutrelay.keycloak;
 
+import org.keycloak.authentication.authenticators.util.AuthenticatorUtils;
+import org.keycloak.jose.jws.JWSInput;
+import org.keycloak.jose.jws.JWSInputException;
+import org.keycloak.models.Constants;
 import org.keycloak.models.UserSessionModel;
+import org.keycloak.representations.JsonWebToken;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
 /**
- * When logins began. A session counts by the beginning of its login, not by its end: a login that was half finished with
- * the old password completes after the reset, with a fresh session and a fresh {@code auth_time}.
+ * When logins began, in milliseconds. A session counts by the beginning of its login, not by its end: a login that was
+ * half finished with the old password completes after the reset, with a fresh session and a fresh {@code auth_time}.
+ *
+ * <p>Keycloak's times are whole seconds and stand for the beginning of their second, so a login begun in the watermark's
+ * own second counts as old. A login that is spared has the millisecond after its watermark.
  */
 final class Logins {
-    private static final String NOTE = "logout-relay.login-began";
+    private static final String BEGAN = "logout-relay.login-began";
+    private static final String SPARED = "logout-relay.spared";
 
     private Logins() {
     }
 
-    /** Seconds, or null where the request has no login page behind it (a direct grant). */
-    static Long began(AuthenticationSessionModel login) {
-        return login == null || login.getParentSession() == null ? null : (long) login.getParentSession().getTimestamp();
+    /** Whether a login that began then is from before the watermark. */
+    static boolean isOld(long beganMs, long watermarkMs) {
+        return beganMs <= watermarkMs;
     }
 
-    /** Keeps the beginning with the session. The first stays: a later login in the same session does not make it newer. */
-    static void stamp(UserSessionModel session, Long began) {
-        if (began != null && session.getNote(NOTE) == null) {
-            session.setNote(NOTE, Long.toString(began));
+    /** Keeps the beginning with a session that has just been logged in to. The first stays. */
+    static void stamp(UserSessionModel session, AuthenticationSessionModel login, Long sparedUpTo) {
+        if (session.getNote(BEGAN) == null) {
+            long began = sparedUpTo != null ? sparedUpTo + 1 : began(session, login);
+            session.setNote(BEGAN, Long.toString(began));
         }
     }
 
-    /** Seconds. */
     static long began(UserSessionModel session) {
-        String note = session.getNote(NOTE);
-        return note == null ? session.getStarted() : Math.min(Long.parseLong(note), session.getStarted());
+        String note = session.getNote(BEGAN);
+        return note == null ? session.getStarted() * 1000L : Long.parseLong(note);
+    }
+
+    /** The login goes on as if it had begun after that watermark. In this browser tab only: the note is the tab's. */
+    static void spare(AuthenticationSessionModel login, long watermarkMs) {
+        login.setAuthNote(SPARED, Long.toString(watermarkMs));
+    }
+
+    static long began(AuthenticationSessionModel login) {
+        String spared = login.getAuthNote(SPARED);
+        if (spared != null) {
+            return Long.parseLong(spared) + 1;
+        }
+        // The time of the authentication session alone would not do: every page that is shown again and every tab that is
+        // opened makes it younger. What has been proven stays where it was.
+        return Math.min(Math.min(login.getParentSession().getTimestamp() * 1000L,
+                firstProof(login.getUserSessionNotes().get(Constants.AUTHENTICATORS_COMPLETED))), linkIssued(login));
+    }
+
+    /** The session's own note is taken, too: after "sign out from other devices" the context has another login. */
+    private static long began(UserSessionModel session, AuthenticationSessionModel login) {
+        long began = login == null || login.getParentSession() == null ? session.getStarted() * 1000L : began(login);
+        boolean spared = login != null && login.getAuthNote(SPARED) != null;
+        return spared ? began
+                : Math.min(began, Math.min(session.getStarted() * 1000L,
+                        firstProof(session.getNote(Constants.AUTHENTICATORS_COMPLETED))));
+    }
+
+    /** When the first of the login's authenticators (password, one-time code...) was satisfied. */
+    static long firstProof(String completed) {
+        return AuthenticatorUtils.parseCompletedExecutions(completed).values().stream()
+                .mapToLong(seconds -> seconds * 1000L).min().orElse(Long.MAX_VALUE);
     }
 
     /**
-     * Whether a login that began in this second is from before the watermark. Login times are whole seconds: one begun in
-     * the watermark's own second counts as old.
+     * When the link was issued that this login came by, if it came by one (reset password, required actions). A link of
+     * the watermark's own second counts as new: administrators' programs reset and send the link in one go.
      */
-    static boolean isOld(long beganSeconds, long watermarkMs) {
-        return beganSeconds <= Math.floorDiv(watermarkMs, 1000L);
+    private static long linkIssued(AuthenticationSessionModel login) {
+        String token = login.getAuthNote(Constants.KEY);
+        if (token == null) {
+            return Long.MAX_VALUE;
+        }
+        try {
+            Long issued = new JWSInput(token).readJsonContent(JsonWebToken.class).getIat();
+            return issued == null ? 0 : issued * 1000L + 999;
+        } catch (JWSInputException e) {
+            return 0;
+        }
     }
 }

@@ -1,18 +1,29 @@
 package org.logoutrelay.keycloak;
 
 import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
+import org.jboss.logging.Logger;
 import org.keycloak.events.Event;
 import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
+import org.keycloak.events.admin.OperationType;
+import org.keycloak.events.admin.ResourceType;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.services.Urls;
 import org.keycloak.urls.UrlType;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
+    private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
+    private static final Pattern USER = Pattern.compile("users/([^/]+)");
+    private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
+
     private final KeycloakSession session;
     private final AllOrNothing allOrNothing;
 
@@ -23,10 +34,21 @@ final class LogoutRelayListener implements EventListenerProvider {
 
     @Override
     public void onEvent(Event event) {
-        if (event.getType() == EventType.LOGIN || event.getType() == EventType.CODE_TO_TOKEN) {
+        if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                return new TokenIssue(session, realm, issuer(realm)).note(event);
+                return new TokenIssue(session, realm, issuer(session, realm)).note(event,
+                        event.getSessionId() == null ? null : allOrNothing.sparedUpTo(event.getSessionId()));
+            });
+            return;
+        }
+        Optional<Trigger.Match> trigger = Trigger.of(event);
+        if (trigger.isPresent() || PROFILE_UPDATES.contains(event.getType()) && event.getUserId() != null) {
+            allOrNothing.run(() -> {
+                RealmModel realm = session.realms().getRealm(event.getRealmId());
+                Flow flow = Flow.of(session, realm, event).orElse(null);
+                return trigger.or(() -> Changes.of(session, realm, event.getUserId()))
+                        .map(match -> contain(realm, match, flow)).orElse(AllOrNothing.Recording.NOTHING);
             });
         }
     }
@@ -34,17 +56,73 @@ final class LogoutRelayListener implements EventListenerProvider {
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
         Optional<Trigger.Match> trigger = Trigger.of(event);
-        if (trigger.isPresent()) {
+        Matcher user = USER.matcher(String.valueOf(event.getResourcePath()));
+        boolean update = event.getResourceType() == ResourceType.USER && event.getOperationType() == OperationType.UPDATE
+                && user.matches();
+        if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM) {
             allOrNothing.run(() -> {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
-                return Containment.begin(session, realm, trigger.get(), issuer(realm));
+                if (event.getResourceType() == ResourceType.REALM && trigger.isEmpty()) {
+                    return refuseMeaninglessPolicy(realm);
+                }
+                return trigger.or(() -> update ? Changes.of(session, realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
+                        .map(match -> contain(realm, match, null)).orElse(AllOrNothing.Recording.NOTHING);
             });
         }
     }
 
+    /** The user is about to be deleted, by whatever way. */
+    static void userGoes(UserModel.UserPreRemovedEvent removal, AfterCommit afterCommit) {
+        KeycloakSession session = removal.getKeycloakSession();
+        RealmModel realm = removal.getRealm();
+        if (realm.getEventsListenersStream().noneMatch(LogoutRelayListenerFactory.ID::equals)) {
+            return;
+        }
+        AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
+        allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
+                ? recording(Containment.begin(session, realm, removal.getUser(),
+                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), issuer(session, realm), null, true))
+                : AllOrNothing.Recording.NOTHING);
+    }
+
+    private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {
+        String userId = match.userId() == null ? Ledger.userOf(session, realm, match.sid()) : match.userId();
+        UserModel user = userId == null ? null : session.users().getUserById(realm, userId);
+        if (user == null) {
+            // One session that no application was ever given, or a user who is deleted in this very request.
+            return AllOrNothing.Recording.NOTHING;
+        }
+        if (flow != null && Logins.isOld(Logins.began(flow.login()), Ledger.watermark(session, realm, user.getId()))) {
+            throw new AllOrNothing.Refusal("A change of a credential was refused: the login or the link that it came by is "
+                    + "from before its user's sessions were ended");
+        }
+        if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
+            return AllOrNothing.Recording.NOTHING;
+        }
+        AllOrNothing.Recording recording = recording(
+                Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
+        if (flow != null) {
+            allOrNothing.spare(flow.sid(), Logins.began(flow.login()) - 1);
+        }
+        return recording;
+    }
+
+    private static AllOrNothing.Recording recording(AllOrNothing.Recording recording) {
+        return recording == null ? AllOrNothing.Recording.NOTHING : recording;
+    }
+
+    private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {
+        String complaint = Policy.complaint(realm.getAttributes());
+        if (complaint != null) {
+            LOG.warnf("Realm %s was not saved: attribute %s", realm.getName(), complaint);
+            throw new AllOrNothing.Refusal("Realm attribute " + complaint);
+        }
+        return AllOrNothing.Recording.NOTHING;
+    }
+
     /** Taken now and kept in the rows: off the request, without {@code --hostname}, it is not to be had. */
-    private String issuer(RealmModel realm) {
+    static String issuer(KeycloakSession session, RealmModel realm) {
         return Urls.realmIssuer(session.getContext().getUri(UrlType.FRONTEND).getBaseUri(), realm.getName());
     }
 

@@ -5,6 +5,7 @@ import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.EventListenerProviderFactory;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.models.utils.PostMigrationEvent;
 import org.keycloak.timer.TimerProvider;
@@ -13,7 +14,7 @@ import org.keycloak.timer.TimerProvider;
 public class LogoutRelayListenerFactory implements EventListenerProviderFactory {
     static final String ID = "logout-relay";
 
-    private static final long SWEEP_EVERY_MS = 10_000;
+    private static final long SWEEP_EVERY_MS = 5_000;
     private static final long PRUNE_EVERY_MS = 10L * 60 * 1000;
 
     private Settings settings;
@@ -41,6 +42,9 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory 
                     timer.schedule(afterCommit::prune, PRUNE_EVERY_MS, "logout-relay-prune");
                 });
                 afterCommit.sweepSoon();
+            } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
+                // Still with all sessions; at the admin event, or at the user's own deletion, there is nothing left to see.
+                LogoutRelayListener.userGoes(removal, afterCommit);
             }
         });
     }

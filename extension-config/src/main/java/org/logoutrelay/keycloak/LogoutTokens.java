@@ -76,6 +76,13 @@ final class LogoutTokens {
         if (listed.latestEnd() < Time.currentTime()) {
             return "expired";
         }
+        if (event.row().shadow) {
+            return "shadow";
+        }
+        if (Ledger.isGoingOn(session, listed.clientUuid(), listed.sid(), event.row().watermarkMs)) {
+            // The person went on under the same session id. The token would end the login made after the event.
+            return "sid_in_use";
+        }
         if (HMAC.contains(listed.alg())) {
             return "hmac_algorithm";
         }
@@ -89,8 +96,8 @@ final class LogoutTokens {
         token.id(SecretGenerator.getInstance().generateSecureID());
         token.issuedNow();
         token.exp(token.getIat() + LIFE_SECONDS);
-        if (event.newerLogins().contains(listed.clientUuid())) {
-            // Some relying parties end every session of a subject, and this would be the new login too.
+        if (event.row().sid != null || event.newerLogins().contains(listed.clientUuid())) {
+            // Some relying parties end every session of a subject: here those that are not meant, or the new login.
             token.setSubject(null);
         }
         return SecurityEventToken.sign(session, realm, listed.alg(), "logout+jwt", token);

@@ -21,6 +21,9 @@ final class Outbox {
     /** Younger rows are still being settled by the node that wrote them. */
     private static final long SETTLING_MS = 2000;
 
+    /** When to look again after the event; the last is after Keycloak's longest transaction, of five minutes. */
+    static final long[] LOOKS_MS = {5_000, 60_000, 360_000};
+
     private static final int PRUNE_BATCH = 500;
 
     private Outbox() {
@@ -46,6 +49,26 @@ final class Outbox {
         em.flush();
         em.createQuery("update OutboxRow o set o.removedMs = :now where o.txn = :txn and o.removedMs is null")
                 .setParameter("now", Time.currentTimeMillis()).setParameter("txn", txn).executeUpdate();
+    }
+
+    static List<String> dueForALook(KeycloakSession session, int max) {
+        return Ledger.em(session).createQuery("select distinct o.txn from OutboxRow o where o.nextLookMs < :now", String.class)
+                .setParameter("now", Time.currentTimeMillis()).setMaxResults(max).getResultList();
+    }
+
+    static List<OutboxRow> due(KeycloakSession session, String txn) {
+        return Ledger.em(session).createQuery("select o from OutboxRow o where o.txn = :txn and o.nextLookMs is not null"
+                + " order by o.part", OutboxRow.class).setParameter("txn", txn).getResultList();
+    }
+
+    /** When this event is looked at again, or null after the last look. */
+    static Long nextLook(long watermarkMs, long nowMs) {
+        for (long after : LOOKS_MS) {
+            if (watermarkMs + after > nowMs) {
+                return watermarkMs + after;
+            }
+        }
+        return null;
     }
 
     static List<String> leftUnsettled(KeycloakSession session, int max) {

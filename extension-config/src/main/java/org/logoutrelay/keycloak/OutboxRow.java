@@ -70,4 +70,49 @@ public class OutboxRow {
     /** When the last of its sessions got its answer. */
     @Column(name = "ENDED_MS")
     Long endedMs;
+
+    /** The one session that the event is about, or null: all of the user's. */
+    @Column(name = "SID")
+    String sid;
+
+    /** The type of the credential that was changed, or null. */
+    @Column(name = "DETAIL")
+    String detail;
+
+    @Column(name = "PRIVILEGED")
+    boolean privileged;
+
+    /** Only found and reported; nothing was ended. */
+    @Column(name = "SHADOW")
+    boolean shadow;
+
+    /** JSON object: what the steps beyond the sessions have ended, by step; null for nothing. */
+    @Column(name = "STEPS")
+    String steps;
+
+    /** Old sessions that a later look has found alive, and ended. */
+    @Column(name = "SURVIVORS")
+    int survivors;
+
+    /** When to look for old sessions again; null when the last look is over. */
+    @Column(name = "NEXT_LOOK_MS")
+    Long nextLookMs;
+
+    /** The event, without what is one part's own. */
+    OutboxRow copy() {
+        OutboxRow copy = new OutboxRow();
+        copy.txn = txn;
+        copy.realmId = realmId;
+        copy.userId = userId;
+        copy.iss = iss;
+        copy.triggerId = triggerId;
+        copy.watermarkMs = watermarkMs;
+        copy.sid = sid;
+        copy.detail = detail;
+        copy.privileged = privileged;
+        copy.shadow = shadow;
+        copy.steps = steps;
+        copy.nextLookMs = nextLookMs;
+        return copy;
+    }
 }

@@ -15,6 +15,10 @@ import org.keycloak.models.RealmModel;
 
 /** An outbox row as a Security Event Token (RFC 8417) with a CAEP event, in the form that SSF 1.0 asks for. */
 final class SecurityEventToken {
+    /** Keycloak's names for what CAEP 1.0 §3.2 has a name for; others are told as Keycloak calls them. */
+    private static final Map<String, String> CREDENTIAL_TYPES = Map.of("otp", "app", "webauthn", "fido2-roaming",
+            "webauthn-passwordless", "fido2-platform");
+
     private SecurityEventToken() {
     }
 
@@ -46,13 +50,29 @@ final class SecurityEventToken {
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());
         containment.put("watermark_ms", row.watermarkMs);
+        containment.put("scope", row.sid == null ? "subject" : "session");
+        if (row.privileged) {
+            containment.put("privileged", true);
+        }
+        if (row.shadow) {
+            containment.put("shadow", true);
+        }
+        if (row.steps != null) {
+            containment.put("steps", ListedSession.object(row.steps));
+        }
+        if (row.survivors > 0) {
+            containment.put("survivors", row.survivors);
+        }
         containment.put("removed_at_ms", row.removedMs);
         containment.put("part", row.part);
         containment.put("parts", row.parts);
         containment.put("sessions", listed);
 
         long at = Math.floorDiv(row.watermarkMs, 1000L);
-        Map<String, Object> event = new LinkedHashMap<>(trigger.members());
+        Map<String, Object> event = new LinkedHashMap<>(trigger.type().members);
+        if (row.detail != null) {
+            event.put("credential_type", CREDENTIAL_TYPES.getOrDefault(row.detail, row.detail));
+        }
         event.put("event_timestamp", at);
         event.put("initiating_entity", trigger.initiatingEntity());
         event.put("reason_admin", Map.of("en", trigger.reason()));
@@ -65,7 +85,7 @@ final class SecurityEventToken {
         claims.put("jti", row.jti);
         claims.put("txn", row.txn);
         claims.put("sub_id", Map.of("format", "iss_sub", "iss", row.iss, "sub", row.userId));
-        claims.put("events", Map.of(trigger.eventType(), event));
+        claims.put("events", Map.of(trigger.type().uri, event));
         return claims;
     }
 }

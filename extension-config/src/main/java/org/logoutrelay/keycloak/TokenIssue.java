@@ -2,6 +2,7 @@ package org.logoutrelay.keycloak;
 
 import java.util.List;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Stream;
 
 import org.keycloak.OAuth2Constants;
@@ -16,11 +17,21 @@ import org.keycloak.models.UserSessionModel;
 import org.keycloak.protocol.oidc.OIDCLoginProtocol;
 import org.keycloak.protocol.oidc.utils.OIDCResponseType;
 
-/** Which logins and code exchanges give a client a session, and so a row in the ledger. */
+/**
+ * Which logins and exchanges give a client a session, and so a row in the ledger. A login that began before its subject's
+ * watermark gives it none.
+ */
 final class TokenIssue {
+    private static final Set<EventType> TYPES = Set.of(EventType.LOGIN, EventType.CODE_TO_TOKEN,
+            EventType.OAUTH2_DEVICE_CODE_TO_TOKEN, EventType.AUTHREQID_TO_TOKEN, EventType.TOKEN_EXCHANGE);
+
     private final KeycloakSession session;
     private final RealmModel realm;
     private final String issuer;
+
+    static boolean is(Event event) {
+        return TYPES.contains(event.getType());
+    }
 
     TokenIssue(KeycloakSession session, RealmModel realm, String issuer) {
         this.session = session;
@@ -28,24 +39,46 @@ final class TokenIssue {
         this.issuer = issuer;
     }
 
-    /** Stamps the session with the beginning of its login, and says what to append to the ledger. */
-    AllOrNothing.Recording note(Event event) {
-        List<LedgerRow> rows = rows(event);
+    /**
+     * Stamps the session with the beginning of its login, and says what to append to the ledger.
+     *
+     * @param sparedUpTo the watermark up to which this login is spared, or null
+     * @throws AllOrNothing.Refusal where a login from before the subject's watermark would get tokens at once
+     */
+    AllOrNothing.Recording note(Event event, Long sparedUpTo) {
+        ClientModel client = event.getClientId() == null ? null : realm.getClientByClientId(event.getClientId());
+        if (client == null || event.getSessionId() == null) {
+            return AllOrNothing.Recording.NOTHING;
+        }
+        UserSessionModel online = session.sessions().getUserSession(realm, event.getSessionId());
+        if (online != null) {
+            if (event.getType() != EventType.TOKEN_EXCHANGE) {
+                Logins.stamp(online, session.getContext().getAuthenticationSession(), sparedUpTo);
+            }
+            if (Logins.isOld(Logins.began(online), Ledger.watermark(session, realm, online.getUser().getId()))) {
+                return tooLate(event, client, online);
+            }
+        }
+        List<LedgerRow> rows = rows(event, client, online);
         return () -> {
             rows.forEach(Ledger.em(session)::persist);
             return null;
         };
     }
 
-    private List<LedgerRow> rows(Event event) {
-        ClientModel client = event.getClientId() == null ? null : realm.getClientByClientId(event.getClientId());
-        if (client == null || event.getSessionId() == null) {
-            return List.of();
+    /** A login that was under way when everything from before was ended. Its code, if it gets one, is worth nothing. */
+    private AllOrNothing.Recording tooLate(Event event, ClientModel client, UserSessionModel online) {
+        boolean codeOnly = event.getType() == EventType.LOGIN && RelyingParty.isOidc(client)
+                && !issuesTokensAtLogin(event, clientSession(online, client));
+        if (!codeOnly) {
+            throw new AllOrNothing.Refusal("A login that began before its user's sessions were ended was refused; "
+                    + "the person has to log in again");
         }
-        UserSessionModel online = session.sessions().getUserSession(realm, event.getSessionId());
-        if (online != null && event.getType() == EventType.LOGIN) {
-            Logins.stamp(online, Logins.began(session.getContext().getAuthenticationSession()));
-        }
+        session.sessions().removeUserSession(realm, online);
+        return AllOrNothing.Recording.NOTHING;
+    }
+
+    private List<LedgerRow> rows(Event event, ClientModel client, UserSessionModel online) {
         AuthenticatedClientSessionModel given = clientSession(online, client);
         if (!RelyingParty.isOidc(client) || event.getType() == EventType.LOGIN && !issuesTokensAtLogin(event, given)) {
             return List.of();

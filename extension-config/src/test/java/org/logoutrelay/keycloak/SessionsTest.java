@@ -46,9 +46,9 @@ class SessionsTest {
 
     @Test
     void aLoginOfTheWatermarksOwnSecondIsOld() {
-        assertTrue(Logins.isOld(1000, 1_000_000));
-        assertTrue(Logins.isOld(1000, 1_000_999));
-        assertFalse(Logins.isOld(1001, 1_000_999));
+        assertTrue(Logins.isOld(1_000_000, 1_000_000));
+        assertTrue(Logins.isOld(1_000_000, 1_000_999));
+        assertFalse(Logins.isOld(1_001_000, 1_000_999));
     }
 
     @Test

@@ -1,0 +1,157 @@
+package org.logoutrelay.keycloak;
+
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+import org.jboss.logging.Logger;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.RoleModel;
+import org.keycloak.models.UserModel;
+
+/**
+ * What a trigger causes, by the realm's attributes {@code logout-relay.*}. It lives in the realm and not at the relay, so
+ * that a stolen relay cannot change it, and is read in the transaction and past the cache, so that a node that has not
+ * heard of a change yet does not act by the old one.
+ */
+final class Policy {
+    private static final Logger LOG = Logger.getLogger(Policy.class);
+    static final String PREFIX = "logout-relay.";
+    private static final String OF_TRIGGER = PREFIX + "policy.";
+    private static final String MODE = PREFIX + "mode";
+    private static final String PRIVILEGED_ROLES = PREFIX + "privileged.roles";
+    private static final String FACTOR_WINDOW = PREFIX + "recent-factors.window";
+    private static final String FACTOR_WINDOW_DEFAULT = "86400";
+    private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
+            + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
+
+    /** What a containment does beyond ending the sessions. */
+    enum Step {
+        /** Revokes the consents, so that every client has to ask again. */
+        CONSENTS,
+        /** Removes the tokens that brokered identity providers have issued to the user and Keycloak has stored. */
+        BROKER_TOKENS,
+        /** Of a privileged user, removes the factors that were added within a window before the event. */
+        RECENT_FACTORS,
+        /** Removes every credential but the password. */
+        FACTORS,
+        /** Removes the recovery codes. */
+        RECOVERY_CODES;
+
+        static Optional<Step> of(String name) {
+            return Arrays.stream(values()).filter(step -> step.word().equals(name)).findFirst();
+        }
+
+        String word() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
+    }
+
+    private final Map<String, String> attributes;
+
+    Policy(Map<String, String> attributes) {
+        this.attributes = attributes;
+    }
+
+    static Policy of(KeycloakSession session, RealmModel realm) {
+        Map<String, String> attributes = new TreeMap<>();
+        Ledger.em(session).createQuery("select a.name, a.value from RealmAttributeEntity a where a.realm.id = :realm"
+                + " and a.name like 'logout-relay.%'", Object[].class).setParameter("realm", realm.getId())
+                .getResultStream().forEach(row -> attributes.put((String) row[0], (String) row[1]));
+        return new Policy(attributes);
+    }
+
+    /** Whether everything is found and reported, and nothing ended. */
+    boolean isShadow() {
+        return "shadow".equals(trimmed(MODE));
+    }
+
+    /** The steps beyond ending the sessions, or empty where the trigger causes nothing. */
+    Optional<Set<Step>> steps(Trigger trigger) {
+        String text = trimmed(OF_TRIGGER + trigger.id());
+        if (text == null) {
+            return Optional.ofNullable(trigger.steps());
+        }
+        if (text.equals("off")) {
+            return Optional.empty();
+        }
+        Set<Step> steps = EnumSet.noneOf(Step.class);
+        for (String word : words(text)) {
+            Optional<Step> step = Step.of(word);
+            if (step.isEmpty() && !word.equals("sessions")) {
+                // It cannot be set that way; whoever wrote it past Keycloak gets what is safer than nothing.
+                LOG.errorf("Realm attribute %s%s has the unknown step '%s'; the default counts", OF_TRIGGER, trigger.id(), word);
+                return Optional.of(trigger.steps() == null ? Set.of() : trigger.steps());
+            }
+            step.ifPresent(steps::add);
+        }
+        return Optional.of(steps);
+    }
+
+    long recentFactorsWindowMs() {
+        String seconds = attributes.getOrDefault(FACTOR_WINDOW, FACTOR_WINDOW_DEFAULT).trim();
+        return Long.parseLong(seconds.matches("\\d{1,9}") ? seconds : FACTOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    boolean isPrivileged(RealmModel realm, UserModel user) {
+        return privilegedRoles(realm).anyMatch(user::hasRole);
+    }
+
+    /** Roles by name, those of a client as {@code client-id/role}. Names that the realm does not have count for nothing. */
+    Stream<RoleModel> privilegedRoles(RealmModel realm) {
+        String text = trimmed(PRIVILEGED_ROLES);
+        return words(text == null ? PRIVILEGED_DEFAULT : text).stream().map(name -> {
+            int slash = name.indexOf('/');
+            if (slash < 0) {
+                return realm.getRole(name);
+            }
+            var client = realm.getClientByClientId(name.substring(0, slash));
+            return client == null ? null : client.getRole(name.substring(slash + 1));
+        }).filter(role -> role != null);
+    }
+
+    /**
+     * What is wrong with these attributes, or null. A realm is not saved with a policy that means nothing.
+     */
+    static String complaint(Map<String, String> attributes) {
+        for (Map.Entry<String, String> attribute : attributes.entrySet()) {
+            String name = attribute.getKey();
+            String value = attribute.getValue() == null ? "" : attribute.getValue().trim();
+            if (name.startsWith(OF_TRIGGER)) {
+                String id = name.substring(OF_TRIGGER.length());
+                if (Trigger.ALL.stream().noneMatch(trigger -> trigger.id().equals(id))) {
+                    return name + " names no trigger; there are "
+                            + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "));
+                }
+                for (String word : words(value)) {
+                    if (!value.equals("off") && !word.equals("sessions") && Step.of(word).isEmpty()) {
+                        return name + " has the unknown step '" + word + "'; give off, or sessions and any of "
+                                + Arrays.stream(Step.values()).map(Step::word).collect(Collectors.joining(", "));
+                    }
+                }
+            } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {
+                return name + " is '" + value + "'; give enforce or shadow";
+            } else if (name.equals(FACTOR_WINDOW) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of seconds; give, for example, 86400";
+            }
+        }
+        return null;
+    }
+
+    private String trimmed(String name) {
+        String value = attributes.get(name);
+        return value == null || value.isBlank() ? null : value.trim();
+    }
+
+    private static List<String> words(String text) {
+        return Arrays.stream(text.split(",")).map(String::trim).filter(word -> !word.isEmpty()).toList();
+    }
+}

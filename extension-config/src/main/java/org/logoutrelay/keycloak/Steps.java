@@ -1,0 +1,81 @@
+package org.logoutrelay.keycloak;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+
+import org.keycloak.credential.CredentialModel;
+import org.keycloak.models.FederatedIdentityModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserConsentModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.credential.PasswordCredentialModel;
+import org.keycloak.models.credential.RecoveryAuthnCodesCredentialModel;
+
+/** The steps of a containment beyond ending the sessions. Each can be done again without harm. */
+final class Steps {
+    private final KeycloakSession session;
+    private final RealmModel realm;
+    private final UserModel user;
+    private final Policy policy;
+
+    Steps(KeycloakSession session, RealmModel realm, UserModel user, Policy policy) {
+        this.session = session;
+        this.realm = realm;
+        this.user = user;
+        this.policy = policy;
+    }
+
+    /** @return how much each step has ended, by its word; what was nothing to end is left out */
+    Map<String, Integer> run(Set<Policy.Step> steps, long watermarkMs) {
+        Map<String, Integer> done = new TreeMap<>();
+        for (Policy.Step step : steps) {
+            int count = switch (step) {
+                case CONSENTS -> revokeConsents();
+                case BROKER_TOKENS -> removeBrokerTokens();
+                case RECENT_FACTORS -> policy.isPrivileged(realm, user)
+                        ? removeFactors(watermarkMs - policy.recentFactorsWindowMs(), watermarkMs) : 0;
+                case FACTORS -> removeFactors(Long.MIN_VALUE, watermarkMs);
+                case RECOVERY_CODES -> removeRecoveryCodes();
+            };
+            if (count > 0) {
+                done.put(step.word(), count);
+            }
+        }
+        return done;
+    }
+
+    private int revokeConsents() {
+        List<String> clients = session.users().getConsentsStream(realm, user.getId())
+                .map(UserConsentModel::getClient).map(client -> client.getId()).toList();
+        clients.forEach(client -> session.users().revokeConsentForClient(realm, user.getId(), client));
+        return clients.size();
+    }
+
+    private int removeBrokerTokens() {
+        List<FederatedIdentityModel> withToken = session.users().getFederatedIdentitiesStream(realm, user)
+                .filter(identity -> identity.getToken() != null).toList();
+        withToken.forEach(identity -> session.users().updateFederatedIdentity(realm, user,
+                new FederatedIdentityModel(identity.getIdentityProvider(), identity.getUserId(), identity.getUserName(), null)));
+        return withToken.size();
+    }
+
+    /** Not those that the event itself has made: an event about a new factor must not remove it. */
+    private int removeFactors(long fromMs, long toMs) {
+        return remove(user.credentialManager().getStoredCredentialsStream()
+                .filter(c -> !PasswordCredentialModel.TYPE.equals(c.getType()))
+                .filter(c -> c.getCreatedDate() != null && c.getCreatedDate() >= fromMs && c.getCreatedDate() < toMs).toList());
+    }
+
+    private int removeRecoveryCodes() {
+        return remove(user.credentialManager()
+                .getStoredCredentialsByTypeStream(RecoveryAuthnCodesCredentialModel.TYPE).toList());
+    }
+
+    private int remove(List<CredentialModel> credentials) {
+        credentials.forEach(c -> user.credentialManager().removeStoredCredentialById(c.getId()));
+        return credentials.size();
+    }
+}

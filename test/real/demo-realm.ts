@@ -1,0 +1,122 @@
+import { join } from 'node:path'
+import { decodeJwt } from 'jose'
+import { expect } from 'vitest'
+import { call } from '../../scripts/stage/http.ts'
+import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
+import { ROOT, until } from '../../scripts/stage/process.ts'
+import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+
+export const SECRET = 'secret-of-a-test'
+/** Nobody listens there: the browser is stopped before it goes there. */
+export const REDIRECT_URI = 'http://localhost:9/back'
+
+export interface ToldSession {
+  readonly id: string
+  readonly client_id: string
+  readonly sid: string
+  readonly sub?: string
+}
+
+/** What the extension tells the relay of one event. */
+export interface Told {
+  readonly jti: string
+  readonly type: string
+  readonly event: Record<string, unknown>
+  readonly trigger: string
+  readonly containment: Record<string, unknown>
+  readonly sessions: readonly ToldSession[]
+}
+
+/** The demo realm on a real Keycloak and PostgreSQL, without a relay: the tests poll the outbox themselves. */
+export async function startDemoRealm(version = '26.7.3') {
+  const postgres = await startPostgres()
+  const keycloak = await startKeycloak({
+    version,
+    postgres,
+    jars: [EXTENSION_JAR],
+    realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
+    env: {
+      LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
+      LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
+      LOGOUT_RELAY_APP_SECRET: SECRET,
+      LOGOUT_RELAY_CLIENT_SECRET: SECRET,
+      LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+      LOGOUT_RELAY_USER_PASSWORD: 'password',
+    },
+  })
+  await keycloak.admin.createClient('demo', {
+    clientId: 'flows-app',
+    publicClient: true,
+    implicitFlowEnabled: true,
+    directAccessGrantsEnabled: true,
+    redirectUris: [REDIRECT_URI],
+    attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
+  })
+  return new DemoRealm(keycloak, postgres)
+}
+
+export class DemoRealm {
+  readonly keycloak: KeycloakServer
+  readonly postgres: Postgres
+  readonly tokens: TokenEndpoint
+
+  constructor(keycloak: KeycloakServer, postgres: Postgres) {
+    this.keycloak = keycloak
+    this.postgres = postgres
+    this.tokens = new TokenEndpoint(keycloak.issuer('demo'))
+  }
+
+  async stop(): Promise<void> {
+    await this.keycloak.stop()
+    await this.postgres.stop()
+  }
+
+  person(name: string): Promise<string> {
+    return this.keycloak.admin.createUser('demo', name, 'password')
+  }
+
+  async ask<T>(endpoint: string, body: object): Promise<T> {
+    const authorization = `Bearer ${await this.tokens.serviceAccount('logout-relay', SECRET)}`
+    const answer = await call<T>('POST', `${this.keycloak.issuer('demo')}/logout-relay/${endpoint}`, {
+      json: body,
+      headers: { authorization },
+    })
+    expect(answer.status).toBe(200)
+    return answer.json()
+  }
+
+  async poll(body: object): Promise<Record<string, string>> {
+    return (await this.ask<{ sets: Record<string, string> }>('outbox', body)).sets
+  }
+
+  /** The events about this user that the relay has not been told of yet. They are acknowledged. */
+  async told(user: string): Promise<Told[]> {
+    const told = Object.values(await this.poll({ maxEvents: 50 }))
+      .map((set) => decodeJwt<{ sub_id: { sub: string }; events: Record<string, Record<string, unknown>> }>(set))
+      .filter(({ sub_id }) => sub_id.sub === user)
+      .flatMap(({ jti = '', events }) =>
+        Object.entries(events).map(([type, event]) => {
+          const containment = event['logout-relay'] as { trigger: string; sessions: ToldSession[] }
+          return { jti, type, event, containment, trigger: containment.trigger, sessions: containment.sessions }
+        }),
+      )
+    await this.poll({ maxEvents: 0, ack: told.map(({ jti }) => jti) })
+    return told
+  }
+
+  /** The one event about this user, which must be there. */
+  async toldOnce(user: string): Promise<Told> {
+    const [event, ...more] = await this.told(user)
+    if (!event || more.length > 0) {
+      throw new Error(`Told ${event ? more.length + 1 : 0} times of this user, not once`)
+    }
+    return event
+  }
+}
+
+/** Keycloak's login times are whole seconds: what must be newer than an event begins in a later one. */
+export async function nextSecond(): Promise<void> {
+  const now = Math.floor(Date.now() / 1000)
+  await until('the next second has begun', () => Promise.resolve(Math.floor(Date.now() / 1000) > now))
+}
