@@ -4,7 +4,7 @@ import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
 import { until } from '../../scripts/stage/process.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
+import { type DemoRealm, nextSecond, REDIRECT_URI, SECRET, startDemoRealm } from './demo-realm.ts'
 
 let realm: DemoRealm
 let mail: Mailbox
@@ -202,6 +202,35 @@ describe('everything dies, and every session is told, when', () => {
   })
 })
 
+describe("an operator's word", () => {
+  const contain = (body: object) =>
+    realm.ask<{ sessions: number; relying_parties: number; unreachable: number }>('containments', body)
+
+  test('ends everything of the user, and a dry run before it says what and ends nothing', async () => {
+    const person = await loggedIn('taken-over')
+    const counts = { sessions: 3, relying_parties: 1, unreachable: 0 }
+    expect(await contain({ user: 'taken-over', dry_run: true })).toMatchObject({ ...counts, dry_run: true })
+    expect(await person.alive()).toEqual(EVERYBODY)
+    expect(await contain({ user: person.user })).toMatchObject({ ...counts, dry_run: false })
+    expect(await person.alive()).toEqual(NOBODY)
+    expect(await realm.toldOnce(person.user)).toMatchObject({ trigger: 'operator' })
+  })
+
+  test.each([
+    ['nobody', 'not one of this realm'],
+    ['service-account-logout-relay', 'service account'],
+    ['', 'user is missing'],
+  ])('about %j is refused with the reason', async (user, why) => {
+    const authorization = `Bearer ${await realm.tokens.serviceAccount('logout-relay', SECRET)}`
+    const answer = await call('POST', `${realm.keycloak.issuer('demo')}/logout-relay/containments`, {
+      json: { user },
+      headers: { authorization },
+    })
+    expect(answer.status).toBe(400)
+    expect(answer.text).toContain(why)
+  })
+})
+
 describe('nothing ends when', () => {
   test('an update of the user changes nothing that matters', async () => {
     const person = await loggedIn('unchanged')
@@ -388,7 +417,7 @@ describe('a login that was under way at the reset', () => {
     await nextSecond()
     await admin().resetPassword('demo', user, 'another')
     const answer = await browser.submit(page, { 'password-new': 'mine', 'password-confirm': 'mine' }, REDIRECT_URI)
-    expect(answer.status).toBe(500)
+    expect(answer.status).toBe(400)
     const grant = (password: string) =>
       realm.tokens.ask({ grant_type: 'password', client_id: 'flows-app', username: 'setting', password })
     expect((await grant('mine')).status).not.toBe(200)
@@ -460,7 +489,7 @@ describe('the person who changes the password', () => {
     const proceed = /href="([^"]*action-token[^"]*)"/.exec(confirm.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
     const page = await browser.open(new URL(proceed, confirm.url).href)
     const answer = await browser.submit(page, { 'password-new': 'mine', 'password-confirm': 'mine' })
-    expect(answer.status).toBe(500)
+    expect(answer.status).toBe(400)
     const grant = await realm.tokens.ask({
       grant_type: 'password',
       client_id: 'flows-app',

@@ -12,6 +12,8 @@ import org.jboss.logging.Logger;
 import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.KeycloakSession;
 
+import jakarta.ws.rs.BadRequestException;
+
 /**
  * Our part of a change and the change itself: both are committed, or neither is and the request is answered with 500. One
  * for each Keycloak session.
@@ -45,7 +47,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     }
 
     /** The change is refused for what it is, and who asked for it is told why. */
-    static final class Refusal extends RuntimeException {
+    static final class Refusal extends BadRequestException {
         private static final long serialVersionUID = 1L;
 
         Refusal(String message) {

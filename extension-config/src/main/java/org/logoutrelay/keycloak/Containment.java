@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak;
 
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -74,10 +75,9 @@ final class Containment {
             EntityManager em = Ledger.em(session);
             Map<String, ListedSession> sessions = withLedger(session, realm, user, act.watermarkMs, live);
             asOthers.forEach(sessions::putIfAbsent);
-            if (flow != null) {
-                // The person's own application goes on under this sid; its logout would end the new login.
-                sessions.remove(ListedSession.key(flow.clientUuid(), flow.sid()));
-            }
+            String spared = flow == null ? null : ListedSession.key(flow.clientUuid(), flow.sid());
+            // The person's own application goes on under this sid; its logout would end the new login.
+            sessions.remove(spared);
             Map<String, Integer> done = Map.of();
             if (!act.shadow) {
                 em.persist(watermark(realm, user, act.watermarkMs, act.txn));
@@ -90,9 +90,18 @@ final class Containment {
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
                 }
             }
-            writeRows(em, row(act, privileged, done), List.copyOf(sessions.values()));
+            OutboxRow row = row(act, privileged, done);
+            row.spared = spared;
+            writeRows(em, row, List.copyOf(sessions.values()));
             return act.txn;
         };
+    }
+
+    /** Every session that a containment now would end or tell of. */
+    static Collection<ListedSession> preview(KeycloakSession session, RealmModel realm, UserModel user, long nowMs,
+            String issuer) {
+        return withLedger(session, realm, user, nowMs,
+                listed(session, realm, user, liveOldSessions(session, realm, user, nowMs), issuer)).values();
     }
 
     /** One session only: no watermark, and nothing of the user's others is touched. */
@@ -150,6 +159,9 @@ final class Containment {
         }
         EntityManager em = Ledger.em(session);
         Set<String> listed = new HashSet<>();
+        if (first.spared != null) {
+            listed.add(first.spared);
+        }
         em.createQuery("select o.sessions from OutboxRow o where o.txn = :txn", String.class)
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));

@@ -13,6 +13,8 @@ import org.keycloak.representations.AccessToken;
 import org.keycloak.services.managers.AppAuthManager;
 import org.keycloak.services.managers.AuthenticationManager.AuthResult;
 
+import com.fasterxml.jackson.annotation.JsonProperty;
+
 import jakarta.ws.rs.BadRequestException;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DefaultValue;
@@ -56,6 +58,10 @@ public final class Endpoints {
 
     /** RFC 8936 §2.6. */
     public record SetError(String err, String description) {
+    }
+
+    /** @param user the user's id or user name */
+    public record ContainRequest(String user, String reason, @JsonProperty("dry_run") Boolean dryRun) {
     }
 
     public record MintRequest(List<String> ids) {
@@ -124,6 +130,18 @@ public final class Endpoints {
         return ok(Answers.record(session, realm, request.answers()));
     }
 
+    /** A person's or a program's own word. Policy decides what it causes, and whether it causes anything. */
+    @POST
+    @Path("containments")
+    public Response contain(ContainRequest request) {
+        RealmModel realm = requireRole("containments");
+        if (request == null || request.user() == null || request.user().isBlank()) {
+            throw badRequest("user is missing; give a user's id or user name");
+        }
+        return ok(new OperatorContainment(session, realm, afterCommit)
+                .answer(request.user().trim(), Boolean.TRUE.equals(request.dryRun())));
+    }
+
     @GET
     @Path("relying-parties")
     @Consumes(MediaType.WILDCARD)
@@ -176,7 +194,7 @@ public final class Endpoints {
         return Response.ok(body).cacheControl(noStore).build();
     }
 
-    private static BadRequestException badRequest(String description) {
+    static BadRequestException badRequest(String description) {
         return new BadRequestException(Response.status(Response.Status.BAD_REQUEST)
                 .entity(Map.of("error", "invalid_request", "error_description", description))
                 .type(MediaType.APPLICATION_JSON).build());

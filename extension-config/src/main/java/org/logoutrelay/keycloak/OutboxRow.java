@@ -94,6 +94,10 @@ public class OutboxRow {
     @Column(name = "SURVIVORS")
     int survivors;
 
+    /** {@link ListedSession#key()} of the session in which the person goes on who made the change, or null. Never listed. */
+    @Column(name = "SPARED")
+    String spared;
+
     /** When to look for old sessions again; null when the last look is over. */
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
@@ -112,6 +116,8 @@ public class OutboxRow {
         copy.privileged = privileged;
         copy.shadow = shadow;
         copy.steps = steps;
+        copy.survivors = survivors;
+        copy.spared = spared;
         copy.nextLookMs = nextLookMs;
         return copy;
     }
