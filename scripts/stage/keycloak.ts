@@ -107,7 +107,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
     },
   )
   const isUp = async () => (await call('GET', `${url}/realms/master`)).status === 200
-  await untilUp(`Keycloak at ${url} does not come up`, running, isUp, 180)
+  await untilUp(`Keycloak at ${url} does not come up`, running, isUp, 300)
   return {
     ...running,
     url,

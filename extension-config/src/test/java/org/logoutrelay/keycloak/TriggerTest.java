@@ -4,7 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Map;
+
 import org.junit.jupiter.api.Test;
+import org.keycloak.events.Event;
+import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
@@ -41,5 +45,42 @@ class TriggerTest {
     @Test
     void aRowOfAnotherVersionsTriggerIsSaidToBeUnknown() {
         assertThrows(IllegalStateException.class, () -> Trigger.byId("from-the-future"));
+    }
+
+    private static Event userEvent(EventType type, Map<String, String> details) {
+        Event event = new Event();
+        event.setType(type);
+        event.setUserId("some-id");
+        event.setDetails(details);
+        return event;
+    }
+
+    @Test
+    void aCredentialThatTheUserChangesIsThePasswordOrAnother() {
+        var update = EventType.UPDATE_CREDENTIAL;
+        assertEquals("user-update-password",
+                Trigger.of(userEvent(update, Map.of("credential_type", "password"))).orElseThrow().trigger().id());
+        assertEquals("user-credential-changed",
+                Trigger.of(userEvent(update, Map.of("credential_type", "otp"))).orElseThrow().trigger().id());
+        assertEquals("user-credential-changed", Trigger.of(userEvent(update, null)).orElseThrow().trigger().id());
+    }
+
+    @Test
+    void theEndOfOneSessionIsAboutThatSessionAlone() {
+        Trigger.Match match = Trigger.of(event(ResourceType.USER_SESSION, OperationType.DELETE, "sessions/some-sid")).orElseThrow();
+        assertEquals("session-removed", match.trigger().id());
+        assertEquals("some-sid", match.sid());
+        assertEquals(null, match.userId());
+    }
+
+    @Test
+    void movingOrNamingACredentialIsNone() {
+        assertTrue(Trigger.of(event(ResourceType.USER, OperationType.ACTION, "users/x/credentials/y/moveToFirst")).isEmpty());
+        assertTrue(Trigger.of(event(ResourceType.USER, OperationType.UPDATE, "users/x/credentials/y/userLabel")).isEmpty());
+    }
+
+    @Test
+    void noTwoTriggersHaveTheSameName() {
+        assertEquals(Trigger.ALL.size(), Trigger.ALL.stream().map(Trigger::id).distinct().count());
     }
 }

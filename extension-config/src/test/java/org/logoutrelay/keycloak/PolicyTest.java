@@ -1,0 +1,67 @@
+package org.logoutrelay.keycloak;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+import org.junit.jupiter.api.Test;
+
+class PolicyTest {
+    private static final Trigger RESET = Trigger.byId("admin-reset-password");
+    private static final Trigger LOCKOUT = Trigger.byId("brute-force-lockout");
+
+    private static Policy policy(String name, String value) {
+        return new Policy(Map.of("logout-relay." + name, value));
+    }
+
+    @Test
+    void withoutAttributesTheDefaultsCount() {
+        Policy policy = new Policy(Map.of());
+        assertEquals(Optional.of(RESET.steps()), policy.steps(RESET));
+        assertEquals(Optional.empty(), policy.steps(LOCKOUT));
+        assertFalse(policy.isShadow());
+        assertEquals(86_400_000, policy.recentFactorsWindowMs());
+    }
+
+    @Test
+    void aTriggerCanBeSwitchedOffAndOn() {
+        assertEquals(Optional.empty(), policy("policy.admin-reset-password", "off").steps(RESET));
+        assertEquals(Optional.of(Set.of()), policy("policy.brute-force-lockout", "sessions").steps(LOCKOUT));
+    }
+
+    @Test
+    void stepsAreReadAsAList() {
+        assertEquals(Optional.of(Set.of(Policy.Step.CONSENTS, Policy.Step.RECOVERY_CODES)),
+                policy("policy.admin-reset-password", " sessions, consents ,recovery-codes").steps(RESET));
+    }
+
+    @Test
+    void whatWasWrittenPastKeycloakAndMeansNothingEndsNoLessThanTheDefault() {
+        assertEquals(Optional.of(RESET.steps()), policy("policy.admin-reset-password", "of").steps(RESET));
+        assertEquals(Optional.of(Set.of()), policy("policy.brute-force-lockout", "session").steps(LOCKOUT));
+        assertEquals(86_400_000, policy("recent-factors.window", "a day").recentFactorsWindowMs());
+    }
+
+    @Test
+    void aComplaintNamesTheAttributeAndWhatThereIs() {
+        String trigger = Policy.complaint(Map.of("logout-relay.policy.admin-reset", "off"));
+        assertTrue(trigger.startsWith("logout-relay.policy.admin-reset names no trigger"));
+        assertTrue(trigger.contains("admin-reset-password"));
+        String step = Policy.complaint(Map.of("logout-relay.policy.admin-logout", "off, sessions"));
+        assertTrue(step.contains("'off'"));
+        assertTrue(step.contains("recovery-codes"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.mode", "dry-run")).contains("shadow"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.recent-factors.window", "1d")).contains("86400"));
+    }
+
+    @Test
+    void whatIsMeantAndWhatIsNotOursGivesNoComplaint() {
+        assertNull(Policy.complaint(Map.of("logout-relay.policy.admin-logout", "sessions, factors", "logout-relay.mode", "shadow",
+                "logout-relay.policy.email-changed", "", "frontendUrl", "https://idp.example.org")));
+    }
+}
