@@ -417,7 +417,7 @@ describe('a login that was under way at the reset', () => {
     await nextSecond()
     await admin().resetPassword('demo', user, 'another')
     const answer = await browser.submit(page, { 'password-new': 'mine', 'password-confirm': 'mine' }, REDIRECT_URI)
-    expect(answer.status).toBe(400)
+    expect(answer.status).toBeGreaterThanOrEqual(400)
     const grant = (password: string) =>
       realm.tokens.ask({ grant_type: 'password', client_id: 'flows-app', username: 'setting', password })
     expect((await grant('mine')).status).not.toBe(200)

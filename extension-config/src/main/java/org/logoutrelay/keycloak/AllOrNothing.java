@@ -76,7 +76,9 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         try {
             recordings.add(work.get());
         } catch (Throwable t) {
-            failure = t;
+            LOG.debug("An event could not be followed", t);
+            // The first is what the change is refused for; what comes after may only follow from it.
+            failure = failure == null ? t : failure;
         }
     }
 
