@@ -65,7 +65,7 @@ export class AdminApi {
     }
     const parsed = schema.safeParse(answer.body)
     if (!parsed.success) {
-      const field = parsed.error.issues[0]?.path.join('.') ?? ''
+      const field = (parsed.error.issues[0]?.path.join('.') ?? '').replace(/[^\w.-]/g, '?')
       throw new RelayError(
         'idp_unavailable',
         `${this.#url}${shown} answered something that Keycloak 26 does not (${field || 'the whole'}): is --url Keycloak’s?`,

@@ -47,7 +47,7 @@ export const CATALOGUE = {
     remedy: 'Install and switch on the extension; until then shorten “SSO Session Max” (Realm settings, Sessions).',
   },
   'remember-me': {
-    title: '“Remember me” makes sessions longer',
+    title: '"Remember me" makes sessions longer',
     remedy: 'Install and switch on the extension; until then shorten “SSO Session Max Remember Me” or switch it off.',
   },
   'no-logout-url': {

@@ -34,7 +34,8 @@ export function asJson(realm: RealmDescription, url: string, readAt: string): st
       remedy: CATALOGUE[id].remedy,
     })),
   }
-  return JSON.stringify(audit, undefined, 2)
+  // JSON itself lets some of these through, and JSON is looked at in terminals too.
+  return JSON.stringify(audit, undefined, 2).replace(/(?!\n)[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, escaped)
 }
 
 /** The audit for people. */
@@ -110,6 +111,13 @@ function columns(rows: readonly (readonly string[])[]): string[] {
 /** Names come from the server and must not drive the terminal, nor turn the text around. */
 function plain(text: string): string {
   return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
+}
+
+/** As JSON escapes UTF-16 units; one character may be two of them. */
+function escaped(character: string): string {
+  return [...Array(character.length).keys()]
+    .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+    .join('')
 }
 
 /** Whether something is at this level or worse. */
