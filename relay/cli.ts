@@ -1,6 +1,10 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { openApi, type SelectionMembers } from './api/client.ts'
+import { AdminApi } from './audit/admin-api.ts'
+import { type Level, LEVELS } from './audit/findings.ts'
+import { readRealm } from './audit/read.ts'
+import { asJson, asText, reaches } from './audit/show.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -105,6 +109,40 @@ onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
   .action(async (options: Selected & { reason: string }) => {
     print(`${await api(options).dismiss(selection(options), options.reason)} deliveries are dismissed`)
+  })
+
+interface Audited {
+  readonly url: string
+  readonly realm: string
+  readonly loginRealm?: string
+  readonly json?: boolean
+  readonly failOn?: Level
+}
+
+program
+  .command('audit')
+  .description(
+    'what would survive a password reset in a realm; the account comes from the environment, see docs/audit.md',
+  )
+  .requiredOption('--url <url>', 'Keycloak, for example https://idp.example.org')
+  .requiredOption('--realm <realm>', 'the realm to audit')
+  .option('--login-realm <realm>', 'the realm in which the account is, if it is another')
+  .option('--json', 'one JSON object')
+  .addOption(new Option('--fail-on <level>', 'exit status 1 for findings of this danger or more').choices(LEVELS))
+  // As grep has it: 1 is what was found, 2 that there was trouble; 78 is EX_CONFIG as everywhere here.
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
+  .action(async ({ url, realm, loginRealm, json, failOn }: Audited) => {
+    try {
+      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env), realm)
+      print(json ? asJson(read, url, new Date().toISOString()) : asText(read, url))
+      process.exitCode = failOn !== undefined && reaches(read, failOn) ? 1 : 0
+    } catch (cause) {
+      if (!(cause instanceof RelayError) || cause.code === 'config_invalid') {
+        throw cause
+      }
+      process.stderr.write(`logout-relay: ${cause.message}\n`)
+      process.exitCode = 2
+    }
   })
 
 try {

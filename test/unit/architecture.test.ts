@@ -27,6 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // A poll reports what it refuses in the identity provider's own form.
   ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
+  audit: ['domain/', 'errors.ts'],
   api: ['domain/', 'store/port.ts', 'registry/registry.ts', 'ingest/set.ts', 'errors.ts'],
 }
 

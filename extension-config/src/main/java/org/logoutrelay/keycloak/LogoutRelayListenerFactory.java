@@ -1,5 +1,8 @@
 package org.logoutrelay.keycloak;
 
+import java.util.Map;
+import java.util.stream.Collectors;
+
 import org.keycloak.Config;
 import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.EventListenerProviderFactory;
@@ -8,10 +11,11 @@ import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.models.utils.PostMigrationEvent;
+import org.keycloak.provider.ServerInfoAwareProviderFactory;
 import org.keycloak.timer.TimerProvider;
 
 /** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
-public class LogoutRelayListenerFactory implements EventListenerProviderFactory {
+public class LogoutRelayListenerFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
     static final String ID = "logout-relay";
 
     private static final long SWEEP_EVERY_MS = 5_000;
@@ -51,6 +55,13 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory 
 
     AfterCommit afterCommit() {
         return afterCommit;
+    }
+
+    /** What {@code logout-relay audit} reads in the server's list of providers: no address, since any administrator sees it. */
+    @Override
+    public Map<String, String> getOperationalInfo() {
+        return Map.of("push", settings.pushUrl() == null ? "off" : "on", "triggers",
+                Trigger.ADMIN.stream().map(Trigger::id).collect(Collectors.joining(",")));
     }
 
     @Override

@@ -1,0 +1,108 @@
+/** Every finding by its id: what it means in a few words, and what to do about it. docs/audit.md has the same list. */
+export const CATALOGUE = {
+  'extension-missing': {
+    title: 'The extension is not installed: a reset ends nothing',
+    remedy:
+      'Copy the jar into Keycloak’s providers/ (extension-config/README.md). Until then, after every reset: sign the user out of all sessions and revoke their offline tokens by hand.',
+  },
+  'listener-off': {
+    title: 'The listener is not switched on in this realm: a reset ends nothing',
+    remedy: 'Realm settings, Events, Event listeners: add logout-relay.',
+  },
+  unread: {
+    title: 'Not everything could be read',
+    remedy: 'Give the account the role that is named and audit again; docs/audit.md lists those that suffice.',
+  },
+  'own-change': {
+    title: 'Only some changes of a password are answered',
+    remedy:
+      'Install the newest extension. Until a user’s own change and the forgot-password link are answered, let an administrator reset the password of an account that was stolen.',
+  },
+  'login-under-way': {
+    title: 'A login begun with the old password can be finished after the reset',
+    remedy:
+      'Shorten the login timeout and the device code lifespan (Realm settings, Sessions and Tokens) as far as people can bear; look at the user’s sessions once more when that time is over.',
+  },
+  'user-federation': {
+    title: 'Passwords live in a directory and change there unseen',
+    remedy:
+      'After a password has changed in the directory, reset it through Keycloak too, or sign the user out there; best from the directory’s own change process.',
+  },
+  'identity-provider': {
+    title: 'Passwords live at another identity provider and change there unseen',
+    remedy:
+      'Let the other identity provider send back-channel logout to Keycloak when it ends a session, or sign the user out at Keycloak whenever the account there is recovered.',
+  },
+  'offline-unlimited': {
+    title: 'Offline sessions have no greatest age',
+    remedy: 'Realm settings, Sessions: enable “Offline Session Max Limited” and give a greatest age.',
+  },
+  'offline-access': {
+    title: 'Offline tokens are to be had',
+    remedy:
+      'Remove the scope offline_access from the client (Client scopes), or set its “Client Offline Session Max”. Clients that come with Keycloak have it too, and hardly ever need it.',
+  },
+  'sso-session': {
+    title: 'Sessions at Keycloak and their refresh tokens go on',
+    remedy: 'Install and switch on the extension; until then shorten “SSO Session Max” (Realm settings, Sessions).',
+  },
+  'remember-me': {
+    title: '"Remember me" makes sessions longer',
+    remedy: 'Install and switch on the extension; until then shorten “SSO Session Max Remember Me” or switch it off.',
+  },
+  'no-logout-url': {
+    title: 'No back-channel logout URL: the application is never told',
+    remedy:
+      'Set “Backchannel logout URL” in the client, if the application has such an endpoint; else shorten the application’s session and say so in the client attribute logout-relay.session.max-life.',
+  },
+  'front-channel-only': {
+    title: 'Front-channel logout only: a reset has no browser to send it through',
+    remedy: 'Switch “Front channel logout” off in the client and set a “Backchannel logout URL”.',
+  },
+  'logout-url-not-https': {
+    title: 'The logout URL is not https',
+    remedy: 'Serve the logout endpoint over https and change “Backchannel logout URL” in the client.',
+  },
+  'hmac-id-tokens': {
+    title: 'ID tokens signed with HMAC: no logout token can be made for the client',
+    remedy: 'Choose RS256 or ES256 as “ID token signature algorithm” in the client, and in the application’s settings.',
+  },
+  'saml-client': {
+    title: 'A SAML client: this relay does not reach it',
+    remedy:
+      'Shorten the application’s session (the SAML attribute SessionNotOnOrAfter, or its own settings), or move it to OpenID Connect.',
+  },
+  'session-outlives-keycloak': {
+    title: 'The application’s session is longer than Keycloak’s',
+    remedy:
+      'Make the application’s session as short as Keycloak’s, or switch on the extension, which remembers a session until the application has answered.',
+  },
+  'session-not-required': {
+    title: 'Keycloak’s own logout tokens have no sid for this client',
+    remedy: 'Switch on “Backchannel logout session required” in the client.',
+  },
+  'access-token-lifespan': {
+    title: 'Access tokens live long, and whoever checks them by signature alone takes them to their end',
+    remedy:
+      'Shorten the access token lifespan to 5 minutes (Realm settings, Tokens; in the client: Advanced settings), or let the APIs introspect.',
+  },
+  'implicit-flow': {
+    title: 'Implicit flow: access tokens in browser addresses',
+    remedy: 'Move the application to the authorization code flow with PKCE and switch “Implicit flow” off.',
+  },
+  'direct-grants': {
+    title: 'The client takes the password itself',
+    remedy: 'Move the application to the authorization code flow and switch “Direct access grants” off.',
+  },
+  consent: {
+    title: 'Consents survive: the client need not ask again',
+    remedy:
+      'When an account was stolen, look through the user’s consents (Users, Consents) and revoke what is not theirs.',
+  },
+  'push-off': {
+    title: 'The extension does not push: the relay learns of a reset at its next poll',
+    remedy: 'Set the server option spi-events-listener--logout-relay--push-url to the relay’s address.',
+  },
+} as const satisfies Readonly<Record<string, { readonly title: string; readonly remedy: string }>>
+
+export type FindingId = keyof typeof CATALOGUE

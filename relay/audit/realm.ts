@@ -1,0 +1,74 @@
+/** What the audit reads of a realm. Lifespans are seconds, as Keycloak has them; nothing secret is kept. */
+export interface RealmDescription {
+  readonly realm: string
+  readonly eventsListeners: readonly string[]
+  readonly lifespans: Lifespans
+  readonly defaultSignatureAlgorithm: string
+  /** Who may have offline tokens: the role `offline_access` is in the realm's default role, only elsewhere, or gone. */
+  readonly offlineRole: 'everybody' | 'some' | 'nobody'
+  readonly clients: readonly Client[]
+  readonly federations: readonly Source[]
+  readonly identityProviders: readonly Source[]
+  /** Undefined where the server's list of providers cannot be read. */
+  readonly extension: Extension | undefined
+  /** What could not be read, and the role that would let it. */
+  readonly unread: readonly { readonly what: string; readonly why: string }[]
+}
+
+export interface Lifespans {
+  readonly accessToken: number
+  readonly accessTokenImplicit: number
+  readonly ssoSession: number
+  /** Undefined where "remember me" is off. */
+  readonly ssoSessionRememberMe: number | undefined
+  /** 0: as the SSO session. */
+  readonly clientSession: number
+  readonly offlineIdle: number
+  /** Undefined: no limit. */
+  readonly offlineSession: number | undefined
+  readonly clientOfflineSession: number
+  readonly login: number
+  readonly deviceCode: number
+}
+
+/** `info` is what the extension says of itself in the server's list of providers. */
+export type Extension = { readonly installed: boolean; readonly info: Readonly<Record<string, string>> }
+
+/** Where passwords live that Keycloak does not keep. */
+export interface Source {
+  readonly name: string
+  readonly provider: string
+}
+
+export interface Client {
+  readonly clientId: string
+  readonly enabled: boolean
+  readonly protocol: string
+  readonly publicClient: boolean
+  readonly bearerOnly: boolean
+  readonly standardFlow: boolean
+  readonly implicitFlow: boolean
+  readonly directGrants: boolean
+  readonly frontchannelLogout: boolean
+  readonly consentRequired: boolean
+  readonly rootUrl: string
+  readonly scopes: readonly string[]
+  readonly attributes: Readonly<Partial<Record<ClientAttribute, string>>>
+  /** Sessions at this moment; undefined where they cannot be counted. */
+  readonly alive: { readonly online: number; readonly offline: number } | undefined
+}
+
+/** All that is taken of a client's attributes; others hold private keys. */
+export const CLIENT_ATTRIBUTES = [
+  'access.token.lifespan',
+  'backchannel.logout.session.required',
+  'backchannel.logout.url',
+  'client.offline.session.max.lifespan',
+  'client.session.max.lifespan',
+  'frontchannel.logout.url',
+  'id.token.signed.response.alg',
+  'logout-relay.session.max-life',
+  'oauth2.device.authorization.grant.enabled',
+  'oidc.ciba.grant.enabled',
+] as const
+export type ClientAttribute = (typeof CLIENT_ATTRIBUTES)[number]

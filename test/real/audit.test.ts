@@ -1,0 +1,258 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { CATALOGUE } from '../../relay/audit/catalogue.ts'
+import { Admin } from '../../scripts/stage/admin.ts'
+import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { ROOT } from '../../scripts/stage/process.ts'
+import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+
+const SECRET = 'secret-of-a-test'
+/** Clients of every realm that people log in to; Keycloak's other own ones are not to be changed. */
+const OF_EVERYBODY = ['account', 'account-console', 'admin-cli', 'security-admin-console']
+const LEAST = ['view-realm', 'view-clients', 'view-identity-providers']
+
+interface Audit {
+  readonly answered_by_the_extension: boolean
+  readonly survives: { client_id: string; offline_token: object | null; worst: object; alive_now: object }[]
+  readonly findings: { id: string; level: string; where: { kind: string; name: string }; detail: string }[]
+}
+
+/** The command as an operator runs it. */
+function audit(args: readonly string[], env: Record<string, string>) {
+  return new Promise<{ status: number; out: string; err: string }>((resolve) => {
+    const cli = [join(ROOT, 'relay', 'cli.ts'), 'audit', ...args]
+    const child = execFile(process.execPath, cli, { env: { PATH: process.env['PATH'], ...env } }, (_, out, err) =>
+      resolve({ status: child.exitCode ?? -1, out, err }),
+    )
+  })
+}
+
+/** A service account of the realm that may do nothing but what these roles let it. */
+async function auditor(admin: Admin, realm: string, clientId: string, roles: readonly string[]) {
+  await admin.createClient(realm, {
+    clientId,
+    secret: SECRET,
+    serviceAccountsEnabled: true,
+    standardFlowEnabled: false,
+  })
+  const uuid = await admin.clientUuid(realm, clientId)
+  const user = (await admin.must<{ id: string }>('GET', `/${realm}/clients/${uuid}/service-account-user`)).json()
+  const management = await admin.clientUuid(realm, 'realm-management')
+  const all = (await admin.must<{ name: string }[]>('GET', `/${realm}/clients/${management}/roles`)).json()
+  const given = all.filter(({ name }) => roles.includes(name))
+  expect(given).toHaveLength(roles.length)
+  await admin.must('POST', `/${realm}/users/${user.id}/role-mappings/clients/${management}`, given)
+  return { LOGOUT_RELAY_AUDIT_CLIENT_ID: clientId, LOGOUT_RELAY_AUDIT_CLIENT_SECRET: SECRET }
+}
+
+let keycloak: KeycloakServer
+afterAll(() => keycloak.stop())
+
+const run = (realm: string, env: Record<string, string>, ...more: string[]) =>
+  audit(['--url', keycloak.url, '--realm', realm, ...more], env)
+const found = async (realm: string, env: Record<string, string>, ...more: string[]) => {
+  const { out, err } = await run(realm, env, '--json', ...more)
+  expect(err).toBe('')
+  return JSON.parse(out) as Audit
+}
+const idsOf = ({ findings }: Audit) => findings.map(({ id }) => id).toSorted()
+
+describe('with the extension', () => {
+  let env: Record<string, string>
+  beforeAll(async () => {
+    keycloak = await startKeycloak({
+      jars: [EXTENSION_JAR],
+      realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
+      env: {
+        LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
+        LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
+        LOGOUT_RELAY_APP_SECRET: SECRET,
+        LOGOUT_RELAY_CLIENT_SECRET: SECRET,
+        LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+        LOGOUT_RELAY_USER_PASSWORD: 'password',
+      },
+    })
+    env = await auditor(keycloak.admin, 'demo', 'auditor', LEAST)
+  })
+  afterAll(() => keycloak.stop())
+
+  test('the demo realm’s applications keep access tokens and nothing else', async () => {
+    const { survives, answered_by_the_extension } = await found('demo', env)
+    expect(answered_by_the_extension).toBe(true)
+    expect(survives.map(({ client_id }) => client_id)).toEqual(
+      expect.arrayContaining(['apache-app', 'express-app', 'mobile-app']),
+    )
+    expect(new Set(survives.map(({ worst }) => JSON.stringify(worst)))).toEqual(new Set(['{"seconds":300}']))
+  })
+
+  test('the demo realm’s findings are these', async () => {
+    const { findings } = await found('demo', env)
+    expect(findings.map(({ id, level, where }) => `${level} ${id} ${where.name}`)).toEqual([
+      'critical own-change demo',
+      'high login-under-way demo',
+      'low no-logout-url mobile-app',
+      'low push-off demo',
+      'low direct-grants admin-cli',
+      'low direct-grants mobile-app',
+      'low logout-url-not-https apache-app',
+      'low logout-url-not-https express-app',
+    ])
+  })
+
+  test('an administrator of another realm, a token and the table do as well', async () => {
+    const { username, password } = keycloak.adminUser
+    const administrator = { LOGOUT_RELAY_AUDIT_USERNAME: username, LOGOUT_RELAY_AUDIT_PASSWORD: password }
+    expect(idsOf(await found('demo', administrator, '--login-realm', 'master'))).toHaveLength(8)
+    const { status, out } = await run('demo', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })
+    expect(status).toBe(0)
+    expect(out).toMatch(/^mobile-app +– +ended +ended +5 minutes +0 sessions$/m)
+  })
+
+  test('the exit status is 1 at or above the limit, 2 for wrong use and what cannot be read, 78 for the environment', async () => {
+    const status = async (given: Record<string, string>, ...more: string[]) =>
+      (await run('demo', given, ...more)).status
+    expect(await status(env)).toBe(0)
+    expect(await status(env, '--fail-on', 'critical')).toBe(1)
+    expect(await status(env, '--fail-on', 'much')).toBe(2)
+    expect(await status({ ...env, LOGOUT_RELAY_AUDIT_CLIENT_SECRET: 'wrong' })).toBe(2)
+    expect(await status({})).toBe(78)
+    expect((await audit(['--realm', 'demo'], env)).status).toBe(2)
+    expect((await run('nowhere', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })).status).toBe(2)
+  })
+
+  test('without one of the roles that are needed there is no audit, and the role is named', async () => {
+    for (const role of ['view-realm', 'view-clients']) {
+      // query-clients makes Keycloak answer an empty list of clients instead of 403.
+      const roles = [...LEAST.filter((one) => one !== role), 'query-clients']
+      const { status, out, err } = await run('demo', await auditor(keycloak.admin, 'demo', `without-${role}`, roles))
+      expect({ status, out }).toEqual({ status: 2, out: '' })
+      expect(err).toContain(`Give it the role ${role} `)
+    }
+  })
+})
+
+describe('without the extension', () => {
+  let admin: Admin
+  let env: Record<string, string>
+  beforeAll(async () => {
+    keycloak = await startKeycloak()
+    await keycloak.admin.must('POST', '', { realm: 'fresh', enabled: true })
+    await keycloak.admin.must('POST', '', { realm: 'all', enabled: true })
+    // A token from before the realms has no rights in them.
+    const { username, password } = keycloak.adminUser
+    admin = new Admin(keycloak.url, username, password)
+    await realmOfAllFindings(admin)
+    env = await auditor(admin, 'all', 'auditor', LEAST)
+  })
+
+  test('every finding that such a realm can have is found in it, each once', async () => {
+    const all = idsOf(await found('all', env))
+    const withExtension = ['own-change', 'push-off']
+    const expected = Object.keys(CATALOGUE).filter((id) => ![...withExtension, 'unread'].includes(id))
+    expect(all).toEqual(expected.toSorted())
+  })
+
+  test('each is found at the client that has it', async () => {
+    const { findings } = await found('all', env)
+    const atClients = findings.filter(({ where }) => where.kind === 'client').map(({ id, where }) => [where.name, id])
+    expect(atClients.filter(([name, id]) => name !== id)).toEqual([])
+    expect(atClients).toHaveLength(12)
+  })
+
+  test('identity providers that may not be read are a finding and not a pass', async () => {
+    const roles = ['view-realm', 'view-clients']
+    const less = await auditor(admin, 'all', 'less', roles)
+    const { findings } = await found('all', less)
+    expect(findings.filter(({ id }) => id === 'unread').map(({ detail }) => detail)).toEqual([
+      'identity providers: the account lacks the role view-identity-providers of the client realm-management.',
+    ])
+    expect((await run('all', less, '--fail-on', 'high')).status).toBe(1)
+  })
+
+  test('a listener without its jar looks like protection and is found', async () => {
+    await admin.must('PUT', '/all', { eventsListeners: ['jboss-logging', 'logout-relay'] })
+    const { findings, answered_by_the_extension } = await found('all', env)
+    expect(answered_by_the_extension).toBe(false)
+    expect(findings.map(({ id }) => id)).not.toContain('listener-off')
+    expect(findings.find(({ id }) => id === 'extension-missing')?.detail).toContain('looks protected and is not')
+  })
+
+  test('what it says of the client that everybody has is so: with the password alone, admin-cli gives what a reset leaves alive', async () => {
+    const user = await admin.createUser('fresh', 'alice', 'password')
+    const tokens = new TokenEndpoint(keycloak.issuer('fresh'))
+    const offline = await tokens.directGrant('admin-cli', 'alice', 'password', 'openid offline_access')
+    const { survives, findings } = await found('fresh', { LOGOUT_RELAY_TOKEN: await admin.token() })
+    expect(survives.find(({ client_id }) => client_id === 'admin-cli')).toMatchObject({
+      offline_token: { unlimited: true },
+      alive_now: { offline: 1 },
+    })
+    expect(findings.find(({ id, where }) => id === 'offline-access' && where.name === 'admin-cli')?.detail).toBe(
+      'Every user can get one here, with the password alone. Alive now: 1 offline session.',
+    )
+    expect((await admin.resetPassword('fresh', user, 'another')).status).toBe(204)
+    expect(await tokens.lives('admin-cli', offline)).toBe(true)
+  })
+})
+
+/** Each client is named like the one finding that it has. */
+async function realmOfAllFindings(admin: Admin): Promise<void> {
+  const realm = 'all'
+  await admin.must('PUT', `/${realm}`, { rememberMe: true, ssoSessionMaxLifespanRememberMe: 2_592_000 })
+  const scopes = (await admin.must<{ id: string; name: string }[]>('GET', `/${realm}/client-scopes`)).json()
+  const offline = scopes.find(({ name }) => name === 'offline_access')?.id ?? ''
+  // Clients that come with Keycloak have offline access too, and admin-cli direct grants.
+  const clients = (await admin.must<{ id: string; clientId: string }[]>('GET', `/${realm}/clients`)).json()
+  for (const { id } of clients.filter(({ clientId }) => OF_EVERYBODY.includes(clientId))) {
+    await admin.must('DELETE', `/${realm}/clients/${id}/optional-client-scopes/${offline}`)
+  }
+  await admin.must('DELETE', `/${realm}/default-optional-client-scopes/${offline}`)
+  const adminCli = await admin.clientUuid(realm, 'admin-cli')
+  await admin.must('PUT', `/${realm}/clients/${adminCli}`, { clientId: 'admin-cli', directAccessGrantsEnabled: false })
+
+  const url = { 'backchannel.logout.url': 'https://app.example.org/logout' }
+  const told = { ...url, 'backchannel.logout.session.required': 'true' }
+  const findingsOf: Record<string, Record<string, unknown>> = {
+    'no-logout-url': {},
+    'front-channel-only': { frontchannelLogout: true },
+    'logout-url-not-https': { attributes: { ...told, 'backchannel.logout.url': 'http://app.example.org/logout' } },
+    'hmac-id-tokens': { attributes: { ...told, 'id.token.signed.response.alg': 'HS256' } },
+    'saml-client': { protocol: 'saml' },
+    'session-outlives-keycloak': { attributes: { ...told, 'logout-relay.session.max-life': '5184000' } },
+    'session-not-required': { attributes: url },
+    'access-token-lifespan': { attributes: { ...told, 'access.token.lifespan': '3600' } },
+    'implicit-flow': { attributes: told, implicitFlowEnabled: true },
+    'direct-grants': { attributes: told, directAccessGrantsEnabled: true },
+    consent: { attributes: told, consentRequired: true },
+    'offline-access': { attributes: told },
+  }
+  for (const [clientId, more] of Object.entries(findingsOf)) {
+    await admin.createClient(realm, { clientId, redirectUris: ['https://app.example.org/*'], ...more })
+  }
+  const withOffline = await admin.clientUuid(realm, 'offline-access')
+  await admin.must('PUT', `/${realm}/clients/${withOffline}/optional-client-scopes/${offline}`)
+
+  await admin.must('POST', `/${realm}/components`, {
+    name: 'directory',
+    providerId: 'ldap',
+    providerType: 'org.keycloak.storage.UserStorageProvider',
+    config: {
+      enabled: ['true'],
+      vendor: ['other'],
+      connectionUrl: ['ldap://localhost:9'],
+      usersDn: ['ou=people,dc=example,dc=org'],
+      authType: ['none'],
+      editMode: ['READ_ONLY'],
+      usernameLDAPAttribute: ['uid'],
+      rdnLDAPAttribute: ['uid'],
+      uuidLDAPAttribute: ['entryUUID'],
+      userObjectClasses: ['inetOrgPerson'],
+    },
+  })
+  await admin.must('POST', `/${realm}/identity-provider/instances`, {
+    alias: 'elsewhere',
+    providerId: 'google',
+    enabled: true,
+    config: { clientId: 'x', clientSecret: 'x' },
+  })
+}

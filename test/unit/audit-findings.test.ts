@@ -1,0 +1,341 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, test } from 'vitest'
+import { CATALOGUE, type FindingId } from '../../relay/audit/catalogue.ts'
+import { duration, findings, type Level, levelOf } from '../../relay/audit/findings.ts'
+import type { Client, RealmDescription } from '../../relay/audit/realm.ts'
+import { survivals } from '../../relay/audit/survive.ts'
+import { client, contained, DAY, stock } from './audit-given.ts'
+
+const HOUR = 3600
+const MONTH = 30 * DAY
+const URL_OF = { 'backchannel.logout.url': 'https://shop.example.org/logout' }
+const TOLD = { ...URL_OF, 'backchannel.logout.session.required': 'true' }
+
+const ids = (realm: RealmDescription) => findings(realm).map(({ id }) => id)
+const withClient = (more: Partial<Client>) => contained({ clients: [client(more)] })
+const stockClient = (more: Partial<Client>) => stock({ clients: [client(more)] })
+const { lifespans } = contained()
+const extension = (installed: boolean, info: Record<string, string>) => ({
+  installed,
+  info: { ...contained().extension?.info, ...info },
+})
+
+type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
+/** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
+const TABLE: Row[] = [
+  ['extension-missing', 'no jar', stock(), contained(), 'high', 10 * HOUR],
+  [
+    'extension-missing',
+    'no jar, though the listener is listed',
+    contained({ extension: extension(false, {}) }),
+    contained(),
+    'high',
+    10 * HOUR,
+  ],
+  [
+    'listener-off',
+    'offline tokens without end',
+    contained({ eventsListeners: ['jboss-logging'], clients: [client({ scopes: ['offline_access'] })] }),
+    contained({ clients: [client({ scopes: ['offline_access'] })] }),
+    'critical',
+    Infinity,
+  ],
+  ['unread', 'a role is missing', contained({ unread: [{ what: 'x', why: 'y' }] }), contained(), 'high', undefined],
+  [
+    'own-change',
+    'an older extension',
+    contained({ extension: extension(true, { triggers: 'admin-reset-password' }) }),
+    contained(),
+    'medium',
+    10 * HOUR,
+  ],
+  ['login-under-way', 'stock', stock(), contained(), 'medium', 10 * HOUR + 1800],
+  [
+    'login-under-way',
+    'a device code that lives longer than a login page',
+    stock({
+      clients: [client({ attributes: { ...TOLD, 'oauth2.device.authorization.grant.enabled': 'true' } })],
+      lifespans: { ...lifespans, deviceCode: DAY },
+    }),
+    contained(),
+    'high',
+    10 * HOUR + DAY,
+  ],
+  [
+    'user-federation',
+    'a directory, even with the extension',
+    contained({ federations: [{ name: 'ldap', provider: 'ldap' }] }),
+    contained(),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'identity-provider',
+    'a broker, even with the extension',
+    contained({ identityProviders: [{ name: 'google', provider: 'google' }] }),
+    contained(),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'offline-unlimited',
+    'no greatest age',
+    stockClient({ scopes: ['offline_access'] }),
+    stock({
+      clients: [client({ scopes: ['offline_access'] })],
+      lifespans: { ...lifespans, offlineSession: 60 * DAY },
+    }),
+    'critical',
+    Infinity,
+  ],
+  [
+    'offline-access',
+    'a scope that everybody may use',
+    stockClient({ scopes: ['offline_access'] }),
+    stockClient({}),
+    'critical',
+    Infinity,
+  ],
+  [
+    'offline-access',
+    'limited in the client',
+    stockClient({
+      scopes: ['offline_access'],
+      attributes: { ...TOLD, 'client.offline.session.max.lifespan': `${HOUR}` },
+    }),
+    stock({ clients: [client({ scopes: ['offline_access'] })], offlineRole: 'nobody' }),
+    'medium',
+    HOUR,
+  ],
+  ['sso-session', 'stock', stock(), contained(), 'medium', 10 * HOUR],
+  [
+    'remember-me',
+    'longer than the session',
+    stock({ lifespans: { ...lifespans, ssoSessionRememberMe: MONTH } }),
+    contained({ lifespans: { ...lifespans, ssoSessionRememberMe: MONTH } }),
+    'high',
+    MONTH,
+  ],
+  ['no-logout-url', 'nothing is said', withClient({ attributes: {} }), contained(), 'high', MONTH],
+  [
+    'no-logout-url',
+    'an hour is said',
+    withClient({ attributes: { 'logout-relay.session.max-life': '3600' } }),
+    contained(),
+    'medium',
+    HOUR,
+  ],
+  [
+    'no-logout-url',
+    'a public client has its tokens alone',
+    withClient({ publicClient: true, attributes: {} }),
+    withClient({ clientId: 'account-console', publicClient: true, attributes: {} }),
+    'low',
+    300,
+  ],
+  [
+    'front-channel-only',
+    'a front channel',
+    withClient({ frontchannelLogout: true, attributes: {} }),
+    withClient({ frontchannelLogout: true }),
+    'high',
+    MONTH,
+  ],
+  [
+    'logout-url-not-https',
+    'http',
+    withClient({ attributes: { ...TOLD, 'backchannel.logout.url': 'http://shop.example.org/logout' } }),
+    withClient({ attributes: { ...TOLD, 'backchannel.logout.url': 'HTTPS://shop.example.org/logout' } }),
+    'high',
+    MONTH,
+  ],
+  [
+    'logout-url-not-https',
+    'relative to a root URL on http',
+    withClient({ rootUrl: 'http://shop.example.org', attributes: { ...TOLD, 'backchannel.logout.url': '/logout' } }),
+    withClient({ rootUrl: 'https://shop.example.org', attributes: { ...TOLD, 'backchannel.logout.url': '/logout' } }),
+    'high',
+    MONTH,
+  ],
+  [
+    'logout-url-not-https',
+    'http on the relay’s own machine',
+    withClient({ attributes: { ...TOLD, 'backchannel.logout.url': 'http://localhost:3000/logout' } }),
+    withClient({ attributes: { ...TOLD, 'backchannel.logout.url': 'https://localhost:3000/logout' } }),
+    'low',
+    undefined,
+  ],
+  [
+    'logout-url-not-https',
+    'no URL at all',
+    withClient({ attributes: { ...TOLD, 'backchannel.logout.url': 'logout' } }),
+    contained(),
+    'high',
+    MONTH,
+  ],
+  [
+    'hmac-id-tokens',
+    'HS256',
+    withClient({ attributes: { ...TOLD, 'id.token.signed.response.alg': 'HS256' } }),
+    withClient({ attributes: { ...TOLD, 'id.token.signed.response.alg': 'ES256' } }),
+    'high',
+    MONTH,
+  ],
+  [
+    'hmac-id-tokens',
+    'HS512 in the realm',
+    contained({ defaultSignatureAlgorithm: 'HS512' }),
+    contained({ defaultSignatureAlgorithm: '' }),
+    'high',
+    MONTH,
+  ],
+  ['saml-client', 'SAML', withClient({ protocol: 'saml', attributes: {} }), contained(), 'high', MONTH],
+  [
+    'session-outlives-keycloak',
+    '30 days against 10 hours',
+    stockClient({ attributes: { ...TOLD, 'logout-relay.session.max-life': `${MONTH}` } }),
+    withClient({ attributes: { ...TOLD, 'logout-relay.session.max-life': `${MONTH}` } }),
+    'high',
+    MONTH,
+  ],
+  ['session-not-required', 'with the extension', withClient({ attributes: URL_OF }), contained(), 'low', undefined],
+  ['session-not-required', 'without it', stockClient({ attributes: URL_OF }), stock(), 'medium', undefined],
+  [
+    'access-token-lifespan',
+    'in the realm',
+    contained({ lifespans: { ...lifespans, accessToken: HOUR } }),
+    contained(),
+    'medium',
+    HOUR,
+  ],
+  [
+    'access-token-lifespan',
+    'in the client',
+    withClient({ attributes: { ...TOLD, 'access.token.lifespan': '600' } }),
+    withClient({ attributes: { ...TOLD, 'access.token.lifespan': '300' } }),
+    'low',
+    600,
+  ],
+  [
+    'access-token-lifespan',
+    'no longer than the session',
+    withClient({ attributes: { ...TOLD, 'access.token.lifespan': `${MONTH}` } }),
+    contained(),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'access-token-lifespan',
+    'as long as the session',
+    withClient({ attributes: { ...TOLD, 'access.token.lifespan': '-1' } }),
+    contained(),
+    'medium',
+    10 * HOUR,
+  ],
+  ['implicit-flow', 'on', withClient({ implicitFlow: true }), contained(), 'medium', 900],
+  ['direct-grants', 'on', withClient({ directGrants: true }), contained(), 'low', undefined],
+  ['consent', 'asked for', withClient({ consentRequired: true }), contained(), 'low', undefined],
+  [
+    'push-off',
+    'the extension says so',
+    contained({ extension: extension(true, { push: 'off' }) }),
+    contained(),
+    'low',
+    5,
+  ],
+]
+
+test('a realm in which a reset ends everything has no finding', () => {
+  expect(findings(contained())).toEqual([])
+})
+
+test.each(TABLE)('%s: %s', (id, _why, present, absent, level, worst) => {
+  expect(findings(present).filter((one) => one.id === id)).toMatchObject([{ id, level, worst }])
+  expect(ids(absent)).not.toContain(id)
+})
+
+test('every finding has a line in the table', () => {
+  expect(new Set(TABLE.map(([id]) => id))).toEqual(new Set(Object.keys(CATALOGUE)))
+})
+
+test('docs/audit.md explains exactly the findings that there are, with their titles', () => {
+  const docs = readFileSync(join(import.meta.dirname, '..', '..', 'docs', 'audit.md'), 'utf8')
+  const explained = [...docs.matchAll(/^### `([^`]+)`\n\n(.+)$/gm)].map(([, id, title]) => [id, title?.split('.')[0]])
+  expect(explained).toEqual(Object.entries(CATALOGUE).map(([id, { title }]) => [id, title]))
+})
+
+test.each<[number, Level]>([
+  [Infinity, 'critical'],
+  [DAY + 1, 'high'],
+  [DAY, 'medium'],
+  [901, 'medium'],
+  [900, 'low'],
+])('what lives %s seconds is %s', (seconds, level) => {
+  expect(levelOf(seconds)).toBe(level)
+})
+
+test('findings come in order of danger, and of one danger the longest-lived first', () => {
+  const clients = [
+    client({ clientId: 'short', attributes: { 'logout-relay.session.max-life': `${2 * DAY}` } }),
+    client({ clientId: 'long', attributes: {}, directGrants: true, scopes: ['offline_access'] }),
+  ]
+  const found = findings(stock({ clients })).map(({ level, worst = 0 }) => ({ level, worst }))
+  const order = ['critical', 'high', 'medium', 'low']
+  const sorted = found.toSorted((a, b) => {
+    const byLevel = order.indexOf(a.level) - order.indexOf(b.level)
+    return byLevel !== 0 || a.worst === b.worst ? byLevel : b.worst - a.worst
+  })
+  expect(found).toEqual(sorted)
+  expect(new Set(found.map(({ level }) => level))).toEqual(new Set(order))
+})
+
+describe('what survives at a client', () => {
+  const of = (realm: RealmDescription) => survivals(realm)[0]
+
+  test('is nothing but its access token where the extension is on and the application is told', () => {
+    const realm = withClient({ scopes: ['offline_access'] })
+    expect(of(realm)).toMatchObject({ application: 0, refreshToken: 0, offlineToken: 0, accessToken: 300, worst: 300 })
+  })
+
+  test('is everything where it is off', () => {
+    const realm = stockClient({ scopes: ['offline_access'] })
+    const all = { application: MONTH, refreshToken: 10 * HOUR, offlineToken: Infinity, worst: Infinity }
+    expect(of(realm)).toMatchObject({ ...all, assumed: true })
+  })
+
+  test.each<[string, Partial<Client>]>([
+    ['disabled', { enabled: false }],
+    ['bearer-only', { bearerOnly: true }],
+    ['a service account alone', { standardFlow: false }],
+  ])('is not asked for one that is %s', (_, more) => {
+    expect(survivals(stockClient(more))).toEqual([])
+  })
+
+  test('counts the shorter of Keycloak’s limits for a refresh token and for an offline one', () => {
+    const attributes = { ...TOLD, 'client.session.max.lifespan': `${DAY}`, 'client.offline.session.max.lifespan': '60' }
+    const realm = stockClient({ attributes, scopes: ['offline_access'] })
+    expect(of(realm)).toMatchObject({ refreshToken: 10 * HOUR, offlineToken: 60 })
+    const limited = { ...lifespans, clientSession: HOUR, offlineSession: 60 * DAY, clientOfflineSession: 2 * DAY }
+    expect(of(stock({ clients: [client({ scopes: ['offline_access'] })], lifespans: limited }))).toMatchObject({
+      refreshToken: HOUR,
+      offlineToken: 2 * DAY,
+    })
+  })
+
+  test('is ended nowhere when nobody could see whether the extension is installed', () => {
+    expect(of(contained({ extension: undefined }))).toMatchObject({ application: MONTH, refreshToken: 10 * HOUR })
+  })
+})
+
+test.each([
+  [Infinity, 'no end'],
+  [1, '1 second'],
+  [60, '1 minute'],
+  [5400, '90 minutes'],
+  [DAY, '1 day'],
+  [DAY + 1, '25 hours'],
+  [MONTH + 1800, '31 days'],
+])('%s seconds are said as %s, never less than they are', (seconds, words) => {
+  expect(duration(seconds)).toBe(words)
+})

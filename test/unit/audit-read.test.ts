@@ -1,0 +1,201 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { AdminApi } from '../../relay/audit/admin-api.ts'
+import { readRealm } from '../../relay/audit/read.ts'
+import { asJson, asText } from '../../relay/audit/show.ts'
+
+const TOKEN = { LOGOUT_RELAY_TOKEN: 'token' }
+const GRANT = { LOGOUT_RELAY_AUDIT_CLIENT_ID: 'auditor', LOGOUT_RELAY_AUDIT_CLIENT_SECRET: 'secret-of-the-auditor' }
+const SECRET = 'secret-of-a-client'
+
+const app = (n: number) => ({
+  id: `id-${n}`,
+  clientId: `app-${n}`,
+  enabled: true,
+  standardFlowEnabled: true,
+  secret: SECRET,
+  attributes: { 'saml.signing.private.key': SECRET, 'access.token.lifespan': '600' },
+  optionalClientScopes: ['offline_access'],
+})
+
+/** What a Keycloak without the extension answers; the real one is in test/real. */
+const ANSWERS: Readonly<Record<string, unknown>> = {
+  '': {
+    realm: 'main',
+    accessTokenLifespan: 300,
+    eventsListeners: ['jboss-logging'],
+    defaultRole: { name: 'defaults' },
+  },
+  '/clients': [app(1)],
+  '/default-default-client-scopes': [],
+  '/client-session-stats': [{ id: 'x', clientId: 'app-1', active: '2', offline: '1' }],
+  '/roles': [{ id: 'r', name: 'offline_access' }],
+  '/roles/defaults/composites': [{ id: 'r', name: 'offline_access' }],
+  '/components': [
+    { name: 'ldap', providerId: 'ldap', config: { enabled: ['true'], bindCredential: [SECRET] } },
+    { name: 'old', providerId: 'ldap', config: { enabled: ['false'] } },
+  ],
+  '/identity-provider/instances': [
+    { alias: 'google', providerId: 'google', enabled: true, config: { clientSecret: SECRET } },
+    { alias: 'old', enabled: false },
+  ],
+  serverinfo: { providers: { eventsListener: { providers: { 'jboss-logging': { order: 0 } } } } },
+}
+
+type Answer = { readonly status: number; readonly body?: unknown } | undefined
+
+/** A stand-in for Keycloak; `special` answers first, by path below the realm and query. */
+async function keycloak(special: (path: string, url: URL, token: string) => Answer = () => undefined) {
+  const seen: string[] = []
+  const server = createServer((request, response) => {
+    const url = new URL(request.url ?? '', 'http://localhost')
+    const token = request.headers.authorization ?? ''
+    const path = url.pathname.replace('/admin/realms/main', '').replace('/admin/', '')
+    seen.push(`${request.method ?? ''} ${url.pathname}${url.search}`)
+    const isPage2 = url.searchParams.has('first') && url.searchParams.get('first') !== '0'
+    const known = path in ANSWERS ? { status: 200, body: isPage2 ? [] : ANSWERS[path] } : { status: 404 }
+    const { status, body } = special(path, url, token) ?? known
+    response.writeHead(status).end(JSON.stringify(body ?? {}))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return { url, seen, read: (env = TOKEN as object) => readRealm(new AdminApi(url, 'main', { ...env }), 'main') }
+}
+
+const refuse =
+  (...paths: string[]) =>
+  (path: string): Answer =>
+    paths.includes(path) ? { status: 403 } : undefined
+
+test('a realm is read with its defaults, and what is switched off is left out', async () => {
+  const realm = await (await keycloak()).read()
+  expect(realm).toMatchObject({
+    realm: 'main',
+    offlineRole: 'everybody',
+    extension: { installed: false },
+    federations: [{ name: 'ldap', provider: 'ldap' }],
+    identityProviders: [{ name: 'google' }],
+    unread: [],
+    lifespans: { ssoSession: 36_000, offlineSession: undefined, login: 1800 },
+  })
+  expect(realm.federations).toHaveLength(1)
+  expect(realm.identityProviders).toHaveLength(1)
+  expect(realm.clients).toMatchObject([
+    { clientId: 'app-1', attributes: { 'access.token.lifespan': '600' }, alive: { online: 2, offline: 1 } },
+  ])
+})
+
+test('no secret that Keycloak sends along is kept or shown', async () => {
+  const realm = await (await keycloak()).read()
+  expect(JSON.stringify(realm)).not.toContain(SECRET)
+  expect(asText(realm, 'x') + asJson(realm, 'x', 'y')).not.toContain(SECRET)
+})
+
+test('clients are read to the last page, also when pages are short', async () => {
+  const { read, seen } = await keycloak((path, url) => {
+    const first = Number(url.searchParams.get('first'))
+    return path === '/clients' ? { status: 200, body: first < 250 ? [app(first), app(first + 1)] : [] } : undefined
+  })
+  expect((await read()).clients).toHaveLength(6)
+  expect(seen.filter((line) => line.includes('/clients?'))).toHaveLength(4)
+})
+
+test('a server that answers every page alike is not asked for ever', async () => {
+  const { read } = await keycloak((path) => (path === '/clients' ? { status: 200, body: [app(1)] } : undefined))
+  expect((await read()).clients).toHaveLength(1)
+})
+
+test('a token that ends while reading is got anew, once, and the secret goes into the form alone', async () => {
+  let issued = 0
+  const { read, seen } = await keycloak((path, _, token) => {
+    if (path.endsWith('/token')) {
+      return { status: 200, body: { access_token: `token-${++issued}` } }
+    }
+    return path === '/clients' && token === 'Bearer token-1' ? { status: 401 } : undefined
+  })
+  expect((await read(GRANT)).clients).toHaveLength(1)
+  expect(issued).toBe(2)
+  expect(seen.join()).not.toContain('secret')
+})
+
+test.each([
+  ['the realm', refuse('')],
+  [
+    'the realm’s settings',
+    (path: string): Answer => (path === '' ? { status: 200, body: { realm: 'main' } } : undefined),
+  ],
+])('without view-realm, which shows as %s hidden, there is no audit, and the role is named', async (_, special) => {
+  const { read } = await keycloak(special)
+  await expect(read()).rejects.toThrow(/may not read the realm.* role view-realm /)
+})
+
+test('without view-clients there is no audit, though Keycloak answers an empty list', async () => {
+  const special = (path: string): Answer =>
+    path === '/default-default-client-scopes'
+      ? { status: 403 }
+      : path === '/clients'
+        ? { status: 200, body: [] }
+        : undefined
+  await expect((await keycloak(special)).read()).rejects.toThrow(/may not read the clients.* role view-clients /)
+})
+
+test('what else may not be read is listed with the role, and the worst is assumed', async () => {
+  const { read } = await keycloak(refuse('/identity-provider/instances', '/components', '/roles', 'serverinfo'))
+  const realm = await read()
+  expect(realm.unread.map(({ what }) => what)).toEqual([
+    'who may have offline tokens',
+    'user federations',
+    'identity providers',
+    'the server’s list of providers',
+  ])
+  expect(realm).toMatchObject({ offlineRole: 'everybody', extension: undefined })
+  expect(asText(realm, 'x')).toContain('role view-identity-providers')
+})
+
+test('where the role offline_access is gone nobody has offline tokens', async () => {
+  const { read } = await keycloak((path) => (path === '/roles' ? { status: 200, body: [] } : undefined))
+  expect((await read()).offlineRole).toBe('nobody')
+})
+
+test.each([
+  [401, 'access_denied', /refused the token/],
+  [404, 'invalid_request', /check --url and --realm/],
+  [302, 'idp_unavailable', /is --url Keycloak/],
+  [500, 'idp_unavailable', /answered 500/],
+  [200, 'idp_unavailable', /does not \(realm\)/],
+])('a %i for the realm is the error %s', async (status, code, words) => {
+  const { read } = await keycloak((path) => (path === '' ? { status } : undefined))
+  const failure: unknown = await read().catch((cause: unknown) => cause)
+  expect(failure).toMatchObject({ code })
+  expect(String(failure)).toMatch(words)
+})
+
+test('refused credentials are said without the credentials', async () => {
+  const { read } = await keycloak((path) => (path.endsWith('/token') ? { status: 401 } : undefined))
+  const failure = String(await read(GRANT).catch((cause: unknown) => cause))
+  expect(failure).toMatch(/gave no token \(401\).*--login-realm/)
+  expect(failure).not.toContain('secret')
+})
+
+test('nobody at the address is said with the address', async () => {
+  const read = readRealm(new AdminApi('http://127.0.0.1:9', 'main', TOKEN), 'main')
+  await expect(read).rejects.toThrow('No Keycloak answers at http://127.0.0.1:9 (ECONNREFUSED)')
+})
+
+test.each([
+  ['plain http to another machine', 'http://idp.example.org', TOKEN, /must be https/],
+  ['no URL', 'idp', TOKEN, /no URL/],
+  ['a password in the URL', 'https://a:secret@idp.example.org', TOKEN, /others can see/],
+  ['a realm in the URL', 'https://idp.example.org/realms/main', TOKEN, /goes into --realm/],
+  ['no account', 'https://idp.example.org', {}, /Set LOGOUT_RELAY_TOKEN/],
+  ['two accounts', 'https://idp.example.org', { ...TOKEN, ...GRANT }, /no more than one/],
+  ['half an account', 'https://idp.example.org', { LOGOUT_RELAY_AUDIT_USERNAME: 'x' }, /Set LOGOUT_RELAY_TOKEN/],
+  ['a token with a line break', 'https://idp.example.org', { LOGOUT_RELAY_TOKEN: 'a\nb' }, /no access token/],
+])('with %s nothing is sent', (_, url, env, words) => {
+  expect(() => new AdminApi(url, 'main', env)).toThrow(words)
+})

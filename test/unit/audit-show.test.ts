@@ -1,0 +1,70 @@
+import { expect, test } from 'vitest'
+import { LEVELS } from '../../relay/audit/findings.ts'
+import { asJson, asText, reaches } from '../../relay/audit/show.ts'
+import { client, contained, stock } from './audit-given.ts'
+
+const STOCK = stock({ clients: [client({ scopes: ['offline_access'], directGrants: true })] })
+
+test('the table names each client with what survives at it', () => {
+  const lines = asText(STOCK, 'https://idp.example.org').split('\n')
+  expect(lines.find((line) => line.startsWith('shop'))?.split(/ {2,}/)).toEqual([
+    'shop',
+    '30 days*',
+    '10 hours',
+    'no end',
+    '5 minutes',
+    '0 sessions',
+  ])
+})
+
+test('a finding is explained once for all the places where it has the same danger', () => {
+  const clients = ['one', 'two'].map((clientId) => client({ clientId, directGrants: true }))
+  const text = asText(contained({ clients }), 'x')
+  expect(text.split('[direct-grants]')).toHaveLength(2)
+  expect(text).toMatch(/\n {2}one .*\n {2}two /)
+})
+
+test('a realm without findings says so', () => {
+  expect(asText(contained(), 'x')).toContain('0 critical, 0 high, 0 medium, 0 low')
+})
+
+test('names from the server do not drive the terminal', () => {
+  const evil = 'a\u001b[2Jb\r\nc\u009bd\u202ee\u2028f\u{e0001}g'
+  const realm = contained({
+    realm: evil,
+    clients: [client({ clientId: evil, directGrants: true, attributes: {} })],
+    federations: [{ name: evil, provider: evil }],
+    identityProviders: [{ name: evil, provider: evil }],
+    unread: [{ what: evil, why: evil }],
+    eventsListeners: [evil],
+  })
+  const text = asText(realm, 'x')
+  expect(text).toContain('a?[2Jb??c?d?e?f?g')
+  const json = asJson(realm, 'x', 'y')
+  expect((text + json).replaceAll('\n', '')).not.toMatch(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u)
+  expect(JSON.parse(json)).toMatchObject({ realm: evil })
+})
+
+test('JSON has every finding with its remedy, and says where there is no end', () => {
+  const audit = JSON.parse(asJson(STOCK, 'https://idp.example.org', '2026-11-25T00:00:00Z')) as {
+    survives: unknown[]
+    findings: { id: string; remedy: string }[]
+  }
+  expect(audit).toMatchObject({ realm: 'main', answered_by_the_extension: false, read_at: '2026-11-25T00:00:00Z' })
+  expect(audit.survives).toMatchObject([
+    { client_id: 'shop', offline_token: { unlimited: true }, refresh_token: { seconds: 36_000 } },
+  ])
+  expect(audit.findings[0]).toMatchObject({ level: 'critical', worst: { unlimited: true } })
+  expect(audit.findings.find(({ id }) => id === 'direct-grants')).toMatchObject({
+    level: 'low',
+    where: { kind: 'client', name: 'shop' },
+    worst: null,
+  })
+  expect(audit.findings.every(({ remedy }) => remedy.length > 20)).toBe(true)
+})
+
+test('a limit is reached by findings of its danger and worse', () => {
+  expect(LEVELS.map((level) => reaches(STOCK, level))).toEqual([true, true, true, true])
+  expect(LEVELS.map((level) => reaches(stock(), level))).toEqual([false, true, true, true])
+  expect(LEVELS.map((level) => reaches(contained(), level))).toEqual([false, false, false, false])
+})
