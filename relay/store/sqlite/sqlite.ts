@@ -4,7 +4,8 @@ import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqli
 import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import { RelayError } from '../../errors.ts'
 import type { Containment, Selection, Store } from '../port.ts'
-import { Commits, storeError } from './commits.ts'
+import { Commits } from './commits.ts'
+import { storeError } from './failures.ts'
 import { MIGRATIONS } from './schema.ts'
 
 type Row = Record<string, SQLOutputValue>
@@ -17,7 +18,7 @@ type Row = Record<string, SQLOutputValue>
  */
 export function openSqliteStore(path: string): Store {
   const db = open(path)
-  const commits = new Commits(db)
+  const commits = new Commits(db, path)
   const prepared = new Map<string, StatementSync>()
   const sql = (text: string): StatementSync => {
     let statement = prepared.get(text)
@@ -30,7 +31,7 @@ export function openSqliteStore(path: string): Store {
     try {
       return Promise.resolve(work())
     } catch (cause) {
-      return Promise.reject(storeError(cause))
+      return Promise.reject(commits.failed(cause))
     }
   }
   const addEvidence = (issuer: string, containmentId: string, { atMs, kind, data }: Evidence) =>
@@ -293,16 +294,12 @@ function open(path: string): DatabaseSync {
     db.exec('commit')
     return db
   } catch (cause) {
-    if (cause instanceof RelayError) {
-      throw cause
-    }
-    const words = cause instanceof Error ? cause.message : 'unknown'
-    throw /locked|busy/i.test(words)
+    throw cause instanceof Error && /locked|busy/i.test(cause.message)
       ? new RelayError(
           'store_in_use',
           `Another process uses the store ${path}; stop it, or give this relay a file of its own`,
         )
-      : new RelayError('store_unavailable', `The store ${path} cannot be opened: ${words}`, { cause })
+      : storeError(path, cause)
   }
 }
 
