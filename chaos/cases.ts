@@ -27,10 +27,15 @@ type Play = (world: World) => Promise<{ says: string; wrong?: readonly string[] 
 export async function play(name: string, { seed, store }: CaseOptions, act: Play): Promise<Result> {
   const world = await World.start(seed, store)
   try {
-    const { says, wrong = [] } = await act(world)
-    await world.untilDone()
+    // What is not done in time is lost as far as anybody can tell: the account says how much.
+    const seen = await act(world)
+      .then(async (result) => {
+        await world.untilDone()
+        return result
+      })
+      .catch((cause: unknown) => ({ says: 'broken off', wrong: [String(cause)] }))
     await world.relay?.stop()
-    return { name, says, wrong, account: world.ledger.account(world.idp) }
+    return { name, says: seen.says, wrong: seen.wrong ?? [], account: world.ledger.account(world.idp) }
   } finally {
     await world.stop()
   }

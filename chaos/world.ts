@@ -112,6 +112,6 @@ export class World {
   }
 
   async untilDone(): Promise<void> {
-    await until('every end is reported', () => this.owed() === 0, { seconds: 120 })
+    await until('every end is reported', () => this.owed() === 0, { seconds: 60 })
   }
 }
