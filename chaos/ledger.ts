@@ -14,7 +14,7 @@ interface Telling {
 /** When something was done to the relay that may make it tell twice; the same clock as the tellings. */
 interface Fault {
   readonly fromMs: number
-  readonly toMs: number
+  toMs: number
 }
 
 /** What the ledger says of a run. All but `twice` must be 0. */
@@ -73,8 +73,11 @@ export class Ledger {
     return new Promise((resolve) => this.#told.push(resolve))
   }
 
-  fault(fromMs: number, toMs: number): void {
-    this.#faults.push({ fromMs, toMs })
+  /** @returns for a fault that is not over yet */
+  fault(fromMs: number, toMs: number): { toMs: number } {
+    const fault = { fromMs, toMs }
+    this.#faults.push(fault)
+    return fault
   }
 
   account(idp: StandInIdp): Account {

@@ -23,7 +23,9 @@ if (!cases) {
 const began = performance.now()
 const sum = { acknowledged: 0, sessions: 0, lost: 0, twice: 0, unexplained: 0, untrue: 0, wrong: 0 }
 for await (const { name, says, account, wrong } of cases(whole('seed'), whole('kills'), options.short)) {
-  say(`${name}: ${says}; ${account.sessions} sessions, ${account.lost} lost, ${account.twice} told twice`)
+  say(
+    `${name}: ${says}; ${account.sessions} sessions, ${account.lost} lost, ${account.twice} told twice, ${account.unexplained} without a fault`,
+  )
   wrong.forEach((what) => say(`  WRONG: ${what}`))
   for (const key of Object.keys(sum) as (keyof typeof sum)[]) {
     sum[key] += account[key]
