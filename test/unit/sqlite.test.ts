@@ -87,6 +87,26 @@ test('once damage has been met nothing is written any more, so nothing is acknow
   await expect(accept()).rejects.toMatchObject(damaged)
 })
 
+test('with more due than one claim takes, every lane has its turn', async () => {
+  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => store.close())
+  const event = securityEvent(
+    1,
+    ['a', 'b', 'c'].flatMap((client) => Array.from({ length: 6 }, () => client)),
+  )
+  await store.accept(
+    event,
+    plan(event, NOW_MS, () => undefined),
+  )
+  const claimed: string[] = []
+  for (let n = 0; n < 6; n++) {
+    const claims = await store.claim(NOW_MS, 30_000, 3, () => 3)
+    claimed.push(...new Set(claims.map(({ delivery }) => delivery.clientId)))
+  }
+  expect(claimed).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
+  expect(await store.claim(NOW_MS, 30_000, 3, () => 3)).toEqual([])
+})
+
 test('a folder that the store makes is open to nobody else', async () => {
   const folder = join(temporaryFolder(), 'data')
   const store = openSqliteStore(join(folder, 'relay.db'))
