@@ -1,6 +1,9 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
+import { breach } from './breach.ts'
+import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
+import { resume } from './resume.ts'
 import { spine } from './spine.ts'
 import type { Line } from './stats.ts'
 
@@ -10,6 +13,7 @@ const { values: options } = parseArgs({
     json: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '15' },
     only: { type: 'string' },
+    share: { type: 'string', default: '0.02' },
   },
 })
 const BENCHES: Readonly<Record<string, (rounds: number) => Promise<Line[]>>> = {
@@ -17,6 +21,9 @@ const BENCHES: Readonly<Record<string, (rounds: number) => Promise<Line[]>>> = {
   slow,
   'black-hole': blackHole,
   history,
+  breach: () => breach(Number(options.share)),
+  'events-in': eventsIn,
+  resume,
   spine,
 }
 const rounds = whole('rounds', options.rounds)
