@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util'
 import { breach } from './breach.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
+import { native } from './native.ts'
 import { resume } from './resume.ts'
 import { spine } from './spine.ts'
 import type { Line } from './stats.ts'
@@ -24,6 +25,7 @@ const BENCHES: Readonly<Record<string, (rounds: number) => Promise<Line[]>>> = {
   breach: () => breach(Number(options.share)),
   'events-in': eventsIn,
   resume,
+  native,
   spine,
 }
 const rounds = whole('rounds', options.rounds)

@@ -96,6 +96,7 @@ export function openEngine(options: EngineOptions) {
       return Promise.resolve(ended.map(({ id }) => id))
     },
   }
+  const rawAgent = new Agent({ connect: ca === undefined ? {} : { ca }, allowH2: false })
   const sender = openSender(ca === undefined ? {} : { ca })
   const watchers = new Set<(line: AttemptLine) => void>()
   const flow = new Flow({
@@ -169,24 +170,22 @@ export function openEngine(options: EngineOptions) {
       rawLoop(
         clients.map((n): [string, string] => [`client-${n}`, uri(n)]),
         mint,
-        ca,
+        rawAgent,
       ),
     async close() {
       await flow.stop()
       await sender.close()
+      await rawAgent.destroy()
       await store.close()
     },
   }
 }
 
-let rawAgent: Agent | undefined
-
 async function rawLoop(
   to: readonly (readonly [string, string])[],
   mint: (clientId: string, sid: string) => Promise<string>,
-  ca: string | undefined,
+  dispatcher: Agent,
 ): Promise<number> {
-  const dispatcher = (rawAgent ??= new Agent({ connect: ca === undefined ? {} : { ca }, allowH2: false }))
   const began = performance.now()
   let next = 0
   const lane = async () => {

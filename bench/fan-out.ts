@@ -21,7 +21,7 @@ export async function fanOut(rounds: number): Promise<Line[]> {
       const engine = openEngine({ receivers, relyingParties: count, alg })
       const ours: number[] = []
       const raw: number[] = []
-      for (let round = -2; round < Math.max(5, count > 1000 ? Math.ceil(rounds / 3) : rounds); round++) {
+      for (let round = -2; round < (count > 1000 ? Math.ceil(rounds / 3) : rounds); round++) {
         const times = [await engine.deliver(range(count)), await engine.raw(range(count))] as const
         if (round >= 0) {
           ours.push(times[0])
