@@ -1,158 +1,68 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
-import { startWorld, type World } from '../scripts/demo/world.ts'
-import { until } from '../scripts/stage/process.ts'
-import { type Recorder, startRecorder } from '../test/real/recorder.ts'
-import { type Figure, figure } from './stats.ts'
+import { breach } from './breach.ts'
+import { eventsIn } from './events-in.ts'
+import { blackHole, fanOut, history, slow } from './fan-out.ts'
+import { native } from './native.ts'
+import { resume } from './resume.ts'
+import { spine } from './spine.ts'
+import type { Line } from './stats.ts'
 
-/**
- * What the spine costs and how fast it is, on real parts. Pairs are measured in turn within one run, stock Keycloak beside
- * Keycloak with the extension in the same server, so that the noise of the machine is in both.
- */
+/** The command: every figure, or those of one bench, as a table or as JSON lines. It measures; it judges nothing. */
 const { values: options } = parseArgs({
-  options: { json: { type: 'boolean' }, rounds: { type: 'string', default: '30' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    rounds: { type: 'string', default: '15' },
+    only: { type: 'string' },
+    share: { type: 'string', default: '0.02' },
+  },
 })
-const ROUNDS = Number(options.rounds)
-const RELYING_PARTIES = 10
-const WARM_UP = 15
-
-interface Line {
-  readonly what: string
-  readonly unit: 'ms'
-  readonly figure: Figure
-  readonly goal?: string
+const BENCHES: Readonly<Record<string, (rounds: number) => Promise<Line[]>>> = {
+  'fan-out': fanOut,
+  slow,
+  'black-hole': blackHole,
+  history,
+  breach: () => breach(Number(options.share)),
+  'events-in': eventsIn,
+  resume,
+  native,
+  spine,
 }
-
-const progress = (what: string) => void process.stderr.write(`· ${what}\n`)
-const world = await startWorld(progress)
-const recorders: Recorder[] = []
-try {
-  const lines = [...(await timeToDead(world)), ...(await addedToReset(world)), ...(await addedToLogin(world))]
-  const machine = {
-    cores: availableParallelism(),
-    cpu: cpus()[0]?.model ?? '',
-    memoryGiB: Math.round(totalmem() / 2 ** 30),
-    node: process.version,
+const rounds = whole('rounds', options.rounds)
+if (options.only !== undefined && !(options.only in BENCHES)) {
+  throw new TypeError(`--only must be one of ${Object.keys(BENCHES).join(', ')}`)
+}
+const machine = {
+  cores: availableParallelism(),
+  cpu: cpus()[0]?.model ?? '',
+  memoryGiB: Math.round(totalmem() / 2 ** 30),
+  node: process.version,
+}
+const say = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`)
+if (options.json) {
+  say({ machine, rounds })
+}
+for (const [name, bench] of Object.entries(BENCHES)) {
+  if (options.only !== undefined && options.only !== name) {
+    continue
   }
+  process.stderr.write(`· ${name}\n`)
+  const lines = await bench(rounds)
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ machine, rounds: ROUNDS, lines })}\n`)
+    lines.forEach((line) => say({ bench: name, ...line }))
   } else {
     console.table(
-      lines.map(({ what, figure: f, goal }) => ({
-        what,
-        median: f.median,
-        p99: f.p99,
-        min: f.min,
-        max: f.max,
-        n: f.n,
-        goal: goal ?? '',
-      })),
+      lines.map(({ what, unit, figure, goal = '' }) => {
+        const { median, p99, min, max, n } = figure
+        return { what, unit, median, p99, min, max, n, goal }
+      }),
     )
   }
-} finally {
-  recorders.forEach((recorder) => recorder.close())
-  await world.stop()
 }
 
-/** From the administrator's request to the last of ten relying parties having been told, and the median of the first. */
-async function timeToDead({ keycloak, demo }: World): Promise<Line[]> {
-  progress(`Reset to last session told, ${RELYING_PARTIES} relying parties, signed by Keycloak`)
-  for (let n = 0; n < RELYING_PARTIES; n++) {
-    const recorder = await startRecorder()
-    recorders.push(recorder)
-    await keycloak.admin.must('POST', '/demo/clients', {
-      clientId: `bench-${n}`,
-      publicClient: true,
-      directAccessGrantsEnabled: true,
-      attributes: { 'backchannel.logout.url': recorder.logoutUri },
-    })
+function whole(option: string, text: string): number {
+  if (!/^[1-9]\d{0,5}$/.test(text)) {
+    throw new TypeError(`--${option} must be a whole number from 1 up; got something else`)
   }
-  const user = await keycloak.admin.createUser('demo', 'bench', 'password')
-  const told = () => recorders.reduce((sum, recorder) => sum + recorder.tokens.length, 0)
-  const last: number[] = []
-  for (let round = -WARM_UP; round < ROUNDS; round++) {
-    for (let n = 0; n < RELYING_PARTIES; n++) {
-      await demo.tokens.directGrant(`bench-${n}`, 'bench', 'password')
-    }
-    await delay(1100)
-    const owed = told() + RELYING_PARTIES
-    const began = performance.now()
-    await keycloak.admin.resetPassword('demo', user, 'password')
-    await until('all are told', () => told() >= owed, { seconds: 30, everyMs: 1 })
-    if (round >= 0) {
-      last.push(performance.now() - began)
-    }
-  }
-  return [
-    {
-      what: `reset to last of ${RELYING_PARTIES} relying parties told`,
-      unit: 'ms',
-      figure: figure(last),
-      goal: 'p99 at most 300',
-    },
-  ]
-}
-
-/** A reset with the extension less the same reset on stock Keycloak, in turn; the user has this many sessions in both. */
-async function addedToReset({ keycloak, demo, stock }: World): Promise<Line[]> {
-  const lines: Line[] = []
-  for (const sessions of [0, 50, 200]) {
-    progress(`What the extension adds to a reset request, ${sessions} sessions`)
-    const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-    const rounds = sessions === 200 ? Math.ceil(ROUNDS / 3) : ROUNDS
-    for (let round = -2; round < rounds; round++) {
-      // Somebody new each time: the ledger of the one before is not empty, nobody has answered for it.
-      const name = `bench-${sessions}-${round + 2}`
-      const users = {
-        demo: await keycloak.admin.createUser('demo', name, 'password'),
-        stock: await keycloak.admin.createUser('stock', name, 'password'),
-      }
-      for (let n = 0; n < sessions; n++) {
-        await demo.tokens.directGrant('mobile-app', name, 'password')
-        await stock.tokens.directGrant('mobile-app', name, 'password')
-      }
-      await delay(1100)
-      for (const realm of round % 2 === 0 ? (['demo', 'stock'] as const) : (['stock', 'demo'] as const)) {
-        const began = performance.now()
-        await keycloak.admin.resetPassword(realm, users[realm], 'password')
-        if (round >= 0) {
-          times[realm].push(performance.now() - began)
-        }
-      }
-    }
-    const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
-    lines.push({ what: `reset of ${sessions} sessions, stock`, unit: 'ms', figure: figure(times.stock) })
-    lines.push({ what: `reset of ${sessions} sessions, with the extension`, unit: 'ms', figure: figure(times.demo) })
-    lines.push({
-      what: `added to a reset with ${sessions} sessions`,
-      unit: 'ms',
-      figure: figure(added),
-      goal: 'median at most 15',
-    })
-  }
-  return lines
-}
-
-async function addedToLogin({ keycloak, demo, stock }: World): Promise<Line[]> {
-  progress('What the extension adds to a login')
-  for (const realm of ['demo', 'stock']) {
-    await keycloak.admin.createUser(realm, 'bench-login', 'password')
-  }
-  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -WARM_UP; round < ROUNDS * 5; round++) {
-    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
-      const began = performance.now()
-      await realm.tokens.directGrant('mobile-app', 'bench-login', 'password')
-      if (round >= 0) {
-        times[realm.name].push(performance.now() - began)
-      }
-    }
-  }
-  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
-  return [
-    { what: 'login, stock', unit: 'ms', figure: figure(times.stock) },
-    { what: 'login, with the extension', unit: 'ms', figure: figure(times.demo) },
-    { what: 'added to a login', unit: 'ms', figure: figure(added), goal: 'median at most 2' },
-  ]
+  return Number(text)
 }

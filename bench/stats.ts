@@ -16,3 +16,11 @@ export function figure(values: readonly number[]): Figure {
 function round(ms: number): number {
   return Math.round(ms * 100) / 100
 }
+
+/** One figure of a bench, with what the issue or the design asks of it. */
+export interface Line {
+  readonly what: string
+  readonly unit: 'ms' | 'ratio' | 'per second' | 'MB'
+  readonly figure: Figure
+  readonly goal?: string
+}

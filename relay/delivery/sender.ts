@@ -60,7 +60,7 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
         return { kind: 'failure', code: refused }
       }
       const deadline = new AbortController()
-      const timer = setTimeout(() => deadline.abort(), policy.timeoutMs)
+      let timer = setTimeout(() => deadline.abort(), policy.timeoutMs)
       try {
         const answered = request(uri, {
           dispatcher: agentFor(policy),
@@ -77,7 +77,9 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
         ])
         const retryAfterMs = retryAfter(response.headers['retry-after'])
         // What comes after the status does not change the verdict, so neither does a failure to read it.
-        await response.body.dump({ limit: BODY_LIMIT, signal: AbortSignal.timeout(BODY_MS) }).catch(() => undefined)
+        clearTimeout(timer)
+        timer = setTimeout(() => deadline.abort(), BODY_MS)
+        await response.body.dump({ limit: BODY_LIMIT, signal: deadline.signal }).catch(() => undefined)
         return {
           kind: 'response',
           status: response.statusCode,

@@ -1,9 +1,10 @@
-import { statSync, writeFileSync } from 'node:fs'
+import { closeSync, openSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { temporaryFolder } from './given.ts'
+import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
 
 storeContract('SQLite', () => {
@@ -43,10 +44,67 @@ test('a file of a newer relay is not touched', () => {
   expect(() => openSqliteStore(file)).toThrow(expect.objectContaining({ code: 'store_unavailable' }))
 })
 
-test('a file that is no database is refused in words', () => {
+test('a file that is no database is refused, and the refusal says what to do', () => {
   const file = join(temporaryFolder(), 'relay.db')
   writeFileSync(file, 'this is not a database, however long it may be, and it stays what it is'.repeat(100))
-  expect(() => openSqliteStore(file)).toThrow(expect.objectContaining({ code: 'store_unavailable' }))
+  expect(() => openSqliteStore(file)).toThrow(
+    expect.objectContaining({
+      code: 'store_unavailable',
+      message: expect.stringMatching(/is damaged.*backup/) as string,
+    }),
+  )
+})
+
+test('once damage has been met nothing is written any more, so nothing is acknowledged that may be lost', async () => {
+  const file = join(temporaryFolder(), 'relay.db')
+  const whole = openSqliteStore(file)
+  for (let n = 1; n <= 60; n++) {
+    const event = securityEvent(n, ['orders', 'wiki'])
+    await whole.accept(
+      event,
+      plan(event, NOW_MS, () => undefined),
+    )
+  }
+  await whole.close()
+  // The oldest evidence: the start does not read it, nor does a new event.
+  const db = new DatabaseSync(file)
+  const page = db.prepare("select pageno from dbstat where name = 'evidence' and pagetype = 'leaf' order by path").get()
+  db.close()
+  const handle = openSync(file, 'r+')
+  writeSync(handle, Buffer.alloc(4096, 0xa5), 0, 4096, (Number(page?.['pageno']) - 1) * 4096)
+  closeSync(handle)
+  const store = openSqliteStore(file)
+  onTestFinished(() => store.close())
+  const event = securityEvent(100, [])
+  const accept = () =>
+    store.accept(
+      event,
+      plan(event, NOW_MS, () => undefined),
+    )
+  expect(await accept()).toBe('accepted')
+  const damaged = { code: 'store_unavailable', message: expect.stringMatching(/is damaged/) as string }
+  await expect(store.containment(ISSUER, 'txn-1')).rejects.toMatchObject(damaged)
+  await expect(accept()).rejects.toMatchObject(damaged)
+})
+
+test('with more due than one claim takes, every lane has its turn', async () => {
+  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => store.close())
+  const event = securityEvent(
+    1,
+    ['a', 'b', 'c'].flatMap((client) => Array.from({ length: 6 }, () => client)),
+  )
+  await store.accept(
+    event,
+    plan(event, NOW_MS, () => undefined),
+  )
+  const claimed: string[] = []
+  for (let n = 0; n < 6; n++) {
+    const claims = await store.claim(NOW_MS, 30_000, 3, () => 3)
+    claimed.push(...new Set(claims.map(({ delivery }) => delivery.clientId)))
+  }
+  expect(claimed).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
+  expect(await store.claim(NOW_MS, 30_000, 3, () => 3)).toEqual([])
 })
 
 test('a folder that the store makes is open to nobody else', async () => {

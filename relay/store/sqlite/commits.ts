@@ -1,5 +1,6 @@
 import type { DatabaseSync } from 'node:sqlite'
-import { RelayError } from '../../errors.ts'
+import type { RelayError } from '../../errors.ts'
+import { isDamage, storeError } from './failures.ts'
 
 /**
  * Group commit: changes asked for in one turn of the event loop share one transaction and so one fsync. Each runs in a
@@ -7,13 +8,28 @@ import { RelayError } from '../../errors.ts'
  */
 export class Commits {
   readonly #db: DatabaseSync
+  readonly #path: string
+  #damage: RelayError | undefined
   #queue: { readonly work: () => void; readonly done: (failure?: unknown) => void }[] = []
 
-  constructor(db: DatabaseSync) {
+  constructor(db: DatabaseSync, path: string) {
     this.#db = db
+    this.#path = path
+  }
+
+  /** Puts a failure in words. Once damage has been met nothing is written any more: what is acknowledged must be found again. */
+  failed(cause: unknown): RelayError {
+    const error = storeError(this.#path, cause)
+    if (isDamage(cause)) {
+      this.#damage ??= error
+    }
+    return error
   }
 
   run<T>(work: () => T): Promise<T> {
+    if (this.#damage) {
+      return Promise.reject(this.#damage)
+    }
     return new Promise<T>((resolve, reject) => {
       let result: T
       if (this.#queue.length === 0) {
@@ -27,7 +43,7 @@ export class Commits {
           if (failure === undefined) {
             resolve(result)
           } else {
-            reject(storeError(failure))
+            reject(this.failed(failure))
           }
         },
       })
@@ -49,6 +65,9 @@ export class Commits {
         try {
           work()
         } catch (failure) {
+          if (isDamage(failure)) {
+            throw failure
+          }
           failures.set(n, failure)
           this.#db.exec('rollback to work')
         }
@@ -67,17 +86,4 @@ export class Commits {
     }
     queue.forEach(({ done }, n) => done(failures.get(n)))
   }
-}
-
-/** SQLite's own words name no data of ours, so they may be shown. */
-export function storeError(cause: unknown): RelayError {
-  return cause instanceof RelayError
-    ? cause
-    : new RelayError(
-        'store_unavailable',
-        `The store cannot be used: ${cause instanceof Error ? cause.message : 'unknown'}`,
-        {
-          cause,
-        },
-      )
 }

@@ -34,4 +34,8 @@ export const MIGRATIONS: readonly string[] = [
      at_ms integer not null, kind text not null, data text not null
    ) strict`,
   `create index evidence_by_containment on evidence (issuer, containment_id, seq)`,
+  // What is due of one lane, and the next lane, are one step each, however much is open.
+  `create index delivery_lane on delivery (issuer, client_id, due_ms) where state = 'open'`,
+  `drop index delivery_due`,
+  `create index delivery_due on delivery (due_ms, issuer, client_id) where state = 'open'`,
 ]

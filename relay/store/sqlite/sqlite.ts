@@ -4,7 +4,8 @@ import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqli
 import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import { RelayError } from '../../errors.ts'
 import type { Containment, Selection, Store } from '../port.ts'
-import { Commits, storeError } from './commits.ts'
+import { Commits } from './commits.ts'
+import { storeError } from './failures.ts'
 import { MIGRATIONS } from './schema.ts'
 
 type Row = Record<string, SQLOutputValue>
@@ -17,7 +18,7 @@ type Row = Record<string, SQLOutputValue>
  */
 export function openSqliteStore(path: string): Store {
   const db = open(path)
-  const commits = new Commits(db)
+  const commits = new Commits(db, path)
   const prepared = new Map<string, StatementSync>()
   const sql = (text: string): StatementSync => {
     let statement = prepared.get(text)
@@ -30,7 +31,7 @@ export function openSqliteStore(path: string): Store {
     try {
       return Promise.resolve(work())
     } catch (cause) {
-      return Promise.reject(storeError(cause))
+      return Promise.reject(commits.failed(cause))
     }
   }
   const addEvidence = (issuer: string, containmentId: string, { atMs, kind, data }: Evidence) =>
@@ -52,6 +53,31 @@ export function openSqliteStore(path: string): Store {
         atMs,
         data: { deliveries: Number(row['deliveries']), ms_since_event: atMs - Number(row['event_ms']) },
       })
+    }
+  }
+  /** Where the walk through the lanes stopped: with more due than one claim takes, each lane has its turn. */
+  let lastLane: Row | undefined
+  function* lanesInTurn(nowMs: number): Generator<Row> {
+    const next = (after: Row | undefined) =>
+      sql(
+        `select issuer, client_id, due_ms from delivery where state = 'open' and (issuer, client_id) > (?, ?)
+         order by issuer, client_id, due_ms limit 1`,
+      ).get(after?.['issuer'] ?? '', after?.['client_id'] ?? '')
+    const began = lastLane
+    const isBehind = (row: Row) =>
+      began === undefined ||
+      text(row, 'issuer') > text(began, 'issuer') ||
+      (row['issuer'] === began['issuer'] && text(row, 'client_id') > text(began, 'client_id'))
+    for (let round = 0; round < 2; round++) {
+      for (let lane = next(round === 0 ? began : undefined); lane; lane = next(lane)) {
+        if (round === 1 && isBehind(lane)) {
+          return
+        }
+        lastLane = lane
+        if (integer(lane, 'due_ms') <= nowMs) {
+          yield lane
+        }
+      }
     }
   }
   /** @param waitingMs only those that nobody has leased and that are due after it */
@@ -108,27 +134,31 @@ export function openSqliteStore(path: string): Store {
       }),
 
     claim: async (nowMs, leaseMs, limit, room) => {
-      // Lanes first, so that thousands of rows of one relying party cannot hide those of another.
-      const lanes = await read(() =>
-        sql(`select distinct issuer, client_id from delivery where state = 'open' and due_ms <= ?`).all(nowMs),
+      const due = await read(() =>
+        sql(`select issuer, client_id from delivery where state = 'open' and due_ms <= ? limit ?`).all(nowMs, limit),
       )
-      const open = lanes
-        .map((row) => ({ issuer: text(row, 'issuer'), clientId: text(row, 'client_id') }))
-        .map((lane) => ({ ...lane, room: room(lane.issuer, lane.clientId) }))
-        .filter((lane) => lane.room > 0)
-      if (open.length === 0) {
+      // Else lane by lane, so that thousands of rows of one relying party cannot hide those of another.
+      const all = due.length < limit
+      const few = [...new Map(due.map((row) => [JSON.stringify(row), row])).values()]
+      if (all && !few.some((row) => room(text(row, 'issuer'), text(row, 'client_id')) > 0)) {
         return []
       }
       return commits.run(() => {
         const claims: Claim[] = []
-        for (const lane of open) {
-          const max = Math.min(lane.room, limit - claims.length)
-          const rows = sql(
-            `update delivery set fence = fence + 1, leased = 1, due_ms = ? where id in (
-               select id from delivery where state = 'open' and due_ms <= ? and issuer = ? and client_id = ?
-               order by due_ms limit ?) and state = 'open' and due_ms <= ? returning *`,
-          ).all(nowMs + leaseMs, nowMs, lane.issuer, lane.clientId, max, nowMs)
-          claims.push(...rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') })))
+        for (const lane of all ? few : lanesInTurn(nowMs)) {
+          const [issuer, clientId] = [text(lane, 'issuer'), text(lane, 'client_id')]
+          const most = Math.min(room(issuer, clientId), limit - claims.length)
+          if (most > 0) {
+            const rows = sql(
+              `update delivery set fence = fence + 1, leased = 1, due_ms = ?1 where id in (
+                 select id from delivery where state = 'open' and issuer = ?2 and client_id = ?3 and due_ms <= ?4
+                 order by due_ms limit ?5) and state = 'open' and due_ms <= ?4 returning *`,
+            ).all(nowMs + leaseMs, issuer, clientId, nowMs, most)
+            claims.push(...rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') })))
+          }
+          if (claims.length === limit) {
+            break
+          }
         }
         return claims
       })
@@ -293,16 +323,12 @@ function open(path: string): DatabaseSync {
     db.exec('commit')
     return db
   } catch (cause) {
-    if (cause instanceof RelayError) {
-      throw cause
-    }
-    const words = cause instanceof Error ? cause.message : 'unknown'
-    throw /locked|busy/i.test(words)
+    throw cause instanceof Error && /locked|busy/i.test(cause.message)
       ? new RelayError(
           'store_in_use',
           `Another process uses the store ${path}; stop it, or give this relay a file of its own`,
         )
-      : new RelayError('store_unavailable', `The store ${path} cannot be opened: ${words}`, { cause })
+      : storeError(path, cause)
   }
 }
 

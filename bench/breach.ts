@@ -1,0 +1,60 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { openEngine } from './engine.ts'
+import { startReceivers } from './receivers.ts'
+import { figure, type Line } from './stats.ts'
+
+const SUBJECTS = 100_000
+const RELYING_PARTIES = 10
+const CONCURRENCY = 16
+/** So many events are put in at once; what is in the store then grows as fast as it can take them. */
+const AT_ONCE = 100
+
+/**
+ * Breach day: every subject is reset at once, each with a session at each of ten relying parties, over TLS with kept-alive
+ * connections. In the middle one more subject is reset. `share` of 1 is the full size: a million deliveries.
+ */
+export async function breach(share: number): Promise<Line[]> {
+  const subjects = Math.max(AT_ONCE, Math.round(SUBJECTS * share))
+  const receivers = await startReceivers({ origins: RELYING_PARTIES, tls: true })
+  const engine = openEngine({ receivers, relyingParties: RELYING_PARTIES, concurrency: CONCURRENCY })
+  const clients = Array.from({ length: RELYING_PARTIES }, (_, n) => n)
+  await engine.deliver(clients)
+  await engine.raw(clients)
+  const measured = Array.from({ length: Math.min(subjects, 2000) }, () => clients).flat()
+  const rawPerSecond = (measured.length * 1000) / (await engine.raw(measured))
+
+  const resident: number[] = []
+  const watch = setInterval(() => resident.push(process.memoryUsage.rss() / 1e6), 250)
+  const began = performance.now()
+  const all: Promise<number>[] = []
+  let privileged = Number.NaN
+  for (let n = 0; n < subjects; n += AT_ONCE) {
+    const burst = Array.from({ length: Math.min(AT_ONCE, subjects - n) }, () => engine.deliver(clients))
+    all.push(...burst)
+    await delay(0)
+    if (Number.isNaN(privileged) && n >= subjects / 2) {
+      privileged = await engine.deliver(clients)
+    }
+  }
+  await Promise.all(all)
+  const perSecond = (subjects * RELYING_PARTIES * 1000) / (performance.now() - began)
+  clearInterval(watch)
+  await engine.close()
+  receivers.stop()
+  return [
+    {
+      what: `breach day, ${subjects * RELYING_PARTIES} deliveries over TLS`,
+      unit: 'per second',
+      figure: figure([perSecond]),
+    },
+    { what: 'bare loop over TLS', unit: 'per second', figure: figure([rawPerSecond]) },
+    {
+      what: 'breach day, share of the bare loop',
+      unit: 'ratio',
+      figure: figure([perSecond / rawPerSecond]),
+      goal: 'at least 0.8',
+    },
+    { what: 'breach day, resident', unit: 'MB', figure: figure(resident), goal: 'max below 400' },
+    { what: 'a single reset in the middle of it', unit: 'ms', figure: figure([privileged]), goal: 'at most 1000' },
+  ]
+}

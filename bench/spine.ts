@@ -1,0 +1,131 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { startWorld, type World } from '../scripts/demo/world.ts'
+import { until } from '../scripts/stage/process.ts'
+import { type Recorder, startRecorder } from '../test/real/recorder.ts'
+import { figure, type Line } from './stats.ts'
+
+const RELYING_PARTIES = 10
+const WARM_UP = 15
+
+const progress = (what: string) => void process.stderr.write(`· ${what}\n`)
+const recorders: Recorder[] = []
+
+/**
+ * What the spine costs and how fast it is, on real parts. Pairs are measured in turn within one run, stock Keycloak beside
+ * Keycloak with the extension in the same server, so that the noise of the machine is in both.
+ */
+export async function spine(rounds: number): Promise<Line[]> {
+  const world = await startWorld(progress)
+  try {
+    return [
+      ...(await timeToDead(world, rounds)),
+      ...(await addedToReset(world, rounds)),
+      ...(await addedToLogin(world, rounds)),
+    ]
+  } finally {
+    recorders.splice(0).forEach((recorder) => recorder.close())
+    await world.stop()
+  }
+}
+
+/** From the administrator's request to the last of ten relying parties having been told, and the median of the first. */
+async function timeToDead({ keycloak, demo }: World, rounds: number): Promise<Line[]> {
+  progress(`Reset to last session told, ${RELYING_PARTIES} relying parties, signed by Keycloak`)
+  for (let n = 0; n < RELYING_PARTIES; n++) {
+    const recorder = await startRecorder()
+    recorders.push(recorder)
+    await keycloak.admin.must('POST', '/demo/clients', {
+      clientId: `bench-${n}`,
+      publicClient: true,
+      directAccessGrantsEnabled: true,
+      attributes: { 'backchannel.logout.url': recorder.logoutUri },
+    })
+  }
+  const user = await keycloak.admin.createUser('demo', 'bench', 'password')
+  const told = () => recorders.reduce((sum, recorder) => sum + recorder.tokens.length, 0)
+  const last: number[] = []
+  for (let round = -WARM_UP; round < rounds; round++) {
+    for (let n = 0; n < RELYING_PARTIES; n++) {
+      await demo.tokens.directGrant(`bench-${n}`, 'bench', 'password')
+    }
+    await delay(1100)
+    const owed = told() + RELYING_PARTIES
+    const began = performance.now()
+    await keycloak.admin.resetPassword('demo', user, 'password')
+    await until('all are told', () => told() >= owed, { seconds: 30, everyMs: 1 })
+    if (round >= 0) {
+      last.push(performance.now() - began)
+    }
+  }
+  return [
+    {
+      what: `reset to last of ${RELYING_PARTIES} relying parties told`,
+      unit: 'ms',
+      figure: figure(last),
+      goal: 'p99 at most 300',
+    },
+  ]
+}
+
+/** A reset with the extension less the same reset on stock Keycloak, in turn; the user has this many sessions in both. */
+async function addedToReset({ keycloak, demo, stock }: World, rounds: number): Promise<Line[]> {
+  const lines: Line[] = []
+  for (const sessions of [0, 50, 200]) {
+    progress(`What the extension adds to a reset request, ${sessions} sessions`)
+    const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
+    const pairs = sessions === 200 ? Math.ceil(rounds / 3) : rounds
+    for (let round = -2; round < pairs; round++) {
+      // Somebody new each time: the ledger of the one before is not empty, nobody has answered for it.
+      const name = `bench-${sessions}-${round + 2}`
+      const users = {
+        demo: await keycloak.admin.createUser('demo', name, 'password'),
+        stock: await keycloak.admin.createUser('stock', name, 'password'),
+      }
+      for (let n = 0; n < sessions; n++) {
+        await demo.tokens.directGrant('mobile-app', name, 'password')
+        await stock.tokens.directGrant('mobile-app', name, 'password')
+      }
+      await delay(1100)
+      for (const realm of round % 2 === 0 ? (['demo', 'stock'] as const) : (['stock', 'demo'] as const)) {
+        const began = performance.now()
+        await keycloak.admin.resetPassword(realm, users[realm], 'password')
+        if (round >= 0) {
+          times[realm].push(performance.now() - began)
+        }
+      }
+    }
+    const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
+    lines.push({ what: `reset of ${sessions} sessions, stock`, unit: 'ms', figure: figure(times.stock) })
+    lines.push({ what: `reset of ${sessions} sessions, with the extension`, unit: 'ms', figure: figure(times.demo) })
+    lines.push({
+      what: `added to a reset with ${sessions} sessions`,
+      unit: 'ms',
+      figure: figure(added),
+      goal: 'median at most 15',
+    })
+  }
+  return lines
+}
+
+async function addedToLogin({ keycloak, demo, stock }: World, rounds: number): Promise<Line[]> {
+  progress('What the extension adds to a login')
+  for (const realm of ['demo', 'stock']) {
+    await keycloak.admin.createUser(realm, 'bench-login', 'password')
+  }
+  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
+  for (let round = -WARM_UP; round < rounds * 5; round++) {
+    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
+      const began = performance.now()
+      await realm.tokens.directGrant('mobile-app', 'bench-login', 'password')
+      if (round >= 0) {
+        times[realm.name].push(performance.now() - began)
+      }
+    }
+  }
+  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
+  return [
+    { what: 'login, stock', unit: 'ms', figure: figure(times.stock) },
+    { what: 'login, with the extension', unit: 'ms', figure: figure(times.demo) },
+    { what: 'added to a login', unit: 'ms', figure: figure(added), goal: 'median at most 2' },
+  ]
+}

@@ -1,0 +1,130 @@
+import { closeSync, copyFileSync, openSync, rmSync, statSync, truncateSync, writeSync } from 'node:fs'
+import { join } from 'node:path'
+import { type CaseOptions, kills, paused, play, type Result, stopped } from './cases.ts'
+import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
+import type { World } from './world.ts'
+
+const FILE = 'relay.db'
+
+/** Every case of the store on SQLite, one after another; the one that waits for a lease runs beside the others. */
+export async function* sqlite(seed: number, count: number, isShort: boolean): AsyncGenerator<Result> {
+  const options: CaseOptions = { seed, store: (dir) => ({ sqlite: join(dir, FILE) }) }
+  const pause = isShort ? undefined : paused(options)
+  // Its failure is seen where it is awaited.
+  pause?.catch(() => undefined)
+  yield await kills(options, count)
+  yield await stopped(options, isShort ? 1 : 3)
+  yield await diskFull(options.seed)
+  yield await readOnly(options.seed)
+  yield await corrupt(options)
+  if (pause) {
+    yield await pause
+  }
+}
+
+/** The disk is full: no 202, nothing acknowledged is lost, and it goes on by itself as soon as there is room. */
+async function diskFull(seed: number): Promise<Result> {
+  let disk: SmallDisk | undefined
+  const store = (dir: string) => {
+    disk = mountSmallDisk(dir, 8)
+    return { sqlite: join(disk?.dir ?? dir, FILE) }
+  }
+  return play('disk full', { seed, store }, async (world) => {
+    world.spawn()
+    await world.untilUp()
+    if (!disk) {
+      return { says: 'LEFT OUT: this user may not mount a small file system' }
+    }
+    await many(world, 20)
+    await world.untilDone()
+    disk.fill()
+    const from = performance.now()
+    const statuses = await many(world, 40)
+    const wrong = statuses.filter((status) => status !== 503).map((status) => `a push was answered ${String(status)}`)
+    if (world.relay?.exited()) {
+      wrong.push('the relay has ended')
+    }
+    disk.free()
+    world.ledger.fault(from, performance.now())
+    const freed = performance.now()
+    await world.untilDone()
+    return {
+      says: `40 pushes answered 503, all done ${seconds(performance.now() - freed)} after there was room`,
+      wrong,
+    }
+  })
+}
+
+/** A file system that turned read-only: the relay refuses to start and says so. */
+async function readOnly(seed: number): Promise<Result> {
+  let disk: SmallDisk | undefined
+  const store = (dir: string) => {
+    disk = mountSmallDisk(dir, 8)
+    return { sqlite: join(disk?.dir ?? dir, FILE) }
+  }
+  return play('read-only database', { seed, store }, async (world) => {
+    await oneLife(world)
+    if (!disk) {
+      world.spawn()
+      return { says: 'LEFT OUT: this user may not mount a small file system' }
+    }
+    disk.readOnly(true)
+    const { status, says } = await world.refusal()
+    disk.readOnly(false)
+    await many(world, 5)
+    world.spawn()
+    return { says: 'refused, then went on', wrong: status === 1 && /cannot be written/.test(says) ? [] : [says] }
+  })
+}
+
+/** A damaged file: refused with what to do; the backup is put back, and what came meanwhile is polled. */
+async function corrupt(options: CaseOptions): Promise<Result> {
+  return play('corrupt database file', options, async (world) => {
+    const file = join(world.dir, FILE)
+    const backup = `${file}.backup`
+    const wrong: string[] = []
+    for (const [damage, act] of Object.entries(DAMAGES)) {
+      await oneLife(world)
+      copyFileSync(file, backup)
+      act(file)
+      await many(world, 3)
+      const { status, says } = await world.refusal()
+      if (status !== 1 || !/is damaged/.test(says) || !/backup/.test(says)) {
+        wrong.push(`${damage}: ${String(status)} ${says}`)
+      }
+      // What SQLite kept beside the damaged file belongs to it alone.
+      rmSync(`${file}-wal`, { force: true })
+      rmSync(`${file}-shm`, { force: true })
+      copyFileSync(backup, file)
+    }
+    world.spawn()
+    return { says: `${Object.keys(DAMAGES).join(', ')}: each refused, then went on from the backup`, wrong }
+  })
+}
+
+const DAMAGES: Readonly<Record<string, (file: string) => void>> = {
+  'first page overwritten': (file) => overwrite(file, 0, 4096),
+  'pages in the middle overwritten': (file) => overwrite(file, 4096, statSync(file).size - 4096),
+  'cut in half': (file) => truncateSync(file, Math.floor(statSync(file).size / 8192) * 4096),
+}
+
+function overwrite(file: string, from: number, length: number): void {
+  const handle = openSync(file, 'r+')
+  writeSync(handle, Buffer.alloc(length, 0xa5), 0, length, from)
+  closeSync(handle)
+}
+
+/** Some work is done, and the relay stops gracefully: the file is whole and no log lies beside it. */
+async function oneLife(world: World): Promise<void> {
+  const relay = world.spawn()
+  await world.untilUp()
+  await many(world, 20)
+  await world.untilDone()
+  await relay.stop()
+}
+
+function many(world: World, count: number): Promise<(number | undefined)[]> {
+  return Promise.all(Array.from({ length: count }, () => world.reset()))
+}
+
+const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`
