@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
 import { openApi, type SelectionMembers } from './api/client.ts'
+import { check } from './check/check.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
-import { startRelay } from './main.ts'
+import { makeRelyingParties, startRelay } from './main.ts'
 
 const program = new Command('logout-relay').description(
   'Ends every session at every relying party when a password is reset',
@@ -19,6 +20,32 @@ program
       process.once(signal, () => {
         void relay.close().then(() => process.exit(0))
       })
+    }
+  })
+
+program
+  .command('check')
+  .description('look at everything the relay needs, and say of each that it is ok or what to do; changes nothing')
+  .option('-c, --config <file>', 'the config file', process.env['LOGOUT_RELAY_CONFIG'] ?? 'relay.yaml')
+  .option('--json', 'one JSON object a line')
+  .addHelpText(
+    'after',
+    `
+Relying parties are sent a token that they must refuse; it names a session that does not exist.
+
+Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
+
+  logout-relay check --config /etc/logout-relay/relay.yaml
+  logout-relay check --json | jq -r 'select(.ok | not) | .says'`,
+  )
+  .action(async ({ config: path, json }: { config: string; json?: boolean }) => {
+    const config = loadConfig(path, process.env)
+    const lanes = makeRelyingParties(config)
+    const finding = check(config, path, (issuer, clientId) => lanes.lane(issuer, clientId), Date.now)
+    for await (const one of finding) {
+      const words = `${one.ok ? 'ok   ' : 'TO DO'}  ${one.check}  ${one.about}  ${one.says}`
+      print(json ? JSON.stringify(one) : words.replace(/\p{Cc}/gu, '?'))
+      process.exitCode = one.ok ? process.exitCode : 1
     }
   })
 

@@ -34,22 +34,7 @@ export async function startRelay(
 ): Promise<{ url: string; close(): Promise<void> }> {
   const store = openSqliteStore(config.store.sqlite)
   const metrics = makeMetrics(store)
-  const relyingParties = new RelyingParties({
-    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
-    allowAddresses: config.delivery.allow_addresses,
-    timeoutMs: config.delivery.timeout_ms,
-    concurrency: config.delivery.concurrency,
-    overrides: config.relying_parties.map(
-      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
-        issuer,
-        clientId: client_id,
-        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
-        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
-        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
-        ...(concurrency === undefined ? {} : { concurrency }),
-      }),
-    ),
-  })
+  const relyingParties = makeRelyingParties(config)
   if (config.delivery.allow_http_on_loopback) {
     log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
   }
@@ -175,6 +160,26 @@ export async function startRelay(
       log.info('Logout Relay has stopped; what is still owed is in the store')
     },
   }
+}
+
+/** The registry with the delivery settings of the config; the realms have not been asked yet. */
+export function makeRelyingParties(config: Config): RelyingParties {
+  return new RelyingParties({
+    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    allowAddresses: config.delivery.allow_addresses,
+    timeoutMs: config.delivery.timeout_ms,
+    concurrency: config.delivery.concurrency,
+    overrides: config.relying_parties.map(
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
+        issuer,
+        clientId: client_id,
+        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
+        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+        ...(concurrency === undefined ? {} : { concurrency }),
+      }),
+    ),
+  })
 }
 
 function listen(
