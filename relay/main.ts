@@ -7,6 +7,9 @@ import { type Logger, pino } from 'pino'
 import { apiRoutes } from './api/app.ts'
 import { makeMetrics } from './api/metrics.ts'
 import type { Config } from './config.ts'
+import { LastAnswers } from './console/answers.ts'
+import { consoleRoutes } from './console/routes.ts'
+import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
@@ -46,7 +49,8 @@ export async function startRelay(
   )
   const keysOf = (issuer: string) => keycloaks.get(issuer)?.keys()
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
-  const observer = makeObserver(log, metrics)
+  const answers = new LastAnswers()
+  const observer = makeObserver(log, metrics, answers)
   const flow = new Flow({
     store,
     idps: keycloaks,
@@ -83,6 +87,25 @@ export async function startRelay(
       notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
     }),
   )
+
+  const people = config.console
+  if (people) {
+    const client = { issuer: people.issuer, clientId: people.client_id, clientSecret: people.client_secret }
+    app.route(
+      '/console',
+      consoleRoutes({
+        client: { ...client, url: people.url, audience: config.identifier },
+        store,
+        relyingParties,
+        answers,
+        keysOf,
+        flow,
+        settings: settingsInForce(config),
+        nowMs: () => systemClock.nowMs(),
+        sleep: (ms, signal) => systemClock.sleep(ms, signal),
+      }),
+    )
+  }
 
   const stop = new AbortController()
   const loops: Promise<void>[] = []
@@ -206,10 +229,11 @@ function makeLog(config: Config): Logger {
 }
 
 /** One wide line for each attempt, and the same facts as metrics. */
-function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>): Observer {
+function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>, answers: LastAnswers): Observer {
   return {
     received: (source, outcome) => metrics.events.inc({ source, outcome }),
     attempted: (line) => {
+      answers.note(line, systemClock.nowMs())
       metrics.attempts.inc({ client_id: line.clientId, outcome: line.outcome, reason: line.reason })
       metrics.attemptSeconds.observe(line.durationMs / 1000)
       if (line.outcome === 'delivered') {

@@ -34,4 +34,7 @@ export const MIGRATIONS: readonly string[] = [
      at_ms integer not null, kind text not null, data text not null
    ) strict`,
   `create index evidence_by_containment on evidence (issuer, containment_id, seq)`,
+  // Pages of what is open, by id, among a million that have ended.
+  `create index delivery_open on delivery (issuer, id) where state = 'open'`,
+  `create index delivery_open_of_client on delivery (issuer, client_id, id) where state = 'open'`,
 ]
