@@ -34,13 +34,15 @@ export async function containmentPage(
     }
     <h2>Its story</h2>
     <ol class="story">
-      ${evidence.slice(0, LINES).map(
-        (line) =>
-          html`<li class="${tone(line)}">
-            <span class="at">+${duration(Math.max(0, line.atMs - containment.eventMs))}</span>
-            <span class="what">${told(line)}</span>
-          </li>`,
-      )}
+      ${[...evidence.slice(0, LINES)]
+        .sort((a, b) => a.atMs - b.atMs)
+        .map(
+          (line) =>
+            html`<li class="${tone(line)}">
+              <span class="at">+${duration(Math.max(0, line.atMs - containment.eventMs))}</span>
+              <span class="what">${told(line)}</span>
+            </li>`,
+        )}
     </ol>
     ${
       evidence.length > LINES

@@ -62,9 +62,7 @@ async function openContainment(username: string): Promise<Person> {
 async function findings(page: Page): Promise<string[]> {
   // The page's own policy forbids a foreign script, as it should; the debugger may run one.
   await page.evaluate(readFileSync(AXE, 'utf8'))
-  const { violations } = (await page.evaluate('axe.run()')) as {
-    violations: { id: string; nodes: { html: string }[] }[]
-  }
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>('axe.run()')
   return violations.map(({ id, nodes }) => `${page.url()} ${id}: ${nodes.map((node) => node.html).join(' ')}`)
 }
 
@@ -95,7 +93,7 @@ test('a containment is watched live to its end while a relying party is down and
   expect(await person.isAlive(world.demo.express.url)).toBe(false)
   await olivia.click('.card h3 a')
   await olivia.waitForSelector('.story')
-  expect(await olivia.textContent('.story')).toMatch(/attempt 1.*Nothing listens.*It confirmed the logout.*Closed/s)
+  expect(await olivia.textContent('.story')).toMatch(/attempt\s+1.*Nothing listens.*It confirmed the logout.*Closed/s)
   await shoot(olivia, 'containment')
 })
 
