@@ -8,6 +8,7 @@ import { timeline } from './timeline.ts'
 const PAGE = 50
 const SESSIONS = 500
 const LINES = 500
+const BARS = 200
 
 /** One containment from event to proof: its picture, then its evidence line by line, every attempt included. */
 export async function containmentPage(
@@ -28,7 +29,7 @@ export async function containmentPage(
       deliveries.length === 0
         ? ''
         : html`<section class="card">
-            ${timeline(containment, deliveries, nowMs())}
+            ${timeline(containment, deliveries, nowMs(), BARS)}
             ${containment.deliveries > SESSIONS ? html`<p class="meta">The first ${SESSIONS} sessions.</p>` : ''}
           </section>`
     }

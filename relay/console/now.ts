@@ -6,6 +6,7 @@ import { timeline } from './timeline.ts'
 
 const LATEST = 30
 const SHOWN = 6
+const BARS = 12
 /** More sessions of one containment than this do not make its picture clearer. */
 const SESSIONS = 500
 
@@ -82,7 +83,7 @@ async function cards(
       return html`<article class="card">
         <h3><a href="/console/containments/${encodeURIComponent(one.id)}">${words(one.trigger)}</a></h3>
         <p class="meta">${instant(one.eventMs)} · ${summary(one)}</p>
-        ${deliveries.length === 0 ? '' : timeline(one, deliveries, nowMs())}
+        ${deliveries.length === 0 ? '' : timeline(one, deliveries, nowMs(), BARS)}
       </article>`
     }),
   )

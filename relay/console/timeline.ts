@@ -32,42 +32,48 @@ export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
 
 const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'ended without an answer' } as const
 
-/** Bars by relying party. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
-export function timeline(containment: Containment, deliveries: readonly Delivery[], nowMs: number): Html {
-  const bars = barsOf(deliveries, nowMs)
+/** Bars by relying party, those that are open first, and only so many of them. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
+export function timeline(
+  containment: Containment,
+  deliveries: readonly Delivery[],
+  nowMs: number,
+  shown: number,
+): Html {
+  const bars = barsOf(deliveries, nowMs).sort((a, b) => Number(b.open > 0) - Number(a.open > 0))
   const spanMs = Math.max(1, ...bars.map(({ endMs }) => endMs - containment.eventMs))
   return html`<table class="timeline">
-    <caption class="unseen">
-      From the event to the answer, by relying party
-    </caption>
-    <thead class="unseen">
-      <tr>
-        <th scope="col">Relying party</th>
-        <th scope="col">Bar</th>
-        <th scope="col">Time</th>
-      </tr>
-    </thead>
-    <tbody>
-      ${bars.map(({ clientId, count, open, endMs, state, reason }) => {
-        const tookMs = Math.max(0, endMs - containment.eventMs)
-        return html`<tr class="${state}">
-          <th scope="row">
-            <a href="/console/deliveries?client_id=${encodeURIComponent(clientId)}">${clientId}</a
-            ><small>${many(count, 'session')}</small>
-          </th>
-          <td>
-            <svg width="100%" height="14" aria-hidden="true">
-              <rect class="rail" width="100%" height="14" rx="7" />
-              <rect class="bar" width="${Math.max(2, (100 * tookMs) / spanMs).toFixed(1)}%" height="14" rx="7" />
-            </svg>
-          </td>
-          <td>
-            <strong>${duration(tookMs)}</strong>
-            <span class="state">${state === 'open' ? many(open, SAYS.open, SAYS.open) : SAYS[state]}</span
-            >${reason === undefined ? '' : html`<small>${reason.replaceAll('_', ' ')}</small>`}
-          </td>
-        </tr>`
-      })}
-    </tbody>
-  </table>`
+      <caption class="unseen">
+        From the event to the answer, by relying party
+      </caption>
+      <thead class="unseen">
+        <tr>
+          <th scope="col">Relying party</th>
+          <th scope="col">Bar</th>
+          <th scope="col">Time</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${bars.slice(0, shown).map(({ clientId, count, open, endMs, state, reason }) => {
+          const tookMs = Math.max(0, endMs - containment.eventMs)
+          return html`<tr class="${state}">
+            <th scope="row">
+              <a href="/console/deliveries?client_id=${encodeURIComponent(clientId)}">${clientId}</a
+              ><small>${many(count, 'session')}</small>
+            </th>
+            <td>
+              <svg width="100%" height="14" aria-hidden="true">
+                <rect class="rail" width="100%" height="14" rx="7" />
+                <rect class="bar" width="${Math.max(2, (100 * tookMs) / spanMs).toFixed(1)}%" height="14" rx="7" />
+              </svg>
+            </td>
+            <td>
+              <strong>${duration(tookMs)}</strong>
+              <span class="state">${state === 'open' ? many(open, SAYS.open, SAYS.open) : SAYS[state]}</span
+              >${reason === undefined ? '' : html`<small>${reason.replaceAll('_', ' ')}</small>`}
+            </td>
+          </tr>`
+        })}
+      </tbody>
+    </table>
+    ${bars.length > shown ? html`<p class="meta">and ${many(bars.length - shown, 'more relying party', 'more relying parties')}</p>` : ''}`
 }
