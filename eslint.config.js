@@ -1,7 +1,16 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['node_modules/', '.cache/', 'extension-config/', 'eslint.config.js', 'test/artefacts/'] },
+  {
+    ignores: [
+      'relay/console/assets/',
+      'node_modules/',
+      '.cache/',
+      'extension-config/',
+      'eslint.config.js',
+      'test/artefacts/',
+    ],
+  },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

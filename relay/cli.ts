@@ -5,9 +5,10 @@ import { AdminApi } from './audit/admin-api.ts'
 import { type Level, LEVELS } from './audit/findings.ts'
 import { readRealm } from './audit/read.ts'
 import { asJson, asText, reaches } from './audit/show.ts'
+import { check } from './check/check.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
-import { startRelay } from './main.ts'
+import { makeRelyingParties, startRelay } from './main.ts'
 
 const program = new Command('logout-relay').description(
   'Ends every session at every relying party when a password is reset',
@@ -26,8 +27,37 @@ program
     }
   })
 
-interface Selected {
+program
+  .command('check')
+  .description('look at everything the relay needs, and say of each that it is ok or what to do; changes nothing')
+  .option('-c, --config <file>', 'the config file', process.env['LOGOUT_RELAY_CONFIG'] ?? 'relay.yaml')
+  .option('--json', 'one JSON object a line')
+  .addHelpText(
+    'after',
+    `
+Relying parties are sent a token that they must refuse; it names a session that does not exist.
+
+Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
+
+  logout-relay check --config /etc/logout-relay/relay.yaml
+  logout-relay check --json | jq -r 'select(.ok | not) | .says'`,
+  )
+  .action(async ({ config: path, json }: { config: string; json?: boolean }) => {
+    const config = loadConfig(path, process.env)
+    const lanes = makeRelyingParties(config)
+    const finding = check(config, path, (issuer, clientId) => lanes.lane(issuer, clientId), Date.now)
+    for await (const one of finding) {
+      show(json, one, [one.ok ? 'ok   ' : 'TO DO', one.check, one.about, one.says])
+      process.exitCode = one.ok ? process.exitCode : 1
+    }
+  })
+
+interface Asked {
   readonly url: string
+  readonly json?: boolean
+}
+
+interface Selected extends Asked {
   readonly id?: string
   readonly client?: string
   readonly containment?: string
@@ -44,16 +74,25 @@ const instant = (text: string): number => {
 }
 const api = ({ url }: { url: string }) => openApi(url, process.env['LOGOUT_RELAY_TOKEN'])
 const print = (line: string) => process.stdout.write(`${line}\n`)
+/** Names come from elsewhere and must not drive the terminal. */
+const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
+  print(json ? JSON.stringify(one) : words.join('  ').replace(/\p{Cc}/gu, '?'))
+const time = (ms: number) => new Date(ms).toISOString()
 
 const deliveries = program
   .command('deliveries')
   .description('what relying parties have not confirmed; the access token comes from LOGOUT_RELAY_TOKEN')
 
-function onDeliveries(name: string, description: string): Command {
-  return deliveries
+function onRelay(parent: Command, name: string, description: string): Command {
+  return parent
     .command(name)
     .description(description)
     .addOption(new Option('--url <url>', 'the relay').env('LOGOUT_RELAY_URL').default('http://127.0.0.1:8484'))
+    .option('--json', 'one JSON object a line')
+}
+
+function onDeliveries(name: string, description: string): Command {
+  return onRelay(deliveries, name, description)
     .option('--client <client_id>', 'of this relying party')
     .option('--containment <id>', 'of this containment')
 }
@@ -86,29 +125,78 @@ onDeliveries('list', 'list deliveries; needs the role view')
       .choices(['open', 'delivered', 'expired', 'dismissed'])
       .default('open'),
   )
-  .option('--json', 'one JSON object a line')
-  .action(async (options: Selected & { state: string; json?: boolean }) => {
+  .action(async (options: Selected & { state: string }) => {
     const filter = {
       state: options.state,
       ...(options.client === undefined ? {} : { client_id: options.client }),
       ...(options.containment === undefined ? {} : { containment_id: options.containment }),
     }
     for await (const one of api(options).list(filter)) {
-      const since = new Date(one.created_at * 1000).toISOString()
-      const words = [one.id, one.state, one.client_id, since, `${one.attempts} attempts`, one.last_reason ?? '']
-      // Names come from elsewhere and must not drive the terminal.
-      print(options.json ? JSON.stringify(one) : words.join('  ').replace(/\p{Cc}/gu, '?'))
+      const words = [one.id, one.state, one.client_id, time(one.created_at * 1000), `${one.attempts} attempts`]
+      show(options.json, one, [...words, one.last_reason ?? ''])
     }
   })
 
 onSelection('retry', 'attempt now what waits; needs the role operate').action(async (options: Selected) => {
-  print(`${await api(options).retry(selection(options))} deliveries are due now`)
+  const changed = await api(options).retry(selection(options))
+  show(options.json, { changed }, [`${changed} deliveries are due now`])
 })
 
 onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss')
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
   .action(async (options: Selected & { reason: string }) => {
-    print(`${await api(options).dismiss(selection(options), options.reason)} deliveries are dismissed`)
+    const changed = await api(options).dismiss(selection(options), options.reason)
+    show(options.json, { changed }, [`${changed} deliveries are dismissed`])
+  })
+
+onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
+  .addHelpText('after', '\nExit status: 0 nothing is open, 3 something is.\n\n  logout-relay status --json')
+  .action(async (options: Asked) => {
+    const open = new Map<string, { client_id: string; open: number; oldest_at: number; last_reason: string }>()
+    for await (const { client_id, created_at, last_reason = '' } of api(options).list({ state: 'open' })) {
+      const known = open.get(client_id)
+      const older = known !== undefined && known.oldest_at <= created_at
+      open.set(client_id, {
+        client_id,
+        open: (known?.open ?? 0) + 1,
+        oldest_at: older ? known.oldest_at : created_at,
+        last_reason: older ? known.last_reason : last_reason,
+      })
+    }
+    for (const one of [...open.values()].sort((a, b) => a.oldest_at - b.oldest_at)) {
+      const words = [one.client_id, `${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason]
+      show(options.json, one, words)
+    }
+    if (open.size === 0 && !options.json) {
+      print('Nothing is open: every relying party has answered')
+    }
+    process.exitCode = open.size === 0 ? 0 : 3
+  })
+
+onRelay(program, 'containments', 'the latest containments, or the evidence of one; needs the role view')
+  .argument('[id]', 'of this one, all its evidence')
+  .option('--limit <n>', 'how many', '20')
+  .addHelpText('after', '\n  logout-relay containments --limit 5\n  logout-relay containments b7c1… --json')
+  .action(async (id: string | undefined, options: Asked & { limit: string }) => {
+    if (id !== undefined) {
+      for (const line of (await api(options).containment(id)).evidence) {
+        const data = Object.entries(line.data).map(([name, value]) => `${name}=${value}`)
+        show(options.json, line, [time(line.at_ms), line.kind, ...data])
+      }
+      return
+    }
+    for (const one of await api(options).containments(Number(options.limit))) {
+      const state = one.closed_at_ms === undefined ? `${one.open} open` : 'closed'
+      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, `${one.deliveries} deliveries`, state])
+    }
+  })
+
+onRelay(program, 'relying-parties', 'whom the relay tells; needs the role view')
+  .addHelpText('after', '\n  logout-relay relying-parties --json')
+  .action(async (options: Asked) => {
+    for (const one of await api(options).relyingParties()) {
+      show(options.json, one, [one.client_id, one.backchannel_logout_uri, one.enabled ? '' : 'disabled'])
+    }
   })
 
 interface Audited {

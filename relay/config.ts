@@ -45,6 +45,22 @@ const Listen = z
     },
   )
 
+const Console = z
+  .strictObject({
+    issuer: Url,
+    client_id: Text.default('logout-relay-console'),
+    client_secret: Text.optional(),
+    client_secret_file: Text.optional(),
+    url: Url.refine((url) => url.endsWith('/console'), 'does not end with /console, where the console is').refine(
+      (url) => url.startsWith('https:') || isLoopback(url),
+      'is plain http to another machine; use https',
+    ),
+  })
+  .refine((console) => (console.client_secret === undefined) !== (console.client_secret_file === undefined), {
+    path: ['client_secret'],
+    error: 'or client_secret_file must be given, and not both; there is no default',
+  })
+
 const Schema = z.strictObject({
   listen: Listen.prefault({}),
   identifier: Text.default('logout-relay'),
@@ -71,11 +87,15 @@ const Schema = z.strictObject({
       }),
     )
     .default([]),
+  console: Console.optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
-export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery'> & {
+export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console'> & {
+  readonly console?: Omit<z.infer<typeof Console>, 'client_secret' | 'client_secret_file'> & {
+    readonly client_secret: string
+  }
   readonly delivery: Omit<z.infer<typeof Schema>['delivery'], 'ca_file'> & { readonly ca?: string }
   readonly issuers: readonly (Omit<z.infer<typeof Issuer>, 'client_secret' | 'client_secret_file'> & {
     readonly client_secret: string
@@ -100,6 +120,9 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'delivery.concurrency': 'concurrency: 4',
   'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
+  'console.issuer': 'issuer: https://idp.example.org/realms/main',
+  'console.client_secret': 'client_secret_file: /run/secrets/logout-relay-console',
+  'console.url': 'url: https://logout-relay.example.org/console',
   'log.level': 'level: info',
 }
 
@@ -135,14 +158,32 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
   const config = parsed.data
   const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }) => ({
     ...issuer,
-    client_secret: client_secret ?? read(client_secret_file ?? '', 'issuers.client_secret_file').trim(),
+    client_secret: secretOf({ client_secret, client_secret_file }, 'issuers'),
   }))
   if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
     throw new RelayError('config_invalid', `${path}: issuers: names an issuer twice`)
   }
+  if (config.console && !issuers.some(({ issuer }) => issuer === config.console?.issuer)) {
+    throw new RelayError(
+      'config_invalid',
+      `${path}: console.issuer is not one of issuers: people log in at a realm of the relay`,
+    )
+  }
   const { ca_file, ...delivery } = config.delivery
   const ca = ca_file === undefined ? {} : { ca: certificates(ca_file) }
-  return deepFreeze({ ...config, issuers, delivery: { ...delivery, ...ca } })
+  const { console: ofPeople, ...rest } = config
+  const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
+  return deepFreeze({ ...rest, ...console, issuers, delivery: { ...delivery, ...ca } })
+}
+
+function secretOf(
+  {
+    client_secret,
+    client_secret_file = '',
+  }: { client_secret?: string | undefined; client_secret_file?: string | undefined },
+  where: string,
+): string {
+  return client_secret ?? read(client_secret_file, `${where}.client_secret_file`).trim()
 }
 
 function describe(path: string, issue: z.core.$ZodIssue): string {

@@ -7,6 +7,9 @@ import { type Logger, pino } from 'pino'
 import { apiRoutes } from './api/app.ts'
 import { makeMetrics } from './api/metrics.ts'
 import type { Config } from './config.ts'
+import { LastAnswers } from './console/answers.ts'
+import { consoleRoutes } from './console/routes.ts'
+import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
@@ -34,22 +37,7 @@ export async function startRelay(
 ): Promise<{ url: string; close(): Promise<void> }> {
   const store = openSqliteStore(config.store.sqlite)
   const metrics = makeMetrics(store)
-  const relyingParties = new RelyingParties({
-    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
-    allowAddresses: config.delivery.allow_addresses,
-    timeoutMs: config.delivery.timeout_ms,
-    concurrency: config.delivery.concurrency,
-    overrides: config.relying_parties.map(
-      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
-        issuer,
-        clientId: client_id,
-        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
-        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
-        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
-        ...(concurrency === undefined ? {} : { concurrency }),
-      }),
-    ),
-  })
+  const relyingParties = makeRelyingParties(config)
   if (config.delivery.allow_http_on_loopback) {
     log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
   }
@@ -61,7 +49,8 @@ export async function startRelay(
   )
   const keysOf = (issuer: string) => keycloaks.get(issuer)?.keys()
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
-  const observer = makeObserver(log, metrics)
+  const answers = new LastAnswers()
+  const observer = makeObserver(log, metrics, answers)
   const flow = new Flow({
     store,
     idps: keycloaks,
@@ -98,6 +87,25 @@ export async function startRelay(
       notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
     }),
   )
+
+  const people = config.console
+  if (people) {
+    const client = { issuer: people.issuer, clientId: people.client_id, clientSecret: people.client_secret }
+    app.route(
+      '/console',
+      consoleRoutes({
+        client: { ...client, url: people.url, audience: config.identifier },
+        store,
+        relyingParties,
+        answers,
+        keysOf,
+        flow,
+        settings: settingsInForce(config),
+        nowMs: () => systemClock.nowMs(),
+        sleep: (ms, signal) => systemClock.sleep(ms, signal),
+      }),
+    )
+  }
 
   const stop = new AbortController()
   const loops: Promise<void>[] = []
@@ -177,6 +185,26 @@ export async function startRelay(
   }
 }
 
+/** The registry with the delivery settings of the config; the realms have not been asked yet. */
+export function makeRelyingParties(config: Config): RelyingParties {
+  return new RelyingParties({
+    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    allowAddresses: config.delivery.allow_addresses,
+    timeoutMs: config.delivery.timeout_ms,
+    concurrency: config.delivery.concurrency,
+    overrides: config.relying_parties.map(
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
+        issuer,
+        clientId: client_id,
+        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
+        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+        ...(concurrency === undefined ? {} : { concurrency }),
+      }),
+    ),
+  })
+}
+
 function listen(
   app: Hono,
   { listen: { host, port, tls } }: Config,
@@ -201,10 +229,11 @@ function makeLog(config: Config): Logger {
 }
 
 /** One wide line for each attempt, and the same facts as metrics. */
-function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>): Observer {
+function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>, answers: LastAnswers): Observer {
   return {
     received: (source, outcome) => metrics.events.inc({ source, outcome }),
     attempted: (line) => {
+      answers.note(line, systemClock.nowMs())
       metrics.attempts.inc({ client_id: line.clientId, outcome: line.outcome, reason: line.reason })
       metrics.attemptSeconds.observe(line.durationMs / 1000)
       if (line.outcome === 'delivered') {

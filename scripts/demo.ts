@@ -63,17 +63,17 @@ function read() {
   }
 }
 
-function ready({ keycloak, relay, demo, operatorToken }: World) {
+function ready({ keycloak, relay, demo, operatorToken, consoleUrl }: World) {
   return {
     ready: true,
     keycloak: { url: keycloak.url, realm: demo.name, admin: keycloak.adminUser },
     relay: { url: relay.url, token: operatorToken },
-    console: { url: `${keycloak.url}/admin/master/console/#/demo/users` },
+    console: { url: consoleUrl },
     relyingParties: applications(demo).map(({ clientId, url }) => ({ clientId, url })),
   }
 }
 
-function lookAround({ keycloak, relay, demo, operatorToken, password }: World): string {
+function lookAround({ keycloak, relay, demo, operatorToken, consoleUrl, password }: World): string {
   const { username, password: adminPassword } = keycloak.adminUser
   return `Have a look around. Log in as Bob, reset his password in the realm demo, load his page again.
 
@@ -82,6 +82,7 @@ ${applications(demo)
   .map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}`)
   .join('\n')}
   Keycloak      ${keycloak.url}/admin/master/console/#/demo/users (${username} / ${adminPassword})
+  the console   ${consoleUrl} (olivia / ${password})
   the relay     curl -H 'Authorization: Bearer ${operatorToken}' ${relay.url}/api/v1/deliveries
 
 Ctrl-C ends it all.`

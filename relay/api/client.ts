@@ -21,6 +21,30 @@ const Listed = z.object({
   ),
   next: z.string().optional(),
 })
+const Contained = z.object({
+  id: z.string(),
+  trigger: z.string(),
+  event_at_ms: z.number(),
+  received_at_ms: z.number(),
+  closed_at_ms: z.number().optional(),
+  deliveries: z.number(),
+  open: z.number(),
+})
+const Containments = z.object({ containments: z.array(Contained) })
+const WithEvidence = Contained.extend({
+  evidence: z.array(
+    z.object({
+      at_ms: z.number(),
+      kind: z.string(),
+      data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+    }),
+  ),
+})
+const RelyingParties = z.object({
+  relying_parties: z.array(
+    z.object({ client_id: z.string(), backchannel_logout_uri: z.string(), enabled: z.boolean() }),
+  ),
+})
 const Changed = z.object({ changed: z.number() })
 const Refused = z.object({ error_description: z.string() })
 
@@ -74,6 +98,10 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
+    /** Newest first. */
+    containments: async (limit: number) => (await call(`containments?limit=${limit}`, Containments)).containments,
+    containment: (id: string) => call(`containments/${encodeURIComponent(id)}`, WithEvidence),
+    relyingParties: async () => (await call('relying-parties', RelyingParties)).relying_parties,
     retry: async (deliveries: SelectionMembers) => (await call('deliveries/retry', Changed, { deliveries })).changed,
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason })).changed,

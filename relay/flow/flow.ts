@@ -243,6 +243,7 @@ export class Flow {
       observer.attempted({
         containment: delivery.containmentId,
         delivery: delivery.id,
+        issuer: delivery.issuer,
         clientId: delivery.clientId,
         attempt: attempts,
         outcome,

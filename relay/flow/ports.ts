@@ -36,6 +36,7 @@ export interface Observer {
 export interface AttemptLine {
   readonly containment: string
   readonly delivery: string
+  readonly issuer: string
   readonly clientId: string
   readonly attempt: number
   readonly outcome: 'delivered' | 'retry' | 'expired' | 'stale'

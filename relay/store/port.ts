@@ -86,7 +86,12 @@ export interface Store {
   reported(ids: readonly string[]): Promise<void>
 
   containments(issuer: string, limit: number, before?: number): Promise<Containment[]>
-  containment(issuer: string, id: string): Promise<{ containment: Containment; evidence: Evidence[] } | undefined>
+  /** With its evidence, of that the first `lines` if it is given. */
+  containment(
+    issuer: string,
+    id: string,
+    lines?: number,
+  ): Promise<{ containment: Containment; evidence: Evidence[] } | undefined>
   deliveries(filter: DeliveryFilter): Promise<Delivery[]>
   /** Open deliveries by client, and when the oldest of them was created. */
   open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>

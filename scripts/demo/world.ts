@@ -21,10 +21,11 @@ export interface World {
   readonly relay: RelayServer
   readonly stock: Realm
   readonly demo: Realm
-  /** Of Alice and Bob, in both realms. */
+  /** Of Alice and Bob in both realms, and of Olivia and Victor, who work with the console. */
   readonly password: string
   /** A token for the relay's API that lives as long as anybody will look at the demo. */
   readonly operatorToken: string
+  readonly consoleUrl: string
   stop(): Promise<void>
 }
 
@@ -39,8 +40,10 @@ export async function startWorld(progress: (what: string) => void, version = '26
   const relayPort = await portOf('DEMO_RELAY_PORT')
   const demoPorts = { apache: await portOf('DEMO_APACHE_PORT'), express: await portOf('DEMO_EXPRESS_PORT') }
   const stockPorts = { apache: await freePort(), express: await freePort() }
-  const secrets = { app: randomUUID(), relay: randomUUID(), operator: randomUUID() }
+  const secrets = { app: randomUUID(), relay: randomUUID(), operator: randomUUID(), console: randomUUID() }
   const password = `demo-${randomUUID().slice(0, 8)}`
+
+  const consoleUrl = `http://127.0.0.1:${relayPort}/console`
 
   const started: { stop(): Promise<void> }[] = []
   const stop = async () => {
@@ -61,6 +64,8 @@ export async function startWorld(progress: (what: string) => void, version = '26
         LOGOUT_RELAY_APP_SECRET: secrets.app,
         LOGOUT_RELAY_CLIENT_SECRET: secrets.relay,
         LOGOUT_RELAY_OPERATOR_SECRET: secrets.operator,
+        LOGOUT_RELAY_CONSOLE_SECRET: secrets.console,
+        LOGOUT_RELAY_DEMO_CONSOLE_URL: consoleUrl,
         LOGOUT_RELAY_USER_PASSWORD: password,
       },
       options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`],
@@ -70,7 +75,11 @@ export async function startWorld(progress: (what: string) => void, version = '26
     progress('Starting the relay and the relying parties')
     const issuer = keycloak.issuer('demo')
     const [relay, stock, demo] = await Promise.all([
-      startRelayProcess({ port: relayPort, issuers: [{ issuer, client_secret: secrets.relay }] }),
+      startRelayProcess({
+        port: relayPort,
+        issuers: [{ issuer, client_secret: secrets.relay }],
+        console: { issuer, client_secret: secrets.console, url: consoleUrl },
+      }),
       startRealm('stock', keycloak, secrets.app, stockPorts),
       startRealm('demo', keycloak, secrets.app, demoPorts),
     ])
@@ -78,7 +87,7 @@ export async function startWorld(progress: (what: string) => void, version = '26
     // Looked up at the end: the story starts this one again.
     started.push({ stop: () => demo.express.stop() })
     const operatorToken = await demo.tokens.serviceAccount('logout-relay-operator', secrets.operator)
-    return { keycloak, relay, stock, demo, password, operatorToken, stop }
+    return { keycloak, relay, stock, demo, password, operatorToken, consoleUrl, stop }
   } catch (cause) {
     await stop()
     throw cause

@@ -17,6 +17,7 @@ export interface RelayOptions {
   /** Chosen before Keycloak starts, which is told where to push. */
   readonly port?: number
   readonly issuers: readonly { issuer: string; client_secret: string; poll_interval_s?: number }[]
+  readonly console?: { issuer: string; client_secret: string; url: string }
   /** Whether to wait until it is ready, or only until it listens. */
   readonly ready?: boolean
 }
@@ -29,6 +30,7 @@ export async function startRelayProcess(options: RelayOptions): Promise<RelaySer
     listen: { host: '127.0.0.1', port },
     store: { sqlite: join(dir, 'relay.db') },
     issuers: options.issuers,
+    ...(options.console ? { console: options.console } : {}),
     delivery: { allow_http_on_loopback: true },
   }
   writeFileSync(join(dir, 'relay.yaml'), stringify(config), { mode: 0o600 })

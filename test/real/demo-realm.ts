@@ -42,6 +42,7 @@ export async function startDemoRealm(version = '26.7.3') {
       LOGOUT_RELAY_APP_SECRET: SECRET,
       LOGOUT_RELAY_CLIENT_SECRET: SECRET,
       LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+      LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
       LOGOUT_RELAY_USER_PASSWORD: 'password',
     },
   })

@@ -36,6 +36,7 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
         LOGOUT_RELAY_APP_SECRET: SECRET,
         LOGOUT_RELAY_CLIENT_SECRET: SECRET,
         LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+        LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
         LOGOUT_RELAY_USER_PASSWORD: 'password',
       },
       options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${port}/events`],

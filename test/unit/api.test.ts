@@ -193,6 +193,25 @@ test('the API describes itself', async () => {
   ])
 })
 
+test('every route of the API is described, and each says what it answers to who may not', async () => {
+  interface Described {
+    responses: Record<string, unknown>
+    security?: unknown
+  }
+  const { paths } = (await (await get('/api/v1/openapi.json')).json()) as {
+    paths: Record<string, Record<string, Described>>
+  }
+  const described = Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((m) => `${m} ${path}`))
+  const routed = app.routes
+    .filter(({ path, method }) => path.startsWith('/api/v1/') && method !== 'ALL' && !path.endsWith('openapi.json'))
+    .map(({ path, method }) => `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
+  expect(described.sort()).toEqual([...new Set(routed)].sort())
+  for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
+    expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['200', '401', '403']))
+    expect(operation.security).toEqual([{ bearer: [] }])
+  }
+})
+
 describe('what a person does to open deliveries', () => {
   const tokenFor = (role: string) => token({ resource_access: { 'logout-relay': { roles: [role] } } })
   const post = async (path: string, body: unknown, role: string) =>

@@ -26,6 +26,18 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   idp: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A poll reports what it refuses in the identity provider's own form.
   ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
+  // It asks what the relay will ask, the way it will ask it.
+  check: ['domain/', 'config.ts', 'delivery/sender.ts', 'flow/ports.ts', 'errors.ts'],
+  // It shows what the store holds, and verifies logout tokens with the keys that verify events.
+  console: [
+    'domain/',
+    'store/port.ts',
+    'registry/registry.ts',
+    'flow/ports.ts',
+    'ingest/set.ts',
+    'errors.ts',
+    'config.ts',
+  ],
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
   audit: ['domain/', 'errors.ts'],
   api: ['domain/', 'store/port.ts', 'registry/registry.ts', 'ingest/set.ts', 'errors.ts'],

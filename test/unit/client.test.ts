@@ -97,3 +97,23 @@ test.each([
 ])('with %s nothing is sent', (_, url, token, expected) => {
   expect(() => openApi(url, token)).toThrow(expected)
 })
+
+test('containments, one with its evidence, and relying parties are asked for by their names', async () => {
+  const one = { id: 'txn/1', trigger: 't', event_at_ms: 1, received_at_ms: 2, deliveries: 3, open: 1 }
+  const evidence = [{ at_ms: 1, kind: 'received', data: { part: 1 } }]
+  const party = { client_id: 'orders', backchannel_logout_uri: 'https://orders.example.org', enabled: true }
+  const { url, seen } = await relayThatAnswers(
+    [200, { containments: [one] }],
+    [200, { ...one, evidence }],
+    [200, { relying_parties: [party] }],
+  )
+  const api = openApi(url, 'token')
+  expect(await api.containments(7)).toEqual([one])
+  expect((await api.containment('txn/1')).evidence).toEqual(evidence)
+  expect(await api.relyingParties()).toEqual([party])
+  expect(seen.map((request) => request.url)).toEqual([
+    '/api/v1/containments?limit=7',
+    '/api/v1/containments/txn%2F1',
+    '/api/v1/relying-parties',
+  ])
+})

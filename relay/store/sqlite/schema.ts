@@ -38,4 +38,7 @@ export const MIGRATIONS: readonly string[] = [
   `create index delivery_lane on delivery (issuer, client_id, due_ms) where state = 'open'`,
   `drop index delivery_due`,
   `create index delivery_due on delivery (due_ms, issuer, client_id) where state = 'open'`,
+  // Pages of what is open, by id, among a million that have ended.
+  `create index delivery_open on delivery (issuer, id) where state = 'open'`,
+  `create index delivery_open_of_client on delivery (issuer, client_id, id) where state = 'open'`,
 ]

@@ -259,27 +259,34 @@ export function openSqliteStore(path: string): Store {
           .map(containmentOf),
       ),
 
-    containment: (issuer, id) =>
+    containment: (issuer, id, lines) =>
       read(() => {
         const row = sql('select * from containment where issuer = ? and id = ?').get(issuer, id)
-        const lines = sql('select * from evidence where issuer = ? and containment_id = ? order by seq').all(issuer, id)
-        return row && { containment: containmentOf(row), evidence: lines.map(evidenceOf) }
+        const evidence = sql('select * from evidence where issuer = ? and containment_id = ? order by seq limit ?')
+        return (
+          row && { containment: containmentOf(row), evidence: evidence.all(issuer, id, lines ?? -1).map(evidenceOf) }
+        )
       }),
 
     deliveries: ({ issuer, state, clientId, containmentId, after, limit }) =>
       read(() =>
+        // Only what is asked for is in the statement, and the one state that has indices by name, so that they are used.
         sql(
-          `select * from delivery where issuer = ?1 and (?2 is null or state = ?2) and (?3 is null or client_id = ?3)
-             and (?4 is null or containment_id = ?4) and id > ?5 order by id limit ?6`,
+          `select * from delivery where issuer = ?1 and id > ?5
+             ${state === undefined ? '' : state === 'open' ? `and state = 'open'` : 'and state = ?2'}
+             ${clientId === undefined ? '' : 'and client_id = ?3'}
+             ${containmentId === undefined ? '' : 'and containment_id = ?4'} order by id limit ?6`,
         )
           .all(issuer, state ?? null, clientId ?? null, containmentId ?? null, after ?? '', limit)
           .map(deliveryOf),
       ),
 
+    // The index that holds all it needs; others start the same way.
     open: () =>
       read(() =>
         sql(
-          `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery where state = 'open'
+          `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery
+             indexed by delivery_open_by_client where state = 'open'
            group by issuer, client_id`,
         )
           .all()

@@ -151,6 +151,10 @@ final class AfterCommit {
         pool.execute(this::settleLeftOvers);
     }
 
+    boolean pushes() {
+        return push != null;
+    }
+
     String audience() {
         return settings.audience();
     }

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 
 import org.jboss.logging.Logger;
+import org.keycloak.common.Version;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
@@ -158,7 +159,15 @@ public final class Endpoints {
         if (page.size() == max) {
             answer.put("next", first + max);
         }
+        answer.put("realm", describe(realm));
         return ok(answer);
+    }
+
+    /** How the extension is switched on here, for whoever looks for what is missing. */
+    private Map<String, Object> describe(RealmModel realm) {
+        return Map.of("listener", realm.getEventsListenersStream().anyMatch(LogoutRelayListenerFactory.ID::equals),
+                "push", afterCommit.pushes(), "audience", afterCommit.audience(),
+                "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()));
     }
 
     private Map<String, Object> describe(ClientModel client) {

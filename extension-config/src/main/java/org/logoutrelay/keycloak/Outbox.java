@@ -1,6 +1,8 @@
 package org.logoutrelay.keycloak;
 
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 
 import org.keycloak.common.util.Time;
@@ -96,6 +98,18 @@ final class Outbox {
                 + " order by o.watermarkMs, o.part", OutboxRow.class)
                 .setParameter("realm", realmId).setParameter("rested", Time.currentTimeMillis() - REFUSED_REST_MS)
                 .setMaxResults(max).getResultList();
+    }
+
+    /** What the relay has not taken yet, what of it it refused, and since when the oldest waits (absent if none does). */
+    static Map<String, Long> depth(KeycloakSession session, String realmId) {
+        Object[] row = Ledger.em(session).createQuery("select count(o), count(o.errMs), min(o.watermarkMs) from OutboxRow o"
+                + " where o.ackedMs is null and o.realmId = :realm", Object[].class)
+                .setParameter("realm", realmId).getSingleResult();
+        Map<String, Long> depth = new HashMap<>(Map.of("waiting", (Long) row[0], "refused", (Long) row[1]));
+        if (row[2] != null) {
+            depth.put("oldest_ms", (Long) row[2]);
+        }
+        return depth;
     }
 
     static boolean acknowledge(KeycloakSession session, String jti) {

@@ -1,0 +1,54 @@
+import type { Config } from '../config.ts'
+import { openSender } from '../delivery/sender.ts'
+import type { Registry, Send } from '../flow/ports.ts'
+import type { Finding } from './finding.ts'
+import { findingsOn } from './finding.ts'
+import { checkRealm } from './realm.ts'
+import { checkRelyingParty } from './relying-party.ts'
+import { checkRunning, checkSqlite } from './store.ts'
+
+/** Relying parties asked at once. */
+const AT_ONCE = 10
+
+/** Everything the relay needs, in the order in which it needs it, each as it is found out. Changes nothing anywhere. */
+export async function* check(
+  config: Config,
+  path: string,
+  lane: Registry['lane'],
+  nowMs: () => number,
+): AsyncGenerator<Finding> {
+  yield findingsOn(path).ok('config', 'is complete')
+  const store = checkSqlite(config.store.sqlite)
+  yield store.finding
+  const { host, port, tls } = config.listen
+  if (store.held && !tls) {
+    yield await checkRunning(`http://${host.includes(':') ? `[${host}]` : host}:${port}`)
+  }
+  const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
+  try {
+    for (const { issuer, client_id, client_secret } of config.issuers) {
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier: config.identifier }
+      const { findings, relyingParties } = await checkRealm(realm, nowMs)
+      yield* findings
+      yield* relyingPartiesOf(issuer, relyingParties, lane, sender.send, nowMs)
+    }
+  } finally {
+    await sender.close()
+  }
+}
+
+async function* relyingPartiesOf(
+  issuer: string,
+  parties: Awaited<ReturnType<typeof checkRealm>>['relyingParties'],
+  lane: Registry['lane'],
+  send: Send,
+  nowMs: () => number,
+): AsyncGenerator<Finding> {
+  for (let from = 0; from < parties.length; from += AT_ONCE) {
+    yield* await Promise.all(
+      parties
+        .slice(from, from + AT_ONCE)
+        .map((party) => checkRelyingParty({ issuer, ...party }, lane(issuer, party.clientId), send, nowMs())),
+    )
+  }
+}

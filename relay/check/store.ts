@@ -1,0 +1,74 @@
+import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { request } from 'undici'
+import { type Finding, findingsOn } from './finding.ts'
+
+const ROOM_BYTES = 200 * 1024 * 1024
+
+/**
+ * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
+ * behind that the relay may then not open. `held` when a running relay has it.
+ */
+export function checkSqlite(path: string): { finding: Finding; held: boolean } {
+  const { ok, todo } = findingsOn(path)
+  const file = resolve(path)
+  const folder = existing(dirname(file))
+  try {
+    accessSync(existsSync(file) ? file : folder, constants.W_OK)
+    accessSync(folder, constants.W_OK)
+  } catch {
+    return {
+      finding: todo(
+        'store',
+        'cannot be written by this user: give the file and its folder to the user that the relay runs as',
+      ),
+      held: false,
+    }
+  }
+  const { bavail, bsize } = statfsSync(folder)
+  if (bavail * bsize < ROOM_BYTES) {
+    return {
+      finding: todo(
+        'store',
+        `has ${Math.floor((bavail * bsize) / 1024 / 1024)} MiB of disk left: make room; with none, no event is taken`,
+      ),
+      held: false,
+    }
+  }
+  if (!existsSync(file)) {
+    return { finding: ok('store', 'is not there yet and can be created'), held: false }
+  }
+  try {
+    const db = new DatabaseSync(file)
+    try {
+      db.exec('pragma busy_timeout = 0; begin immediate; rollback')
+    } finally {
+      db.close()
+    }
+    return { finding: ok('store', 'can be written; no relay has it open'), held: false }
+  } catch (cause) {
+    const words = cause instanceof Error ? cause.message : ''
+    return /locked|busy/i.test(words)
+      ? { finding: ok('store', 'is in use by a running relay'), held: true }
+      : { finding: todo('store', `cannot be used (${words}): put a backup in its place`), held: false }
+  }
+}
+
+/** What the relay that runs at this address says of itself. */
+export async function checkRunning(url: string): Promise<Finding> {
+  const { ok, todo } = findingsOn(url)
+  try {
+    const { statusCode, body } = await request(`${url}/readyz`, { signal: AbortSignal.timeout(5000) })
+    const answer = (await body.json()) as { waiting_for?: string[] }
+    return statusCode === 200
+      ? ok('relay', 'runs and is ready')
+      : todo('relay', `runs and waits for: ${(answer.waiting_for ?? []).join('; ') || `it answers ${statusCode}`}`)
+  } catch {
+    return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
+  }
+}
+
+function existing(folder: string): string {
+  return existsSync(folder) ? folder : existing(dirname(folder))
+}

@@ -1,0 +1,119 @@
+import { html } from 'hono/html'
+import type { Evidence } from '../domain/model.ts'
+import { duration, type Html, instant, many, words } from './layout.ts'
+import { summary } from './now.ts'
+import type { ConsolePorts } from './ports.ts'
+import { timeline } from './timeline.ts'
+
+const PAGE = 50
+const SESSIONS = 500
+const LINES = 500
+const BARS = 200
+
+/** One containment from event to proof: its picture, then its evidence line by line, every attempt included. */
+export async function containmentPage(
+  { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
+  issuer: string,
+  id: string,
+): Promise<Html | undefined> {
+  const found = await store.containment(issuer, id, LINES + 1)
+  if (!found) {
+    return undefined
+  }
+  const { containment, evidence } = found
+  const deliveries = await store.deliveries({ issuer, containmentId: id, limit: SESSIONS })
+  return html`<p class="back"><a href="/console/containments">Containments</a></p>
+    <h1>${words(containment.trigger)}</h1>
+    <p class="meta">${instant(containment.eventMs)} · ${summary(containment)} · <code>${id}</code></p>
+    ${
+      deliveries.length === 0
+        ? ''
+        : html`<section class="card">
+            ${timeline(containment, deliveries, nowMs(), BARS)}
+            ${containment.deliveries > SESSIONS ? html`<p class="meta">The first ${SESSIONS} sessions.</p>` : ''}
+          </section>`
+    }
+    <h2>Its story</h2>
+    <ol class="story">
+      ${[...evidence.slice(0, LINES)]
+        .sort((a, b) => a.atMs - b.atMs)
+        .map(
+          (line) =>
+            html`<li class="${tone(line)}">
+              <span class="at">+${duration(Math.max(0, line.atMs - containment.eventMs))}</span>
+              <span class="what">${told(line)}</span>
+            </li>`,
+        )}
+    </ol>
+    ${
+      evidence.length > LINES
+        ? html`<p class="meta">
+            The first ${LINES} lines. All of them: <code>logout-relay containments ${id} --json</code>
+          </p>`
+        : ''
+    }`
+}
+
+/** Every containment, newest first, a page at a time. */
+export async function containmentsPage(
+  { store }: Pick<ConsolePorts, 'store'>,
+  issuer: string,
+  before: number | undefined,
+): Promise<Html> {
+  const found = await store.containments(issuer, PAGE, before)
+  const last = found.length === PAGE ? found.at(-1)?.createdMs : undefined
+  return html`<h1>Containments</h1>
+    ${found.length === 0 ? html`<p class="empty">There are none${before === undefined ? ' yet' : ' before that'}.</p>` : ''}
+    <ul class="rows">
+      ${found.map(
+        (one) =>
+          html`<li>
+            <a href="/console/containments/${encodeURIComponent(one.id)}">${words(one.trigger)}</a>
+            <span>${instant(one.eventMs)}</span>
+            <span class="${one.open > 0 ? 'open' : 'confirmed'}"><span class="state">${summary(one)}</span></span>
+          </li>`,
+      )}
+    </ul>
+    ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?before=${last}">Older</a></p>`}`
+}
+
+function tone({ kind, data }: Evidence): string {
+  if (kind === 'attempt') {
+    return data['outcome'] === 'delivered' ? 'confirmed' : 'open'
+  }
+  return kind === 'closed'
+    ? 'confirmed'
+    : kind === 'dismissed' || kind === 'expired' || kind === 'no_logout_uri'
+      ? 'given-up'
+      : ''
+}
+
+/** A line of evidence as a sentence. */
+function told({ kind, data }: Evidence): Html | string {
+  const client = html`<strong>${data['client_id'] ?? ''}</strong>`
+  switch (kind) {
+    case 'received':
+      return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
+    case 'upstream_sessions_ended':
+      return 'Keycloak has ended its own sessions of this person.'
+    case 'planned':
+      return `${many(Number(data['deliveries'] ?? 0), 'logout')} owed${Number(data['unreachable'] ?? 0) > 0 ? `, and ${many(Number(data['unreachable']), 'session')} that nobody can be told about` : ''}.`
+    case 'no_logout_uri':
+      return html`${client} has no logout URL: its session may live until
+      ${instant(Number(data['may_live_until'] ?? 0) * 1000)}.`
+    case 'attempt':
+      return html`${client}, attempt
+      ${data['attempt'] ?? ''}${data['status'] === undefined ? '' : html` (${data['status']})`},
+      ${duration(Number(data['duration_ms'] ?? 0))}: ${data['says'] ?? ''}`
+    case 'retry_asked':
+      return html`${client}: <code>${data['by'] ?? ''}</code> asked for another attempt.`
+    case 'dismissed':
+      return html`${client}: <code>${data['by'] ?? ''}</code> gave it up: “${data['reason'] ?? ''}”`
+    case 'expired':
+      return html`${client}: its session has outlived the longest time it could live.`
+    case 'closed':
+      return `Closed: every logout has an end, ${duration(Number(data['ms_since_event'] ?? 0))} after the event.`
+    default:
+      return html`${words(kind)}`
+  }
+}

@@ -1,0 +1,101 @@
+import { html } from 'hono/html'
+import type { Session } from './sessions.ts'
+
+export type Html = ReturnType<typeof html>
+
+const PAGES = [
+  ['', 'Now'],
+  ['/containments', 'Containments'],
+  ['/deliveries', 'Open deliveries'],
+  ['/relying-parties', 'Relying parties'],
+  ['/settings', 'Settings'],
+] as const
+
+/** The frame of every page. `live` names the part that the stream keeps up to date; without JavaScript it is loaded anew. */
+export function page(
+  { session, path, title, live = false }: { session?: Session; path: string; title: string; live?: boolean },
+  body: Html,
+): Html {
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>${title} · Logout Relay</title>
+        <link rel="icon" href="/console/assets/icon.svg" type="image/svg+xml" />
+        <link rel="stylesheet" href="/console/assets/console.css" />
+        <script src="/console/assets/console.js" defer></script>
+        ${live ? html`<noscript><meta http-equiv="refresh" content="5" /></noscript>` : ''}
+      </head>
+      <body>
+        <a class="skip" href="#main">To the content</a>
+        <header class="top">
+          <a class="brand" href="/console"
+            ><img src="/console/assets/icon.svg" alt="" width="28" height="28" />Logout Relay</a
+          >
+          ${
+            session
+              ? html`<nav aria-label="Pages">
+                    ${PAGES.map(
+                      ([at, name]) =>
+                        html`<a href="/console${at}" ${at === path ? html`aria-current="page"` : ''}>${name}</a>`,
+                    )}
+                  </nav>
+                  <form class="who" method="post" action="/console/logout">
+                    <span>${session.name}</span>${csrf(session)}<button class="quiet">Log out</button>
+                  </form>`
+              : ''
+          }
+        </header>
+        <main id="main" tabindex="-1" ${live ? html`data-live="/console/live"` : ''}>${body}</main>
+      </body>
+    </html>`
+}
+
+export function csrf(session: Session): Html {
+  return html`<input type="hidden" name="csrf" value="${session.csrf}" />`
+}
+
+/** A page with nothing but a message, for whatever went wrong. */
+export function notice(title: string, says: string, session?: Session): Html {
+  return page(
+    { ...(session ? { session } : {}), path: 'notice', title },
+    html`<section class="notice">
+      <h1>${title}</h1>
+      <p>${says}</p>
+      <p><a class="button" href="/console">To the console</a></p>
+    </section>`,
+  )
+}
+
+/** An instant as people read it, exact to the second in UTC: operators sit in several time zones. */
+export function instant(ms: number): Html {
+  const iso = new Date(ms).toISOString()
+  return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC</time>`
+}
+
+/** A duration in two significant parts. */
+export function duration(ms: number): string {
+  const units = [
+    [86_400_000, 'd', 3_600_000, 'h'],
+    [3_600_000, 'h', 60_000, 'min'],
+    [60_000, 'min', 1000, 's'],
+  ] as const
+  for (const [large, name, small, part] of units) {
+    if (ms >= large) {
+      const rest = Math.floor((ms % large) / small)
+      return `${Math.floor(ms / large)} ${name}${rest > 0 ? ` ${rest} ${part}` : ''}`
+    }
+  }
+  return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.max(0, Math.round(ms))} ms`
+}
+
+/** A stable word of ours, such as `connection_refused`, in plain ones. */
+export function words(word: string): string {
+  const text = word.replaceAll(/[_-]/g, ' ')
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+export function many(count: number, one: string, more = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : more}`
+}

@@ -1,0 +1,119 @@
+import { randomBytes } from 'node:crypto'
+
+/** An access token's roles hold for this long; then single sign-on lets the person in again, with those of that moment. */
+const SESSION_MS = 60 * 60_000
+const LOGIN_MS = 10 * 60_000
+const MAX_SESSIONS = 1000
+const MAX_LOGINS = 1000
+
+/** A person who is logged in to the console, as the realm said at the login. */
+export interface Person {
+  readonly subject: string
+  /** The realm's session (OpenID Connect Back-Channel Logout 1.0 §2.1). */
+  readonly sid: string
+  readonly name: string
+  readonly roles: readonly string[]
+  readonly idToken: string
+}
+
+export interface Session extends Person {
+  readonly id: string
+  readonly csrf: string
+  readonly beganMs: number
+  /** Aborted when the session ends, with where it was ended for a reason. */
+  readonly ended: AbortController
+}
+
+/** A login that has begun: what must match when the person comes back from the realm. */
+export interface Login {
+  readonly state: string
+  readonly nonce: string
+  readonly verifier: string
+  readonly returnTo: string
+  readonly beganMs: number
+}
+
+/** Sessions and logins under way, in memory: a restart asks people to log in again, which single sign-on does for them. */
+export class Sessions {
+  readonly #nowMs: () => number
+  readonly #sessions = new Map<string, Session>()
+  readonly #logins = new Map<string, Login>()
+  /** Logged out at the realm, perhaps while the login here is still under way. By `sid`, with the end of remembering. */
+  readonly #loggedOut = new Map<string, number>()
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs
+  }
+
+  /** Remembers a login; answers the id for its cookie. */
+  beginLogin(login: Omit<Login, 'beganMs'>): string {
+    const id = secret()
+    dropOldest(this.#logins, MAX_LOGINS)
+    this.#logins.set(id, { ...login, beganMs: this.#nowMs() })
+    return id
+  }
+
+  /** Each login is taken once. */
+  takeLogin(id: string): Login | undefined {
+    const login = this.#logins.get(id)
+    this.#logins.delete(id)
+    return login && login.beganMs > this.#nowMs() - LOGIN_MS ? login : undefined
+  }
+
+  /** A new session with an id that nobody has seen; undefined if the realm has ended its session meanwhile. */
+  begin(person: Person): Session | undefined {
+    if (this.#loggedOut.has(person.sid)) {
+      return undefined
+    }
+    if (this.#sessions.size >= MAX_SESSIONS) {
+      this.end(this.#sessions.keys().next().value ?? '')
+    }
+    const nowMs = this.#nowMs()
+    const session = { ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() }
+    this.#sessions.set(session.id, session)
+    return session
+  }
+
+  find(id: string): Session | undefined {
+    const session = this.#sessions.get(id)
+    if (session && session.beganMs <= this.#nowMs() - SESSION_MS) {
+      this.end(id)
+      return undefined
+    }
+    return session
+  }
+
+  end(id: string, why: 'here' | 'at the realm' = 'here'): void {
+    this.#sessions.get(id)?.ended.abort(why)
+    this.#sessions.delete(id)
+  }
+
+  /** The realm says that a session, or without `sid` all of a person, has ended. Says how many it was here. */
+  loggedOut({ sid, sub }: { readonly sid?: string; readonly sub?: string }): number {
+    const nowMs = this.#nowMs()
+    for (const [known, untilMs] of this.#loggedOut) {
+      if (untilMs <= nowMs) {
+        this.#loggedOut.delete(known)
+      }
+    }
+    if (sid !== undefined) {
+      this.#loggedOut.set(sid, nowMs + LOGIN_MS)
+    }
+    const those = [...this.#sessions.values()].filter((one) =>
+      sid === undefined ? one.subject === sub : one.sid === sid,
+    )
+    those.forEach(({ id }) => this.end(id, 'at the realm'))
+    return those.length
+  }
+}
+
+function secret(): string {
+  return randomBytes(32).toString('base64url')
+}
+
+function dropOldest(map: Map<string, unknown>, max: number): void {
+  const oldest = map.size >= max ? map.keys().next().value : undefined
+  if (oldest !== undefined) {
+    map.delete(oldest)
+  }
+}

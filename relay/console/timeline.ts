@@ -1,0 +1,79 @@
+import { html } from 'hono/html'
+import type { Delivery } from '../domain/model.ts'
+import type { Containment } from '../store/port.ts'
+import { duration, type Html, many } from './layout.ts'
+
+/** A relying party's part in a containment: a bar from the event to its last answer, or to now. */
+interface Bar {
+  readonly clientId: string
+  readonly count: number
+  readonly open: number
+  readonly endMs: number
+  readonly state: 'confirmed' | 'open' | 'given-up'
+  readonly reason: string | undefined
+}
+
+export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
+  return [...Map.groupBy(deliveries, ({ clientId }) => clientId)].map(([clientId, those]) => {
+    const open = those.filter(({ state }) => state === 'open')
+    const endMs = open.length > 0 ? nowMs : Math.max(...those.map(({ endedMs, createdMs }) => endedMs ?? createdMs))
+    const all = those.every(({ state }) => state === 'delivered')
+    const reason = open.find(({ lastReason }) => lastReason !== undefined)?.lastReason
+    return {
+      clientId,
+      count: those.length,
+      open: open.length,
+      endMs,
+      state: open.length > 0 ? 'open' : all ? 'confirmed' : 'given-up',
+      reason,
+    }
+  })
+}
+
+const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'ended without an answer' } as const
+
+/** Bars by relying party, those that are open first, and only so many of them. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
+export function timeline(
+  containment: Containment,
+  deliveries: readonly Delivery[],
+  nowMs: number,
+  shown: number,
+): Html {
+  const bars = barsOf(deliveries, nowMs).sort((a, b) => Number(b.open > 0) - Number(a.open > 0))
+  const spanMs = Math.max(1, ...bars.map(({ endMs }) => endMs - containment.eventMs))
+  return html`<table class="timeline">
+      <caption class="unseen">
+        From the event to the answer, by relying party
+      </caption>
+      <thead class="unseen">
+        <tr>
+          <th scope="col">Relying party</th>
+          <th scope="col">Bar</th>
+          <th scope="col">Time</th>
+        </tr>
+      </thead>
+      <tbody>
+        ${bars.slice(0, shown).map(({ clientId, count, open, endMs, state, reason }) => {
+          const tookMs = Math.max(0, endMs - containment.eventMs)
+          return html`<tr class="${state}">
+            <th scope="row">
+              <a href="/console/deliveries?client_id=${encodeURIComponent(clientId)}">${clientId}</a
+              ><small>${many(count, 'session')}</small>
+            </th>
+            <td>
+              <svg width="100%" height="14" aria-hidden="true">
+                <rect class="rail" width="100%" height="14" rx="7" />
+                <rect class="bar" width="${Math.max(2, (100 * tookMs) / spanMs).toFixed(1)}%" height="14" rx="7" />
+              </svg>
+            </td>
+            <td>
+              <strong>${duration(tookMs)}</strong>
+              <span class="state">${state === 'open' ? many(open, SAYS.open, SAYS.open) : SAYS[state]}</span
+              >${reason === undefined ? '' : html`<small>${reason.replaceAll('_', ' ')}</small>`}
+            </td>
+          </tr>`
+        })}
+      </tbody>
+    </table>
+    ${bars.length > shown ? html`<p class="meta">and ${many(bars.length - shown, 'more relying party', 'more relying parties')}</p>` : ''}`
+}

@@ -1,0 +1,60 @@
+import { execFile } from 'node:child_process'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { expect, onTestFinished, test } from 'vitest'
+
+const CLI = join(import.meta.dirname, '..', '..', 'relay', 'cli.ts')
+
+/** Runs the command against a stand-in for a relay, which gives this answer to all. */
+async function run(answer: object, ...args: string[]): Promise<{ code: number; out: string }> {
+  const server = createServer((_, response) => response.end(JSON.stringify(answer)))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const env = { ...process.env, LOGOUT_RELAY_URL: url, LOGOUT_RELAY_TOKEN: 'token' }
+  return promisify(execFile)(process.execPath, [CLI, ...args], { env }).then(
+    ({ stdout }) => ({ code: 0, out: stdout }),
+    (cause: unknown) => {
+      const { code, stdout } = cause as { code: number; stdout: string }
+      return { code, out: stdout }
+    },
+  )
+}
+
+const delivery = (id: string, client_id: string, created_at: number) => ({
+  ...{ id, client_id, created_at, containment_id: 'txn-1', state: 'open', attempts: 2, last_reason: 'timeout' },
+})
+
+test('status names who has not answered, oldest first, and its exit status says that something is open', async () => {
+  const deliveries = [delivery('a', 'wiki', 200), delivery('b', 'orders', 100), delivery('c', 'wiki', 150)]
+  const { code, out } = await run({ deliveries }, 'status', '--json')
+  expect(code).toBe(3)
+  expect(
+    out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual([
+    { client_id: 'orders', open: 1, oldest_at: 100, last_reason: 'timeout' },
+    { client_id: 'wiki', open: 2, oldest_at: 150, last_reason: 'timeout' },
+  ])
+  expect(await run({ deliveries: [] }, 'status')).toMatchObject({
+    code: 0,
+    out: expect.stringContaining('Nothing is open') as string,
+  })
+})
+
+test('a name that would drive the terminal is shown without its power', async () => {
+  const party = { client_id: '\u001b[2Jorders', backchannel_logout_uri: 'https://o.example.org', enabled: false }
+  const { out } = await run({ relying_parties: [party] }, 'relying-parties')
+  expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')
+})
+
+test('a containment shows its evidence line by line', async () => {
+  const one = { id: 'txn-1', trigger: 't', event_at_ms: 1, received_at_ms: 2, deliveries: 3, open: 1 }
+  const { out } = await run({ ...one, evidence: [{ at_ms: 0, kind: 'planned', data: { n: 3 } }] }, 'containments', 'x')
+  expect(out).toBe('1970-01-01T00:00:00.000Z  planned  n=3\n')
+  expect((await run({ containments: [one] }, 'containments')).out).toContain('txn-1  1970-01-01T00:00:00.001Z  t')
+})

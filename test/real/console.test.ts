@@ -1,0 +1,227 @@
+import { mkdirSync, readFileSync } from 'node:fs'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { type Browser, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { startWorld, type World } from '../../scripts/demo/world.ts'
+import { Browser as Person } from '../../scripts/stage/browser.ts'
+import { call } from '../../scripts/stage/http.ts'
+import { ROOT, until } from '../../scripts/stage/process.ts'
+
+const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
+const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
+const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/settings']
+
+let world: World
+let chrome: Browser
+let olivia: Page
+
+beforeAll(async () => {
+  mkdirSync(ARTEFACTS, { recursive: true })
+  world = await startWorld(() => undefined)
+  chrome = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
+})
+
+afterAll(async () => {
+  await chrome.close()
+  await world.demo.express.stop()
+  await world.stop()
+})
+
+/** Login times are whole seconds; a login in the reset's own second is from before it. */
+const nextSecond = () => delay(1100)
+const reset = async (username: string, password = 'another') =>
+  expect(
+    (await world.keycloak.admin.resetPassword('demo', await world.keycloak.admin.userId('demo', username), password))
+      .status,
+  ).toBe(204)
+
+/** A context of its own, logged in at the console through Keycloak's login page. */
+async function loggedIn(username: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
+  const page = await (await chrome.newContext(options)).newPage()
+  await page.goto(world.consoleUrl)
+  await page.fill('#username', username)
+  await page.fill('#password', world.password)
+  await page.click('#kc-login')
+  await page.waitForURL(`${world.consoleUrl}**`)
+  return page
+}
+
+/** Somebody with a session at the Express application, which is then stopped: their reset stays open. */
+async function openContainment(username: string): Promise<Person> {
+  await world.keycloak.admin.createUser('demo', username, 'password')
+  const person = new Person()
+  await person.login(world.demo.express.url, username, 'password')
+  await nextSecond()
+  await world.demo.express.stop()
+  await reset(username)
+  return person
+}
+
+async function findings(page: Page): Promise<string[]> {
+  // The page's own policy forbids a foreign script, as it should; the debugger may run one.
+  await page.evaluate(readFileSync(AXE, 'utf8'))
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>('axe.run()')
+  return violations.map(({ id, nodes }) => `${page.url()} ${id}: ${nodes.map((node) => node.html).join(' ')}`)
+}
+
+test('who is not logged in is sent to the realm, and comes back to the page they wanted', async () => {
+  const page = await (await chrome.newContext()).newPage()
+  await page.goto(`${world.consoleUrl}/settings`)
+  expect(page.url()).toContain(world.keycloak.issuer('demo'))
+  expect(page.url()).toContain('code_challenge_method=S256')
+  await page.fill('#username', 'olivia')
+  await page.fill('#password', world.password)
+  await page.click('#kc-login')
+  await page.waitForURL(`${world.consoleUrl}/settings`)
+  expect(await page.textContent('h1')).toBe('Settings in force')
+  const [cookie] = (await page.context().cookies(world.consoleUrl)).filter(({ name }) => name.endsWith('console'))
+  expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' })
+  olivia = page
+})
+
+test('a containment is watched live to its end while a relying party is down and comes back', async () => {
+  await olivia.goto(world.consoleUrl)
+  const person = await openContainment('nora')
+  await olivia.waitForSelector('.card tr.open')
+  await olivia.waitForSelector('text=connection refused')
+  await shoot(olivia, 'under-way')
+  world.demo.express = await world.demo.express.restart()
+  // Its next attempt comes by itself; nobody touches the page.
+  await olivia.waitForSelector('text=All answered', { timeout: 60_000 })
+  expect(await person.isAlive(world.demo.express.url)).toBe(false)
+  await olivia.click('.card h3 a')
+  await olivia.waitForSelector('.story')
+  expect(await olivia.textContent('.story')).toMatch(/attempt\s+1.*Nothing listens.*It confirmed the logout.*Closed/s)
+  await shoot(olivia, 'containment')
+})
+
+describe('with deliveries that stay open', () => {
+  beforeAll(async () => {
+    await openContainment('oscar')
+    await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
+    await until('it has been attempted', async () => {
+      await olivia.reload()
+      return (await olivia.textContent('main'))?.includes('connection refused')
+    })
+  })
+
+  test('somebody who may only look sees no buttons, and a post of theirs is refused', async () => {
+    const victor = await loggedIn('victor')
+    await victor.goto(`${world.consoleUrl}/deliveries`)
+    expect(await victor.locator('main button').count()).toBe(0)
+    const csrf = (await victor.getAttribute('input[name=csrf]', 'value')) ?? ''
+    const form = { csrf, client_id: 'express-app', which: 'all', reason: 'because' }
+    for (const act of ['retry', 'dismiss']) {
+      const answer = await victor.request.post(`${world.consoleUrl}/deliveries/${act}`, { form, maxRedirects: 0 })
+      expect([act, answer.status()]).toEqual([act, 403])
+    }
+    await victor.context().close()
+  })
+
+  test.each([
+    ['no token', {}],
+    ['another’s token', { csrf: 'A'.repeat(43) }],
+  ])('a form with %s is refused, also from who may', async (_, csrf) => {
+    const form = { ...csrf, client_id: 'express-app', which: 'all', reason: 'because' }
+    const answer = await olivia.request.post(`${world.consoleUrl}/deliveries/dismiss`, { form, maxRedirects: 0 })
+    expect(answer.status()).toBe(403)
+    await olivia.reload()
+    expect(await olivia.locator('.rows.choose li').count()).toBe(1)
+  })
+
+  test('axe finds nothing on any page, in light and dark, on a desk and on a phone; and they are kept as pictures', async () => {
+    const found: string[] = []
+    const state = await olivia.context().storageState()
+    for (const [look, colorScheme, width] of [
+      ['light', 'light', 1280],
+      ['dark', 'dark', 1280],
+      ['phone', 'light', 390],
+      ['phone-dark', 'dark', 390],
+    ] as const) {
+      const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
+      const page = await context.newPage()
+      const one = (await list(page))[0] ?? ''
+      for (const path of [...PAGES, '/deliveries?client_id=express-app', one]) {
+        await page.goto(path.startsWith('http') ? path : world.consoleUrl + path)
+        found.push(...(await findings(page)))
+        const wide = await page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth')
+        expect([look, path, wide]).toEqual([look, path, false])
+        const name = path === '' ? 'now' : path.startsWith('http') ? 'one' : path.replaceAll(/[^a-z]+/g, '-').slice(1)
+        await shoot(page, `${name}-${look}`)
+      }
+      await context.close()
+    }
+    expect(found).toEqual([])
+  }, 240_000)
+
+  test('one is retried by its tick, and all of a relying party are given up with a reason', async () => {
+    await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
+    await olivia.check('.rows.choose input[type=checkbox]')
+    await olivia.click('text=Attempt now')
+    await olivia.waitForSelector('text=1 due now')
+    await olivia.check('input[value=all]')
+    await olivia.click('text=Give up')
+    expect(await olivia.textContent('h1')).toBe('Say why')
+    await olivia.goBack()
+    await olivia.check('input[value=all]')
+    await olivia.fill('input[name=reason]', '<script>alert(1)</script> gone')
+    await olivia.click('text=Give up')
+    await olivia.waitForSelector('text=1 given up')
+    await olivia.goto((await list(olivia))[0] ?? '')
+    expect(await olivia.textContent('.story')).toContain('gave it up: “<script>alert(1)</script> gone”')
+  })
+})
+
+test('every answer forbids what is inline, foreign or framed, and nothing inline is there', async () => {
+  for (const path of PAGES) {
+    const answer = await olivia.request.get(world.consoleUrl + path)
+    expect(answer.headers()['content-security-policy']).toMatch(/^default-src 'none'; .*frame-ancestors 'none'/)
+    expect(answer.headers()['content-security-policy']).not.toContain('unsafe')
+    expect(answer.headers()['cache-control']).toBe('no-store')
+    expect(await answer.text()).not.toMatch(/ style=| on\w+="|<script(?![^>]* src=)|<style/)
+  }
+})
+
+test('pages can be read without JavaScript', async () => {
+  const page = await loggedIn('victor', { javaScriptEnabled: false })
+  expect(await page.textContent('h1')).toBe('Now')
+  await page.click('text=Open deliveries')
+  expect(await page.textContent('main')).toContain('every relying party has answered')
+  await page.context().close()
+})
+
+test('a logout token that is not the realm’s ends nobody’s session', async () => {
+  const url = `${world.consoleUrl}/backchannel-logout`
+  expect((await call('POST', url, { form: { logout_token: world.operatorToken } })).status).toBe(400)
+  expect((await call('POST', url, { form: { logout_token: 'garbage' } })).status).toBe(400)
+  expect((await call('POST', url, { form: {} })).status).toBe(400)
+  expect((await olivia.goto(world.consoleUrl))?.status()).toBe(200)
+})
+
+test('an operator’s own reset ends their session at the console while they watch', async () => {
+  await olivia.goto(world.consoleUrl)
+  await nextSecond()
+  await reset('olivia')
+  await olivia.waitForURL(`${world.consoleUrl}/ended`, { timeout: 20_000 })
+  await olivia.goto(world.consoleUrl)
+  expect(olivia.url()).toContain(world.keycloak.issuer('demo'))
+})
+
+test('who logs out here is logged out at the realm', async () => {
+  const victor = await loggedIn('victor')
+  await victor.click('text=Log out')
+  await victor.waitForURL(`${world.consoleUrl}/bye`)
+  await victor.goto(world.consoleUrl)
+  expect(await victor.locator('#kc-login').count()).toBe(1)
+})
+
+async function list(page: Page): Promise<string[]> {
+  await page.goto(`${world.consoleUrl}/containments`)
+  return page.$$eval('.rows a', (links) => links.map((link) => (link as unknown as { href: string }).href))
+}
+
+async function shoot(page: Page, name: string): Promise<void> {
+  await page.screenshot({ path: join(ARTEFACTS, `${name}.png`), fullPage: true })
+}

@@ -1,0 +1,18 @@
+import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { makeMetrics } from '../../relay/api/metrics.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { ROOT } from '../../scripts/stage/process.ts'
+
+test('promtool accepts the alert rules', () => {
+  const said = execFileSync('promtool', ['check', 'rules', join(ROOT, 'deploy', 'alerts.yaml')], { encoding: 'utf8' })
+  expect(said).toMatch(/SUCCESS: \d+ rules found/)
+})
+
+test('promtool has nothing to say against the metrics', async () => {
+  const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1 }
+  const metrics = makeMetrics({ open: () => Promise.resolve([open]) } as unknown as Store)
+  const input = await metrics.registry.metrics()
+  expect(execFileSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })).toBe('')
+})

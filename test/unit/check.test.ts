@@ -1,0 +1,271 @@
+import { mkdtempSync, chmodSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { checkRealm, judgeRealm } from '../../relay/check/realm.ts'
+import { checkRelyingParty, judgeRefusal } from '../../relay/check/relying-party.ts'
+import { judgeRoles } from '../../relay/check/roles.ts'
+import { checkRunning, checkSqlite } from '../../relay/check/store.ts'
+import type { Answer } from '../../relay/domain/model.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { ISSUER, temporaryFolder } from './given.ts'
+
+type Reply = readonly [status: number, body: unknown]
+
+async function server(answer: (request: IncomingMessage) => Reply): Promise<string> {
+  const listening = createServer((request, response) => {
+    const [status, body] = answer(request)
+    response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  })
+  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    listening.closeAllConnections()
+    listening.close()
+  })
+  return `http://127.0.0.1:${(listening.address() as AddressInfo).port}`
+}
+
+const ROLES = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+const tokenWith = (claims: object) =>
+  `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
+const rightToken = tokenWith({ resource_access: { 'logout-relay': { roles: ROLES } } })
+const RIGHT = {
+  listener: true,
+  push: true,
+  audience: 'logout-relay',
+  keycloak: '26.7.3',
+  outbox: { waiting: 0, refused: 0 },
+}
+
+/** A realm that is well, but for what is given by the end of the path. */
+async function realmWith(broken: Readonly<Record<string, (issuer: string) => Reply>>) {
+  const url: string = await server((request) => {
+    const issuer = `${url}/realms/demo`
+    const path = (request.url ?? '').split('?')[0] ?? ''
+    const well: Record<string, Reply> = {
+      'openid-configuration': [200, { issuer, jwks_uri: `${issuer}/certs`, token_endpoint: `${issuer}/token` }],
+      certs: [200, { keys: [{ kty: 'RSA', use: 'sig', alg: 'RS256' }] }],
+      token: [200, { access_token: rightToken }],
+      'logout-tokens': [200, { tokens: {}, refused: { '00000000-0000-4000-8000-000000000000.0': 'unknown' } }],
+      'relying-parties': [200, { relying_parties: [], realm: RIGHT }],
+    }
+    const name = path.split('/').at(-1) ?? ''
+    return broken[name]?.(issuer) ?? well[name] ?? [404, {}]
+  })
+  return { issuer: `${url}/realms/demo`, clientId: 'logout-relay', clientSecret: 's', identifier: 'logout-relay' }
+}
+
+test('a realm that is well is ok in every line, and its relying parties are read to the last page', async () => {
+  const party = (client_id: string) => ({ client_id, backchannel_logout_uri: 'https://a.example.org', enabled: true })
+  let page = 0
+  const realm = await realmWith({
+    'relying-parties': () => [
+      200,
+      page++ === 0
+        ? { relying_parties: [party('a')], next: 500, realm: RIGHT }
+        : { relying_parties: [party('b')], realm: RIGHT },
+    ],
+  })
+  const { findings, relyingParties } = await checkRealm(realm, Date.now)
+  expect(findings.filter(({ ok }) => !ok)).toEqual([])
+  expect(findings.map(({ check }) => check)).toEqual([
+    ...['keycloak', 'issuer', 'clocks', 'keys', 'client', 'roles', 'roles it must not have', 'extension'],
+    ...['logout tokens', 'listener', 'audience', 'push', 'outbox'],
+  ])
+  expect(relyingParties.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
+})
+
+describe('with one thing broken, that line alone says what to do:', () => {
+  test.each<[string, string, string, (issuer: string) => Reply, RegExp]>([
+    ['no such realm', 'keycloak', 'openid-configuration', () => [404, {}], /does the realm exist/],
+    [
+      'another issuer',
+      'issuer',
+      'openid-configuration',
+      () => [200, { issuer: 'https://other.example.org', jwks_uri: 'x', token_endpoint: 'x' }],
+      /calls itself https:\/\/other\.example\.org.*--hostname/,
+    ],
+    ['no keys', 'keys', 'certs', () => [200, { keys: [{ kty: 'oct' }, { kty: 'RSA', use: 'enc' }] }], /active key/],
+    ['a wrong secret', 'client', 'token', () => [401, { error: 'unauthorized_client' }], /is this its secret/],
+    ['no extension', 'extension', 'relying-parties', () => [404, {}], /copy its jar/],
+    ['a role taken away', 'extension', 'relying-parties', () => [403, {}], /refuses the relay \(403\)/],
+    ['an extension of another time', 'extension', 'relying-parties', () => [200, { parties: [] }], /same version/],
+    ['no minting', 'logout tokens', 'logout-tokens', () => [403, {}], /cannot be had \(403\)/],
+    [
+      'a mint that signs for anything',
+      'logout tokens',
+      'logout-tokens',
+      () => [200, { tokens: { '00000000-0000-4000-8000-000000000000.0': 'x' }, refused: {} }],
+      /cannot be had/,
+    ],
+    [
+      'the listener off',
+      'listener',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, listener: false } }],
+      /is OFF.*Event listeners/,
+    ],
+    ['an old jar', 'listener', 'relying-parties', () => [200, { relying_parties: [] }], /cannot be seen/],
+  ])('%s', async (_, check, endpoint, reply, says) => {
+    const { findings } = await checkRealm(await realmWith({ [endpoint]: reply }), Date.now)
+    const todo = findings.filter(({ ok }) => !ok)
+    expect(todo.map((finding) => finding.check)).toEqual([check])
+    expect(todo[0]?.says).toMatch(says)
+  })
+
+  test('clocks that differ', async () => {
+    const { findings } = await checkRealm(await realmWith({}), () => Date.now() + 45_000)
+    expect(findings.filter(({ ok }) => !ok)).toMatchObject([
+      { check: 'clocks', says: expect.stringMatching(/4[3-6] s/) as string },
+    ])
+  })
+
+  test('nobody at the address', async () => {
+    const realm = { issuer: 'http://127.0.0.1:9/realms/demo', clientId: 'a', clientSecret: 'b', identifier: 'c' }
+    expect((await checkRealm(realm, Date.now)).findings).toMatchObject([
+      { check: 'keycloak', ok: false, says: expect.stringContaining('ECONNREFUSED') as string },
+    ])
+  })
+
+  test.each<[string, object, number, string]>([
+    ['events for another audience', { audience: 'elsewhere' }, 0, 'audience'],
+    ['events that were refused', { outbox: { waiting: 2, refused: 1, oldest_ms: 5 } }, 6, 'outbox'],
+    ['events that nobody takes', { outbox: { waiting: 1, refused: 0, oldest_ms: 5 } }, 61_006, 'outbox'],
+  ])('%s', (_, more, nowMs, check) => {
+    const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
+    const todo = judgeRealm(realm, { ...RIGHT, ...more }, nowMs).filter(({ ok }) => !ok)
+    expect(todo.map((finding) => finding.check)).toEqual([check])
+  })
+})
+
+test('events that have only just come are not a backlog', () => {
+  const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
+  const busy = { ...RIGHT, outbox: { waiting: 3, refused: 0, oldest_ms: 1000 } }
+  expect(judgeRealm(realm, busy, 2000).every(({ ok }) => ok)).toBe(true)
+})
+
+describe('of the relay’s own roles', () => {
+  const todos = (claims: object) => judgeRoles(ISSUER, tokenWith(claims)).filter(({ ok }) => !ok)
+
+  test('each that is missing is named', () => {
+    expect(todos({ resource_access: { 'logout-relay': { roles: ['outbox', 'answers'] } } })).toMatchObject([
+      { check: 'roles', says: expect.stringContaining('logout-tokens, relying-parties') as string },
+    ])
+  })
+
+  test.each<[string, object, string]>([
+    [
+      'of realm-management',
+      { resource_access: { 'realm-management': { roles: ['manage-users'] } } },
+      'realm-management/manage-users',
+    ],
+    ['of another client', { resource_access: { orders: { roles: ['admin'] } } }, 'orders/admin'],
+    [
+      'that people have',
+      { resource_access: { 'logout-relay': { roles: [...ROLES, 'dismiss'] } } },
+      'logout-relay/dismiss',
+    ],
+    ['of an administrator', { realm_access: { roles: ['admin'] } }, 'admin'],
+  ])('one too many, %s, is named', (_, more, name) => {
+    const held = {
+      'logout-relay': { roles: ROLES },
+      ...('resource_access' in more ? (more.resource_access as object) : {}),
+    }
+    const merged = { ...more, resource_access: held }
+    expect(todos(merged)).toMatchObject([
+      { check: 'roles it must not have', says: expect.stringContaining(name) as string },
+    ])
+  })
+
+  test('what Keycloak gives to everybody is no alarm', () => {
+    const everybody = { account: { roles: ['manage-account'] }, 'logout-relay': { roles: ROLES } }
+    expect(todos({ realm_access: { roles: ['default-roles-demo'] }, resource_access: everybody })).toEqual([])
+  })
+})
+
+describe('a relying party that is sent a token which must be refused', () => {
+  const party = { issuer: ISSUER, clientId: 'orders', logoutUri: 'https://orders.example.org/logout', enabled: true }
+  const status = (code: number): Answer => ({ kind: 'response', status: code })
+
+  test.each([
+    [200, /accepts anything/],
+    [204, /accepts anything/],
+    [302, /redirects, most likely to a login page/],
+    [401, /asks for a login/],
+    [403, /CSRF protection/],
+    [404, /check its path/],
+    [405, /takes no POST/],
+    [500, /It failed/],
+  ])('and answers %i is told apart', (code, says) => {
+    expect(judgeRefusal(party, status(code))).toMatchObject({ ok: false, says: expect.stringMatching(says) as string })
+  })
+
+  test('and refuses it is well', () => {
+    expect(judgeRefusal(party, status(400)).ok).toBe(true)
+  })
+
+  test.each<[Extract<Answer, { kind: 'failure' }>['code'], RegExp]>([
+    ['http_not_allowed', /plain http/],
+    ['address_not_allowed', /not public/],
+    ['name_not_found', /cannot be resolved/],
+    ['tls', /TLS certificate/],
+    ['connection_refused', /Nothing listens/],
+  ])('and cannot be reached (%s) says so', (code, says) => {
+    expect(judgeRefusal(party, { kind: 'failure', code })).toMatchObject({
+      ok: false,
+      says: expect.stringMatching(says) as string,
+    })
+  })
+
+  test('gets one that is right in all but its signature, for a session that nobody has', async () => {
+    const sent: string[] = []
+    const policy = { http: 'never', allowAddresses: [], timeoutMs: 1, concurrency: 1 } as const
+    const send = (_: string, token: string) => Promise.resolve((sent.push(token), status(400)))
+    await checkRelyingParty(party, policy, send, 1_790_000_000_000)
+    await checkRelyingParty(party, policy, send, 1_790_000_000_000)
+    const [first, second] = sent.map((token) => decodeJwt(token))
+    expect(decodeProtectedHeader(sent[0] ?? '')).toEqual({ alg: 'none', typ: 'logout+jwt' })
+    expect(sent[0]).toMatch(/\.$/)
+    expect(first).toMatchObject({ iss: ISSUER, aud: 'orders', iat: 1_790_000_000, exp: 1_790_000_060 })
+    expect([first?.sub, first?.['sid'] === second?.['sid']]).toEqual([undefined, false])
+  })
+})
+
+describe('the store', () => {
+  test('that is not there yet is ok, and the check does not make it', () => {
+    const path = join(temporaryFolder(), 'deep', 'relay.db')
+    expect(checkSqlite(path)).toMatchObject({ held: false, finding: { ok: true } })
+    expect(checkSqlite(path).finding.says).toContain('not there yet')
+  })
+
+  test('that a relay has open is known to be in use', async () => {
+    const path = join(temporaryFolder(), 'relay.db')
+    const store = openSqliteStore(path)
+    expect(checkSqlite(path)).toMatchObject({ held: true, finding: { ok: true } })
+    await store.close()
+    expect(checkSqlite(path)).toMatchObject({ held: false, finding: { ok: true } })
+  })
+
+  test('that is no database is to be replaced', () => {
+    const path = join(temporaryFolder(), 'relay.db')
+    writeFileSync(path, 'not a database at all, but long enough to be read as one')
+    expect(checkSqlite(path).finding).toMatchObject({ ok: false, says: expect.stringContaining('backup') as string })
+  })
+
+  test.skipIf(process.getuid?.() === 0)('that may not be written is to be given away', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'logout-relay-unit-'))
+    chmodSync(folder, 0o500)
+    expect(checkSqlite(join(folder, 'relay.db')).finding.ok).toBe(false)
+  })
+})
+
+test.each<[Reply, boolean, RegExp]>([
+  [[200, { status: 'ready' }], true, /ready/],
+  [[503, { waiting_for: ['the realm'] }], false, /waits for: the realm/],
+])('a running relay is asked whether it is ready', async ([status, body], ok, says) => {
+  const finding = await checkRunning(await server(() => [status, body]))
+  expect(finding).toMatchObject({ ok, says: expect.stringMatching(says) as string })
+})
