@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['node_modules/', '.cache/', 'extension-config/', 'eslint.config.js', 'test/artefacts/'] },
+  { ignores: ['node_modules/', '.cache/', 'guard/dist/', 'extension-config/', 'eslint.config.js', 'test/artefacts/'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -1,0 +1,6 @@
+export { bearer, type BearerOptions, type Judge, type Judgement } from './bearer.ts'
+export { FeedError } from './batch.ts'
+export { expressGuard, honoGuard, nodeGuard } from './bindings.ts'
+export { StaleError, type WhenStale } from './feed.ts'
+export { Guard, type GuardOptions } from './guard.ts'
+export type { Claims, Verdict } from './watermarks.ts'
