@@ -14,6 +14,8 @@ export interface ListedSession {
   readonly id: string
   readonly clientId: string
   readonly sid: string
+  /** The subject as this client sees it. */
+  readonly sub?: string
   /** The client's logout URL at the time of the event, if it had one. */
   readonly logoutUri?: string
   readonly latestEndMs: number

@@ -110,6 +110,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       clientId: s.client_id,
       sid: s.sid,
       latestEndMs: s.latest_end * 1000,
+      ...(s.sub === undefined ? {} : { sub: s.sub }),
       ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
     })),
   }

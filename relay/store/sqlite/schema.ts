@@ -34,4 +34,11 @@ export const MIGRATIONS: readonly string[] = [
      at_ms integer not null, kind text not null, data text not null
    ) strict`,
   `create index evidence_by_containment on evidence (issuer, containment_id, seq)`,
+  `create table watermark (
+     issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
+     watermark_ms integer not null, until_ms integer not null, seq integer not null,
+     primary key (issuer, kind, name)
+   ) strict, without rowid`,
+  `create index watermark_by_seq on watermark (issuer, seq)`,
+  `create index watermark_by_end on watermark (until_ms)`,
 ]
