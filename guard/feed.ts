@@ -73,6 +73,11 @@ export class FeedState {
     this.#anchor = undefined
   }
 
+  /** The relay does not know our cursor: everything is read again, over what is known. */
+  rewind(): void {
+    this.#seq = 0
+  }
+
   /**
    * Takes in one batch.
    *

@@ -122,6 +122,9 @@ export class Guard {
           cache: 'no-store',
           signal,
         })
+        if (response.status === 409) {
+          this.#state.rewind()
+        }
         if (response.status !== 200 || !response.body) {
           throw new FeedError(`The relay answered ${response.status} instead of the feed`)
         }

@@ -71,6 +71,7 @@ const Schema = z.strictObject({
       }),
     )
     .default([]),
+  guard: z.strictObject({ key_file: Text }).optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
@@ -100,6 +101,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'delivery.concurrency': 'concurrency: 4',
   'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
+  'guard.key_file': 'key_file: /etc/logout-relay/guard.pem',
   'log.level': 'level: info',
 }
 

@@ -65,7 +65,7 @@ describe('a right SET', () => {
           id: `${uuid(1)}.0`,
           clientId: 'orders',
           sid: 'sid-0',
-        sub: 'user-1',
+          sub: 'user-1',
           logoutUri: 'https://orders.example.org/logout',
           latestEndMs: NOW_MS + 2_592_000_000,
         },
