@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { Readable } from 'node:stream'
 import { bearer, type BearerOptions } from './bearer.ts'
+import type { LogoutReceiver } from './logout.ts'
 import type { Claims } from './watermarks.ts'
 
 interface HonoContext {
@@ -48,5 +50,19 @@ export function nodeGuard(options: BearerOptions) {
       return undefined
     }
     return judgement.claims
+  }
+}
+
+/** A handler for Express and plain Node: `app.post('/backchannel-logout', nodeLogout(receiver))`, before any body parser. */
+export function nodeLogout(receiver: LogoutReceiver) {
+  return async function logout(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const answer = await receiver.receive(
+      new Request('http://localhost/', {
+        method: request.method ?? 'GET',
+        headers: { 'content-type': request.headers['content-type'] ?? '' },
+        ...(request.method === 'POST' ? { body: Readable.toWeb(request) as ReadableStream, duplex: 'half' } : {}),
+      }),
+    )
+    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
   }
 }
