@@ -4,6 +4,7 @@ import { ALGORITHMS, bearer, isVerdict } from '../../guard/bearer.ts'
 import { StaleError } from '../../guard/feed.ts'
 import type { Claims } from '../../guard/watermarks.ts'
 import { type ApiEnv, requireRole } from '../api/auth.ts'
+import { RelayError } from '../errors.ts'
 import type { KeysOf } from '../ingest/set.ts'
 import type { RealmFeed, Subscriber } from './feed.ts'
 import type { FeedKey } from './key.ts'
@@ -31,6 +32,13 @@ export function guardRoutes({ feeds, key, keysOf, audience, nowMs }: GuardPorts)
   app.use('/guard/*', async (c, next) => {
     await next()
     c.header('Cache-Control', 'no-store')
+  })
+  app.onError((cause, c) => {
+    const unavailable = cause instanceof RelayError && cause.code === 'store_unavailable'
+    c.header('Retry-After', '5')
+    return unavailable
+      ? c.json({ error: 'temporarily_unavailable', error_description: 'The watermarks cannot be read now' }, 503)
+      : c.json({ error: 'server_error', error_description: 'The relay failed; its log says more' }, 500)
   })
   app.get('/guard/jwks', (c) => c.json(key.jwks))
 

