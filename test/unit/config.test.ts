@@ -100,7 +100,7 @@ test('a key for the feed of the guard that cannot be used is refused with the co
     writeFileSync(join(folder, name), pem)
     return join(folder, name)
   }
-  const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }).toString()
+  const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
   const wrong = [
     join(folder, 'missing.pem'),
     write('text.pem', CANARY),
