@@ -96,11 +96,11 @@ test('a config file that is not there is named', () => {
 
 test('a key for the feed of the guard that cannot be used is refused with the command that makes one', async () => {
   const folder = temporaryFolder()
-  const write = (name: string, pem: string) => {
+  const write = (name: string, pem: string | Buffer) => {
     writeFileSync(join(folder, name), pem)
     return join(folder, name)
   }
-  const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' }) as string
+  const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' })
   const wrong = [
     join(folder, 'missing.pem'),
     write('text.pem', CANARY),
