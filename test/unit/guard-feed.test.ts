@@ -67,7 +67,7 @@ describe('a guard refuses what is older than the reset', () => {
 })
 
 describe('a guard comes to know', () => {
-  test('what happened before it started, over many batches', async () => {
+  test('what happened before it started, over many batches', { timeout: 20_000 }, async () => {
     for (let n = 0; n < 17; n++) {
       const sessions = Array.from({ length: 500 }, (_, at) =>
         session(uuid(n + 1), at, 'app', { sub: `sub-${n}-${at}` }),
@@ -252,31 +252,36 @@ describe('a guard without news', () => {
   let replayed = ''
 })
 
-test('10,000 guards that come at once after a restart share what is read and signed for them', async () => {
-  for (let n = 0; n < 100; n++) {
-    await world.store.accept(
+test(
+  '10,000 guards that come at once after a restart share what is read and signed for them',
+  { timeout: 20_000 },
+  async () => {
+    const events = Array.from({ length: 100 }, (_, n) =>
       securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }),
-      plan(securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }), Date.now(), () => undefined),
     )
-  }
-  let reads = 0
-  let signed = 0
-  const log = {
-    ...world.store,
-    watermarks: (...asked: Parameters<WatermarkLog['watermarks']>) => {
-      reads++
-      return world.store.watermarks(...asked)
-    },
-  }
-  const sign = () => Promise.resolve(`signature ${++signed}`)
-  const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
-  const guards = Array.from({ length: 10_000 }, (_, n) => Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')))
-  const answers = await Promise.all(guards)
-  expect(answers.every((lines) => lines.length === 2)).toBe(true)
-  // One answer to each nonce; everything else once for each client.
-  expect(signed).toBe(10_000 + 3)
-  expect(reads).toBeLessThanOrEqual(2 + 3)
-})
+    const none = () => undefined
+    await Promise.all(events.map((event) => world.store.accept(event, plan(event, Date.now(), none))))
+    let reads = 0
+    let signed = 0
+    const log = {
+      ...world.store,
+      watermarks: (...asked: Parameters<WatermarkLog['watermarks']>) => {
+        reads++
+        return world.store.watermarks(...asked)
+      },
+    }
+    const sign = () => Promise.resolve(`signature ${++signed}`)
+    const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+    const guards = Array.from({ length: 10_000 }, (_, n) =>
+      Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')),
+    )
+    const answers = await Promise.all(guards)
+    expect(answers.every((lines) => lines.length === 2)).toBe(true)
+    // One answer to each nonce; everything else once for each client.
+    expect(signed).toBe(10_000 + 3)
+    expect(reads).toBeLessThanOrEqual(2 + 3)
+  },
+)
 
 test('lines are put together whatever the chunks are, and the last counts only with its end', async () => {
   const bytes = Buffer.from(': comment\ndata: {"é":1}\n\nevent: x\r\ndata:{"b":2}\r\n\r\n{"c":3}\n{"d"')
@@ -288,6 +293,17 @@ test('lines are put together whatever the chunks are, and the last counts only w
   for (const size of [1, 2, 7, 1000]) {
     expect(await Array.fromAsync(readLines(chunks(size)))).toEqual(['{"é":1}', '{"b":2}', '{"c":3}'])
   }
+})
+
+test('a line that never ends is given up before it fills the memory', async () => {
+  let given = 0
+  async function* endless() {
+    for (; given < 100; given++) {
+      yield await Promise.resolve(Buffer.alloc(2 ** 20, 'x'))
+    }
+  }
+  await expect(Array.fromAsync(readLines(endless()))).rejects.toThrow('too long')
+  expect(given).toBeLessThan(6)
 })
 
 test('a guard cannot be made with options that would leave it open or asking without end', () => {
