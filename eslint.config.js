@@ -4,6 +4,7 @@ export default tseslint.config(
   {
     ignores: [
       'relay/console/assets/',
+      'guard/dist/',
       'node_modules/',
       '.cache/',
       'extension-config/',

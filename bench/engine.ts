@@ -129,6 +129,11 @@ export function openEngine(options: EngineOptions) {
       removedAtMs: Date.now(),
       part,
       parts,
+      scope: 'subject',
+      privileged: false,
+      shadow: false,
+      survivors: 0,
+      steps: {},
       sessions: clients.map((n, at) => {
         const id = `${jti}.${at}`
         clientOf.set(id, `client-${n}`)

@@ -88,6 +88,7 @@ const Schema = z.strictObject({
     )
     .default([]),
   console: Console.optional(),
+  guard: z.strictObject({ key_file: Text }).optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
@@ -123,6 +124,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'console.issuer': 'issuer: https://idp.example.org/realms/main',
   'console.client_secret': 'client_secret_file: /run/secrets/logout-relay-console',
   'console.url': 'url: https://logout-relay.example.org/console',
+  'guard.key_file': 'key_file: /etc/logout-relay/guard.pem',
   'log.level': 'level: info',
 }
 

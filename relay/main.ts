@@ -13,6 +13,9 @@ import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
+import { RealmFeed } from './guard/feed.ts'
+import { readFeedKey } from './guard/key.ts'
+import { guardRoutes } from './guard/routes.ts'
 import { Keycloak } from './idp/keycloak.ts'
 import { pollOutbox } from './ingest/poll.ts'
 import { pushRoute } from './ingest/push.ts'
@@ -23,6 +26,9 @@ import { openSqliteStore } from './store/sqlite/sqlite.ts'
 const REFRESH_MS = 60_000
 const CONNECT_PAUSE_MS = 2000
 const GRACE_MS = 10_000
+/** How soon a change that another process stored is seen; one of this process is told at once. */
+const FEED_MS = 1000
+const FORGET_MS = 3_600_000
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
@@ -35,6 +41,7 @@ export async function startRelay(
   config: Config,
   log: Logger = makeLog(config),
 ): Promise<{ url: string; close(): Promise<void> }> {
+  const feedKey = config.guard === undefined ? undefined : await readFeedKey(config.guard.key_file)
   const store = openSqliteStore(config.store.sqlite)
   const metrics = makeMetrics(store)
   const relyingParties = makeRelyingParties(config)
@@ -60,6 +67,22 @@ export async function startRelay(
     random: Math.random,
     observer,
   })
+  const feeds = new Map<string, RealmFeed>()
+  if (feedKey) {
+    for (const { issuer } of config.issuers) {
+      feeds.set(issuer, new RealmFeed({ issuer, log: store, key: feedKey, nowMs: () => systemClock.nowMs() }))
+    }
+  }
+  const tell = (feed: RealmFeed) =>
+    feed.advance().catch((cause: unknown) => observer.trouble('Watermarks could not be read; guards grow stale', cause))
+  const receive: typeof flow.receive = async (event, source) => {
+    const outcome = await flow.receive(event, source)
+    const feed = feeds.get(event.issuer)
+    if (feed) {
+      void tell(feed)
+    }
+    return outcome
+  }
   const verify = (set: string) => verifySet(set, keysOf, config.identifier, systemClock.nowMs())
 
   const waitingFor = new Map<string, string>(config.issuers.map(({ issuer }) => [issuer, 'not connected yet']))
@@ -68,7 +91,7 @@ export async function startRelay(
     '/',
     pushRoute({
       verify,
-      receive: (event) => flow.receive(event, 'push'),
+      receive: (event) => receive(event, 'push'),
       refused: (code, why) => {
         metrics.events.inc({ source: 'push', outcome: code })
         log.warn({ code, why }, 'A pushed security event was refused')
@@ -106,6 +129,12 @@ export async function startRelay(
       }),
     )
   }
+  if (feedKey) {
+    app.route(
+      '/',
+      guardRoutes({ feeds, key: feedKey, keysOf, audience: config.identifier, nowMs: () => systemClock.nowMs() }),
+    )
+  }
 
   const stop = new AbortController()
   const loops: Promise<void>[] = []
@@ -113,6 +142,22 @@ export async function startRelay(
     const keycloak = keycloaks.get(issuer)
     if (keycloak) {
       loops.push(follow(keycloak, poll_interval_s * 1000))
+    }
+  }
+  for (const feed of feeds.values()) {
+    loops.push(every(FEED_MS, () => tell(feed)))
+  }
+  loops.push(
+    every(FORGET_MS, () =>
+      store
+        .forgetWatermarks(systemClock.nowMs())
+        .catch((cause: unknown) => observer.trouble('Old watermarks could not be dropped', cause)),
+    ),
+  )
+  async function every(ms: number, work: () => Promise<void>): Promise<void> {
+    while (!stop.signal.aborted) {
+      await work()
+      await systemClock.sleep(ms, stop.signal)
     }
   }
   /** Waits for the realm, visibly, then keeps polling its outbox and refreshing what is known of its relying parties. */
@@ -143,7 +188,7 @@ export async function startRelay(
         {
           poll: (max, ack, errs) => keycloak.poll(max, ack, errs),
           verify,
-          receive: (event) => flow.receive(event, 'poll'),
+          receive: (event) => receive(event, 'poll'),
           polled: () => metrics.polled.set({ issuer }, systemClock.nowMs() / 1000),
           trouble: (what, cause) => observer.trouble(what, cause),
         },
@@ -175,6 +220,7 @@ export async function startRelay(
     url,
     close: async () => {
       stop.abort()
+      feeds.forEach((feed) => feed.end())
       server.close()
       await Promise.race([Promise.all([flow.stop(), ...loops]), systemClock.sleep(GRACE_MS)])
       await sender.close()

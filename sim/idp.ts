@@ -88,6 +88,7 @@ export class SimulatedIdp implements Idp {
         removedAtMs: now,
         part,
         parts,
+        scope: 'subject',
         privileged: false,
         shadow: false,
         survivors: 0,

@@ -1,6 +1,7 @@
 import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
+import type { Change } from '../relay/guard/port.ts'
 import type { Containment, Selection, Store } from '../relay/store/port.ts'
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
@@ -11,6 +12,7 @@ interface Tables {
   readonly containments: Map<string, Changing<Containment>>
   readonly deliveries: Map<string, Row>
   readonly evidence: Map<string, Evidence[]>
+  readonly watermarks: Map<string, Change & { readonly issuer: string }>
 }
 
 const emptyTables = (): Tables => ({
@@ -18,6 +20,7 @@ const emptyTables = (): Tables => ({
   containments: new Map(),
   deliveries: new Map(),
   evidence: new Map(),
+  watermarks: new Map(),
 })
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -100,7 +103,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
   }
 
   return {
-    accept: (event, { containmentId, deliveries, evidence }) =>
+    accept: (event, { containmentId, deliveries, evidence, watermarks }) =>
       write((tables) => {
         const { issuer, jti } = event
         if (tables.events.has(keyOf(issuer, jti))) {
@@ -132,6 +135,16 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
           tables.deliveries.set(delivery.id, { ...delivery, fence: 0, leased: false, reported: false })
         }
         tables.evidence.set(key, [...(tables.evidence.get(key) ?? []), ...evidence])
+        let seq = Math.max(createdMs * 1000, ...changesOf(tables, issuer).map((change) => change.seq))
+        for (const watermark of watermarks) {
+          const name = keyOf(issuer, `${watermark.kind} ${watermark.name}`)
+          const known = tables.watermarks.get(name)
+          const watermarkMs = Math.max(known?.watermarkMs ?? 0, watermark.watermarkMs)
+          const untilMs = Math.max(known?.untilMs ?? 0, watermark.untilMs)
+          if (watermarkMs !== known?.watermarkMs || untilMs !== known.untilMs) {
+            tables.watermarks.set(name, { ...watermark, issuer, watermarkMs, untilMs, seq: ++seq })
+          }
+        }
         closeIfEnded(tables, key, createdMs)
         return 'accepted'
       }),
@@ -299,6 +312,23 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         })
       }),
 
+    watermarks: (issuer, after, limit) =>
+      read((tables) =>
+        changesOf(tables, issuer)
+          .filter(({ seq }) => seq > after)
+          .sort((a, b) => a.seq - b.seq)
+          .slice(0, limit),
+      ),
+
+    forgetWatermarks: (nowMs) =>
+      write(({ watermarks }) => {
+        for (const [name, { untilMs }] of watermarks) {
+          if (untilMs < nowMs) {
+            watermarks.delete(name)
+          }
+        }
+      }),
+
     close: () => {
       closed = true
       return Promise.resolve()
@@ -330,4 +360,10 @@ function closeIfEnded(tables: Tables, key: string, atMs: number): void {
 
 function deliveryOf({ fence: _fence, leased: _leased, reported: _reported, ...delivery }: Row): Delivery {
   return delivery
+}
+
+function changesOf({ watermarks }: Tables, issuer: string): Change[] {
+  return [...watermarks.values()]
+    .filter((change) => change.issuer === issuer)
+    .map(({ kind, name, watermarkMs, untilMs, seq }) => ({ kind, name, watermarkMs, untilMs, seq }))
 }

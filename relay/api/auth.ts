@@ -3,13 +3,17 @@ import { decodeJwt, errors, jwtVerify } from 'jose'
 import { z } from 'zod'
 import type { KeysOf } from '../ingest/set.ts'
 
-export type Role = 'view' | 'operate' | 'dismiss'
+export type Role = 'view' | 'operate' | 'dismiss' | 'guard'
 
 /** The caller, as its access token says. It sees its own issuer's data and no other's. */
 export interface Caller {
   readonly issuer: string
   /** The token's `sub`, for the evidence of what the caller does. */
   readonly subject: string
+  /** The client that the token was issued to. */
+  readonly clientId: string
+  /** The token's end, in seconds. */
+  readonly exp: number
 }
 
 export type ApiEnv = { Variables: { caller: Caller } }
@@ -17,6 +21,8 @@ export type ApiEnv = { Variables: { caller: Caller } }
 const Claims = z.object({
   iss: z.string(),
   sub: z.string().min(1),
+  azp: z.string().default(''),
+  exp: z.number(),
   // Keycloak's mark of an access token: an ID token with the right audience is not one.
   typ: z.literal('Bearer'),
   resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).optional(),
@@ -49,7 +55,8 @@ export function requireRole(role: Role, keysOf: KeysOf, audience: string) {
         403,
       )
     }
-    c.set('caller', { issuer: verdict.issuer, subject: verdict.subject })
+    const { roles: _, ...caller } = verdict
+    c.set('caller', caller)
     await next()
     return undefined
   })
@@ -59,7 +66,7 @@ async function verify(
   token: string,
   keysOf: KeysOf,
   audience: string,
-): Promise<{ issuer: string; subject: string; roles: string[] } | 'unavailable' | undefined> {
+): Promise<(Caller & { roles: string[] }) | 'unavailable' | undefined> {
   try {
     const issuer = decodeJwt(token).iss
     const keys = issuer === undefined ? undefined : keysOf(issuer)
@@ -69,7 +76,13 @@ async function verify(
     const { payload } = await jwtVerify(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
     const claims = Claims.safeParse(payload)
     return claims.success
-      ? { issuer, subject: claims.data.sub, roles: claims.data.resource_access?.[audience]?.roles ?? [] }
+      ? {
+          issuer,
+          subject: claims.data.sub,
+          clientId: claims.data.azp,
+          exp: claims.data.exp,
+          roles: claims.data.resource_access?.[audience]?.roles ?? [],
+        }
       : undefined
   } catch (cause) {
     return cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout) ? undefined : 'unavailable'

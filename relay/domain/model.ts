@@ -14,6 +14,8 @@ export interface ListedSession {
   readonly id: string
   readonly clientId: string
   readonly sid: string
+  /** The subject as this client sees it. */
+  readonly sub?: string
   /** The client's logout URL at the time of the event, if it had one. */
   readonly logoutUri?: string
   readonly latestEndMs: number
@@ -32,6 +34,10 @@ export interface SecurityEvent {
   readonly removedAtMs: number
   readonly part: number
   readonly parts: number
+  /** Whether it is about all that the subject has, or about the sessions that it lists alone. */
+  readonly scope: 'subject' | 'session'
+  /** The session in which the person goes on who made the change. */
+  readonly keptSid?: string
   /** Its subject has a privileged role: served first. */
   readonly privileged: boolean
   /** Found and reported only: nothing was ended, and nobody is told. */

@@ -1,10 +1,12 @@
 import type { Delivery, Evidence, SecurityEvent } from './model.ts'
+import { type Watermark, watermarksOf } from './watermark.ts'
 
 /** What is owed for one security event, to be written in one transaction. */
 export interface Plan {
   readonly containmentId: string
   readonly deliveries: readonly Delivery[]
   readonly evidence: readonly Evidence[]
+  readonly watermarks: readonly Watermark[]
 }
 
 /** Supplementary events and parts of a large one share a `txn` and so a containment. */
@@ -50,6 +52,7 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
   return {
     containmentId,
     deliveries,
+    watermarks: watermarksOf(event),
     evidence: [
       { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
       ...(event.shadow

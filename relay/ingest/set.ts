@@ -34,6 +34,8 @@ const Containment = z.object({
   removed_at_ms: Millis,
   part: z.number().int().min(1).max(10_000),
   parts: z.number().int().min(1).max(10_000),
+  scope: z.enum(['subject', 'session']).default('subject'),
+  kept_sid: Name.optional(),
   privileged: z.boolean().default(false),
   shadow: z.boolean().default(false),
   survivors: z.number().int().min(0).max(1_000_000).default(0),
@@ -101,7 +103,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   if (!KNOWN_TYPES.includes(type)) {
     throw new RelayError('invalid_request', 'The event type is not one that this relay knows')
   }
-  const { trigger, watermark_ms, removed_at_ms, part, parts, privileged, shadow, survivors, steps, sessions } =
+  const { trigger, watermark_ms, removed_at_ms, part, parts, scope, kept_sid, privileged, shadow, survivors, steps } =
     event['logout-relay']
   return {
     issuer,
@@ -114,15 +116,18 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     removedAtMs: removed_at_ms,
     part,
     parts,
+    scope,
+    ...(kept_sid === undefined ? {} : { keptSid: kept_sid }),
     privileged,
     shadow,
     survivors,
     steps,
-    sessions: sessions.map((s) => ({
+    sessions: event['logout-relay'].sessions.map((s) => ({
       id: s.id,
       clientId: s.client_id,
       sid: s.sid,
       latestEndMs: s.latest_end * 1000,
+      ...(s.sub === undefined ? {} : { sub: s.sub }),
       ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
     })),
   }

@@ -1,5 +1,6 @@
 import type { Claim, Delivery, DeliveryState, Evidence, SecurityEvent } from '../domain/model.ts'
 import type { Plan } from '../domain/plan.ts'
+import type { WatermarkLog } from '../guard/port.ts'
 
 /** How an attempt ended, as the store keeps it. */
 export interface Outcome {
@@ -57,8 +58,8 @@ export interface Act {
  * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
  * one. All methods reject with a RelayError `store_unavailable` when the store cannot be written or read.
  */
-export interface Store {
-  /** Writes event, containment, deliveries and evidence at once; `duplicate` if (issuer, jti) is known, with no effect. */
+export interface Store extends WatermarkLog {
+  /** Writes event, containment, deliveries, evidence and watermarks at once; `duplicate` if (issuer, jti) is known, with no effect. */
   accept(event: SecurityEvent, plan: Plan): Promise<'accepted' | 'duplicate'>
   /**
    * Leases what is due, at most `limit`, and of each lane no more than it has room for.

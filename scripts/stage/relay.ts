@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { stringify } from 'yaml'
@@ -32,7 +33,10 @@ export async function startRelayProcess(options: RelayOptions): Promise<RelaySer
     issuers: options.issuers,
     ...(options.console ? { console: options.console } : {}),
     delivery: { allow_http_on_loopback: true },
+    guard: { key_file: join(dir, 'guard.pem') },
   }
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
+  writeFileSync(config.guard.key_file, privateKey.export({ format: 'pem', type: 'pkcs8' }), { mode: 0o600 })
   writeFileSync(join(dir, 'relay.yaml'), stringify(config), { mode: 0o600 })
   return run(dir, port, options.ready ?? true)
 }

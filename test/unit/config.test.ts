@@ -1,8 +1,10 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { loadConfig, parseConfig } from '../../relay/config.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { readFeedKey } from '../../relay/guard/key.ts'
 import { temporaryFolder } from './given.ts'
 
 const CANARY = 'canary-b5b1'
@@ -90,4 +92,30 @@ test('all that is wrong is said at once', () => {
 
 test('a config file that is not there is named', () => {
   expect(() => loadConfig('/nowhere/relay.yaml', {})).toThrow(/\/nowhere\/relay\.yaml: the config file cannot be read/)
+})
+
+test('a key for the feed of the guard that cannot be used is refused with the command that makes one', async () => {
+  const folder = temporaryFolder()
+  const write = (name: string, pem: string | Buffer) => {
+    writeFileSync(join(folder, name), pem)
+    return join(folder, name)
+  }
+  const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' })
+  const wrong = [
+    join(folder, 'missing.pem'),
+    write('text.pem', CANARY),
+    write('rsa.pem', pem(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey)),
+    write('p384.pem', pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey)),
+  ]
+  for (const path of wrong) {
+    const refused = await readFeedKey(path).catch((cause: unknown) => cause)
+    expect(refused).toMatchObject({ code: 'config_invalid' })
+    expect(String(refused)).toMatch(/guard\.key_file .*openssl genpkey .*P-256/)
+    expect(String(refused)).not.toContain(CANARY)
+  }
+  const right = write('right.pem', pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey))
+  const [one, again] = [await readFeedKey(right), await readFeedKey(right)]
+  expect(one.hashKey('realm', 'a')).toEqual(again.hashKey('realm', 'a'))
+  expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('realm', 'b'))
+  expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('other', 'a'))
 })

@@ -39,6 +39,7 @@ export function securityEvent(n: number, clients: readonly string[], more: Parti
     removedAtMs: NOW_MS - 100,
     part: 1,
     parts: 1,
+    scope: 'subject',
     privileged: false,
     shadow: false,
     survivors: 0,

@@ -3,6 +3,7 @@ import { plan } from '../../relay/domain/plan.ts'
 import { Disk, openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
+import { watermarkContract } from './watermark-contract.ts'
 
 function open(disk: Disk, sync = () => disk.sync()) {
   const soon = () => Promise.resolve()
@@ -13,7 +14,7 @@ function open(disk: Disk, sync = () => disk.sync()) {
   return openModelStore(disk, { arrive: soon, answered: soon, synced }, true)
 }
 
-storeContract("the simulation's disk", () => {
+const makeStore = () => {
   const disk = new Disk()
   return Promise.resolve({
     store: open(disk),
@@ -22,7 +23,9 @@ storeContract("the simulation's disk", () => {
       return Promise.resolve(open(disk))
     },
   })
-})
+}
+storeContract("the simulation's disk", makeStore)
+watermarkContract("the simulation's disk", makeStore)
 
 test("what the simulation's disk has not synced is gone with the power", async () => {
   const disk = new Disk()

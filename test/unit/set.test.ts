@@ -60,11 +60,17 @@ describe('a right SET', () => {
       removedAtMs: NOW_MS + 140,
       part: 1,
       parts: 1,
+      scope: 'subject',
+      privileged: false,
+      shadow: false,
+      survivors: 0,
+      steps: {},
       sessions: [
         {
           id: `${uuid(1)}.0`,
           clientId: 'orders',
           sid: 'sid-0',
+          sub: 'user-1',
           logoutUri: 'https://orders.example.org/logout',
           latestEndMs: NOW_MS + 2_592_000_000,
         },

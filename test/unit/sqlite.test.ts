@@ -6,8 +6,9 @@ import { plan } from '../../relay/domain/plan.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
+import { watermarkContract } from './watermark-contract.ts'
 
-storeContract('SQLite', () => {
+const makeStore = () => {
   const file = join(temporaryFolder(), 'relay.db')
   const store = openSqliteStore(file)
   return Promise.resolve({
@@ -17,7 +18,9 @@ storeContract('SQLite', () => {
       return openSqliteStore(file)
     },
   })
-})
+}
+storeContract('SQLite', makeStore)
+watermarkContract('SQLite', makeStore)
 
 test('a second relay on the same file is refused with store_in_use', async () => {
   const file = join(temporaryFolder(), 'relay.db')

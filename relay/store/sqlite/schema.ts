@@ -41,4 +41,11 @@ export const MIGRATIONS: readonly string[] = [
   // Pages of what is open, by id, among a million that have ended.
   `create index delivery_open on delivery (issuer, id) where state = 'open'`,
   `create index delivery_open_of_client on delivery (issuer, client_id, id) where state = 'open'`,
+  `create table watermark (
+     issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
+     watermark_ms integer not null, until_ms integer not null, seq integer not null,
+     primary key (issuer, kind, name)
+   ) strict, without rowid`,
+  `create index watermark_by_seq on watermark (issuer, seq)`,
+  `create index watermark_by_end on watermark (until_ms)`,
 ]

@@ -2,8 +2,10 @@ import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
 import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
+import type { Watermark, WatermarkKind } from '../../domain/watermark.ts'
 import { RelayError } from '../../errors.ts'
 import type { Containment, Selection, Store } from '../port.ts'
+import type { Change } from '../../guard/port.ts'
 import { Commits } from './commits.ts'
 import { storeError } from './failures.ts'
 import { MIGRATIONS } from './schema.ts'
@@ -80,6 +82,18 @@ export function openSqliteStore(path: string): Store {
       }
     }
   }
+  const addWatermarks = (issuer: string, watermarks: readonly Watermark[], atMs: number) => {
+    const newest = sql('select max(seq) as seq from watermark where issuer = ?').get(issuer)
+    let seq = Math.max(Number(newest?.['seq'] ?? 0), atMs * 1000)
+    for (const { kind, name, watermarkMs, untilMs } of watermarks) {
+      sql(
+        `insert into watermark values (?, ?, ?, ?, ?, ?)
+         on conflict do update set watermark_ms = max(watermark_ms, excluded.watermark_ms),
+           until_ms = max(until_ms, excluded.until_ms), seq = excluded.seq
+         where excluded.watermark_ms > watermark_ms or excluded.until_ms > until_ms`,
+      ).run(issuer, kind, name, watermarkMs, untilMs, ++seq)
+    }
+  }
   /** @param waitingMs only those that nobody has leased and that are due after it */
   const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] =>
     sql(
@@ -100,7 +114,7 @@ export function openSqliteStore(path: string): Store {
       .map(deliveryOf)
 
   return {
-    accept: (event, { containmentId, deliveries, evidence }) =>
+    accept: (event, { containmentId, deliveries, evidence, watermarks }) =>
       commits.run(() => {
         const { issuer, jti } = event
         const createdMs = evidence[0]?.atMs ?? event.removedAtMs
@@ -129,6 +143,7 @@ export function openSqliteStore(path: string): Store {
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)
         }
+        addWatermarks(issuer, watermarks, createdMs)
         closeIfEnded(issuer, containmentId, createdMs)
         return 'accepted'
       }),
@@ -298,6 +313,18 @@ export function openSqliteStore(path: string): Store {
           })),
       ),
 
+    watermarks: (issuer, after, limit) =>
+      read(() =>
+        sql('select * from watermark where issuer = ? and seq > ? order by seq limit ?')
+          .all(issuer, after, limit)
+          .map(changeOf),
+      ),
+
+    forgetWatermarks: (nowMs) =>
+      commits.run(() => {
+        sql('delete from watermark where until_ms < ?').run(nowMs)
+      }),
+
     close: () => {
       commits.flush()
       if (db.isOpen) {
@@ -384,5 +411,15 @@ function evidenceOf(row: Row): Evidence {
     kind: text(row, 'kind') as Evidence['kind'],
     atMs: integer(row, 'at_ms'),
     data: JSON.parse(text(row, 'data')) as Evidence['data'],
+  }
+}
+
+function changeOf(row: Row): Change {
+  return {
+    kind: text(row, 'kind') as WatermarkKind,
+    name: text(row, 'name'),
+    watermarkMs: integer(row, 'watermark_ms'),
+    untilMs: integer(row, 'until_ms'),
+    seq: integer(row, 'seq'),
   }
 }

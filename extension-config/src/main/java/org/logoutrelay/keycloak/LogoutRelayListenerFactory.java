@@ -61,7 +61,7 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
     @Override
     public Map<String, String> getOperationalInfo() {
         return Map.of("push", settings.pushUrl() == null ? "off" : "on", "triggers",
-                Trigger.ADMIN.stream().map(Trigger::id).collect(Collectors.joining(",")));
+                Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(",")), "logins-under-way", "ended");
     }
 
     @Override

@@ -51,6 +51,9 @@ final class SecurityEventToken {
         containment.put("trigger", trigger.id());
         containment.put("watermark_ms", row.watermarkMs);
         containment.put("scope", row.sid == null ? "subject" : "session");
+        if (row.spared != null) {
+            containment.put("kept_sid", row.spared.substring(row.spared.indexOf(' ') + 1));
+        }
         if (row.privileged) {
             containment.put("privileged", true);
         }

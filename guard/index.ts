@@ -1,0 +1,7 @@
+export { bearer, type BearerOptions, type Judge, type Judgement } from './bearer.ts'
+export { FeedError } from './batch.ts'
+export { expressGuard, honoGuard, nodeGuard, nodeLogout } from './bindings.ts'
+export { StaleError, type WhenStale } from './feed.ts'
+export { Guard, type GuardOptions } from './guard.ts'
+export type { Claims, Verdict } from './watermarks.ts'
+export { type Logout, LogoutReceiver, type LogoutReceiverOptions } from './logout.ts'

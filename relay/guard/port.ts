@@ -1,0 +1,17 @@
+import type { Watermark } from '../domain/watermark.ts'
+
+export interface Change extends Watermark {
+  /** Grows with every change. At least the microseconds of the clock, so that no store restored from a backup gives it again. */
+  readonly seq: number
+}
+
+/**
+ * The watermarks as guards read them. They are written by the store's `accept`, with the event: each name has one row, with
+ * the latest watermark and `until`; a row that moves forward, or lasts longer, gets a new `seq`, greater than any before.
+ */
+export interface WatermarkLog {
+  /** Changes after `after`, oldest first. A change that is seen implies that all before it are. */
+  watermarks(issuer: string, after: number, limit: number): Promise<Change[]>
+  /** Drops what is past its `until`. */
+  forgetWatermarks(nowMs: number): Promise<void>
+}

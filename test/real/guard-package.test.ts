@@ -1,0 +1,67 @@
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { freePort, ROOT, start, untilUp } from '../../scripts/stage/process.ts'
+import { call } from '../../scripts/stage/http.ts'
+import { temporary } from '../../scripts/stage/temporary.ts'
+
+test('packed and installed in an empty folder, the guard works as its README says, with types', async () => {
+  const dir = temporary('guard-package')
+  const npm = (...args: string[]) => execFileSync('npm', args, { cwd: dir, encoding: 'utf8', stdio: 'pipe' })
+  execFileSync('npm', ['pack', '--pack-destination', dir], { cwd: join(ROOT, 'guard'), stdio: 'pipe' })
+  const packed = readdirSync(dir).find((file) => file.endsWith('.tgz')) ?? ''
+  npm('install', '--no-audit', '--no-fund', '--no-package-lock', join(dir, packed))
+  expect(
+    readdirSync(join(dir, 'node_modules'))
+      .filter((name) => !name.startsWith('.'))
+      .sort(),
+  ).toEqual(['@logout-relay', 'jose'])
+  const readme = readFileSync(join(dir, 'node_modules', '@logout-relay', 'guard', 'README.md'), 'utf8')
+  const example = /```js\n([\s\S]*?)```/.exec(readme)?.[1] ?? ''
+  writeFileSync(join(dir, 'server.mjs'), example)
+  const [port, nobody] = [await freePort(), await freePort()]
+  const url = `http://127.0.0.1:${port}/`
+  const running = start(process.execPath, [join(dir, 'server.mjs')], {
+    env: {
+      ISSUER: `http://127.0.0.1:${nobody}/realms/demo`,
+      RELAY_URL: `http://127.0.0.1:${nobody}`,
+      CLIENT_ID: 'orders',
+      CLIENT_SECRET: 'secret',
+      PORT: String(port),
+    },
+    logFile: join(dir, 'log'),
+  })
+  try {
+    await untilUp('The example does not come up', running, async () => (await call('GET', url)).status === 401, 30)
+    expect((await call('GET', url)).headers['www-authenticate']).toBe('Bearer')
+    // No relay and no realm: it says so, and lets nobody in.
+    const token = `${Buffer.from('{"alg":"RS256"}').toString('base64url')}.e30.AAAA`
+    const answer = await call('GET', url, { headers: { authorization: `Bearer ${token}` } })
+    expect([answer.status, answer.headers['retry-after']]).toEqual([503, '5'])
+  } finally {
+    await running.stop()
+  }
+  writeFileSync(
+    join(dir, 'typed.mts'),
+    "import { Guard, honoGuard } from '@logout-relay/guard'\nconst guard: Guard | string = 7\nhonoGuard({ guard })\n",
+  )
+  const tsc = [
+    join(ROOT, 'node_modules', '.bin', 'tsc'),
+    '--noEmit',
+    '--strict',
+    '--module',
+    'nodenext',
+    '--types',
+    'node',
+  ]
+  const roots = ['--typeRoots', join(ROOT, 'node_modules', '@types')]
+  const check = () =>
+    execFileSync(process.execPath, [...tsc, ...roots, 'typed.mts'], { cwd: dir, encoding: 'utf8', stdio: 'pipe' })
+  expect(check).toThrow()
+  writeFileSync(
+    join(dir, 'typed.mts'),
+    "import { type Guard, honoGuard } from '@logout-relay/guard'\nexport const make = (guard: Guard) => honoGuard({ guard, audience: 'a' })\n",
+  )
+  expect(check()).toBe('')
+})

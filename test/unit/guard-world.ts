@@ -1,0 +1,113 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { join } from 'node:path'
+import { serve } from '@hono/node-server'
+import { Hono } from 'hono'
+import { onTestFinished } from 'vitest'
+import { Guard, type GuardOptions } from '../../guard/guard.ts'
+import type { SecurityEvent } from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import { RealmFeed } from '../../relay/guard/feed.ts'
+import { type FeedKey, feedKey } from '../../relay/guard/key.ts'
+import type { WatermarkLog } from '../../relay/guard/port.ts'
+import { guardRoutes } from '../../relay/guard/routes.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { securityEvent, temporaryFolder } from './given.ts'
+import { type Realm, realm } from './signed.ts'
+
+export interface GuardWorld {
+  readonly url: string
+  readonly issuer: string
+  readonly realm: Realm
+  readonly store: Store
+  readonly feed: RealmFeed
+  readonly app: Hono
+  readonly key: FeedKey
+  /** What passes between relay and guards; a test may put its own hand in. */
+  wire: (request: Request, answer: Response) => Response | Promise<Response>
+  /** What the relay reads its watermarks from. */
+  log: WatermarkLog
+  reset(subject: string, more?: Partial<SecurityEvent>): Promise<void>
+  guard(clientId: string, more?: Partial<GuardOptions>): Guard
+  /** A token of the realm: by default one that a guard of that client would get. */
+  token(clientId: string, claims?: Record<string, unknown>): Promise<string>
+}
+
+export const makeFeedKey = () => feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+
+/** A realm's token endpoint and the relay's routes for guards, on one real port; the store is a real one. */
+export async function guardWorld(): Promise<GuardWorld> {
+  const app = new Hono()
+  const outer = new Hono()
+  const server = await new Promise<{ url: string; close: () => void }>((resolve) => {
+    const listening = serve({ fetch: outer.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) =>
+      resolve({
+        url: `http://127.0.0.1:${port}`,
+        close: () => {
+          if ('closeAllConnections' in listening) {
+            listening.closeAllConnections()
+          }
+          listening.close()
+        },
+      }),
+    )
+  })
+  onTestFinished(server.close)
+  const issuer = `${server.url}/realms/demo`
+  const demo = await realm(issuer)
+  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => store.close())
+  const key = await makeFeedKey()
+  const log: WatermarkLog = {
+    watermarks: (...asked) => world.log.watermarks(...asked),
+    forgetWatermarks: (nowMs) => world.log.forgetWatermarks(nowMs),
+  }
+  const feed = new RealmFeed({ issuer, log, key, nowMs: () => Date.now() })
+  const timer = setInterval(() => void feed.advance().catch(() => undefined), 200)
+  onTestFinished(() => clearInterval(timer))
+  const keysOf = (of: string) => (of === issuer ? Promise.resolve(demo.keys) : undefined)
+  let events = 0
+  const world: GuardWorld = {
+    url: server.url,
+    issuer,
+    realm: demo,
+    store,
+    feed,
+    app,
+    key,
+    wire: (_, answer) => answer,
+    log: store,
+    async reset(subject, more = {}) {
+      const event = securityEvent(++events, [], { issuer, subject, watermarkMs: Date.now(), ...more })
+      await store.accept(
+        event,
+        plan(event, Date.now(), () => undefined),
+      )
+      await feed.advance().catch(() => undefined)
+    },
+    guard(clientId, more = {}) {
+      const guard = new Guard({ relay: server.url, issuer, clientId, clientSecret: 'secret', ...more })
+      onTestFinished(() => guard.close())
+      return guard
+    },
+    token: (clientId, claims = {}) => {
+      const now = Math.floor(Date.now() / 1000)
+      const payload = { iss: issuer, aud: 'logout-relay', azp: clientId, sub: `service-${clientId}`, typ: 'Bearer' }
+      const roles = { resource_access: { 'logout-relay': { roles: ['guard'] } } }
+      return demo.sign({ ...payload, iat: now, exp: now + 300, ...roles, ...claims }, { typ: 'JWT' })
+    },
+  }
+  app.route(
+    '/',
+    guardRoutes({ feeds: new Map([[issuer, feed]]), key, keysOf, audience: 'logout-relay', nowMs: () => Date.now() }),
+  )
+  outer.get('/realms/demo/.well-known/openid-configuration', (c) =>
+    c.json({ issuer, token_endpoint: `${issuer}/protocol/openid-connect/token` }),
+  )
+  outer.post('/realms/demo/protocol/openid-connect/token', async (c) => {
+    const basic = Buffer.from(c.req.header('authorization')?.slice(6) ?? '', 'base64').toString()
+    return c.json({ access_token: await world.token(basic.split(':')[0] ?? ''), expires_in: 300 })
+  })
+  outer.all('/guard/*', async (c) => world.wire(c.req.raw, await app.fetch(c.req.raw)))
+  return world
+}

@@ -1,0 +1,73 @@
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { SecurityEvent } from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
+import type { StoreUnderTest } from './store-contract.ts'
+
+/** What every store promises of the watermarks that guards are fed with. */
+export function watermarkContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
+  describe(`the watermark contract on ${name}`, () => {
+    let under: StoreUnderTest
+    let store: Store
+
+    beforeEach(async () => {
+      under = await makeStore()
+      store = under.store
+      onTestFinished(() => store.close().catch(() => undefined))
+    })
+
+    const accept = (event: SecurityEvent) =>
+      store.accept(
+        event,
+        plan(event, NOW_MS, () => undefined),
+      )
+
+    test('the watermarks of an event are there with it, each sub and sid once, and none moves back', async () => {
+      const pairwise = securityEvent(1, ['orders', 'wiki']).sessions.map((listed, n) => ({
+        ...listed,
+        sid: 'one-sid',
+        ...(n === 0 ? { sub: 'pairwise-1' } : {}),
+      }))
+      await accept(securityEvent(1, [], { sessions: pairwise }))
+      const first = await store.watermarks(ISSUER, 0, 100)
+      expect(first.map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
+        'sid one-sid',
+        'sub pairwise-1',
+        'sub user-1',
+      ])
+      const cursor = first.at(-1)?.seq ?? 0
+      await accept(securityEvent(2, [], { watermarkMs: NOW_MS - 5000 }))
+      expect(await store.watermarks(ISSUER, cursor, 100)).toEqual([])
+      await accept(securityEvent(3, [], { watermarkMs: NOW_MS + 5000 }))
+      expect(await store.watermarks(ISSUER, cursor, 100)).toMatchObject([
+        { kind: 'sub', name: 'user-1', watermarkMs: NOW_MS + 5000 },
+      ])
+      expect(await store.watermarks(ISSUER, 0, 100)).toHaveLength(3)
+      expect(await store.watermarks(OTHER_ISSUER, 0, 100)).toEqual([])
+    })
+
+    test('changes of watermarks come in order, by page, from where the clock is, and survive reopening', async () => {
+      for (let n = 1; n <= 5; n++) {
+        await accept(securityEvent(n, [], { subject: `user-${n}` }))
+      }
+      store = await under.reopen()
+      const seqs = (await store.watermarks(ISSUER, 0, 100)).map(({ seq }) => seq)
+      expect(seqs).toEqual([...seqs].sort((a, b) => a - b))
+      expect(new Set(seqs).size).toBe(5)
+      expect(Math.min(...seqs)).toBeGreaterThan(NOW_MS * 1000)
+      expect((await store.watermarks(ISSUER, seqs[1] ?? 0, 2)).map(({ name }) => name)).toEqual(['user-3', 'user-4'])
+    })
+
+    test('a refused event leaves no watermark, and one past its end is forgotten', async () => {
+      const broken = securityEvent(1, ['orders'])
+      await accept({ ...broken, sessions: [...broken.sessions, ...broken.sessions] }).catch(() => undefined)
+      expect(await store.watermarks(ISSUER, 0, 100)).toEqual([])
+      await accept(securityEvent(2, []))
+      await store.forgetWatermarks(NOW_MS + 29 * DAY_MS)
+      expect(await store.watermarks(ISSUER, 0, 100)).toHaveLength(1)
+      await store.forgetWatermarks(NOW_MS + 31 * DAY_MS)
+      expect(await store.watermarks(ISSUER, 0, 100)).toEqual([])
+    })
+  })
+}
