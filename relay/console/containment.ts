@@ -96,6 +96,12 @@ function told({ kind, data }: Evidence): Html | string {
       return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
     case 'upstream_sessions_ended':
       return 'Keycloak has ended its own sessions of this person.'
+    case 'step':
+      return `Keycloak has also ended: ${words(String(data['step'] ?? ''))} (${String(data['ended'])}).`
+    case 'survivors_ended':
+      return `A later look found ${many(Number(data['sessions'] ?? 0), 'session')} from before the event still alive, and ended them.`
+    case 'shadow':
+      return `Shadow mode: ${many(Number(data['sessions'] ?? 0), 'session')} would have ended. Nothing was ended, and nobody is told.`
     case 'planned':
       return `${many(Number(data['deliveries'] ?? 0), 'logout')} owed${Number(data['unreachable'] ?? 0) > 0 ? `, and ${many(Number(data['unreachable']), 'session')} that nobody can be told about` : ''}.`
     case 'no_logout_uri':
@@ -113,7 +119,5 @@ function told({ kind, data }: Evidence): Html | string {
       return html`${client}: its session has outlived the longest time it could live.`
     case 'closed':
       return `Closed: every logout has an end, ${duration(Number(data['ms_since_event'] ?? 0))} after the event.`
-    default:
-      return html`${words(kind)}`
   }
 }
