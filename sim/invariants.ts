@@ -116,7 +116,7 @@ export class Invariants {
   /** The attempts that the evidence of a delivery names are 1, 2, 3…: each counted once, by who held the claim. */
   #readEvidence({ durable }: Disk): void {
     const counted = new Map<string, number>()
-    for (const { kind, data } of [...durable.evidence.values()].flat()) {
+    for (const { kind, data } of durable.journal.map(({ evidence }) => evidence)) {
       if (kind === 'attempt') {
         const id = String(data['delivery'])
         const expected = (counted.get(id) ?? 0) + 1

@@ -2,7 +2,7 @@ import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
-import type { Containment, Selection, Store } from '../relay/store/port.ts'
+import type { Containment, FeedLine, Selection, Store } from '../relay/store/port.ts'
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
 type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
@@ -11,16 +11,19 @@ interface Tables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Containment>>
   readonly deliveries: Map<string, Row>
-  readonly evidence: Map<string, Evidence[]>
   readonly watermarks: Map<string, Change & { readonly issuer: string }>
+  /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
+  readonly journal: (FeedLine & { readonly issuer: string })[]
+  readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>
 }
 
 const emptyTables = (): Tables => ({
   events: new Map(),
   containments: new Map(),
   deliveries: new Map(),
-  evidence: new Map(),
   watermarks: new Map(),
+  journal: [],
+  feeds: new Map(),
 })
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -93,7 +96,8 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
     return result
   }
   if (freeLeases) {
-    disk.write(({ deliveries }) => {
+    disk.write(({ deliveries, feeds }) => {
+      feeds.forEach((feed) => (feed.leaseMs = 0))
       for (const row of deliveries.values()) {
         if (row.state === 'open' && row.leased) {
           Object.assign(row, { dueMs: 0, leased: false, fence: row.fence + 1 })
@@ -134,7 +138,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         for (const delivery of deliveries) {
           tables.deliveries.set(delivery.id, { ...delivery, fence: 0, leased: false, reported: false })
         }
-        tables.evidence.set(key, [...(tables.evidence.get(key) ?? []), ...evidence])
+        evidence.forEach((line) => addEvidence(tables, containment, line))
         let seq = Math.max(createdMs * 1000, ...changesOf(tables, issuer).map((change) => change.seq))
         for (const watermark of watermarks) {
           const name = keyOf(issuer, `${watermark.kind} ${watermark.name}`)
@@ -145,7 +149,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
             tables.watermarks.set(name, { ...watermark, issuer, watermarkMs, untilMs, seq: ++seq })
           }
         }
-        closeIfEnded(tables, key, createdMs)
+        closeIfEnded(tables, containment, createdMs)
         return 'accepted'
       }),
 
@@ -193,13 +197,12 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         if (status !== undefined) {
           row.lastStatus = status
         }
-        const key = keyOf(row.issuer, row.containmentId)
-        tables.evidence.get(key)?.push(evidence)
-        const containment = tables.containments.get(key)
-        if (state !== 'open' && containment) {
+        const containment = containmentOf(tables, row)
+        addEvidence(tables, containment, evidence)
+        if (state !== 'open') {
           row.endedMs = atMs
           containment.open -= 1
-          closeIfEnded(tables, key, atMs)
+          closeIfEnded(tables, containment, atMs)
         }
         return true
       }),
@@ -218,7 +221,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         for (const row of rows.slice(0, limit)) {
           row.dueMs = atMs
           const data = { delivery: row.id, client_id: row.clientId, by }
-          tables.evidence.get(keyOf(row.issuer, row.containmentId))?.push({ kind: 'retry_asked', atMs, data })
+          addEvidence(tables, containmentOf(tables, row), { kind: 'retry_asked', atMs, data })
         }
         return Math.min(rows.length, limit)
       }),
@@ -227,17 +230,14 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
       write((tables) => {
         const rows = selected(tables, selection).slice(0, limit)
         for (const row of rows) {
-          const key = keyOf(row.issuer, row.containmentId)
+          const containment = containmentOf(tables, row)
           const { id, clientId, attempts } = row
           Object.assign(row, { state: 'dismissed', endedMs: atMs, lastReason: 'dismissed', leased: false })
           row.fence += 1
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
-          tables.evidence.get(key)?.push({ kind: 'dismissed', atMs, data })
-          const containment = tables.containments.get(key)
-          if (containment) {
-            containment.open -= 1
-          }
-          closeIfEnded(tables, key, atMs)
+          addEvidence(tables, containment, { kind: 'dismissed', atMs, data })
+          containment.open -= 1
+          closeIfEnded(tables, containment, atMs)
         }
         return rows.length
       }),
@@ -276,11 +276,10 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
       ),
 
     containment: (issuer, id) =>
-      read(({ containments, evidence }) => {
+      read(({ containments, journal }) => {
         const containment = containments.get(keyOf(issuer, id))
-        return (
-          containment && { containment: { ...containment }, evidence: [...(evidence.get(keyOf(issuer, id)) ?? [])] }
-        )
+        const its = journal.filter((line) => line.issuer === issuer && line.containmentId === id)
+        return containment && { containment: { ...containment }, evidence: its.map(({ evidence }) => evidence) }
       }),
 
     deliveries: ({ issuer, state, clientId, containmentId, after = '', limit }) =>
@@ -329,6 +328,32 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         }
       }),
 
+    takeFeed: (issuer, nowMs, leaseMs, limit) =>
+      write(({ journal, feeds }) => {
+        const feed = feeds.get(issuer) ?? { at: 0, fence: 0, leaseMs: 0 }
+        const news = journal.map((line, n) => ({ ...line, n: n + 1 })).slice(feed.at)
+        const lines = news.filter((line) => line.issuer === issuer).slice(0, limit)
+        const last = lines.at(-1)
+        if (!last || feed.leaseMs > nowMs) {
+          return undefined
+        }
+        const taken = { at: feed.at, fence: feed.fence + 1, leaseMs: nowMs + leaseMs }
+        feeds.set(issuer, taken)
+        const told = lines.map(({ containmentId, trigger, evidence }) => ({ containmentId, trigger, evidence }))
+        return { issuer, fence: taken.fence, next: String(last.n), lines: told }
+      }),
+
+    settleFeed: ({ issuer, fence, next }, delivered) =>
+      write(({ feeds }) => {
+        const feed = feeds.get(issuer)
+        if (feed?.fence !== fence || feed.leaseMs === 0) {
+          return false
+        }
+        feed.leaseMs = 0
+        feed.at = delivered ? Number(next) : feed.at
+        return true
+      }),
+
     close: () => {
       closed = true
       return Promise.resolve()
@@ -349,12 +374,23 @@ function selected({ deliveries }: Tables, s: Selection): Row[] {
   )
 }
 
-function closeIfEnded(tables: Tables, key: string, atMs: number): void {
-  const containment = tables.containments.get(key)
-  if (containment?.open === 0 && containment.closedMs === undefined) {
+function containmentOf({ containments }: Tables, { issuer, containmentId }: Row): Changing<Containment> {
+  const containment = containments.get(keyOf(issuer, containmentId))
+  if (!containment) {
+    throw new TypeError('A delivery without its containment')
+  }
+  return containment
+}
+
+function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evidence: Evidence): void {
+  tables.journal.push({ issuer, containmentId: id, trigger, evidence })
+}
+
+function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {
+  if (containment.open === 0 && containment.closedMs === undefined) {
     containment.closedMs = atMs
     const { deliveries, eventMs } = containment
-    tables.evidence.get(key)?.push({ kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })
+    addEvidence(tables, containment, { kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })
   }
 }
 

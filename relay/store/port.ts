@@ -53,6 +53,22 @@ export interface Act {
   readonly reason?: string
 }
 
+/** A line of the evidence of a containment, as the security feed tells it. */
+export interface FeedLine {
+  readonly containmentId: string
+  readonly trigger: string
+  readonly evidence: Evidence
+}
+
+/** What the security feed has not delivered yet, oldest first, held for whoever took it until its lease is over. */
+export interface FeedBatch {
+  readonly issuer: string
+  readonly fence: number
+  /** Where the feed goes on after this batch; only the store reads it. */
+  readonly next: string
+  readonly lines: readonly FeedLine[]
+}
+
 /**
  * Where everything owed is kept. Every change is durable when its promise resolves, and is one conditional statement:
  * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
@@ -96,5 +112,10 @@ export interface Store extends WatermarkLog {
   deliveries(filter: DeliveryFilter): Promise<Delivery[]>
   /** Open deliveries by client, and when the oldest of them was created. */
   open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>
+
+  /** Takes the next lines of evidence, at most `limit`; undefined if there are none, or another process holds them. */
+  takeFeed(issuer: string, nowMs: number, leaseMs: number, limit: number): Promise<FeedBatch | undefined>
+  /** Ends the lease, and moves on behind the batch if it was delivered. False, and nothing is moved, if it was no longer held. */
+  settleFeed(batch: FeedBatch, delivered: boolean): Promise<boolean>
   close(): Promise<void>
 }

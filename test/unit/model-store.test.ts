@@ -3,6 +3,7 @@ import { plan } from '../../relay/domain/plan.ts'
 import { Disk, openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
+import { feedContract } from './feed-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 function open(disk: Disk, sync = () => disk.sync()) {
@@ -26,6 +27,7 @@ const makeStore = () => {
 }
 storeContract("the simulation's disk", makeStore)
 watermarkContract("the simulation's disk", makeStore)
+feedContract("the simulation's disk", makeStore)
 
 test("what the simulation's disk has not synced is gone with the power", async () => {
   const disk = new Disk()

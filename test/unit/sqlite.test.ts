@@ -6,6 +6,7 @@ import { plan } from '../../relay/domain/plan.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
+import { feedContract } from './feed-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 const makeStore = () => {
@@ -21,6 +22,7 @@ const makeStore = () => {
 }
 storeContract('SQLite', makeStore)
 watermarkContract('SQLite', makeStore)
+feedContract('SQLite', makeStore)
 
 test('a second relay on the same file is refused with store_in_use', async () => {
   const file = join(temporaryFolder(), 'relay.db')

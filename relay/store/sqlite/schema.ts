@@ -48,4 +48,9 @@ export const MIGRATIONS: readonly string[] = [
    ) strict, without rowid`,
   `create index watermark_by_seq on watermark (issuer, seq)`,
   `create index watermark_by_end on watermark (until_ms)`,
+  // Where the security feed is in the evidence of each issuer.
+  `create index evidence_by_issuer on evidence (issuer, seq)`,
+  `create table feed (
+     issuer text primary key, seq integer not null, fence integer not null, lease_ms integer not null
+   ) strict, without rowid`,
 ]

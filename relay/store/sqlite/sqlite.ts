@@ -1,24 +1,27 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type SQLOutputValue, type StatementSync } from 'node:sqlite'
-import type { Claim, Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
-import type { Watermark, WatermarkKind } from '../../domain/watermark.ts'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { Claim, Delivery, Evidence } from '../../domain/model.ts'
+import type { Watermark } from '../../domain/watermark.ts'
 import { RelayError } from '../../errors.ts'
-import type { Containment, Selection, Store } from '../port.ts'
-import type { Change } from '../../guard/port.ts'
+import type { Selection, Store } from '../port.ts'
 import { Commits } from './commits.ts'
 import { storeError } from './failures.ts'
+import { feedOn } from './feed.ts'
+import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, type Row, text } from './rows.ts'
 import { MIGRATIONS } from './schema.ts'
-
-type Row = Record<string, SQLOutputValue>
 
 /**
  * The store on SQLite: one file, one process. WAL with `synchronous=FULL`, so a commit has reached the disk before
  * anybody is told of it.
  *
+ * @param closed told of each containment whose last delivery has ended, for metrics; a commit that then fails tells twice
  * @throws RelayError `store_in_use` when another process holds the file, `store_unavailable` when it cannot be opened
  */
-export function openSqliteStore(path: string): Store {
+export function openSqliteStore(
+  path: string,
+  closed: (issuer: string, msSinceEvent: number) => void = () => undefined,
+): Store {
   const db = open(path)
   const commits = new Commits(db, path)
   const prepared = new Map<string, StatementSync>()
@@ -50,11 +53,10 @@ export function openSqliteStore(path: string): Store {
        returning deliveries, event_ms`,
     ).get(atMs, issuer, id)
     if (row) {
-      addEvidence(issuer, id, {
-        kind: 'closed',
-        atMs,
-        data: { deliveries: Number(row['deliveries']), ms_since_event: atMs - Number(row['event_ms']) },
-      })
+      const sinceMs = atMs - integer(row, 'event_ms')
+      const data = { deliveries: integer(row, 'deliveries'), ms_since_event: sinceMs }
+      addEvidence(issuer, id, { kind: 'closed', atMs, data })
+      closed(issuer, sinceMs)
     }
   }
   /** Where the walk through the lanes stopped: with more due than one claim takes, each lane has its turn. */
@@ -325,6 +327,8 @@ export function openSqliteStore(path: string): Store {
         sql('delete from watermark where until_ms < ?').run(nowMs)
       }),
 
+    ...feedOn(sql, read, commits),
+
     close: () => {
       commits.flush()
       if (db.isOpen) {
@@ -354,6 +358,7 @@ function open(path: string): DatabaseSync {
     db.exec(`pragma user_version = ${MIGRATIONS.length}`)
     // Whoever held a lease on this file is gone: its work is due at once. The fence keeps a late outcome out.
     db.exec(`update delivery set due_ms = 0, leased = 0, fence = fence + 1 where state = 'open' and leased = 1`)
+    db.exec('update feed set lease_ms = 0')
     db.exec('commit')
     return db
   } catch (cause) {
@@ -363,63 +368,5 @@ function open(path: string): DatabaseSync {
           `Another process uses the store ${path}; stop it, or give this relay a file of its own`,
         )
       : storeError(path, cause)
-  }
-}
-
-function text(row: Row, column: string): string {
-  return String(row[column])
-}
-
-function integer(row: Row, column: string): number {
-  return Number(row[column])
-}
-
-function deliveryOf(row: Row): Delivery {
-  return {
-    id: text(row, 'id'),
-    containmentId: text(row, 'containment_id'),
-    issuer: text(row, 'issuer'),
-    clientId: text(row, 'client_id'),
-    sid: text(row, 'sid'),
-    logoutUri: text(row, 'logout_uri'),
-    latestEndMs: integer(row, 'latest_end_ms'),
-    state: text(row, 'state') as DeliveryState,
-    attempts: integer(row, 'attempts'),
-    dueMs: integer(row, 'due_ms'),
-    createdMs: integer(row, 'created_ms'),
-    ...(row['ended_ms'] == null ? {} : { endedMs: integer(row, 'ended_ms') }),
-    ...(row['last_status'] == null ? {} : { lastStatus: integer(row, 'last_status') }),
-    ...(row['last_reason'] == null ? {} : { lastReason: text(row, 'last_reason') }),
-  }
-}
-
-function containmentOf(row: Row): Containment {
-  return {
-    id: text(row, 'id'),
-    issuer: text(row, 'issuer'),
-    trigger: text(row, 'trigger'),
-    eventMs: integer(row, 'event_ms'),
-    createdMs: integer(row, 'created_ms'),
-    deliveries: integer(row, 'deliveries'),
-    open: integer(row, 'open'),
-    ...(row['closed_ms'] == null ? {} : { closedMs: integer(row, 'closed_ms') }),
-  }
-}
-
-function evidenceOf(row: Row): Evidence {
-  return {
-    kind: text(row, 'kind') as Evidence['kind'],
-    atMs: integer(row, 'at_ms'),
-    data: JSON.parse(text(row, 'data')) as Evidence['data'],
-  }
-}
-
-function changeOf(row: Row): Change {
-  return {
-    kind: text(row, 'kind') as WatermarkKind,
-    name: text(row, 'name'),
-    watermarkMs: integer(row, 'watermark_ms'),
-    untilMs: integer(row, 'until_ms'),
-    seq: integer(row, 'seq'),
   }
 }
