@@ -3,11 +3,12 @@ import { laneOf } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
 import type { Containment, FeedLine, Selection, Store } from '../relay/store/port.ts'
+import { modelNotes, type NoteTables } from './notes.ts'
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
 type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
 
-interface Tables {
+interface Tables extends NoteTables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Containment>>
   readonly deliveries: Map<string, Row>
@@ -24,6 +25,8 @@ const emptyTables = (): Tables => ({
   watermarks: new Map(),
   journal: [],
   feeds: new Map(),
+  notes: new Map(),
+  changes: [],
 })
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -353,6 +356,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         feed.at = delivered ? Number(next) : feed.at
         return true
       }),
+    ...modelNotes(write, read),
 
     close: () => {
       closed = true

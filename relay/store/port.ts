@@ -1,6 +1,7 @@
 import type { Claim, Delivery, DeliveryState, Evidence, SecurityEvent } from '../domain/model.ts'
 import type { Plan } from '../domain/plan.ts'
 import type { WatermarkLog } from '../guard/port.ts'
+import type { Notes } from '../registry/port.ts'
 
 /** How an attempt ended, as the store keeps it. */
 export interface Outcome {
@@ -74,7 +75,7 @@ export interface FeedBatch {
  * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
  * one. All methods reject with a RelayError `store_unavailable` when the store cannot be written or read.
  */
-export interface Store extends WatermarkLog {
+export interface Store extends WatermarkLog, Notes {
   /** Writes event, containment, deliveries, evidence and watermarks at once; `duplicate` if (issuer, jti) is known, with no effect. */
   accept(event: SecurityEvent, plan: Plan): Promise<'accepted' | 'duplicate'>
   /**

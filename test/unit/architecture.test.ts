@@ -20,7 +20,7 @@ function imports(file: string, source: string): string[] {
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   domain: [],
   flow: ['domain/', 'store/port.ts', 'errors.ts'],
-  store: ['domain/', 'guard/port.ts', 'errors.ts'],
+  store: ['domain/', 'guard/port.ts', 'registry/port.ts', 'errors.ts'],
   // The published package holds the table, the hash and the answers: one rule, not two.
   guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', '../guard/'],
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],

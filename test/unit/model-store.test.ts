@@ -4,6 +4,7 @@ import { Disk, openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
+import { notesContract } from './notes-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 function open(disk: Disk, sync = () => disk.sync()) {
@@ -28,6 +29,7 @@ const makeStore = () => {
 storeContract("the simulation's disk", makeStore)
 watermarkContract("the simulation's disk", makeStore)
 feedContract("the simulation's disk", makeStore)
+notesContract("the simulation's disk", makeStore)
 
 test("what the simulation's disk has not synced is gone with the power", async () => {
   const disk = new Disk()

@@ -7,6 +7,7 @@ import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
+import { notesContract } from './notes-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 const makeStore = () => {
@@ -23,6 +24,7 @@ const makeStore = () => {
 storeContract('SQLite', makeStore)
 watermarkContract('SQLite', makeStore)
 feedContract('SQLite', makeStore)
+notesContract('SQLite', makeStore)
 
 test('a second relay on the same file is refused with store_in_use', async () => {
   const file = join(temporaryFolder(), 'relay.db')

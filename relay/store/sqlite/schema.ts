@@ -53,4 +53,13 @@ export const MIGRATIONS: readonly string[] = [
   `create table feed (
      issuer text primary key, seq integer not null, fence integer not null, lease_ms integer not null
    ) strict, without rowid`,
+  `create table note (
+     issuer text not null, name text not null, text text not null,
+     primary key (issuer, name)
+   ) strict, without rowid`,
+  `create table change (
+     seq integer primary key, issuer text not null, kind text not null, at_ms integer not null,
+     client_id text, by text, reason text, data text not null
+   ) strict`,
+  `create index change_by_issuer on change (issuer, seq)`,
 ]

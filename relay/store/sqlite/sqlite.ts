@@ -9,6 +9,7 @@ import { Commits } from './commits.ts'
 import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
 import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, type Row, text } from './rows.ts'
+import { notesOn } from './notes.ts'
 import { MIGRATIONS } from './schema.ts'
 
 /**
@@ -328,6 +329,7 @@ export function openSqliteStore(
       }),
 
     ...feedOn(sql, read, commits),
+    ...notesOn(sql, read, commits),
 
     close: () => {
       commits.flush()

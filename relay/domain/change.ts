@@ -1,0 +1,107 @@
+/**
+ * A change that can keep an attacker in, or that takes such a change back: who made it, when and why. `by` is the `sub` of
+ * the person's token; absent for what was found changed at the realm, whose own admin events know it.
+ */
+export interface Change {
+  readonly issuer: string
+  readonly kind: ChangeKind
+  readonly atMs: number
+  readonly clientId?: string
+  readonly by?: string
+  readonly reason?: string
+  /** What it was and what it is, in stable words. No person, no secret. */
+  readonly data: Readonly<Record<string, string | number>>
+}
+
+const WEAKENING = {
+  listener_off: true,
+  listener_on: false,
+  policy_weakened: true,
+  policy_changed: false,
+  logout_uri_added: false,
+  logout_uri_changed: true,
+  logout_uri_removed: true,
+  relying_party_registered: true,
+  registration_removed: true,
+  relying_party_paused: true,
+  relying_party_resumed: false,
+  deliveries_dismissed: true,
+} as const
+export type ChangeKind = keyof typeof WEAKENING
+
+/**
+ * Whether it could keep an attacker in. A registration counts: whoever names the address decides who answers for the
+ * relying party.
+ */
+export function weakens(kind: ChangeKind): boolean {
+  return WEAKENING[kind]
+}
+
+/** What was last seen of a realm, as far as a change of it could keep an attacker in. */
+export interface RealmSeen {
+  /** Absent where the extension does not tell. */
+  readonly listener?: boolean
+  /** What each trigger causes, and the other settings of the policy, as they are in force. */
+  readonly policy?: Readonly<Record<string, string>>
+  /** Logout URLs by client. */
+  readonly logoutUris: Readonly<Record<string, string>>
+}
+
+type Difference = Omit<Change, 'issuer' | 'atMs'>
+
+/**
+ * What has changed between two looks at a realm, whoever made it. At the first look there is nothing to compare with;
+ * that the listener is off is told all the same.
+ */
+export function differences(before: RealmSeen | undefined, now: RealmSeen): Difference[] {
+  const listener = before?.listener ?? true
+  const found: Difference[] = []
+  if (now.listener !== undefined && now.listener !== listener) {
+    found.push({ kind: now.listener ? 'listener_on' : 'listener_off', data: {} })
+  }
+  if (!before) {
+    return found
+  }
+  const [were, are] = [new Map(Object.entries(before.logoutUris)), new Map(Object.entries(now.logoutUris))]
+  for (const clientId of new Set([...were.keys(), ...are.keys()])) {
+    const [was, is] = [were.get(clientId), are.get(clientId)]
+    if (is === undefined) {
+      found.push({ kind: 'logout_uri_removed', clientId, data: { was: was ?? '' } })
+    } else if (was === undefined) {
+      found.push({ kind: 'logout_uri_added', clientId, data: { is } })
+    } else if (was !== is) {
+      found.push({ kind: 'logout_uri_changed', clientId, data: { was, is } })
+    }
+  }
+  if (before.policy && now.policy) {
+    for (const [setting, is] of Object.entries(now.policy)) {
+      const was = before.policy[setting]
+      if (was !== undefined && was !== is) {
+        const kind = isWeaker(setting, was, is) ? 'policy_weakened' : 'policy_changed'
+        found.push({ kind, data: { setting, was, is } })
+      }
+    }
+  }
+  return found
+}
+
+/** Less is ended, fewer are privileged, a shorter time counts, or nothing is enforced any more. */
+function isWeaker(setting: string, was: string, is: string): boolean {
+  switch (setting) {
+    case 'mode':
+      return is === 'shadow'
+    case 'recent-factors.window':
+      return Number(is) < Number(was)
+    default:
+      return is === 'off' || missesOne(was, is)
+  }
+}
+
+function missesOne(was: string, is: string): boolean {
+  const left = new Set(words(is))
+  return was !== 'off' && words(was).some((word) => !left.has(word))
+}
+
+function words(text: string): string[] {
+  return text.split(',').map((word) => word.trim())
+}

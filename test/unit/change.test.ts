@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'vitest'
+import { differences, type RealmSeen, weakens } from '../../relay/domain/change.ts'
+
+const seen: RealmSeen = {
+  listener: true,
+  policy: { mode: 'enforce', 'admin-reset-password': 'sessions, consents', 'brute-force-lockout': 'off' },
+  logoutUris: { wiki: 'https://wiki.example.org/logout' },
+}
+
+describe('between two looks at a realm', () => {
+  const kinds = (before: RealmSeen | undefined, now: RealmSeen) =>
+    differences(before, now).map(({ kind, clientId }) => (clientId === undefined ? kind : `${kind} ${clientId}`))
+
+  test('nothing has changed', () => {
+    expect(differences(seen, structuredClone(seen))).toEqual([])
+  })
+
+  test('the listener is off, and on again; at the first look only that it is off is told', () => {
+    expect(kinds(seen, { ...seen, listener: false })).toEqual(['listener_off'])
+    expect(kinds({ ...seen, listener: false }, seen)).toEqual(['listener_on'])
+    expect(kinds(undefined, { ...seen, listener: false })).toEqual(['listener_off'])
+    expect(kinds(undefined, seen)).toEqual([])
+  })
+
+  test('an extension that tells nothing of the listener or the policy is not taken for one that is off', () => {
+    expect(kinds(seen, { logoutUris: seen.logoutUris })).toEqual([])
+    expect(kinds({ logoutUris: seen.logoutUris }, seen)).toEqual([])
+  })
+
+  test('a logout URL is changed, removed or new, also of a client with the name of a property', () => {
+    const uri = 'https://elsewhere.example.org/'
+    expect(differences(seen, { ...seen, logoutUris: { wiki: uri } })).toEqual([
+      { kind: 'logout_uri_changed', clientId: 'wiki', data: { was: seen.logoutUris['wiki'], is: uri } },
+    ])
+    expect(kinds(seen, { ...seen, logoutUris: {} })).toEqual(['logout_uri_removed wiki'])
+    expect(kinds(seen, { ...seen, logoutUris: { ...seen.logoutUris, constructor: uri } })).toEqual([
+      'logout_uri_added constructor',
+    ])
+  })
+
+  test.each<[string, Record<string, string>, string]>([
+    ['a trigger is off', { 'admin-reset-password': 'off' }, 'policy_weakened'],
+    ['a step is gone', { 'admin-reset-password': 'sessions' }, 'policy_weakened'],
+    ['a step is there in place of another', { 'admin-reset-password': 'sessions, factors' }, 'policy_weakened'],
+    ['a step is added', { 'admin-reset-password': 'sessions, consents, factors' }, 'policy_changed'],
+    ['a trigger is on', { 'brute-force-lockout': 'sessions' }, 'policy_changed'],
+    ['nothing is enforced', { mode: 'shadow' }, 'policy_weakened'],
+  ])('%s in the policy', (_, policy, kind) => {
+    expect(kinds(seen, { ...seen, policy: { ...seen.policy, ...policy } })).toEqual([kind])
+  })
+})
+
+test('what takes something back raises no alarm, and everything else does', () => {
+  expect((['listener_on', 'relying_party_resumed', 'policy_changed', 'logout_uri_added'] as const).some(weakens)).toBe(
+    false,
+  )
+  expect(
+    (['listener_off', 'logout_uri_removed', 'relying_party_paused', 'deliveries_dismissed'] as const).every(weakens),
+  ).toBe(true)
+})
