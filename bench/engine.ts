@@ -85,9 +85,9 @@ export function openEngine(options: EngineOptions) {
   }))
   registry.replace(ISSUER, parties)
   const idp: Idp = {
-    mint: async (ids) => {
+    mint: async (deliveries) => {
       const tokens = await Promise.all(
-        ids.map(async (id): Promise<[string, string]> => [id, await mint(clientOf.get(id) ?? '', id)]),
+        deliveries.map(async ({ id, clientId }): Promise<[string, string]> => [id, await mint(clientId, id)]),
       )
       return { tokens: new Map(tokens), refused: new Map() }
     },

@@ -135,11 +135,11 @@ export class SimulatedIdp implements Idp {
       : Promise.resolve(row.event)
   }
 
-  mint(ids: readonly string[]): ReturnType<Idp['mint']> {
+  mint(deliveries: readonly Delivery[]): ReturnType<Idp['mint']> {
     return this.#exchange(() => {
       const tokens = new Map<string, string>()
       const refused = new Map<string, string>()
-      for (const id of ids) {
+      for (const { id } of deliveries) {
         const session = this.outbox.get(id.replace(/\.\d+$/, ''))?.event.sessions.find((each) => each.id === id)
         if (!session) {
           refused.set(id, 'unknown')

@@ -69,7 +69,7 @@ export class SimulatedRelay {
       freeLeases,
     )
     const relayIdp: Idp = {
-      mint: (ids) => process.learn(idp.mint(ids)),
+      mint: (deliveries) => process.learn(idp.mint(deliveries)),
       report: (ended) => process.learn(idp.report(ended)),
     }
     const transmit: Send = async (_, token, policy) => {

@@ -41,8 +41,8 @@ export const SABOTAGES: Readonly<
       return {
         idp: (idp) => ({
           report: (ended) => idp.report(ended),
-          mint: async (ids) => {
-            const { tokens, refused } = await idp.mint(ids)
+          mint: async (deliveries) => {
+            const { tokens, refused } = await idp.mint(deliveries)
             tokens.forEach((token, id) => made.set(id, made.get(id) ?? token))
             return { tokens: new Map([...tokens].map(([id, token]) => [id, made.get(id) ?? token])), refused }
           },

@@ -19,6 +19,11 @@ export interface ListedSession {
   /** The client's logout URL at the time of the event, if it had one. */
   readonly logoutUri?: string
   readonly latestEndMs: number
+  /** The issuer as this client saw it, and the JWS algorithm it wants (RFC 7518 §3.1). */
+  readonly tokenIssuer?: string
+  readonly alg?: string
+  /** `backchannel_logout_session_required`: its logout tokens must have a `sid`. */
+  readonly sessionRequired?: boolean
 }
 
 /** A verified security event. `issuer` and `jti` together name it. */
@@ -81,6 +86,8 @@ export interface Delivery {
   readonly sid: string
   readonly logoutUri: string
   readonly latestEndMs: number
+  /** The algorithm of a token that the relay may make by itself, with `sid` alone; absent where only the realm can. */
+  readonly alg?: string
   readonly state: DeliveryState
   readonly attempts: number
   readonly dueMs: number

@@ -1,5 +1,8 @@
-import type { Delivery, Evidence, SecurityEvent } from './model.ts'
+import type { Delivery, Evidence, ListedSession, SecurityEvent } from './model.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
+
+/** Later than this after an event, the client may have been given the same `sid` again by a new login: the realm knows. */
+export const SURE_OF_SID_MS = 300_000
 
 /** What is owed for one security event, to be written in one transaction. */
 export interface Plan {
@@ -42,6 +45,7 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
       sid: session.sid,
       logoutUri,
       latestEndMs: session.latestEndMs,
+      ...relayMakes(event, session, nowMs),
       state: 'open',
       attempts: 0,
       dueMs: nowMs,
@@ -68,4 +72,16 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
       ...untold,
     ],
   }
+}
+
+/**
+ * The relay knows `sid`, but not whether `sub` has a newer login that must not be ended (docs/design.md, decision 6). So it
+ * may make the token of a relying party that asks for `sid`, under the event's own issuer, and soon after the event.
+ */
+function relayMakes(event: SecurityEvent, session: ListedSession, nowMs: number): { alg?: string } {
+  const may =
+    session.sessionRequired === true &&
+    session.tokenIssuer === event.issuer &&
+    nowMs - event.removedAtMs < SURE_OF_SID_MS
+  return may && session.alg !== undefined ? { alg: session.alg } : {}
 }

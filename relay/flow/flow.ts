@@ -127,7 +127,7 @@ export class Flow {
 
   /** Never rejects. Every claim leaves its lane again, whatever happens. */
   async #deliverBatch(claims: readonly Claim[]): Promise<void> {
-    const { store, idps, clock, observer } = this.#ports
+    const { idps, clock, observer } = this.#ports
     const nowMs = clock.nowMs()
     const { late = [], live = [] } = Object.groupBy(claims, ({ delivery }) =>
       delivery.latestEndMs <= nowMs ? 'late' : 'live',
@@ -142,7 +142,7 @@ export class Flow {
       if (!idp) {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
-      const { tokens, refused } = await idp.mint(live.map(({ delivery }) => delivery.id))
+      const { tokens, refused } = await idp.mint(live.map(({ delivery }) => delivery))
       if (clock.nowMs() - nowMs >= LEASE_MS) {
         // This process stood still: the claims may be another's by now, and the tokens may be past their end.
         throw new RelayError('idp_unavailable', 'The logout tokens came after the lease had ended')
@@ -150,19 +150,25 @@ export class Flow {
       await Promise.all(
         live.map((claim) => {
           const token = tokens.get(claim.delivery.id)
-          return token === undefined
-            ? this.#notMinted(claim, refused.get(claim.delivery.id))
-            : this.#attempt(claim, token)
+          const refusal = refused.get(claim.delivery.id)
+          return token !== undefined
+            ? this.#attempt(claim, token)
+            : refusal !== undefined
+              ? this.#notMinted(claim, refusal)
+              : this.#giveBack(claim)
         }),
       )
     } catch (cause) {
       observer.trouble('The identity provider made no logout tokens; trying again', cause)
-      const dueMs = clock.nowMs() + MINT_PAUSE_MS
-      // A release that fails is made good by the end of the lease.
-      await Promise.allSettled(
-        live.map((claim) => store.release(claim, dueMs).finally(() => this.#leave(claim.delivery))),
-      )
+      await Promise.all(live.map((claim) => this.#giveBack(claim)))
     }
+  }
+
+  /** Never rejects: a release that fails is made good by the end of the lease. */
+  async #giveBack(claim: Claim): Promise<void> {
+    const { store, clock } = this.#ports
+    await store.release(claim, clock.nowMs() + MINT_PAUSE_MS).catch(() => undefined)
+    this.#leave(claim.delivery)
   }
 
   #room(issuer: string, clientId: string): number {
@@ -196,7 +202,7 @@ export class Flow {
     await this.#record(claim, uri, answer, clock.monotonicMs() - began)
   }
 
-  async #notMinted(claim: Claim, refusal: string | undefined): Promise<void> {
+  async #notMinted(claim: Claim, refusal: string): Promise<void> {
     if (refusal === 'expired') {
       await this.#expire(claim)
     } else {
@@ -346,11 +352,15 @@ async function inBatches(change: (limit: number) => Promise<number>): Promise<nu
   }
 }
 
-/** Claims in batches for minting, each of one issuer. */
+/** Claims in batches for minting, each of one issuer. What the relay may sign does not wait for what the realm must. */
 function* batches(claims: readonly Claim[]): Generator<readonly Claim[]> {
-  for (const ofIssuer of Map.groupBy(claims, (claim) => claim.delivery.issuer).values()) {
-    for (let from = 0; from < ofIssuer.length; from += MINT_BATCH) {
-      yield ofIssuer.slice(from, from + MINT_BATCH)
+  const together = Map.groupBy(
+    claims,
+    ({ delivery: { issuer, alg, attempts } }) => `${issuer} ${alg !== undefined && attempts === 0}`,
+  )
+  for (const some of together.values()) {
+    for (let from = 0; from < some.length; from += MINT_BATCH) {
+      yield some.slice(from, from + MINT_BATCH)
     }
   }
 }

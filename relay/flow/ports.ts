@@ -10,8 +10,10 @@ export interface Clock {
 
 /** What the flow asks of the identity provider. Every call throws a RelayError `idp_unavailable` when it cannot answer. */
 export interface Idp {
-  /** Logout tokens by session id, and refusals with their reason. */
-  mint(ids: readonly string[]): Promise<{ tokens: ReadonlyMap<string, string>; refused: ReadonlyMap<string, string> }>
+  /** Logout tokens by delivery id, and refusals with their reason. What is in neither could not be made now. */
+  mint(
+    deliveries: readonly Delivery[],
+  ): Promise<{ tokens: ReadonlyMap<string, string>; refused: ReadonlyMap<string, string> }>
   /** Reports ends; resolves to the ids that need not be reported again. */
   report(ended: readonly Delivery[]): Promise<readonly string[]>
 }

@@ -74,7 +74,8 @@ export class Keycloak implements Idp {
     return this.#post('outbox', { maxEvents, returnImmediately: true, ack, setErrs }, PollAnswer)
   }
 
-  async mint(ids: readonly string[]) {
+  async mint(deliveries: readonly Delivery[]) {
+    const ids = deliveries.map(({ id }) => id)
     const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
     return { tokens: new Map(Object.entries(tokens)), refused: new Map(Object.entries(refused)) }
   }

@@ -24,7 +24,10 @@ const Session = z.object({
   client_id: Name,
   sid: Name,
   sub: Name.optional(),
+  iss: z.string().max(2048).optional(),
+  alg: z.string().max(16).optional(),
   backchannel_logout_uri: z.string().max(2048).optional(),
+  backchannel_logout_session_required: z.boolean().optional(),
   latest_end: Seconds,
 })
 
@@ -129,6 +132,11 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       latestEndMs: s.latest_end * 1000,
       ...(s.sub === undefined ? {} : { sub: s.sub }),
       ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
+      ...(s.iss === undefined ? {} : { tokenIssuer: s.iss }),
+      ...(s.alg === undefined ? {} : { alg: s.alg }),
+      ...(s.backchannel_logout_session_required === undefined
+        ? {}
+        : { sessionRequired: s.backchannel_logout_session_required }),
     })),
   }
 }

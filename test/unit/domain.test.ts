@@ -2,9 +2,9 @@ import { describe, expect, test } from 'vitest'
 import { retryDelayMs } from '../../relay/domain/backoff.ts'
 import { judge } from '../../relay/domain/judge.ts'
 import type { FailureCode } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
+import { plan, SURE_OF_SID_MS } from '../../relay/domain/plan.ts'
 import { isLoopback } from '../../relay/domain/uri.ts'
-import { NOW_MS, securityEvent, session, uuid } from './given.ts'
+import { ISSUER, NOW_MS, securityEvent, session, uuid } from './given.ts'
 
 const CAP_MS = 900_000
 
@@ -118,6 +118,20 @@ describe('the plan', () => {
     for (const delivery of deliveries) {
       expect(delivery).toMatchObject({ state: 'open', attempts: 0, dueMs: NOW_MS, createdMs: NOW_MS })
     }
+  })
+
+  test('the relay may make the token where the client asks for sid, sees the event’s issuer, and the event is fresh', () => {
+    const may = { alg: 'ES256', tokenIssuer: ISSUER, sessionRequired: true }
+    const algorithms = (more: object, nowMs = NOW_MS) =>
+      plan(
+        securityEvent(1, [], { sessions: [session(uuid(1), 0, 'orders', { ...may, ...more })] }),
+        nowMs,
+        none,
+      ).deliveries.map(({ alg }) => alg)
+    expect(algorithms({})).toEqual(['ES256'])
+    expect(algorithms({ sessionRequired: false })).toEqual([undefined])
+    expect(algorithms({ tokenIssuer: 'https://former.example.org/realms/demo' })).toEqual([undefined])
+    expect(algorithms({}, NOW_MS + SURE_OF_SID_MS)).toEqual([undefined])
   })
 
   test("the client's logout URL of today wins over that of the event", () => {

@@ -31,8 +31,13 @@ function given({
   const currentUris = new Map<string, string>()
   let minted = 0
   const idp = {
-    mint: (ids: readonly string[]): Promise<{ tokens: Map<string, string>; refused: Map<string, string> }> =>
-      Promise.resolve({ tokens: new Map(ids.map((id) => [id, `token ${++minted} of ${id}`])), refused: new Map() }),
+    mint: (
+      deliveries: readonly { id: string }[],
+    ): Promise<{ tokens: Map<string, string>; refused: Map<string, string> }> =>
+      Promise.resolve({
+        tokens: new Map(deliveries.map(({ id }) => [id, `token ${++minted} of ${id}`])),
+        refused: new Map(),
+      }),
     report: (ended: readonly { id: string }[]): Promise<string[]> => {
       reports.push(ended.map(({ id }) => id))
       return Promise.resolve(ended.map(({ id }) => id))
@@ -141,9 +146,45 @@ test('a minting that fails as a whole costs no relying party an attempt', async 
   expect(lines.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([[1, 'delivered']])
 })
 
+test('a token that could not be made now costs its relying party no attempt, and the others do not wait for it', async () => {
+  const { flow, start, clock, idp, lines } = given()
+  const { mint } = idp
+  idp.mint = (some) => mint(some.filter(({ id }) => !id.endsWith('.0')))
+  start()
+  await flow.receive(securityEvent(1, ['orders', 'mail']), 'push')
+  await clock.advance(2500)
+  expect(lines.map(({ clientId }) => clientId)).toEqual(['mail'])
+  idp.mint = mint
+  await clock.advance(1000)
+  expect(lines.map(({ clientId, attempt }) => [clientId, attempt])).toEqual([
+    ['mail', 1],
+    ['orders', 1],
+  ])
+})
+
+test('what the relay may sign is asked for apart from what only the realm can make, and from retries', async () => {
+  const { flow, start, clock, idp } = given({ answers: () => DOWN })
+  const asked: string[][] = []
+  const { mint } = idp
+  idp.mint = (some) => {
+    asked.push(some.map(({ id }) => id.replace(/.*\./, '')))
+    return mint(some)
+  }
+  start()
+  const may = { tokenIssuer: ISSUER, sessionRequired: true, alg: 'RS256' }
+  const sessions = ['a', 'b', 'c'].map((name, n) => session(uuid(1), n, name, n === 1 ? {} : may))
+  await flow.receive(securityEvent(1, [], { sessions }), 'push')
+  await clock.advance(10)
+  expect(asked.sort()).toEqual([['0', '2'], ['1']])
+  asked.length = 0
+  await clock.advance(1000)
+  expect(asked.flat().sort()).toEqual(['0', '1', '2'])
+  expect(asked).toHaveLength(1)
+})
+
 test('a session for which no token is made stays open, with the reason', async () => {
   const { flow, start, clock, idp, sent, lines, state } = given()
-  idp.mint = (ids) => Promise.resolve({ tokens: new Map(), refused: new Map(ids.map((id) => [id, 'no_key'])) })
+  idp.mint = (some) => Promise.resolve({ tokens: new Map(), refused: new Map(some.map(({ id }) => [id, 'no_key'])) })
   start()
   await flow.receive(securityEvent(1, ['orders']), 'push')
   await clock.advance(10)

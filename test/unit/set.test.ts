@@ -73,6 +73,9 @@ describe('a right SET', () => {
           sub: 'user-1',
           logoutUri: 'https://orders.example.org/logout',
           latestEndMs: NOW_MS + 2_592_000_000,
+          tokenIssuer: ISSUER,
+          alg: 'RS256',
+          sessionRequired: true,
         },
       ],
     })

@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Claim, DeliveryState, SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Outcome, Store } from '../../relay/store/port.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session } from './given.ts'
+import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
@@ -65,6 +65,16 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       const found = await store.containment(ISSUER, 'txn-1')
       expect(found?.containment).toMatchObject({ trigger: 'admin-reset-password', deliveries: 2, open: 2 })
       expect(found?.evidence.map(({ kind }) => kind)).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+    })
+
+    test('a delivery keeps the algorithm of the token that the relay may make, or that it may not', async () => {
+      const may = session(uuid(1), 0, 'orders', { alg: 'ES256', tokenIssuer: ISSUER, sessionRequired: true })
+      await accept(securityEvent(1, [], { sessions: [may, session(uuid(1), 1, 'wiki')] }))
+      const claimed = (await claim()).map(({ delivery: { clientId, alg } }) => [clientId, alg])
+      expect(claimed.sort()).toEqual([
+        ['orders', 'ES256'],
+        ['wiki', undefined],
+      ])
     })
 
     test('a redelivered event is a duplicate and plans nothing twice', async () => {

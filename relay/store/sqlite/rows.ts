@@ -24,6 +24,7 @@ export function deliveryOf(row: Row): Delivery {
     sid: text(row, 'sid'),
     logoutUri: text(row, 'logout_uri'),
     latestEndMs: integer(row, 'latest_end_ms'),
+    ...(row['alg'] == null ? {} : { alg: text(row, 'alg') }),
     state: text(row, 'state') as DeliveryState,
     attempts: integer(row, 'attempts'),
     dueMs: integer(row, 'due_ms'),

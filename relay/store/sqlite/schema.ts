@@ -62,4 +62,6 @@ export const MIGRATIONS: readonly string[] = [
      client_id text, by text, reason text, data text not null
    ) strict`,
   `create index change_by_issuer on change (issuer, seq)`,
+  // Of the tokens that the relay may make by itself; null where only the realm can.
+  `alter table delivery add column alg text`,
 ]

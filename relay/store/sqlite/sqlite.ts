@@ -139,9 +139,20 @@ export function openSqliteStore(
         ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count)
         for (const d of deliveries) {
           sql(
-            `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, state, attempts,
-               due_ms, created_ms) values (?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?)`,
-          ).run(d.id, containmentId, issuer, d.clientId, d.sid, d.logoutUri, d.latestEndMs, d.dueMs, d.createdMs)
+            `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, state, attempts,
+               due_ms, created_ms) values (?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?)`,
+          ).run(
+            d.id,
+            containmentId,
+            issuer,
+            d.clientId,
+            d.sid,
+            d.logoutUri,
+            d.latestEndMs,
+            d.alg ?? null,
+            d.dueMs,
+            d.createdMs,
+          )
         }
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)
