@@ -138,7 +138,8 @@ async function withOldRows(): Promise<string> {
       1700000000050 + i, 200, 'confirmed', 1 from n;
     insert into evidence (issuer, containment_id, at_ms, kind, data) select issuer, containment_id, created_ms, 'attempt',
       json_object('delivery', id, 'client_id', client_id, 'attempt', 1, 'outcome', 'delivered', 'duration_ms', 12) from delivery;
-    insert into containment ${numbers(OLD_ROWS / 10)} select '${ISSUER}', printf('%x', i), 'admin-reset-password',
+    insert into containment (issuer, id, trigger, event_ms, created_ms, closed_ms, deliveries, open)
+      ${numbers(OLD_ROWS / 10)} select '${ISSUER}', printf('%x', i), 'admin-reset-password',
       1700000000000 + i, 1700000000000 + i, 1700000000100 + i, 10, 0 from n;
     insert into event ${numbers(OLD_ROWS / 10)} select '${ISSUER}', printf('%x', i), printf('%x', i), 1700000000000,
       1700000000000 from n;

@@ -123,7 +123,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         tables.events.set(keyOf(issuer, jti), containmentId)
         const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const key = keyOf(issuer, containmentId)
-        const containment = tables.containments.get(key) ?? {
+        const containment: Changing<Containment> = tables.containments.get(key) ?? {
           id: containmentId,
           issuer,
           trigger: event.trigger,
@@ -131,11 +131,18 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
           createdMs,
           deliveries: 0,
           open: 0,
+          parts: event.parts,
+          arrived: 0,
         }
         containment.deliveries += deliveries.length
         containment.open += deliveries.length
-        if (deliveries.length > 0) {
+        if (deliveries.length > 0 || event.parts > containment.parts) {
           delete containment.closedMs
+        }
+        if (event.parts > containment.parts) {
+          Object.assign(containment, { parts: event.parts, arrived: 1 })
+        } else if (event.parts === containment.parts) {
+          containment.arrived = Math.min(containment.arrived + 1, containment.parts)
         }
         tables.containments.set(key, containment)
         for (const delivery of deliveries) {
@@ -156,20 +163,28 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         return 'accepted'
       }),
 
+    unknown: (issuer, jtis) => read(({ events }) => jtis.filter((jti) => !events.has(keyOf(issuer, jti)))),
+
     claim: async (nowMs, leaseMs, limit, room) => {
       checkOpen()
       await io.arrive()
-      const left = new Map<string, number>()
-      const ids: string[] = []
-      const due = [...disk.seen.deliveries.values()].filter((row) => row.state === 'open' && row.dueMs <= nowMs)
-      for (const { id, issuer, clientId } of due.sort((a, b) => a.dueMs - b.dueMs)) {
-        const lane = laneOf(issuer, clientId)
-        const places = left.get(lane) ?? room(issuer, clientId)
-        if (places > 0 && ids.length < limit) {
-          ids.push(id)
-        }
-        left.set(lane, places - 1)
-      }
+      const due = [...disk.seen.deliveries.values()]
+        .filter((row) => row.state === 'open' && row.dueMs <= nowMs)
+        .sort((a, b) => a.dueMs - b.dueMs)
+      const lanes = [...Map.groupBy(due, (row) => laneOf(row.issuer, row.clientId)).values()].map((rows) => {
+        const [first] = rows
+        const places = first ? room(first.issuer, first.clientId) : { privileged: 0, others: 0, latest: 0 }
+        const served = rows.filter(({ privileged }) => privileged).slice(0, Math.max(0, places.privileged))
+        const left = rows.filter((row) => !served.includes(row))
+        const most = Math.max(0, places.others - served.length)
+        const fromBehind = Math.min(places.latest, most)
+        const longest = left.splice(0, most - fromBehind)
+        const latest = fromBehind > 0 ? left.slice(-fromBehind) : []
+        return { served, rest: [...longest, ...latest] }
+      })
+      const ids = [...lanes.flatMap(({ served }) => served), ...lanes.flatMap(({ rest }) => rest)]
+        .slice(0, limit)
+        .map(({ id }) => id)
       if (ids.length === 0) {
         await io.answered()
         return []
@@ -223,8 +238,10 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         const rows = selected(tables, selection).filter((row) => !row.leased && row.dueMs > atMs)
         for (const row of rows.slice(0, limit)) {
           row.dueMs = atMs
-          const data = { delivery: row.id, client_id: row.clientId, by }
-          addEvidence(tables, containmentOf(tables, row), { kind: 'retry_asked', atMs, data })
+          if (by !== undefined) {
+            const data = { delivery: row.id, client_id: row.clientId, by }
+            addEvidence(tables, containmentOf(tables, row), { kind: 'retry_asked', atMs, data })
+          }
         }
         return Math.min(rows.length, limit)
       }),
@@ -391,7 +408,7 @@ function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evide
 }
 
 function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {
-  if (containment.open === 0 && containment.closedMs === undefined) {
+  if (containment.open === 0 && containment.arrived === containment.parts && containment.closedMs === undefined) {
     containment.closedMs = atMs
     const { deliveries, eventMs } = containment
     addEvidence(tables, containment, { kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })

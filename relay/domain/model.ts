@@ -88,6 +88,8 @@ export interface Delivery {
   readonly latestEndMs: number
   /** The algorithm of a token that the relay may make by itself, with `sid` alone; absent where only the realm can. */
   readonly alg?: string
+  /** Owed for a subject with a privileged role: served first. */
+  readonly privileged: boolean
   readonly state: DeliveryState
   readonly attempts: number
   readonly dueMs: number
@@ -101,6 +103,16 @@ export interface Delivery {
 export interface Claim {
   readonly delivery: Delivery
   readonly fence: number
+}
+
+/** Places that are free in a lane. */
+export interface Room {
+  /** For privileged subjects, who are served first. */
+  readonly privileged: number
+  /** For all others, less what privileged ones have just taken. */
+  readonly others: number
+  /** How many of these go to what is due since last, not to what is due the longest: nobody waits behind a mass reset. */
+  readonly latest: number
 }
 
 /** What a relying party answered to an attempt, or why there was no answer. */

@@ -46,6 +46,7 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
       logoutUri,
       latestEndMs: session.latestEndMs,
       ...relayMakes(event, session, nowMs),
+      privileged: event.privileged,
       state: 'open',
       attempts: 0,
       dueMs: nowMs,

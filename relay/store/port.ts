@@ -1,4 +1,4 @@
-import type { Claim, Delivery, DeliveryState, Evidence, SecurityEvent } from '../domain/model.ts'
+import type { Claim, Delivery, DeliveryState, Evidence, Room, SecurityEvent } from '../domain/model.ts'
 import type { Plan } from '../domain/plan.ts'
 import type { WatermarkLog } from '../guard/port.ts'
 import type { Notes } from '../registry/port.ts'
@@ -25,6 +25,9 @@ export interface Containment {
   readonly closedMs?: number
   readonly deliveries: number
   readonly open: number
+  /** In how many SETs the event comes, and how many of them have come. It is open until all have. */
+  readonly parts: number
+  readonly arrived: number
 }
 
 export interface DeliveryFilter {
@@ -78,23 +81,27 @@ export interface FeedBatch {
 export interface Store extends WatermarkLog, Notes {
   /** Writes event, containment, deliveries, evidence and watermarks at once; `duplicate` if (issuer, jti) is known, with no effect. */
   accept(event: SecurityEvent, plan: Plan): Promise<'accepted' | 'duplicate'>
+  /** Of these `jti`s those that no event of the issuer has. */
+  unknown(issuer: string, jtis: readonly string[]): Promise<string[]>
   /**
-   * Leases what is due, at most `limit`, and of each lane no more than it has room for.
-   *
-   * @param busy attempts under way by lane; @param room how many of a lane may be under way
+   * Leases what is due, at most `limit`, and of each lane no more than it has room for: first what is owed for privileged
+   * subjects, in every lane, then the rest, lane by lane in turn. The cost grows neither with what is open nor with history.
    */
   claim(
     nowMs: number,
     leaseMs: number,
     limit: number,
-    room: (issuer: string, clientId: string) => number,
+    room: (issuer: string, clientId: string) => Room,
   ): Promise<Claim[]>
   /** False if the claim is no longer current: the outcome is then not written. */
   record(claim: Claim, outcome: Outcome): Promise<boolean>
   /** Gives a claim back unattempted. */
   release(claim: Claim, dueMs: number): Promise<void>
-  /** Makes what is selected and waits due at once, at most `limit` at a time; says how many there were. */
-  hasten(selection: Selection, act: Act, limit: number): Promise<number>
+  /**
+   * Makes what is selected and waits due at once, at most `limit` at a time; says how many there were. A person's act goes
+   * into the evidence, one of the relay itself (without `by`) does not.
+   */
+  hasten(selection: Selection, act: { readonly by?: string; readonly atMs: number }, limit: number): Promise<number>
   /** Ends what is selected and open as `dismissed`, at most `limit` at a time, whoever has leased it; says how many. */
   dismiss(selection: Selection, act: Act, limit: number): Promise<number>
   /** When, after `nowMs`, the next open delivery is due and free of a lease; undefined if there is none. */

@@ -107,11 +107,11 @@ test('with more due than one claim takes, every lane has its turn', async () => 
   )
   const claimed: string[] = []
   for (let n = 0; n < 6; n++) {
-    const claims = await store.claim(NOW_MS, 30_000, 3, () => 3)
+    const claims = await store.claim(NOW_MS, 30_000, 3, () => ({ privileged: 3, others: 3, latest: 0 }))
     claimed.push(...new Set(claims.map(({ delivery }) => delivery.clientId)))
   }
   expect(claimed).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
-  expect(await store.claim(NOW_MS, 30_000, 3, () => 3)).toEqual([])
+  expect(await store.claim(NOW_MS, 30_000, 3, () => ({ privileged: 3, others: 3, latest: 0 }))).toEqual([])
 })
 
 test('a folder that the store makes is open to nobody else', async () => {

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import type { Claim, DeliveryState, SecurityEvent } from '../../relay/domain/model.ts'
+import type { Claim, DeliveryState, Room, SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Outcome, Store } from '../../relay/store/port.ts'
 import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
@@ -11,7 +11,9 @@ export interface StoreUnderTest {
 }
 
 const LEASE_MS = 30_000
-const plenty = () => 1_000_000
+const PLENTY: Room = { privileged: 1_000_000, others: 1_000_000, latest: 0 }
+const plenty = () => PLENTY
+const places = (others: number, latest = 0, reserved = 0): Room => ({ privileged: others + reserved, others, latest })
 
 export function outcome(claim: Claim, state: DeliveryState, atMs: number, dueMs = atMs): Outcome {
   return {
@@ -43,7 +45,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
         event,
         plan(event, NOW_MS, () => undefined),
       )
-    const claim = (nowMs = NOW_MS, room: (issuer: string, clientId: string) => number = plenty, limit = 200) =>
+    const claim = (nowMs = NOW_MS, room: (issuer: string, clientId: string) => Room = plenty, limit = 200) =>
       store.claim(nowMs, LEASE_MS, limit, room)
     const claimOne = async (nowMs = NOW_MS): Promise<Claim> => {
       const [first, ...more] = await claim(nowMs)
@@ -198,7 +200,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
 
     test('no more of a lane is claimed than it has room for', async () => {
       await accept(securityEvent(1, ['orders', 'orders', 'orders', 'wiki', 'full']))
-      const room = (_: string, clientId: string) => ({ orders: 2, wiki: 4 })[clientId] ?? 0
+      const room = (_: string, clientId: string) => places({ orders: 2, wiki: 4 }[clientId] ?? 0)
       const claimed = (await claim(NOW_MS, room)).map(({ delivery }) => delivery.clientId).sort()
       expect(claimed).toEqual(['orders', 'orders', 'wiki'])
     })
@@ -212,8 +214,78 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       await accept(securityEvent(1, Array<string>(500).fill('big')))
       await accept(securityEvent(2, Array<string>(500).fill('big')))
       await accept(securityEvent(3, ['small']))
-      const claimed = await claim(NOW_MS, () => 4)
+      const claimed = await claim(NOW_MS, () => places(4))
       expect(claimed.map(({ delivery }) => delivery.clientId).sort()).toEqual(['big', 'big', 'big', 'big', 'small'])
+    })
+
+    test('a lane without room for thousands of due rows does not hide another', async () => {
+      await accept(securityEvent(1, Array<string>(500).fill('hung')))
+      await accept(securityEvent(2, ['small']))
+      const room = (_: string, clientId: string) => places(clientId === 'hung' ? 0 : 4)
+      expect((await claim(NOW_MS, room, 10)).map(({ delivery }) => delivery.clientId)).toEqual(['small'])
+      expect(await claim(NOW_MS, room, 10)).toEqual([])
+      expect(await claim(NOW_MS, plenty, 1000)).toHaveLength(500)
+    })
+
+    test('what is owed for a privileged subject is claimed before all that was due longer', async () => {
+      await accept(securityEvent(1, ['orders', 'orders', 'orders', 'wiki']))
+      await accept(securityEvent(2, ['orders'], { privileged: true }))
+      const [first, ...others] = await claim(NOW_MS, () => places(2))
+      expect(first?.delivery).toMatchObject({ containmentId: 'txn-2', privileged: true })
+      expect(others.map(({ delivery }) => [delivery.containmentId, delivery.privileged])).toEqual([
+        ['txn-1', false],
+        ['txn-1', false],
+      ])
+    })
+
+    test('privileged subjects come first in every lane, also where the limit cuts', async () => {
+      await accept(securityEvent(1, ['a', 'b', 'c', 'd']))
+      await accept(securityEvent(2, ['c', 'd'], { privileged: true }))
+      const claimed = await claim(NOW_MS, plenty, 3)
+      expect(claimed.filter(({ delivery }) => delivery.privileged)).toHaveLength(2)
+    })
+
+    test('a place that is kept for privileged subjects is given to nobody else', async () => {
+      await accept(securityEvent(1, ['orders', 'orders']))
+      expect(await claim(NOW_MS, () => places(0, 0, 1))).toEqual([])
+      await accept(securityEvent(2, ['orders', 'orders'], { privileged: true }))
+      expect((await claim(NOW_MS, () => places(0, 0, 1))).map(({ delivery }) => delivery.privileged)).toEqual([true])
+    })
+
+    test('a failed attempt for a privileged subject waits for its time like any other, and comes first again then', async () => {
+      await accept(securityEvent(1, ['orders'], { privileged: true }))
+      const only = await claimOne()
+      await store.record(only, outcome(only, 'open', NOW_MS, NOW_MS + 5000))
+      await accept(securityEvent(2, ['orders', 'orders']))
+      expect((await claim(NOW_MS, () => places(1))).map(({ delivery }) => delivery.privileged)).toEqual([false])
+      expect((await claim(NOW_MS + 5000, () => places(1))).map(({ delivery }) => delivery.privileged)).toEqual([true])
+    })
+
+    test('a place for the latest is given to what is due since last, so one reset does not wait behind a thousand', async () => {
+      const due = (event: SecurityEvent, nowMs: number) =>
+        store.accept(
+          event,
+          plan(event, nowMs, () => undefined),
+        )
+      await due(securityEvent(1, Array<string>(400).fill('orders')), NOW_MS)
+      await due(securityEvent(2, Array<string>(400).fill('orders')), NOW_MS + 1)
+      await due(securityEvent(3, ['orders']), NOW_MS + 2)
+      const claimed = await claim(NOW_MS + 3, () => places(4, 2))
+      expect(claimed.map(({ delivery }) => delivery.containmentId).sort()).toEqual(['txn-1', 'txn-1', 'txn-2', 'txn-3'])
+    })
+
+    test('places for the latest do not make more of a lane due than there is', async () => {
+      await accept(securityEvent(1, ['orders', 'orders', 'orders']))
+      const claimed = await claim(NOW_MS, () => places(8, 4))
+      expect(new Set(claimed.map(({ delivery }) => delivery.id)).size).toBe(3)
+      expect(claimed).toHaveLength(3)
+    })
+
+    test('a clock that is set back hides nothing for ever', async () => {
+      await accept(securityEvent(1, ['orders', 'orders']))
+      expect(await claim(NOW_MS + 10_000, () => places(1))).toHaveLength(1)
+      expect(await claim(NOW_MS - 60_000)).toEqual([])
+      expect(await claim(NOW_MS)).toHaveLength(1)
     })
 
     test('nothing is lost by reopening, and what was leased is due at once', async () => {
@@ -268,6 +340,42 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect((await store.containment(ISSUER, 'txn-1'))?.containment.closedMs).toBe(NOW_MS)
     })
 
+    test('an event in several parts stays open until all of them have come', async () => {
+      await accept(securityEvent(1, ['a'], { part: 1, parts: 2 }))
+      const a = await claimOne()
+      await store.record(a, outcome(a, 'delivered', NOW_MS))
+      const half = await store.containment(ISSUER, 'txn-1')
+      expect(half?.containment).toMatchObject({ deliveries: 1, open: 0, parts: 2, arrived: 1 })
+      expect(half?.containment).not.toHaveProperty('closedMs')
+      expect(await evidenceKinds('txn-1')).not.toContain('closed')
+      await accept(securityEvent(1, ['a'], { part: 1, parts: 2 }))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment.arrived).toBe(1)
+      await accept(securityEvent(2, [], { txn: 'txn-1', part: 2, parts: 2 }))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toMatchObject({ arrived: 2, closedMs: NOW_MS })
+      expect(await evidenceKinds('txn-1')).toContain('closed')
+    })
+
+    test('a supplementary event is no part of a large one, whichever comes first', async () => {
+      await accept(securityEvent(1, [], { txn: 'txn-1' }))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toHaveProperty('closedMs')
+      await accept(securityEvent(2, [], { txn: 'txn-1', part: 1, parts: 2 }))
+      const half = await store.containment(ISSUER, 'txn-1')
+      expect(half?.containment).toMatchObject({ parts: 2, arrived: 1 })
+      expect(half?.containment).not.toHaveProperty('closedMs')
+      await accept(securityEvent(3, [], { txn: 'txn-1' }))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment.arrived).toBe(1)
+      await accept(securityEvent(4, [], { txn: 'txn-1', part: 2, parts: 2 }))
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toMatchObject({ arrived: 2, closedMs: NOW_MS })
+    })
+
+    test('events that it does not have are told from those that it has, issuer by issuer', async () => {
+      await accept(securityEvent(1, ['a']))
+      const [known, not] = [securityEvent(1, []).jti, securityEvent(2, []).jti]
+      expect(await store.unknown(ISSUER, [known, not])).toEqual([not])
+      expect(await store.unknown(OTHER_ISSUER, [known])).toEqual([known])
+      expect(await store.unknown(ISSUER, [])).toEqual([])
+    })
+
     test('a session found later opens its containment again', async () => {
       await accept(securityEvent(1, ['a']))
       const a = await claimOne()
@@ -290,6 +398,15 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect((await claim(NOW_MS + 10)).map(({ delivery }) => delivery.clientId)).toEqual(['orders'])
       const asked = (await store.containment(ISSUER, 'txn-1'))?.evidence.filter(({ kind }) => kind === 'retry_asked')
       expect(asked?.map(({ data }) => [data['client_id'], data['by']])).toEqual([['orders', 'operator-1']])
+    })
+
+    test('what the relay itself makes due at once is of no interest for the evidence', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const only = await claimOne()
+      await store.record(only, outcome(only, 'open', NOW_MS, NOW_MS + DAY_MS))
+      expect(await store.hasten({ issuer: ISSUER, clientId: 'orders' }, { atMs: NOW_MS + 10 }, 10)).toBe(1)
+      expect(await claim(NOW_MS + 10)).toHaveLength(1)
+      expect(await evidenceKinds('txn-1')).not.toContain('retry_asked')
     })
 
     test('what is under way cannot be hurried into a second attempt at once', async () => {

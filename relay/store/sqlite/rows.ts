@@ -25,6 +25,7 @@ export function deliveryOf(row: Row): Delivery {
     logoutUri: text(row, 'logout_uri'),
     latestEndMs: integer(row, 'latest_end_ms'),
     ...(row['alg'] == null ? {} : { alg: text(row, 'alg') }),
+    privileged: integer(row, 'privileged') === 1,
     state: text(row, 'state') as DeliveryState,
     attempts: integer(row, 'attempts'),
     dueMs: integer(row, 'due_ms'),
@@ -44,6 +45,8 @@ export function containmentOf(row: Row): Containment {
     createdMs: integer(row, 'created_ms'),
     deliveries: integer(row, 'deliveries'),
     open: integer(row, 'open'),
+    parts: integer(row, 'parts'),
+    arrived: integer(row, 'arrived'),
     ...(row['closed_ms'] == null ? {} : { closedMs: integer(row, 'closed_ms') }),
   }
 }

@@ -64,4 +64,10 @@ export const MIGRATIONS: readonly string[] = [
   `create index change_by_issuer on change (issuer, seq)`,
   // Of the tokens that the relay may make by itself; null where only the realm can.
   `alter table delivery add column alg text`,
+  `alter table delivery add column privileged integer not null default 0`,
+  `create index delivery_lane_privileged on delivery (issuer, client_id, due_ms) where state = 'open' and privileged = 1`,
+  `drop index delivery_due`,
+  `create index delivery_due on delivery (due_ms, issuer, client_id, privileged) where state = 'open'`,
+  `alter table containment add column parts integer not null default 1`,
+  `alter table containment add column arrived integer not null default 1`,
 ]

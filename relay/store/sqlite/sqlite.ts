@@ -1,14 +1,15 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { Claim, Delivery, Evidence } from '../../domain/model.ts'
+import type { Delivery, Evidence } from '../../domain/model.ts'
 import type { Watermark } from '../../domain/watermark.ts'
 import { RelayError } from '../../errors.ts'
 import type { Selection, Store } from '../port.ts'
+import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
 import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
-import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, type Row, text } from './rows.ts'
+import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
 import { MIGRATIONS } from './schema.ts'
 
@@ -50,7 +51,8 @@ export function openSqliteStore(
     )
   const closeIfEnded = (issuer: string, id: string, atMs: number) => {
     const row = sql(
-      `update containment set closed_ms = ? where issuer = ? and id = ? and open = 0 and closed_ms is null
+      `update containment set closed_ms = ?
+       where issuer = ? and id = ? and open = 0 and arrived = parts and closed_ms is null
        returning deliveries, event_ms`,
     ).get(atMs, issuer, id)
     if (row) {
@@ -60,31 +62,7 @@ export function openSqliteStore(
       closed(issuer, sinceMs)
     }
   }
-  /** Where the walk through the lanes stopped: with more due than one claim takes, each lane has its turn. */
-  let lastLane: Row | undefined
-  function* lanesInTurn(nowMs: number): Generator<Row> {
-    const next = (after: Row | undefined) =>
-      sql(
-        `select issuer, client_id, due_ms from delivery where state = 'open' and (issuer, client_id) > (?, ?)
-         order by issuer, client_id, due_ms limit 1`,
-      ).get(after?.['issuer'] ?? '', after?.['client_id'] ?? '')
-    const began = lastLane
-    const isBehind = (row: Row) =>
-      began === undefined ||
-      text(row, 'issuer') > text(began, 'issuer') ||
-      (row['issuer'] === began['issuer'] && text(row, 'client_id') > text(began, 'client_id'))
-    for (let round = 0; round < 2; round++) {
-      for (let lane = next(round === 0 ? began : undefined); lane; lane = next(lane)) {
-        if (round === 1 && isBehind(lane)) {
-          return
-        }
-        lastLane = lane
-        if (integer(lane, 'due_ms') <= nowMs) {
-          yield lane
-        }
-      }
-    }
-  }
+  const dueLanes = new DueLanes(sql)
   const addWatermarks = (issuer: string, watermarks: readonly Watermark[], atMs: number) => {
     const newest = sql('select max(seq) as seq from watermark where issuer = ?').get(issuer)
     let seq = Math.max(Number(newest?.['seq'] ?? 0), atMs * 1000)
@@ -98,23 +76,24 @@ export function openSqliteStore(
     }
   }
   /** @param waitingMs only those that nobody has leased and that are due after it */
-  const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] =>
-    sql(
-      `select * from delivery where state = 'open' and issuer = ?1 and (?2 is null or id = ?2)
-         and (?3 is null or client_id = ?3) and (?4 is null or containment_id = ?4)
-         and created_ms >= ?5 and created_ms < ?6 and (?8 is null or (leased = 0 and due_ms > ?8)) limit ?7`,
+  const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] => {
+    // Only what is asked for is in the statement, so that its indices are used.
+    const asked: [string, string | number | undefined][] = [
+      ['id = ?', s.id],
+      ['client_id = ?', s.clientId],
+      ['containment_id = ?', s.containmentId],
+      ['created_ms >= ?', s.createdFromMs],
+      ['created_ms < ?', s.createdBeforeMs],
+      ['leased = 0 and due_ms > ?', waitingMs],
+    ]
+    const given = asked.flatMap(([condition, value]) => (value === undefined ? [] : [{ condition, value }]))
+    return sql(
+      `select * from delivery where state = 'open' and issuer = ?
+         ${given.map(({ condition }) => `and ${condition}`).join(' ')} limit ?`,
     )
-      .all(
-        s.issuer,
-        s.id ?? null,
-        s.clientId ?? null,
-        s.containmentId ?? null,
-        s.createdFromMs ?? 0,
-        s.createdBeforeMs ?? Number.MAX_SAFE_INTEGER,
-        limit,
-        waitingMs ?? null,
-      )
+      .all(s.issuer, ...given.map(({ value }) => value), limit)
       .map(deliveryOf)
+  }
 
   return {
     accept: (event, { containmentId, deliveries, evidence, watermarks }) =>
@@ -133,14 +112,17 @@ export function openSqliteStore(
         }
         const count = deliveries.length
         sql(
-          `insert into containment values (?, ?, ?, ?, ?, null, ?, ?)
+          `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived)
+           values (?, ?, ?, ?, ?, ?, ?, ?, 1)
            on conflict do update set deliveries = deliveries + excluded.deliveries, open = open + excluded.open,
-             closed_ms = iif(excluded.open > 0, null, closed_ms)`,
-        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count)
+             arrived = iif(excluded.parts > parts, 1, iif(excluded.parts = parts, min(arrived + 1, parts), arrived)),
+             parts = max(parts, excluded.parts),
+             closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)`,
+        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts)
         for (const d of deliveries) {
           sql(
             `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, state, attempts,
-               due_ms, created_ms) values (?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?)`,
+               due_ms, created_ms, privileged) values (?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?, ?)`,
           ).run(
             d.id,
             containmentId,
@@ -152,7 +134,9 @@ export function openSqliteStore(
             d.alg ?? null,
             d.dueMs,
             d.createdMs,
+            Number(d.privileged),
           )
+          dueLanes.note(d, d.dueMs)
         }
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)
@@ -162,35 +146,20 @@ export function openSqliteStore(
         return 'accepted'
       }),
 
+    unknown: (issuer, jtis) =>
+      read(() => jtis.filter((jti) => !sql('select 1 from event where issuer = ? and jti = ?').get(issuer, jti))),
+
     claim: async (nowMs, leaseMs, limit, room) => {
-      const due = await read(() =>
-        sql(`select issuer, client_id from delivery where state = 'open' and due_ms <= ? limit ?`).all(nowMs, limit),
-      )
-      // Else lane by lane, so that thousands of rows of one relying party cannot hide those of another.
-      const all = due.length < limit
-      const few = [...new Map(due.map((row) => [JSON.stringify(row), row])).values()]
-      if (all && !few.some((row) => room(text(row, 'issuer'), text(row, 'client_id')) > 0)) {
+      if (!(await read(() => dueLanes.some(nowMs, room)))) {
         return []
       }
-      return commits.run(() => {
-        const claims: Claim[] = []
-        for (const lane of all ? few : lanesInTurn(nowMs)) {
-          const [issuer, clientId] = [text(lane, 'issuer'), text(lane, 'client_id')]
-          const most = Math.min(room(issuer, clientId), limit - claims.length)
-          if (most > 0) {
-            const rows = sql(
-              `update delivery set fence = fence + 1, leased = 1, due_ms = ?1 where id in (
-                 select id from delivery where state = 'open' and issuer = ?2 and client_id = ?3 and due_ms <= ?4
-                 order by due_ms limit ?5) and state = 'open' and due_ms <= ?4 returning *`,
-            ).all(nowMs + leaseMs, issuer, clientId, nowMs, most)
-            claims.push(...rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') })))
-          }
-          if (claims.length === limit) {
-            break
-          }
-        }
-        return claims
-      })
+      try {
+        const rows = await commits.run(() => dueLanes.claim(nowMs, leaseMs, limit, room))
+        return rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') }))
+      } catch (cause) {
+        dueLanes.forget()
+        throw cause
+      }
     },
 
     record: ({ delivery, fence }, outcome) =>
@@ -213,6 +182,7 @@ export function openSqliteStore(
         if (changed.changes === 0) {
           return false
         }
+        dueLanes.note(delivery, outcome.dueMs)
         addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
         if (ended) {
           sql('update containment set open = open - 1 where issuer = ? and id = ?').run(
@@ -231,15 +201,20 @@ export function openSqliteStore(
           delivery.id,
           fence,
         )
+        dueLanes.note(delivery, dueMs)
       }),
 
     hasten: (selection, { by, atMs }, limit) =>
       commits.run(() => {
         const rows = selected(selection, limit, atMs)
-        for (const { id, containmentId, clientId } of rows) {
+        for (const delivery of rows) {
+          const { id, containmentId, clientId } = delivery
           sql('update delivery set due_ms = ? where id = ?').run(atMs, id)
-          const data = { delivery: id, client_id: clientId, by }
-          addEvidence(selection.issuer, containmentId, { kind: 'retry_asked', atMs, data })
+          dueLanes.note(delivery, atMs)
+          if (by !== undefined) {
+            const data = { delivery: id, client_id: clientId, by }
+            addEvidence(selection.issuer, containmentId, { kind: 'retry_asked', atMs, data })
+          }
         }
         return rows.length
       }),
