@@ -110,6 +110,7 @@ export function openEngine(options: EngineOptions) {
       received: () => undefined,
       attempted: (line) => watchers.forEach((watch) => watch(line)),
       dismissed: () => undefined,
+      lane: () => undefined,
       trouble: (what, cause) => void process.stderr.write(`TROUBLE ${what}: ${String(cause)}\n`),
     },
   })

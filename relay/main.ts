@@ -294,6 +294,14 @@ function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>, answ
       metrics.dismissed.inc({ issuer }, count)
       log.warn({ issuer, count }, 'Deliveries were dismissed; the evidence of their containments says by whom and why')
     },
+    lane: ({ issuer, clientId, state, failures }) => {
+      metrics.laneProbed.set({ issuer, client_id: clientId }, state === 'probed' ? 1 : 0)
+      if (state === 'probed') {
+        log.warn({ issuer, clientId, failures }, 'A relying party fails; it is only probed, and what it is owed waits')
+      } else {
+        log.info({ issuer, clientId }, `A relying party that failed is ${state}`)
+      }
+    },
     trouble: (what, cause) => {
       metrics.troubles.inc()
       // The message only: a cause may carry a request with its headers.

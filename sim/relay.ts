@@ -91,6 +91,7 @@ export class SimulatedRelay {
       observer: {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
         dismissed: () => undefined,
+        lane: ({ clientId, state }) => tell(`${name}: ${clientId} is ${state}`),
         attempted: ({ delivery, attempt, outcome, reason }) =>
           tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
         trouble,

@@ -48,6 +48,12 @@ export function makeMetrics(store: Store) {
       labelNames: ['issuer'],
       registers,
     }),
+    laneProbed: new Gauge({
+      name: 'logout_relay_lane_probed',
+      help: '1 while a relying party fails so often that it is only probed; what it is owed waits',
+      labelNames: ['issuer', 'client_id'],
+      registers,
+    }),
     open: new Gauge({
       name: 'logout_relay_deliveries_open',
       help: 'Logouts that a relying party has not confirmed yet',

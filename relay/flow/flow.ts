@@ -1,11 +1,11 @@
 import { retryDelayMs } from '../domain/backoff.ts'
 import { judge } from '../domain/judge.ts'
 import type { Answer, Claim, Delivery, SecurityEvent } from '../domain/model.ts'
-import { laneOf } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
-import type { Clock, Idp, Observer, Registry, Send } from './ports.ts'
+import { Lanes } from './lanes.ts'
+import type { Clock, Idp, LaneHealth, Observer, Registry, Send } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
@@ -39,7 +39,7 @@ export interface FlowPorts {
 export class Flow {
   readonly #ports: FlowPorts
   readonly #stopping = new AbortController()
-  readonly #underWay = new Map<string, number>()
+  readonly #lanes: Lanes
   readonly #work = new Set<Promise<void>>()
   readonly #due: Doorbell
   readonly #ends = new Map<string, Doorbell>()
@@ -47,6 +47,7 @@ export class Flow {
 
   constructor(ports: FlowPorts) {
     this.#ports = ports
+    this.#lanes = new Lanes(ports.registry, ports.clock)
     this.#due = new Doorbell(ports.clock)
     for (const issuer of ports.idps.keys()) {
       this.#ends.set(issuer, new Doorbell(ports.clock))
@@ -97,6 +98,11 @@ export class Flow {
     return count
   }
 
+  /** The relying parties that fail right now, as this process has met them. */
+  unhealthyLanes(): LaneHealth[] {
+    return this.#lanes.unhealthy()
+  }
+
   async #deliver(): Promise<void> {
     const { store, clock, observer } = this.#ports
     while (!this.#stopping.signal.aborted) {
@@ -104,17 +110,15 @@ export class Flow {
       let waitMs: number
       try {
         const claims = await store.claim(nowMs, LEASE_MS, CLAIM_LIMIT, (issuer, clientId) =>
-          this.#room(issuer, clientId),
+          this.#lanes.room(issuer, clientId),
         )
         for (const claim of claims) {
-          this.#enter(claim.delivery)
+          this.#lanes.enter(claim.delivery)
         }
         for (const batch of batches(claims)) {
-          const work = this.#deliverBatch(batch)
-          this.#work.add(work)
-          void work.finally(() => this.#work.delete(work))
+          this.#track(this.#deliverBatch(batch))
         }
-        // What is due in a lane without room is not waited for here: the end of an attempt rings.
+        // What is due in a lane without room is not waited for here: the end of an attempt rings, or the time of a probe.
         const nextMs = claims.length === CLAIM_LIMIT ? nowMs : await store.nextDueMs(nowMs)
         waitMs = nextMs === undefined ? IDLE_MS : Math.min(Math.max(nextMs - clock.nowMs(), 0), IDLE_MS)
       } catch (cause) {
@@ -171,25 +175,14 @@ export class Flow {
     this.#leave(claim.delivery)
   }
 
-  #room(issuer: string, clientId: string): number {
-    const { concurrency } = this.#ports.registry.lane(issuer, clientId)
-    return concurrency - (this.#underWay.get(laneOf(issuer, clientId)) ?? 0)
-  }
-
-  #enter({ issuer, clientId }: Delivery): void {
-    const lane = laneOf(issuer, clientId)
-    this.#underWay.set(lane, (this.#underWay.get(lane) ?? 0) + 1)
-  }
-
-  #leave({ issuer, clientId }: Delivery): void {
-    const lane = laneOf(issuer, clientId)
-    const left = (this.#underWay.get(lane) ?? 1) - 1
-    if (left > 0) {
-      this.#underWay.set(lane, left)
-    } else {
-      this.#underWay.delete(lane)
-    }
+  #leave(delivery: Delivery): void {
+    this.#lanes.leave(delivery)
     this.#due.ring()
+  }
+
+  #track(work: Promise<void>): void {
+    this.#work.add(work)
+    void work.finally(() => this.#work.delete(work))
   }
 
   /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
@@ -199,7 +192,33 @@ export class Flow {
     const uri = registry.find(issuer, clientId)?.logoutUri ?? claim.delivery.logoutUri
     const began = clock.monotonicMs()
     const answer = await send(uri, token, registry.lane(issuer, clientId))
+    this.#heed(claim.delivery, answer)
     await this.#record(claim, uri, answer, clock.monotonicMs() - began)
+  }
+
+  /** A lane that fails is only probed, and what is due in it waits, unattempted; when it answers, all of it is due. */
+  #heed(delivery: Delivery, answer: Answer): void {
+    const { clock, observer } = this.#ports
+    const { was, now } = this.#lanes.answered(delivery, answer)
+    if (now.state !== was) {
+      observer.lane(now)
+    }
+    if (now.probeMs !== undefined) {
+      void clock.sleep(now.probeMs - clock.nowMs(), this.#stopping.signal).then(() => this.#due.ring())
+    } else if (was === 'probed') {
+      this.#track(this.#hurry(delivery))
+    }
+  }
+
+  /** Never rejects. What it leaves out comes by its back-off. */
+  async #hurry({ issuer, clientId }: Delivery): Promise<void> {
+    const { store, clock, observer } = this.#ports
+    try {
+      await inBatches((limit) => store.hasten({ issuer, clientId }, { atMs: clock.nowMs() }, limit))
+    } catch (cause) {
+      observer.trouble('What waits for a relying party that answers again could not be made due at once', cause)
+    }
+    this.#due.ring()
   }
 
   async #notMinted(claim: Claim, refusal: string): Promise<void> {

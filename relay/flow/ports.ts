@@ -1,3 +1,4 @@
+import type { LaneState } from '../domain/breaker.ts'
 import type { Answer, Delivery, LanePolicy, RelyingParty } from '../domain/model.ts'
 
 /** Time from outside: the wall clock for what is due, the monotonic one for durations. */
@@ -32,7 +33,19 @@ export interface Observer {
   attempted(line: AttemptLine): void
   /** Given up by a person. Somebody should look at every one. */
   dismissed(issuer: string, count: number): void
+  /** A lane's health has changed: that of a relying party that fails, and again when it answers. */
+  lane(health: LaneHealth): void
   trouble(what: string, cause: unknown): void
+}
+
+export interface LaneHealth {
+  readonly issuer: string
+  readonly clientId: string
+  readonly state: LaneState
+  /** In a row. */
+  readonly failures: number
+  /** When the next attempt may go out, while the lane is only probed. */
+  readonly probeMs?: number
 }
 
 export interface AttemptLine {

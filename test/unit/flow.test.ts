@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Answer, LanePolicy } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
-import type { AttemptLine } from '../../relay/flow/ports.ts'
+import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
@@ -20,13 +20,20 @@ const DOWN: Answer = { kind: 'failure', code: 'connection_refused' }
 function given({
   store,
   answers = () => OK,
-}: { store?: Store; answers?: (uri: string) => Answer | Promise<Answer> } = {}) {
-  const clock = new FakeClock(NOW_MS)
+  clock = new FakeClock(NOW_MS),
+  concurrency = POLICY.concurrency,
+}: {
+  store?: Store
+  answers?: (uri: string) => Answer | Promise<Answer>
+  clock?: FakeClock
+  concurrency?: number
+} = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
   const lines: AttemptLine[] = []
   const troubles: string[] = []
   const dismissed: [string, number][] = []
+  const laneStates: string[] = []
   const reports: string[][] = []
   const currentUris = new Map<string, string>()
   let minted = 0
@@ -53,7 +60,7 @@ function given({
           ? undefined
           : { issuer, clientId, logoutUri, sessionRequired: true, enabled: true }
       },
-      lane: () => POLICY,
+      lane: () => ({ ...POLICY, concurrency }),
     },
     send: async (uri: string, token: string) => {
       sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
@@ -64,6 +71,7 @@ function given({
     observer: {
       received: () => undefined,
       dismissed: (issuer: string, count: number) => void dismissed.push([issuer, count]),
+      lane: ({ state }: LaneHealth) => void laneStates.push(state),
       attempted: (line: AttemptLine) => void lines.push(line),
       trouble: (what: string) => void troubles.push(what),
     },
@@ -79,7 +87,21 @@ function given({
     })
   }
   const state = async () => (await kept.deliveries({ issuer: ISSUER, limit: 500 })).map((d) => [d.clientId, d.state])
-  return { clock, flow, start, store: kept, sent, lines, dismissed, troubles, reports, idp, currentUris, state }
+  return {
+    clock,
+    flow,
+    start,
+    store: kept,
+    sent,
+    lines,
+    laneStates,
+    dismissed,
+    troubles,
+    reports,
+    idp,
+    currentUris,
+    state,
+  }
 }
 
 test('an event is delivered once to each relying party, and each end is reported', async () => {
@@ -290,4 +312,86 @@ test('more deliveries than fit in one change are dismissed all, counted, reporte
   await clock.advance(120_000)
   expect([sent.length, dismissed]).toEqual([attempted, [[ISSUER, 900]]])
   expect(new Set(reports.flat()).size).toBe(900)
+})
+
+test('a relying party that fails is only probed, and what it is owed is not burnt as attempts', async () => {
+  const { flow, start, clock, sent, store, laneStates } = given({ answers: () => DOWN })
+  start()
+  await flow.receive(securityEvent(1, Array<string>(100).fill('orders')), 'push')
+  await clock.advance(61_000)
+  // Five failures and one that had begun, then probes after 1, 2, 4, 8, 16 and 30 seconds.
+  expect(sent.map(({ atMs }) => atMs / 1000)).toEqual([0, 0, 0, 0, 0, 0, 1, 3, 7, 15, 31, 61])
+  const waiting = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 500 })
+  expect(waiting).toHaveLength(100)
+  expect(waiting.filter(({ attempts }) => attempts === 0).length).toBeGreaterThan(85)
+  expect(laneStates).toEqual(['probed'])
+  expect(flow.unhealthyLanes()).toEqual([
+    { issuer: ISSUER, clientId: 'orders', state: 'probed', failures: 11, probeMs: NOW_MS + 91_000 },
+  ])
+})
+
+test('at its first answer all that waits is due, and no more are under way than have been answered', async () => {
+  let up = false
+  let [underWay, answered, most] = [0, 0, 0]
+  const clock = new FakeClock(NOW_MS)
+  const answers = async () => {
+    if (!up) {
+      return DOWN
+    }
+    underWay++
+    most = Math.max(most, underWay)
+    expect(underWay).toBeLessThanOrEqual(answered + 1)
+    await clock.sleep(50)
+    underWay--
+    answered++
+    return OK
+  }
+  const { flow, start, state, laneStates } = given({ answers, clock, concurrency: 8 })
+  start()
+  await flow.receive(securityEvent(1, Array<string>(60).fill('orders')), 'push')
+  await clock.advance(300_000)
+  up = true
+  await clock.advance(31_000 + 1000)
+  expect((await state()).every(([, each]) => each === 'delivered')).toBe(true)
+  expect(most).toBe(8)
+  expect(laneStates).toEqual(['probed', 'recovering', 'healthy'])
+})
+
+test('a probed relying party delays no other', async () => {
+  const { flow, start, clock, sent } = given({ answers: (uri) => (uri.includes('down') ? DOWN : OK) })
+  start()
+  await flow.receive(securityEvent(1, Array<string>(400).fill('down')), 'push')
+  await clock.advance(10_000)
+  await flow.receive(securityEvent(2, ['orders']), 'push')
+  await clock.advance(1)
+  expect(sent.at(-1)?.uri).toBe('https://orders.example.org/logout')
+})
+
+test('a privileged subject waits for no attempt of another, however many are due and under way', async () => {
+  const never = new Promise<Answer>(() => undefined)
+  const { flow, clock, sent, store } = given({ answers: () => never })
+  flow.start()
+  await flow.receive(securityEvent(1, Array<string>(300).fill('orders')), 'push')
+  await clock.advance(10)
+  await flow.receive(securityEvent(2, ['orders'], { privileged: true }), 'push')
+  await clock.advance(10)
+  expect(sent).toHaveLength(POLICY.concurrency + 1)
+  expect(sent.at(-1)?.token).toContain(uuid(2))
+  await store.close()
+})
+
+test('a reset waits neither for one with a thousand sessions nor for a thousand resets', async () => {
+  const clock = new FakeClock(NOW_MS)
+  const { flow, start, sent } = given({ clock, answers: () => clock.sleep(50).then(() => OK) })
+  start()
+  for (let n = 1; n <= 5; n++) {
+    await flow.receive(securityEvent(n, Array<string>(200).fill('orders'), { txn: 'mass', part: n, parts: 5 }), 'push')
+  }
+  for (let n = 6; n <= 200; n++) {
+    await flow.receive(securityEvent(n, ['orders']), 'push')
+  }
+  await clock.advance(1000)
+  await flow.receive(securityEvent(500, ['orders']), 'push')
+  await clock.advance(120)
+  expect(sent.map(({ token }) => token).some((token) => token.includes(uuid(500)))).toBe(true)
 })

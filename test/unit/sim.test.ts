@@ -83,6 +83,7 @@ test('a process that stood still between minting and sending does not send what 
       received: () => undefined,
       attempted: () => undefined,
       dismissed: () => undefined,
+      lane: () => undefined,
       trouble: () => undefined,
     },
   })
