@@ -40,9 +40,9 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
       await accept(1)
       await accept(2, OTHER_ISSUER)
       await accept(3)
-      const [claim] = (await store.claim(NOW_MS, LEASE_MS, 200, () => 10)).filter(
-        ({ delivery }) => delivery.containmentId === 'txn-1',
-      )
+      const [claim] = (
+        await store.claim(NOW_MS, LEASE_MS, 200, () => ({ privileged: 10, others: 10, latest: 0 }))
+      ).filter(({ delivery }) => delivery.containmentId === 'txn-1')
       if (!claim) {
         throw new Error('Nothing was claimed')
       }

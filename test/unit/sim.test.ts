@@ -57,12 +57,10 @@ test('a process that stood still between minting and sending does not send what 
           mint: (deliveries) => {
             const token = `minted at ${time.nowMs}`
             return process.learn(
-              time
-                .sleep(5)
-                .then(() => ({
-                  tokens: new Map(deliveries.map(({ id }) => [id, token])),
-                  refused: new Map<string, string>(),
-                })),
+              time.sleep(5).then(() => ({
+                tokens: new Map(deliveries.map(({ id }) => [id, token])),
+                refused: new Map<string, string>(),
+              })),
             )
           },
           report: () => Promise.resolve([]),
