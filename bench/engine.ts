@@ -111,6 +111,7 @@ export function openEngine(options: EngineOptions) {
       attempted: (line) => watchers.forEach((watch) => watch(line)),
       dismissed: () => undefined,
       lane: () => undefined,
+      changed: () => undefined,
       trouble: (what, cause) => void process.stderr.write(`TROUBLE ${what}: ${String(cause)}\n`),
     },
   })

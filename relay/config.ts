@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
-import { isLoopback } from './domain/uri.ts'
+import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { RelayError } from './errors.ts'
 
 const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
@@ -80,6 +80,16 @@ const Schema = z.strictObject({
       z.strictObject({
         issuer: Url,
         client_id: Text,
+        backchannel_logout_uri: z
+          .string()
+          .superRefine((uri, at) => {
+            const complaint = logoutUriComplaint(uri)
+            if (complaint !== undefined) {
+              at.addIssue({ code: 'custom', message: complaint })
+            }
+          })
+          .optional(),
+        backchannel_logout_session_required: z.boolean().default(true),
         allow_http: z.boolean().optional(),
         allow_addresses: Networks.optional(),
         timeout_ms: z.number().int().min(100).max(20_000).optional(),
@@ -119,6 +129,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',
   'delivery.ca_file': 'ca_file: /etc/logout-relay/ca.pem',
   'delivery.concurrency': 'concurrency: 4',
+  'relying_parties.backchannel_logout_uri': 'backchannel_logout_uri: https://wiki.example.org/backchannel-logout',
   'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
   'console.issuer': 'issuer: https://idp.example.org/realms/main',

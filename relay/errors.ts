@@ -7,6 +7,7 @@ export type RelayErrorCode =
   | 'authentication_failed'
   | 'access_denied'
   | 'too_large'
+  | 'not_found'
   | 'config_invalid'
   | 'store_unavailable'
   | 'store_in_use'

@@ -11,6 +11,7 @@ import { LastAnswers } from './console/answers.ts'
 import { consoleRoutes } from './console/routes.ts'
 import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
+import { weakens } from './domain/change.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
 import { RealmFeed } from './guard/feed.ts'
@@ -20,6 +21,7 @@ import { Keycloak } from './idp/keycloak.ts'
 import { pollOutbox } from './ingest/poll.ts'
 import { pushRoute } from './ingest/push.ts'
 import { verifySet } from './ingest/set.ts'
+import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
 
@@ -28,6 +30,7 @@ const CONNECT_PAUSE_MS = 2000
 const GRACE_MS = 10_000
 /** How soon a change that another process stored is seen; one of this process is told at once. */
 const FEED_MS = 1000
+const NOTES_MS = 5000
 const FORGET_MS = 3_600_000
 
 export const systemClock: Clock = {
@@ -58,6 +61,14 @@ export async function startRelay(
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const answers = new LastAnswers()
   const observer = makeObserver(log, metrics, answers)
+  const registrar = new Registrar({
+    notes: store,
+    relyingParties,
+    send: sender.send,
+    observer,
+    nowMs: () => systemClock.nowMs(),
+  })
+  await registrar.load()
   const flow = new Flow({
     store,
     idps: keycloaks,
@@ -103,6 +114,7 @@ export async function startRelay(
     apiRoutes({
       store,
       relyingParties,
+      registrar,
       metrics,
       keysOf,
       flow,
@@ -147,6 +159,7 @@ export async function startRelay(
   for (const feed of feeds.values()) {
     loops.push(every(FEED_MS, () => tell(feed)))
   }
+  loops.push(every(NOTES_MS, lookAtNotes))
   loops.push(
     every(FORGET_MS, () =>
       store
@@ -167,7 +180,7 @@ export async function startRelay(
       try {
         await keycloak.connect()
         await keycloak.keys()
-        relyingParties.replace(issuer, await keycloak.relyingParties())
+        await look(keycloak)
         break
       } catch (cause) {
         const why = cause instanceof Error ? cause.message : 'unknown'
@@ -199,11 +212,29 @@ export async function startRelay(
       refresh(keycloak),
     ])
   }
+  async function look(keycloak: Keycloak): Promise<void> {
+    const { parties, realm } = await keycloak.relyingParties()
+    await registrar.saw(keycloak.issuer, parties, realm)
+  }
+  /** What people have said at another process. */
+  async function lookAtNotes(): Promise<void> {
+    await registrar
+      .load()
+      .catch((cause: unknown) => observer.trouble('What people said of relying parties could not be read', cause))
+    metrics.paused.reset()
+    for (const { issuer } of config.issuers) {
+      for (const { clientId, paused } of relyingParties.list(issuer)) {
+        if (paused) {
+          metrics.paused.set({ issuer, client_id: clientId }, paused.atMs / 1000)
+        }
+      }
+    }
+  }
   async function refresh(keycloak: Keycloak): Promise<void> {
     while (!stop.signal.aborted) {
       await systemClock.sleep(REFRESH_MS, stop.signal)
       try {
-        relyingParties.replace(keycloak.issuer, await keycloak.relyingParties())
+        await look(keycloak)
       } catch (cause) {
         observer.trouble('The relying parties could not be refreshed; those known are kept', cause)
       }
@@ -239,9 +270,11 @@ export function makeRelyingParties(config: Config): RelyingParties {
     timeoutMs: config.delivery.timeout_ms,
     concurrency: config.delivery.concurrency,
     overrides: config.relying_parties.map(
-      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency }) => ({
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency, ...registered }) => ({
         issuer,
         clientId: client_id,
+        ...(registered.backchannel_logout_uri === undefined ? {} : { logoutUri: registered.backchannel_logout_uri }),
+        sessionRequired: registered.backchannel_logout_session_required,
         ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
         ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
         ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
@@ -301,6 +334,16 @@ function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>, answ
       } else {
         log.info({ issuer, clientId }, `A relying party that failed is ${state}`)
       }
+    },
+    changed: ({ issuer, kind, clientId }) => {
+      const weakening = weakens(kind)
+      if (weakening) {
+        metrics.weakenings.inc({ issuer, kind })
+      }
+      log[weakening ? 'warn' : 'info'](
+        { issuer, kind, clientId },
+        'A change; the console and the API say by whom and why',
+      )
     },
     trouble: (what, cause) => {
       metrics.troubles.inc()

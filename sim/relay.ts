@@ -92,6 +92,7 @@ export class SimulatedRelay {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
         dismissed: () => undefined,
         lane: ({ clientId, state }) => tell(`${name}: ${clientId} is ${state}`),
+        changed: () => undefined,
         attempted: ({ delivery, attempt, outcome, reason }) =>
           tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
         trouble,

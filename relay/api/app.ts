@@ -4,14 +4,13 @@ import { secureHeaders } from 'hono/secure-headers'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { KeysOf } from '../ingest/set.ts'
-import type { RelyingParties } from '../registry/registry.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
 import { type ApiEnv, requireRole } from './auth.ts'
 import type { Metrics } from './metrics.ts'
+import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
-export interface ApiPorts {
+export interface ApiPorts extends RelyingPartyPorts {
   readonly store: Store
-  readonly relyingParties: RelyingParties
   readonly metrics: Metrics
   readonly keysOf: KeysOf
   /** What a person may do to open deliveries. */
@@ -27,12 +26,6 @@ export interface ApiPorts {
 const seconds = (ms: number) => Math.floor(ms / 1000)
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
 
-const RelyingPartyOut = z.object({
-  client_id: z.string(),
-  backchannel_logout_uri: z.string(),
-  backchannel_logout_session_required: z.boolean(),
-  enabled: z.boolean(),
-})
 const ContainmentOut = z.object({
   id: z.string(),
   trigger: z.string(),
@@ -85,12 +78,6 @@ const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
     responses: { 200: json(answer, summary), ...errors },
   })
 
-const listRelyingParties = route(
-  '/api/v1/relying-parties',
-  z.object({}),
-  z.object({ relying_parties: z.array(RelyingPartyOut) }),
-  'The relying parties of the caller’s realm',
-)
 const listContainments = route(
   '/api/v1/containments',
   z.object({ limit: Limit, before_ms: z.coerce.number().int().optional() }),
@@ -167,15 +154,8 @@ function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Select
 }
 
 /** Health, metrics, and the lists for programs. */
-export function apiRoutes({
-  store,
-  relyingParties,
-  metrics,
-  keysOf,
-  flow,
-  audience,
-  notReady,
-}: ApiPorts): OpenAPIHono<ApiEnv> {
+export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
+  const { store, metrics, keysOf, flow, audience, notReady } = ports
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success) {
@@ -196,6 +176,9 @@ export function apiRoutes({
   app.onError((cause, c) => {
     if (cause instanceof HTTPException && cause.status < 500) {
       return c.json({ error: 'invalid_request', error_description: cause.message }, cause.status)
+    }
+    if (cause instanceof RelayError && (cause.code === 'invalid_request' || cause.code === 'not_found')) {
+      return c.json({ error: cause.code, error_description: cause.message }, cause.code === 'not_found' ? 404 : 400)
     }
     const unavailable = cause instanceof RelayError && cause.code === 'store_unavailable'
     return unavailable
@@ -220,7 +203,7 @@ export function apiRoutes({
   })
   app.doc31('/api/v1/openapi.json', { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } })
 
-  for (const path of ['relying-parties', 'containments', 'containments/*', 'deliveries']) {
+  for (const path of ['containments', 'containments/*', 'deliveries']) {
     app.use(`/api/v1/${path}`, requireRole('view', keysOf, audience))
   }
   app.use('/api/v1/deliveries/retry', requireRole('operate', keysOf, audience))
@@ -235,19 +218,7 @@ export function apiRoutes({
     const { deliveries, reason } = c.req.valid('json')
     return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), subject, reason) }, 200)
   })
-  app.openapi(listRelyingParties, (c) =>
-    c.json(
-      {
-        relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
-          client_id: party.clientId,
-          backchannel_logout_uri: party.logoutUri,
-          backchannel_logout_session_required: party.sessionRequired,
-          enabled: party.enabled,
-        })),
-      },
-      200,
-    ),
-  )
+  addRelyingPartyRoutes(app, ports)
   app.openapi(listContainments, async (c) => {
     const { limit, before_ms } = c.req.valid('query')
     const found = await store.containments(c.var.caller.issuer, limit, before_ms)

@@ -54,6 +54,18 @@ export function makeMetrics(store: Store) {
       labelNames: ['issuer', 'client_id'],
       registers,
     }),
+    weakenings: new Counter({
+      name: 'logout_relay_weakening_changes_total',
+      help: 'Changes that could keep an attacker in, whoever made them; alert on any increase',
+      labelNames: ['issuer', 'kind'],
+      registers,
+    }),
+    paused: new Gauge({
+      name: 'logout_relay_relying_party_paused_timestamp_seconds',
+      help: 'Since when a person keeps a relying party from being told',
+      labelNames: ['issuer', 'client_id'],
+      registers,
+    }),
     open: new Gauge({
       name: 'logout_relay_deliveries_open',
       help: 'Logouts that a relying party has not confirmed yet',

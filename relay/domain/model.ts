@@ -70,7 +70,7 @@ export interface LanePolicy {
   /** Networks (CIDR) where it may be although they are not public. */
   readonly allowAddresses: readonly string[]
   readonly timeoutMs: number
-  /** Attempts under way at once. */
+  /** Attempts under way at once. 0 while it is paused: what is owed stays open. */
   readonly concurrency: number
 }
 

@@ -93,6 +93,22 @@ export class Flow {
   async dismiss(selection: Selection, by: string, reason: string): Promise<number> {
     const { store, clock, observer } = this.#ports
     const count = await inBatches((limit) => store.dismiss(selection, { by, reason, atMs: clock.nowMs() }, limit))
+    if (count > 0) {
+      const { issuer, id, clientId } = selection
+      const which = { ...(id === undefined ? {} : { delivery: id }), count }
+      const of = clientId === undefined ? {} : { clientId }
+      const change = {
+        issuer,
+        kind: 'deliveries_dismissed',
+        atMs: clock.nowMs(),
+        ...of,
+        by,
+        reason,
+        data: which,
+      } as const
+      await store.noteChange(change)
+      observer.changed(change)
+    }
     observer.dismissed(selection.issuer, count)
     this.#ends.get(selection.issuer)?.ring()
     return count

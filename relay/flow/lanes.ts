@@ -11,6 +11,9 @@ interface Lane {
   given: number
 }
 
+/** A lane that is paused is not even probed. */
+const NONE: Room = { privileged: 0, others: 0, latest: 0 }
+
 /** The lanes of this process: who is under way in each, and how healthy it is. */
 export class Lanes {
   readonly #registry: Registry
@@ -25,6 +28,9 @@ export class Lanes {
   /** One place more than the cap is kept for privileged subjects, so that they wait for nobody's hung attempt. */
   room(issuer: string, clientId: string): Room {
     const { concurrency } = this.#registry.lane(issuer, clientId)
+    if (concurrency === 0) {
+      return NONE
+    }
     const { breaker, underWay, given } = this.#of(issuer, clientId)
     const free = placesOf(breaker, this.#clock.nowMs(), concurrency, underWay)
     const others = Math.max(0, free)

@@ -1,4 +1,5 @@
 import type { LaneState } from '../domain/breaker.ts'
+import type { Change } from '../domain/change.ts'
 import type { Answer, Delivery, LanePolicy, RelyingParty } from '../domain/model.ts'
 
 /** Time from outside: the wall clock for what is due, the monotonic one for durations. */
@@ -20,7 +21,9 @@ export interface Idp {
 }
 
 export interface Registry {
+  /** As whoever counts for its logout URL names it. */
   find(issuer: string, clientId: string): RelyingParty | undefined
+  /** Whoever is paused has a concurrency of 0. */
   lane(issuer: string, clientId: string): LanePolicy
 }
 
@@ -35,6 +38,8 @@ export interface Observer {
   dismissed(issuer: string, count: number): void
   /** A lane's health has changed: that of a relying party that fails, and again when it answers. */
   lane(health: LaneHealth): void
+  /** Something that could keep an attacker in, or that takes such a thing back, has been noted in the store. */
+  changed(change: Change): void
   trouble(what: string, cause: unknown): void
 }
 

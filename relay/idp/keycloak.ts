@@ -24,7 +24,11 @@ const RelyingPartiesAnswer = z.object({
     }),
   ),
   next: z.number().optional(),
+  realm: z.object({ listener: z.boolean(), policy: z.record(z.string(), z.string()).exactOptional() }).optional(),
 })
+
+/** Whether resets in the realm are noticed, and what each trigger causes there. */
+export type RealmState = NonNullable<z.infer<typeof RelyingPartiesAnswer>['realm']>
 
 export interface SetError {
   readonly err: string
@@ -92,7 +96,9 @@ export class Keycloak implements Idp {
     return [...recorded, ...Object.keys(refused).filter((id) => refused[id] === 'unknown')]
   }
 
-  async relyingParties(): Promise<RelyingParty[]> {
+  /** With what the realm is like at that moment; empty with an extension that does not tell. */
+  async relyingParties(): Promise<{ parties: RelyingParty[]; realm: Partial<RealmState> }> {
+    let realm: Partial<RealmState> = {}
     const parties: RelyingParty[] = []
     for (let first: number | undefined = 0; first !== undefined;) {
       const page: z.infer<typeof RelyingPartiesAnswer> = await this.#call(
@@ -109,9 +115,10 @@ export class Keycloak implements Idp {
           enabled: party.enabled,
         })
       }
+      realm = page.realm ?? realm
       first = page.next
     }
-    return parties
+    return { parties, realm }
   }
 
   async close(): Promise<void> {

@@ -13,6 +13,9 @@ export interface DeliverySettings {
   readonly overrides: readonly {
     readonly issuer: string
     readonly clientId: string
+    /** Registers the relying party, should its realm not name a logout URL. */
+    readonly logoutUri?: string
+    readonly sessionRequired?: boolean
     readonly allowHttp?: boolean
     /** In addition to those for all. */
     readonly allowAddresses?: readonly string[]
@@ -21,42 +24,103 @@ export interface DeliverySettings {
   }[]
 }
 
+/** Who names a logout URL, in the order in which their word counts. */
+export const SOURCES = ['realm', 'file', 'registered'] as const
+export type Source = (typeof SOURCES)[number]
+
+/** A person's word on a relying party. `by` is the `sub` of their token. */
+export interface Said {
+  readonly by: string
+  readonly atMs: number
+  readonly reason?: string
+}
+
+export interface ListedRelyingParty extends RelyingParty {
+  readonly source: Source
+  /** Other logout URLs that are named for this client, and do not count. */
+  readonly outvoted: readonly { readonly source: Source; readonly logoutUri: string }[]
+  readonly paused?: Said
+}
+
+/** What is kept of a relying party because a person said so. */
+export interface Kept {
+  readonly registered?: Said & { readonly logoutUri: string; readonly sessionRequired: boolean }
+  readonly paused?: Said
+}
+
 const LOOPBACK = ['127.0.0.0/8', '::1/128']
 
-/** The relying parties of every issuer, as the realms last told them. */
+/**
+ * The relying parties of every issuer. The realm's word on a logout URL counts before relay.yaml's, and that before what
+ * people register here: else whoever may operate the relay could send the logouts of any client to a place that says yes.
+ */
 export class RelyingParties implements Registry {
   readonly #settings: DeliverySettings
-  readonly #byLane = new Map<string, RelyingParty>()
+  readonly #bySource: Readonly<Record<Source, Map<string, RelyingParty>>> = {
+    realm: new Map(),
+    file: new Map(),
+    registered: new Map(),
+  }
+  readonly #paused = new Map<string, Said>()
   readonly #overrides: ReadonlyMap<string, DeliverySettings['overrides'][number]>
 
   constructor(settings: DeliverySettings) {
     this.#settings = settings
     this.#overrides = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), o]))
+    for (const { issuer, clientId, logoutUri, sessionRequired = true } of settings.overrides) {
+      if (logoutUri !== undefined) {
+        const party = { issuer, clientId, logoutUri, sessionRequired, enabled: true }
+        this.#bySource.file.set(laneOf(issuer, clientId), party)
+      }
+    }
   }
 
   /** Replaces what is known of an issuer by what its realm says now. */
   replace(issuer: string, parties: readonly RelyingParty[]): void {
-    for (const [lane, party] of this.#byLane) {
+    const { realm } = this.#bySource
+    for (const [lane, party] of realm) {
       if (party.issuer === issuer) {
-        this.#byLane.delete(lane)
+        realm.delete(lane)
       }
     }
     for (const party of parties) {
-      this.#byLane.set(laneOf(issuer, party.clientId), party)
+      realm.set(laneOf(issuer, party.clientId), party)
     }
   }
 
-  list(issuer: string): RelyingParty[] {
-    return [...this.#byLane.values()].filter((party) => party.issuer === issuer)
+  /** Replaces what people have said of a relying party. */
+  keep(issuer: string, clientId: string, { registered, paused }: Kept): void {
+    const lane = laneOf(issuer, clientId)
+    this.#bySource.registered.delete(lane)
+    this.#paused.delete(lane)
+    if (registered) {
+      const { logoutUri, sessionRequired } = registered
+      this.#bySource.registered.set(lane, { issuer, clientId, logoutUri, sessionRequired, enabled: true })
+    }
+    if (paused) {
+      this.#paused.set(lane, paused)
+    }
   }
 
-  find(issuer: string, clientId: string): RelyingParty | undefined {
-    return this.#byLane.get(laneOf(issuer, clientId))
+  list(issuer: string): ListedRelyingParty[] {
+    const lanes = new Set(SOURCES.flatMap((source) => [...this.#bySource[source].keys()]))
+    return [...lanes]
+      .map((lane) => this.#listed(lane))
+      .filter((party) => party?.issuer === issuer) as ListedRelyingParty[]
+  }
+
+  find(issuer: string, clientId: string): ListedRelyingParty | undefined {
+    return this.#listed(laneOf(issuer, clientId))
+  }
+
+  paused(issuer: string, clientId: string): Said | undefined {
+    return this.#paused.get(laneOf(issuer, clientId))
   }
 
   lane(issuer: string, clientId: string): LanePolicy {
     const { allowHttpOnLoopback, allowAddresses } = this.#settings
-    const override = this.#overrides.get(laneOf(issuer, clientId))
+    const lane = laneOf(issuer, clientId)
+    const override = this.#overrides.get(lane)
     const everybody = allowHttpOnLoopback ? 'loopback' : 'never'
     return {
       http: override?.allowHttp === true ? 'always' : everybody,
@@ -66,7 +130,22 @@ export class RelyingParties implements Registry {
         ...(override?.allowAddresses ?? []),
       ],
       timeoutMs: override?.timeoutMs ?? this.#settings.timeoutMs,
-      concurrency: override?.concurrency ?? this.#settings.concurrency,
+      concurrency: this.#paused.has(lane) ? 0 : (override?.concurrency ?? this.#settings.concurrency),
     }
+  }
+
+  #listed(lane: string): ListedRelyingParty | undefined {
+    const [first, ...others] = SOURCES.flatMap((source) => {
+      const party = this.#bySource[source].get(lane)
+      return party ? [{ ...party, source }] : []
+    })
+    const paused = this.#paused.get(lane)
+    return (
+      first && {
+        ...first,
+        outvoted: others.map(({ source, logoutUri }) => ({ source, logoutUri })),
+        ...(paused ? { paused } : {}),
+      }
+    )
   }
 }

@@ -50,7 +50,7 @@ test.each([
     const list = () =>
       [...Array(200).keys()].map((n) => ({
         ...{ issuer: ISSUER, clientId: `app-${n}`, logoutUri: 'https://app.example.org/logout' },
-        ...{ sessionRequired: true, enabled: true },
+        ...{ sessionRequired: true, enabled: true, source: 'realm' as const, outvoted: [] },
       }))
     const person = { subject: 's', sid: 's', name: 'n', roles: ['view', 'operate', 'dismiss'], idToken: '' }
     const session = new Sessions(nowMs).begin(person)

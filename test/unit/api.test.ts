@@ -4,7 +4,9 @@ import { apiRoutes } from '../../relay/api/app.ts'
 import { makeMetrics } from '../../relay/api/metrics.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
+import type { Answer } from '../../relay/domain/model.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
@@ -17,6 +19,7 @@ let store: Store
 let app: ReturnType<typeof apiRoutes>
 let notReady: string[]
 let acts: unknown[][]
+let answered: Answer
 
 beforeAll(async () => {
   ;[ours, others, foreign] = await Promise.all([
@@ -29,6 +32,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   notReady = []
   acts = []
+  answered = { kind: 'response', status: 400 }
   store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const kept = store
   onTestFinished(() => kept.close())
@@ -57,6 +61,13 @@ beforeEach(async () => {
   app = apiRoutes({
     store,
     relyingParties,
+    registrar: new Registrar({
+      notes: store,
+      relyingParties,
+      send: () => Promise.resolve(answered),
+      observer: { changed: () => undefined },
+      nowMs: () => NOW_MS,
+    }),
     metrics: makeMetrics(store),
     keysOf: (issuer) => [ours, others].filter((r) => r.issuer === issuer).map((r) => Promise.resolve(r.keys))[0],
     flow: {
@@ -82,7 +93,7 @@ const get = (path: string, bearer?: string) =>
   app.request(path, { headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } })
 
 describe('the lists are closed', () => {
-  test.each(['relying-parties', 'containments', 'containments/txn-1', 'deliveries'])(
+  test.each(['relying-parties', 'changes', 'containments', 'containments/txn-1', 'deliveries'])(
     'to nobody’s request for %s, with the challenge of RFC 6750',
     async (list) => {
       const answer = await get(`/api/v1/${list}`)
@@ -184,12 +195,17 @@ test('the metrics count what is open, by relying party and without a person or a
 test('the API describes itself', async () => {
   const { paths } = (await (await get('/api/v1/openapi.json')).json()) as { paths: Record<string, unknown> }
   expect(Object.keys(paths).sort()).toEqual([
+    '/api/v1/changes',
     '/api/v1/containments',
     '/api/v1/containments/{id}',
     '/api/v1/deliveries',
     '/api/v1/deliveries/dismiss',
     '/api/v1/deliveries/retry',
     '/api/v1/relying-parties',
+    '/api/v1/relying-parties/check',
+    '/api/v1/relying-parties/pause',
+    '/api/v1/relying-parties/resume',
+    '/api/v1/relying-parties/unregister',
   ])
 })
 
@@ -259,5 +275,72 @@ describe('what a person does to open deliveries', () => {
     for (const path of ['retry', 'dismiss']) {
       expect((await app.request(`/api/v1/deliveries/${path}`, { method: 'POST' })).status).toBe(401)
     }
+  })
+})
+
+describe('what a person does to a relying party', () => {
+  const post = async (path: string, body: unknown, role = 'operate') =>
+    app.request(`/api/v1/relying-parties${path}`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${await token({ resource_access: { 'logout-relay': { roles: [role] } } })}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(body),
+    })
+  const shop = { client_id: 'shop', backchannel_logout_uri: 'https://shop.example.org/logout', reason: 'it is new' }
+  const parties = async () => (await get('/api/v1/relying-parties', await token())).json()
+
+  test('registers it if it refuses what it must, and it is listed with who named it', async () => {
+    const answer = await post('', shop)
+    expect([answer.status, await answer.json()]).toMatchObject([200, { registered: true, check: { ok: true } }])
+    expect(await parties()).toMatchObject({
+      relying_parties: [{ source: 'realm' }, { client_id: 'shop', source: 'registered', outvoted: [] }],
+    })
+    expect((await post('/unregister', { client_id: 'shop', reason: 'a mistake' })).status).toBe(200)
+    expect((await post('/unregister', { client_id: 'shop', reason: 'a mistake' })).status).toBe(404)
+  })
+
+  test('does not register one that accepts anything, unless it is wanted all the same', async () => {
+    answered = { kind: 'response', status: 200 }
+    const refused = await post('', shop)
+    expect([refused.status, await refused.text()]).toEqual([422, expect.stringContaining('accepts anything')])
+    expect((await post('', { ...shop, despite_check: true })).status).toBe(200)
+    expect(await (await get('/api/v1/changes', await token())).json()).toMatchObject({
+      changes: [{ kind: 'relying_party_registered', weakening: true, by: 'operator-1', data: { check: 'failed' } }],
+    })
+  })
+
+  test('pauses it with a reason, which is shown, and attempts what waits when it is resumed', async () => {
+    const named = { client_id: 'app-of-demo' }
+    expect((await post('/pause', named)).status).toBe(400)
+    expect((await post('/pause', { ...named, reason: 'being moved' })).status).toBe(200)
+    expect(await parties()).toMatchObject({
+      relying_parties: [{ paused: { by: 'operator-1', reason: 'being moved' } }],
+    })
+    expect((await post('/resume', named)).status).toBe(200)
+    expect(acts).toEqual([['retry', { issuer: ISSUER, clientId: 'app-of-demo' }, 'operator-1']])
+    expect((await post('/resume', named)).status).toBe(404)
+  })
+
+  test.each(['', '/check', '/pause', '/resume', '/unregister'])('at %s takes the role operate', async (path) => {
+    for (const role of ['view', 'dismiss']) {
+      expect((await post(path, { ...shop }, role)).status).toBe(403)
+    }
+    expect((await app.request(`/api/v1/relying-parties${path}`, { method: 'POST' })).status).toBe(401)
+  })
+
+  test.each<[string, object, RegExp]>([
+    ['addresses it would like to be allowed', { ...shop, allow_addresses: ['10.0.0.0/8'] }, /allow_addresses/],
+    ['no reason', { ...shop, reason: ' ' }, /reason: say why/],
+    [
+      'a logout URL that is none',
+      { ...shop, backchannel_logout_uri: '//shop' },
+      /backchannel_logout_uri is no absolute/,
+    ],
+    ['an empty name', { ...shop, client_id: '' }, /client_id/],
+  ])('with %s is refused by name', async (_, body, expected) => {
+    const answer = await post('', body)
+    expect([answer.status, await answer.text()]).toEqual([400, expect.stringMatching(expected)])
   })
 })

@@ -72,6 +72,7 @@ function given({
       received: () => undefined,
       dismissed: (issuer: string, count: number) => void dismissed.push([issuer, count]),
       lane: ({ state }: LaneHealth) => void laneStates.push(state),
+      changed: () => undefined,
       attempted: (line: AttemptLine) => void lines.push(line),
       trouble: (what: string) => void troubles.push(what),
     },
@@ -300,7 +301,7 @@ test('a delivery that somebody asks for is attempted at once, whatever the back-
 })
 
 test('more deliveries than fit in one change are dismissed all, counted, reported and never attempted again', async () => {
-  const { flow, start, clock, sent, dismissed, reports } = given({ answers: () => DOWN })
+  const { flow, start, clock, sent, dismissed, reports, store } = given({ answers: () => DOWN })
   start()
   for (let part = 1; part <= 3; part++) {
     const clients = Array.from({ length: 300 }, (_, n) => `app-${part}-${n}`)
@@ -312,6 +313,7 @@ test('more deliveries than fit in one change are dismissed all, counted, reporte
   await clock.advance(120_000)
   expect([sent.length, dismissed]).toEqual([attempted, [[ISSUER, 900]]])
   expect(new Set(reports.flat()).size).toBe(900)
+  expect(await store.changes(ISSUER, 2)).toMatchObject([{ by: 'operator-1', data: { count: 900 } }])
 })
 
 test('a relying party that fails is only probed, and what it is owed is not burnt as attempts', async () => {

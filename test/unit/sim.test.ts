@@ -82,6 +82,7 @@ test('a process that stood still between minting and sending does not send what 
       attempted: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
+      changed: () => undefined,
       trouble: () => undefined,
     },
   })

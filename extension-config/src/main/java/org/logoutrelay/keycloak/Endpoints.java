@@ -167,7 +167,8 @@ public final class Endpoints {
     private Map<String, Object> describe(RealmModel realm) {
         return Map.of("listener", realm.getEventsListenersStream().anyMatch(LogoutRelayListenerFactory.ID::equals),
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
-                "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()));
+                "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
+                "policy", Policy.of(session, realm).inForce());
     }
 
     private Map<String, Object> describe(ClientModel client) {

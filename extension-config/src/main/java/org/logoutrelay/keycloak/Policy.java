@@ -96,6 +96,20 @@ final class Policy {
         return Optional.of(steps);
     }
 
+    /** All that is in force: the steps of each trigger by its id, and the other settings. So changes of it can be seen. */
+    Map<String, String> inForce() {
+        Map<String, String> all = new TreeMap<>();
+        for (Trigger trigger : Trigger.ALL) {
+            all.put(trigger.id(), steps(trigger).map(steps -> Stream.concat(Stream.of("sessions"),
+                    steps.stream().map(Step::word)).collect(Collectors.joining(", "))).orElse("off"));
+        }
+        String roles = trimmed(PRIVILEGED_ROLES);
+        all.put("mode", isShadow() ? "shadow" : "enforce");
+        all.put("privileged.roles", roles == null ? PRIVILEGED_DEFAULT : roles);
+        all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
+        return all;
+    }
+
     long recentFactorsWindowMs() {
         String seconds = attributes.getOrDefault(FACTOR_WINDOW, FACTOR_WINDOW_DEFAULT).trim();
         return Long.parseLong(seconds.matches("\\d{1,9}") ? seconds : FACTOR_WINDOW_DEFAULT) * 1000;

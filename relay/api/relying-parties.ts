@@ -1,0 +1,212 @@
+import { type OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
+import { weakens } from '../domain/change.ts'
+import type { KeysOf } from '../ingest/set.ts'
+import type { Registrar } from '../registry/registrar.ts'
+import { type RelyingParties, SOURCES } from '../registry/registry.ts'
+import type { Selection, Store } from '../store/port.ts'
+import { type ApiEnv, requireRole } from './auth.ts'
+
+export interface RelyingPartyPorts {
+  readonly store: Pick<Store, 'changes'>
+  readonly relyingParties: RelyingParties
+  readonly registrar: Pick<Registrar, 'check' | 'register' | 'unregister' | 'pause' | 'resume'>
+  readonly flow: { retryNow(selection: Selection, by: string): Promise<number> }
+  readonly keysOf: KeysOf
+  readonly audience: string
+}
+
+const ClientId = z.string().min(1).max(255)
+const Reason = z.string().trim().min(3, 'say why, for whoever reads the list of changes').max(500)
+const Source = z.enum(SOURCES)
+const RelyingPartyOut = z.object({
+  client_id: z.string(),
+  backchannel_logout_uri: z.string(),
+  backchannel_logout_session_required: z.boolean(),
+  enabled: z.boolean(),
+  source: Source,
+  outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),
+  paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
+})
+const FindingOut = z.object({ ok: z.boolean(), says: z.string() })
+const ChangeOut = z.object({
+  seq: z.number(),
+  at_ms: z.number(),
+  kind: z.string(),
+  weakening: z.boolean(),
+  client_id: z.string().optional(),
+  by: z.string().optional(),
+  reason: z.string().optional(),
+  data: z.record(z.string(), z.union([z.string(), z.number()])),
+})
+/** Strict: where a relying party may be is decided in relay.yaml, and nobody shall think that a member here changes it. */
+const Registration = z.strictObject({
+  client_id: ClientId,
+  backchannel_logout_uri: z.string().min(1),
+  backchannel_logout_session_required: z.boolean().default(true),
+  reason: Reason,
+  despite_check: z.boolean().default(false),
+})
+const Named = z.strictObject({ client_id: ClientId })
+const NamedWithReason = z.strictObject({ client_id: ClientId, reason: Reason })
+const Paused = z.object({ paused: z.boolean() })
+
+const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
+
+/** Relying parties: who they are, whether they refuse what they must, what people decide about them, and who changed what. */
+export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {
+  const { store, relyingParties, registrar, flow, keysOf, audience } = ports
+  const security = [{ bearer: [] }]
+  const errors = {
+    401: { description: 'No valid access token' },
+    403: { description: 'The token lacks the role' },
+  }
+  const view = requireRole('view', keysOf, audience)
+  const operate = requireRole('operate', keysOf, audience)
+  const act = <P extends string, B extends z.ZodType, T extends z.ZodType>(
+    path: P,
+    body: B,
+    answer: T,
+    summary: string,
+  ) =>
+    createRoute({
+      method: 'post',
+      path: `/api/v1/relying-parties${path}`,
+      summary: `${summary} (role operate)`,
+      security,
+      middleware: operate,
+      request: { body: { required: true, content: { 'application/json': { schema: body } } } },
+      responses: {
+        200: json(answer, 'Done'),
+        400: { description: 'What is wrong with the request, or why that address is never allowed' },
+        404: { description: 'No such relying party, or nothing to take back' },
+        ...errors,
+      },
+    })
+
+  const list = createRoute({
+    method: 'get',
+    path: '/api/v1/relying-parties',
+    summary: 'The relying parties of the caller’s realm',
+    security,
+    middleware: view,
+    responses: { 200: json(z.object({ relying_parties: z.array(RelyingPartyOut) }), 'All of them'), ...errors },
+  })
+  app.openapi(list, (c) =>
+    c.json(
+      {
+        relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
+          client_id: party.clientId,
+          backchannel_logout_uri: party.logoutUri,
+          backchannel_logout_session_required: party.sessionRequired,
+          enabled: party.enabled,
+          source: party.source,
+          outvoted: party.outvoted.map(({ source, logoutUri }) => ({ source, backchannel_logout_uri: logoutUri })),
+          ...(party.paused
+            ? { paused: { by: party.paused.by, since_ms: party.paused.atMs, reason: party.paused.reason ?? '' } }
+            : {}),
+        })),
+      },
+      200,
+    ),
+  )
+
+  const register = createRoute({
+    method: 'post',
+    path: '/api/v1/relying-parties',
+    summary: 'Register a relying party that its realm names no logout URL for, if it passes the check (role operate)',
+    security,
+    middleware: operate,
+    request: { body: { required: true, content: { 'application/json': { schema: Registration } } } },
+    responses: {
+      200: json(z.object({ registered: z.literal(true), check: FindingOut }), 'It is registered'),
+      400: { description: 'What is wrong with the request, or why that address is never allowed' },
+      422: json(
+        z.object({ error: z.string(), error_description: z.string(), check: FindingOut }),
+        'It failed the check and is not registered; despite_check registers it all the same',
+      ),
+      ...errors,
+    },
+  })
+  app.openapi(register, async (c) => {
+    const { issuer, subject } = c.var.caller
+    const { client_id, backchannel_logout_uri, backchannel_logout_session_required, reason, despite_check } =
+      c.req.valid('json')
+    const { registered, finding } = await registrar.register(
+      {
+        issuer,
+        clientId: client_id,
+        logoutUri: backchannel_logout_uri,
+        sessionRequired: backchannel_logout_session_required,
+      },
+      { by: subject, reason },
+      despite_check,
+    )
+    const check = { ok: finding.ok, says: finding.says }
+    return registered
+      ? c.json({ registered: true as const, check }, 200)
+      : c.json({ error: 'check_failed', error_description: `${finding.says} It is not registered`, check }, 422)
+  })
+
+  app.openapi(act('/check', Named, FindingOut, 'Send a token that it must refuse'), async (c) => {
+    const { ok, says } = await registrar.check(c.var.caller.issuer, c.req.valid('json').client_id)
+    return c.json({ ok, says }, 200)
+  })
+  const Unregistered = z.object({ registered: z.literal(false) })
+  app.openapi(act('/unregister', NamedWithReason, Unregistered, 'Take a registration back'), async (c) => {
+    const { client_id, reason } = c.req.valid('json')
+    await registrar.unregister(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })
+    return c.json({ registered: false as const }, 200)
+  })
+  app.openapi(act('/pause', NamedWithReason, Paused, 'Attempt nothing there; what is owed stays open'), async (c) => {
+    const { client_id, reason } = c.req.valid('json')
+    await registrar.pause(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })
+    return c.json({ paused: true }, 200)
+  })
+  app.openapi(act('/resume', Named, Paused, 'Attempt again, at once'), async (c) => {
+    const { issuer, subject } = c.var.caller
+    const { client_id } = c.req.valid('json')
+    await registrar.resume(issuer, client_id, subject)
+    await flow.retryNow({ issuer, clientId: client_id }, subject)
+    return c.json({ paused: false }, 200)
+  })
+
+  const changes = createRoute({
+    method: 'get',
+    path: '/api/v1/changes',
+    summary: 'Who changed what of what could keep an attacker in, newest first',
+    security,
+    middleware: view,
+    request: {
+      query: z.object({
+        limit: z.coerce.number().int().min(1).max(500).default(100),
+        before: z.coerce.number().int().min(0).optional(),
+      }),
+    },
+    responses: {
+      200: json(z.object({ changes: z.array(ChangeOut) }), 'Give the last seq as before for what is older'),
+      ...errors,
+    },
+  })
+  app.openapi(changes, async (c) => {
+    const { limit, before } = c.req.valid('query')
+    const found = await store.changes(c.var.caller.issuer, limit, before)
+    return c.json(
+      {
+        changes: found.map(({ seq, atMs, kind, clientId, by, reason, data }) => ({
+          seq,
+          at_ms: atMs,
+          kind,
+          weakening: weakens(kind),
+          ...(clientId === undefined ? {} : { client_id: clientId }),
+          ...(by === undefined ? {} : { by }),
+          ...(reason === undefined ? {} : { reason }),
+          data: { ...data },
+        })),
+      },
+      200,
+    )
+  })
+}

@@ -1,0 +1,277 @@
+import { z } from 'zod'
+import type { Finding } from '../check/finding.ts'
+import { judgeRefusal, unsignedToken } from '../check/relying-party.ts'
+import { type Change, differences, type RealmSeen } from '../domain/change.ts'
+import type { FailureCode, RelyingParty } from '../domain/model.ts'
+import { laneOf } from '../domain/model.ts'
+import { logoutUriComplaint } from '../domain/uri.ts'
+import { RelayError } from '../errors.ts'
+import type { Observer, Send } from '../flow/ports.ts'
+import type { Notes } from './port.ts'
+import type { Kept, ListedRelyingParty, RelyingParties } from './registry.ts'
+
+const REALM = 'realm'
+const PARTY = 'relying-party '
+/** Others who change the same note are met so often in a row only by a fault. */
+const TRIES = 10
+/** A logout URL at which no attempt would ever be made; nobody may register it in spite of that. */
+const NEVER: readonly FailureCode[] = ['bad_url', 'http_not_allowed', 'address_not_allowed']
+
+const SaidNote = z.object({ by: z.string(), atMs: z.number(), reason: z.string().exactOptional() })
+const KeptNote = z.object({
+  registered: SaidNote.extend({ logoutUri: z.string(), sessionRequired: z.boolean() }).exactOptional(),
+  paused: SaidNote.exactOptional(),
+})
+const SeenNote = z.object({
+  listener: z.boolean().exactOptional(),
+  policy: z.record(z.string(), z.string()).exactOptional(),
+  logoutUris: z.record(z.string(), z.string()),
+})
+
+export interface RegistrarPorts {
+  readonly notes: Notes
+  readonly relyingParties: RelyingParties
+  readonly send: Send
+  readonly observer: Pick<Observer, 'changed'>
+  readonly nowMs: () => number
+}
+
+/** Who asks for a change, and why. */
+export interface Asked {
+  readonly by: string
+  readonly reason: string
+}
+
+export interface Checked {
+  readonly finding: Finding
+  readonly atMs: number
+}
+
+export interface Registration {
+  readonly issuer: string
+  readonly clientId: string
+  readonly logoutUri: string
+  readonly sessionRequired: boolean
+}
+
+/**
+ * What people say of relying parties, and what is seen of the realms: kept in the store, put into the registry, and each
+ * change of it noted with who made it. Every process of a cluster has one and looks at the store now and then.
+ */
+export class Registrar {
+  readonly #ports: RegistrarPorts
+  readonly #texts = new Map<string, string>()
+  readonly #checked = new Map<string, Checked>()
+  readonly #listenersOff = new Set<string>()
+
+  constructor(ports: RegistrarPorts) {
+    this.#ports = ports
+  }
+
+  /**
+   * Reads what is kept. At the start, before anything is delivered: until a realm has been asked, what was last seen of it
+   * counts, so that no registration comes before its word.
+   */
+  async load(): Promise<void> {
+    const { notes, relyingParties } = this.#ports
+    const before = new Set(this.#texts.keys())
+    for (const { issuer, name, text } of await notes.notes()) {
+      const key = laneOf(issuer, name)
+      before.delete(key)
+      if (this.#texts.get(key) !== text) {
+        const first = !this.#texts.has(key)
+        this.#texts.set(key, text)
+        if (name.startsWith(PARTY)) {
+          relyingParties.keep(issuer, name.slice(PARTY.length), keptOf(text))
+        } else if (name === REALM && first) {
+          this.#replace(issuer, seenOf(text))
+        }
+      }
+    }
+    for (const key of before) {
+      const [issuer = '', ...name] = key.split(' ')
+      this.#texts.delete(key)
+      relyingParties.keep(issuer, name.join(' ').slice(PARTY.length), {})
+    }
+  }
+
+  /** The realm has said what it has now. What is new since the last look is told once, by the process that is first. */
+  async saw(issuer: string, parties: readonly RelyingParty[], realm: Omit<RealmSeen, 'logoutUris'>): Promise<void> {
+    const { notes, relyingParties, observer, nowMs } = this.#ports
+    relyingParties.replace(issuer, parties)
+    this.#listener(issuer, realm.listener)
+    const sorted = parties
+      .map(({ clientId, logoutUri }) => [clientId, logoutUri] as const)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+    const now = { ...realm, logoutUris: Object.fromEntries(sorted) }
+    const text = JSON.stringify(now)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const was = this.#texts.get(laneOf(issuer, REALM))
+      if (was === text) {
+        return
+      }
+      const found = differences(was === undefined ? undefined : seenOf(was), now)
+      const changes = found.map((difference): Change => ({ issuer, atMs: nowMs(), ...difference }))
+      if (await notes.replaceNote({ issuer, name: REALM }, was, text, changes)) {
+        this.#texts.set(laneOf(issuer, REALM), text)
+        changes.forEach((change) => observer.changed(change))
+        return
+      }
+      await this.load()
+    }
+    throw crowded()
+  }
+
+  /** Whether the realm's events go nowhere: then a reset there ends nothing. */
+  isListenerOff(issuer: string): boolean {
+    return this.#listenersOff.has(issuer)
+  }
+
+  /** Sends a relying party a token that it must refuse. */
+  async check(issuer: string, clientId: string): Promise<Finding> {
+    const party = this.#known(issuer, clientId)
+    return (await this.#check(party)).finding
+  }
+
+  lastCheck(issuer: string, clientId: string): Checked | undefined {
+    return this.#checked.get(laneOf(issuer, clientId))
+  }
+
+  /**
+   * Registers a relying party, if it refuses what it must refuse, or if the caller wants it in spite of what was found.
+   *
+   * @returns what was found, and whether it is registered
+   * @throws RelayError `invalid_request` for a logout URL that is not usable or not allowed
+   */
+  async register(
+    registration: Registration,
+    { by, reason }: Asked,
+    despite = false,
+  ): Promise<{ registered: boolean; finding: Finding }> {
+    const { issuer, clientId, logoutUri, sessionRequired } = registration
+    const complaint = logoutUriComplaint(logoutUri)
+    if (complaint !== undefined) {
+      throw new RelayError('invalid_request', `backchannel_logout_uri ${complaint}`)
+    }
+    const { finding, never } = await this.#check({ ...registration, enabled: true })
+    if (never) {
+      throw new RelayError('invalid_request', `backchannel_logout_uri: ${finding.says}`)
+    }
+    if (!finding.ok && !despite) {
+      return { registered: false, finding }
+    }
+    const data = { logout_uri: logoutUri, check: finding.ok ? 'ok' : 'failed' }
+    const change = { kind: 'relying_party_registered', reason, data } as const
+    await this.#alter(issuer, clientId, by, change, (kept, said) => ({
+      ...kept,
+      registered: { ...said, logoutUri, sessionRequired },
+    }))
+    return { registered: true, finding }
+  }
+
+  /** Takes back what was registered here. What the realm or relay.yaml names stays. */
+  async unregister(issuer: string, clientId: string, { by, reason }: Asked): Promise<void> {
+    const change = { kind: 'registration_removed', reason, data: {} } as const
+    await this.#alter(issuer, clientId, by, change, ({ registered, ...kept }) => {
+      if (!registered) {
+        throw new RelayError('not_found', `${clientId} is not registered here`)
+      }
+      return kept
+    })
+  }
+
+  /** Attempts nothing there until it is resumed. What is owed stays open. */
+  async pause(issuer: string, clientId: string, { by, reason }: Asked): Promise<void> {
+    this.#known(issuer, clientId)
+    const change = { kind: 'relying_party_paused', reason, data: {} } as const
+    await this.#alter(issuer, clientId, by, change, (kept, paused) => ({ ...kept, paused }))
+  }
+
+  async resume(issuer: string, clientId: string, by: string): Promise<void> {
+    await this.#alter(issuer, clientId, by, { kind: 'relying_party_resumed', data: {} }, ({ paused, ...kept }) => {
+      if (!paused) {
+        throw new RelayError('not_found', `${clientId} is not paused`)
+      }
+      return kept
+    })
+  }
+
+  async #alter(
+    issuer: string,
+    clientId: string,
+    by: string,
+    { reason, ...what }: Pick<Change, 'kind' | 'reason' | 'data'>,
+    alter: (kept: Kept, said: { by: string; atMs: number; reason?: string }) => Kept,
+  ): Promise<void> {
+    const { notes, relyingParties, observer, nowMs } = this.#ports
+    const name = PARTY + clientId
+    const key = laneOf(issuer, name)
+    for (let tries = 0; tries < TRIES; tries++) {
+      const was = this.#texts.get(key)
+      const said = { by, atMs: nowMs(), ...(reason === undefined ? {} : { reason }) }
+      const kept = alter(was === undefined ? {} : keptOf(was), said)
+      const text = Object.keys(kept).length === 0 ? undefined : JSON.stringify(kept)
+      const change: Change = { issuer, clientId, ...said, ...what }
+      if (await notes.replaceNote({ issuer, name }, was, text, [change])) {
+        if (text === undefined) {
+          this.#texts.delete(key)
+        } else {
+          this.#texts.set(key, text)
+        }
+        relyingParties.keep(issuer, clientId, kept)
+        observer.changed(change)
+        return
+      }
+      await this.load()
+    }
+    throw crowded()
+  }
+
+  #known(issuer: string, clientId: string): ListedRelyingParty {
+    const party = this.#ports.relyingParties.find(issuer, clientId)
+    if (!party) {
+      throw new RelayError('not_found', `${clientId} is no relying party of this realm`)
+    }
+    return party
+  }
+
+  async #check(party: Pick<RelyingParty, 'issuer' | 'clientId' | 'logoutUri' | 'enabled'>) {
+    const { relyingParties, send, nowMs } = this.#ports
+    const { issuer, clientId, logoutUri } = party
+    const answer = await send(logoutUri, unsignedToken(party, nowMs()), relyingParties.lane(issuer, clientId))
+    const finding = judgeRefusal(party, answer)
+    if (relyingParties.find(issuer, clientId)?.logoutUri === logoutUri) {
+      this.#checked.set(laneOf(issuer, clientId), { finding, atMs: nowMs() })
+    }
+    return { finding, never: answer.kind === 'failure' && NEVER.includes(answer.code) }
+  }
+
+  #listener(issuer: string, on: boolean | undefined): void {
+    if (on === false) {
+      this.#listenersOff.add(issuer)
+    } else {
+      this.#listenersOff.delete(issuer)
+    }
+  }
+
+  #replace(issuer: string, { listener, logoutUris }: RealmSeen): void {
+    this.#listener(issuer, listener)
+    const parties = Object.entries(logoutUris).map(([clientId, logoutUri]) => ({
+      ...{ issuer, clientId, logoutUri },
+      ...{ sessionRequired: true, enabled: true },
+    }))
+    this.#ports.relyingParties.replace(issuer, parties)
+  }
+}
+
+function keptOf(text: string): Kept {
+  return KeptNote.parse(JSON.parse(text))
+}
+
+function seenOf(text: string): RealmSeen {
+  return SeenNote.parse(JSON.parse(text))
+}
+
+function crowded(): RelayError {
+  return new RelayError('store_unavailable', 'Others keep changing the same; try again')
+}

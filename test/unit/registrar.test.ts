@@ -1,0 +1,218 @@
+import { join } from 'node:path'
+import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import type { Change } from '../../relay/domain/change.ts'
+import type { Answer } from '../../relay/domain/model.ts'
+import { Registrar } from '../../relay/registry/registrar.ts'
+import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { ISSUER, NOW_MS, OTHER_ISSUER, temporaryFolder } from './given.ts'
+
+const SETTINGS: DeliverySettings = {
+  allowHttpOnLoopback: false,
+  allowAddresses: [],
+  timeoutMs: 1000,
+  concurrency: 4,
+  overrides: [],
+}
+const REFUSES: Answer = { kind: 'response', status: 400 }
+const uri = (host: string) => `https://${host}.example.org/logout`
+const party = (clientId: string, logoutUri = uri(clientId)) => ({
+  ...{ issuer: ISSUER, clientId, logoutUri },
+  ...{ sessionRequired: true, enabled: true },
+})
+const registration = (clientId: string, logoutUri = uri('registered')) => ({
+  ...{ issuer: ISSUER, clientId, logoutUri, sessionRequired: true },
+})
+const asked = { by: 'olivia-1', reason: 'it is being moved' }
+
+let store: Store
+let answer: Answer
+let sent: string[]
+
+beforeEach(() => {
+  store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  const opened = store
+  onTestFinished(() => opened.close())
+  answer = REFUSES
+  sent = []
+})
+
+/** One process of the relay, on the store that all share. */
+async function relay(overrides: DeliverySettings['overrides'] = []) {
+  const relyingParties = new RelyingParties({ ...SETTINGS, overrides })
+  const told: Change[] = []
+  const registrar = new Registrar({
+    notes: store,
+    relyingParties,
+    send: (to) => {
+      sent.push(to)
+      return Promise.resolve(answer)
+    },
+    observer: { changed: (change) => void told.push(change) },
+    nowMs: () => NOW_MS,
+  })
+  await registrar.load()
+  return { relyingParties, registrar, told }
+}
+
+const changes = async () => (await store.changes(ISSUER, 100)).map(({ kind }) => kind)
+
+describe('whose word on a logout URL counts', () => {
+  const file = [{ issuer: ISSUER, clientId: 'wiki', logoutUri: uri('file') }]
+
+  test('the realm’s before relay.yaml’s, that before what is registered, and the others are shown', async () => {
+    const { relyingParties, registrar } = await relay(file)
+    await registrar.register(registration('wiki'), asked)
+    expect(relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'file', logoutUri: uri('file') })
+    await registrar.saw(ISSUER, [party('wiki', uri('realm'))], {})
+    expect(relyingParties.list(ISSUER)).toMatchObject([
+      {
+        source: 'realm',
+        logoutUri: uri('realm'),
+        outvoted: [
+          { source: 'file', logoutUri: uri('file') },
+          { source: 'registered', logoutUri: uri('registered') },
+        ],
+      },
+    ])
+  })
+
+  test('a relay that has just started does not take a registration for the realm’s word', async () => {
+    const first = await relay()
+    await first.registrar.saw(ISSUER, [party('wiki')], {})
+    await first.registrar.register(registration('wiki', uri('evil')), asked)
+    const second = await relay()
+    expect(second.relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'realm', logoutUri: uri('wiki') })
+  })
+
+  test('another realm’s relying party of the same name is another', async () => {
+    const { relyingParties, registrar } = await relay(file)
+    await registrar.register({ ...registration('wiki'), issuer: OTHER_ISSUER }, asked)
+    expect(relyingParties.find(ISSUER, 'wiki')?.logoutUri).toBe(uri('file'))
+    expect(relyingParties.list(OTHER_ISSUER)).toMatchObject([{ logoutUri: uri('registered'), source: 'registered' }])
+  })
+})
+
+describe('a registration', () => {
+  test('of a relying party that refuses what it must is kept, by whom and why, also after a restart', async () => {
+    const { registrar, told } = await relay()
+    expect(await registrar.register(registration('shop'), asked)).toMatchObject({ registered: true })
+    expect(sent).toEqual([uri('registered')])
+    expect(told).toMatchObject([{ kind: 'relying_party_registered', clientId: 'shop', ...asked }])
+    expect((await relay()).relyingParties.find(ISSUER, 'shop')).toMatchObject({ logoutUri: uri('registered') })
+  })
+
+  test.each<[string, Answer, RegExp]>([
+    ['that says yes to anything', { kind: 'response', status: 200 }, /accepts anything/],
+    ['that is not there', { kind: 'response', status: 404 }, /nothing at the logout URL/],
+    ['that takes no POST', { kind: 'response', status: 405 }, /takes no POST/],
+    ['that sends to a login', { kind: 'response', status: 302 }, /redirects, most likely to a login page/],
+    ['that has CSRF protection', { kind: 'response', status: 403 }, /CSRF/],
+    ['whose certificate is not good', { kind: 'failure', code: 'tls' }, /TLS/],
+    ['that is down', { kind: 'failure', code: 'connection_refused' }, /Nothing listens/],
+  ])('of one %s is made only in spite of the check', async (_, given, says) => {
+    answer = given
+    const { registrar, relyingParties, told } = await relay()
+    const refused = await registrar.register(registration('shop'), asked)
+    expect([refused.registered, refused.finding.says]).toEqual([false, expect.stringMatching(says)])
+    expect([relyingParties.list(ISSUER), await changes(), told]).toEqual([[], [], []])
+    expect(await registrar.register(registration('shop'), asked, true)).toMatchObject({ registered: true })
+    expect(told).toMatchObject([{ data: { check: 'failed' } }])
+  })
+
+  test.each<[string, string, Answer]>([
+    ['no URL', 'wiki.example.org', REFUSES],
+    ['another scheme', 'javascript:alert(1)', REFUSES],
+    ['a user name', 'https://user:pass@wiki.example.org/', REFUSES],
+    ['a fragment', 'https://wiki.example.org/#there', REFUSES],
+    ['no end', `https://wiki.example.org/${'x'.repeat(2000)}`, REFUSES],
+    ['plain http', 'http://wiki.example.org/', { kind: 'failure', code: 'http_not_allowed' }],
+    ['a forbidden address', 'https://169.254.169.254/', { kind: 'failure', code: 'address_not_allowed' }],
+  ])('of a logout URL with %s is never made', async (_, logoutUri, given) => {
+    answer = given
+    const { registrar } = await relay()
+    await expect(registrar.register(registration('shop', logoutUri), asked, true)).rejects.toMatchObject({
+      code: 'invalid_request',
+    })
+    expect(await changes()).toEqual([])
+  })
+
+  test('is taken back once, and what the realm names stays', async () => {
+    const { registrar, relyingParties } = await relay()
+    await registrar.saw(ISSUER, [party('wiki')], {})
+    await registrar.register(registration('wiki'), asked)
+    await registrar.unregister(ISSUER, 'wiki', asked)
+    expect(relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'realm', outvoted: [] })
+    await expect(registrar.unregister(ISSUER, 'wiki', asked)).rejects.toMatchObject({ code: 'not_found' })
+    expect(await changes()).toEqual(['registration_removed', 'relying_party_registered'])
+  })
+})
+
+describe('a pause', () => {
+  test('leaves no room for an attempt, at every relay, until it is over', async () => {
+    const [here, there] = [await relay(), await relay()]
+    await here.registrar.saw(ISSUER, [party('wiki'), party('shop')], {})
+    await here.registrar.pause(ISSUER, 'wiki', asked)
+    await there.registrar.load()
+    for (const { relyingParties } of [here, there]) {
+      expect(relyingParties.paused(ISSUER, 'wiki')).toEqual({ ...asked, atMs: NOW_MS })
+      expect(relyingParties.lane(ISSUER, 'wiki').concurrency).toBe(0)
+      expect(relyingParties.lane(ISSUER, 'shop').concurrency).toBe(4)
+    }
+    await there.registrar.resume(ISSUER, 'wiki', 'oscar-1')
+    await here.registrar.load()
+    expect(here.relyingParties.lane(ISSUER, 'wiki').concurrency).toBe(4)
+    expect(await store.changes(ISSUER, 2)).toMatchObject([
+      { kind: 'relying_party_resumed', by: 'oscar-1' },
+      { kind: 'relying_party_paused', ...asked },
+    ])
+  })
+
+  test('is of a relying party that is known, and ends once', async () => {
+    const { registrar } = await relay()
+    await expect(registrar.pause(ISSUER, 'nobody', asked)).rejects.toMatchObject({ code: 'not_found' })
+    await expect(registrar.resume(ISSUER, 'nobody', 'olivia-1')).rejects.toMatchObject({ code: 'not_found' })
+  })
+
+  test('and a registration by two relays at once are both kept', async () => {
+    const [here, there] = [await relay(), await relay()]
+    await here.registrar.saw(ISSUER, [party('wiki')], {})
+    await Promise.all([
+      here.registrar.pause(ISSUER, 'wiki', asked),
+      there.registrar.register(registration('wiki'), asked),
+    ])
+    const { relyingParties } = await relay()
+    expect(relyingParties.find(ISSUER, 'wiki')).toMatchObject({
+      paused: { ...asked },
+      outvoted: [{ source: 'registered' }],
+    })
+  })
+})
+
+describe('what is seen changed at the realm', () => {
+  const policy = { 'admin-reset-password': 'sessions' }
+
+  test('is told once, by one of the relays, and without a name since the realm alone knows it', async () => {
+    const [here, there] = [await relay(), await relay()]
+    await here.registrar.saw(ISSUER, [party('wiki')], { listener: true, policy })
+    await there.registrar.saw(ISSUER, [party('wiki')], { listener: true, policy })
+    expect(await changes()).toEqual([])
+    const now = { listener: false, policy: { 'admin-reset-password': 'off' } }
+    for (const { registrar } of [here, there, here]) {
+      await registrar.saw(ISSUER, [party('wiki', uri('evil'))], now)
+    }
+    expect((await changes()).sort()).toEqual(['listener_off', 'logout_uri_changed', 'policy_weakened'])
+    expect(here.told.length + there.told.length).toBe(3)
+    expect((await store.changes(ISSUER, 1))[0]).not.toHaveProperty('by')
+    expect([here, there].map(({ registrar }) => registrar.isListenerOff(ISSUER))).toEqual([true, true])
+  })
+
+  test('while the relay was stopped is told at its next start', async () => {
+    await (await relay()).registrar.saw(ISSUER, [party('wiki')], { listener: true, policy })
+    await (await relay()).registrar.saw(ISSUER, [], { listener: true, policy })
+    expect(await store.changes(ISSUER, 1)).toMatchObject([
+      { kind: 'logout_uri_removed', clientId: 'wiki', data: { was: uri('wiki') } },
+    ])
+  })
+})
