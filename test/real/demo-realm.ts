@@ -29,12 +29,13 @@ export interface Told {
 }
 
 /** The demo realm on a real Keycloak and PostgreSQL, without a relay: the tests poll the outbox themselves. */
-export async function startDemoRealm(version = '26.7.3') {
+export async function startDemoRealm(options: readonly string[] = [], version = '26.7.3') {
   const postgres = await startPostgres()
   const keycloak = await startKeycloak({
     version,
     postgres,
     jars: [EXTENSION_JAR],
+    options,
     realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
     env: {
       LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
@@ -77,13 +78,18 @@ export class DemoRealm {
     return this.keycloak.admin.createUser('demo', name, 'password')
   }
 
-  async ask<T>(endpoint: string, body: object): Promise<T> {
-    const authorization = `Bearer ${await this.tokens.serviceAccount('logout-relay', SECRET)}`
-    const answer = await call<T>('POST', `${this.keycloak.issuer('demo')}/logout-relay/${endpoint}`, {
-      json: body,
+  /** Asks one of the extension's endpoints as a service account: POST with a body, else GET. */
+  async call<T>(endpoint: string, body?: object, clientId = 'logout-relay') {
+    const authorization = `Bearer ${await this.tokens.serviceAccount(clientId, SECRET)}`
+    return call<T>(body ? 'POST' : 'GET', `${this.keycloak.issuer('demo')}/logout-relay/${endpoint}`, {
+      ...(body ? { json: body } : {}),
       headers: { authorization },
     })
-    expect(answer.status).toBe(200)
+  }
+
+  async ask<T>(endpoint: string, body?: object, clientId?: string): Promise<T> {
+    const answer = await this.call<T>(endpoint, body, clientId)
+    expect(answer.status, answer.text).toBe(200)
     return answer.json()
   }
 

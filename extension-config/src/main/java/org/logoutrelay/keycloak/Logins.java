@@ -4,6 +4,9 @@ import org.keycloak.authentication.authenticators.util.AuthenticatorUtils;
 import org.keycloak.jose.jws.JWSInput;
 import org.keycloak.jose.jws.JWSInputException;
 import org.keycloak.models.Constants;
+import org.keycloak.models.DefaultActionTokenKey;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.representations.JsonWebToken;
 import org.keycloak.sessions.AuthenticationSessionModel;
@@ -30,9 +33,13 @@ final class Logins {
     /** Keeps the beginning with a session that has just been logged in to. The first stays. */
     static void stamp(UserSessionModel session, AuthenticationSessionModel login, Long sparedUpTo) {
         if (session.getNote(BEGAN) == null) {
-            long began = sparedUpTo != null ? sparedUpTo + 1 : began(session, login);
-            session.setNote(BEGAN, Long.toString(began));
+            stamp(session, sparedUpTo != null ? sparedUpTo + 1 : began(session, login));
         }
+    }
+
+    /** The same for a login of which Keycloak's session says nothing. */
+    static void stamp(UserSessionModel session, long beganMs) {
+        session.setNote(BEGAN, Long.toString(beganMs));
     }
 
     static long began(UserSessionModel session) {
@@ -69,6 +76,12 @@ final class Logins {
     static long firstProof(String completed) {
         return AuthenticatorUtils.parseCompletedExecutions(completed).values().stream()
                 .mapToLong(seconds -> seconds * 1000L).min().orElse(Long.MAX_VALUE);
+    }
+
+    /** Whether this login came by a mailed link that is older than its user's watermark. */
+    static boolean isByOldLink(KeycloakSession session, RealmModel realm, AuthenticationSessionModel login) {
+        String user = login == null ? null : login.getAuthNote(DefaultActionTokenKey.ACTION_TOKEN_USER_ID);
+        return user != null && isOld(began(login), Ledger.watermark(session, realm, user));
     }
 
     /**

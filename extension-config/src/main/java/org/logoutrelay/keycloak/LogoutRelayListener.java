@@ -12,10 +12,12 @@ import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
+import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.services.Urls;
+import org.keycloak.sessions.AuthenticationSessionModel;
 import org.keycloak.urls.UrlType;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
@@ -34,6 +36,10 @@ final class LogoutRelayListener implements EventListenerProvider {
 
     @Override
     public void onEvent(Event event) {
+        AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
+        if (event.getError() == null && login != null && login.getAuthNote(Constants.KEY) != null) {
+            allOrNothing.run(() -> refuseOldLink(event, login));
+        }
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
@@ -84,6 +90,14 @@ final class LogoutRelayListener implements EventListenerProvider {
                 ? recording(Containment.begin(session, realm, removal.getUser(),
                         new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), issuer(session, realm), null, true))
                 : AllOrNothing.Recording.NOTHING);
+    }
+
+    /** Whatever the link is for: a new email address would be where the next reset link goes. */
+    private AllOrNothing.Recording refuseOldLink(Event event, AuthenticationSessionModel login) {
+        if (Logins.isByOldLink(session, session.realms().getRealm(event.getRealmId()), login)) {
+            throw new AllOrNothing.Refusal("A mailed link was refused: it is from before its user's sessions were ended");
+        }
+        return AllOrNothing.Recording.NOTHING;
     }
 
     private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {

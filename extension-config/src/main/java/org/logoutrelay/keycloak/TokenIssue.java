@@ -15,6 +15,8 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.protocol.oidc.OIDCLoginProtocol;
+import org.keycloak.protocol.oidc.grants.ciba.CibaGrantType;
+import org.keycloak.protocol.oidc.grants.ciba.channel.CIBAAuthenticationRequest;
 import org.keycloak.protocol.oidc.utils.OIDCResponseType;
 
 /**
@@ -52,7 +54,9 @@ final class TokenIssue {
         }
         UserSessionModel online = session.sessions().getUserSession(realm, event.getSessionId());
         if (online != null) {
-            if (event.getType() != EventType.TOKEN_EXCHANGE) {
+            if (event.getType() == EventType.AUTHREQID_TO_TOKEN) {
+                Logins.stamp(online, approvalAsked());
+            } else if (event.getType() != EventType.TOKEN_EXCHANGE) {
                 Logins.stamp(online, session.getContext().getAuthenticationSession(), sparedUpTo);
             }
             if (Logins.isOld(Logins.began(online), Ledger.watermark(session, realm, online.getUser().getId()))) {
@@ -64,6 +68,20 @@ final class TokenIssue {
             rows.forEach(Ledger.em(session)::persist);
             return null;
         };
+    }
+
+    /**
+     * Milliseconds. When the client asked for the approval (CIBA) that it now gets tokens for. The session is made at this
+     * moment and looks new, however long ago the person approved.
+     */
+    private long approvalAsked() {
+        String id = session.getContext().getHttpRequest().getDecodedFormParameters().getFirst(CibaGrantType.AUTH_REQ_ID);
+        try {
+            Long asked = CIBAAuthenticationRequest.deserialize(session, id).getIat();
+            return asked == null ? 0 : asked * 1000L;
+        } catch (Exception e) {
+            throw new IllegalStateException("A request for approval that Keycloak took could not be read", e);
+        }
     }
 
     /** A login that was under way when everything from before was ended. Its code, if it gets one, is worth nothing. */
