@@ -1,4 +1,4 @@
-import { decodeJwt } from 'jose'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
@@ -153,4 +153,36 @@ test('a session that appears after the reset from a login before it is found, en
   const survivors = await realm.toldOnce(person.user)
   expect(survivors.containment).toMatchObject({ survivors: 1 })
   expect(survivors.sessions.map((session) => session.sid)).toEqual([sid])
+})
+
+test('a client’s attributes fix what its logout tokens name, unless that would end more than is meant', async () => {
+  await people.admin.setClientAttributes('demo', 'flows-app', {
+    'logout-relay.token.shape': 'sub',
+    'logout-relay.token.typ': 'none',
+  })
+  const person = await people.loggedIn('shaped')
+  await people.admin.resetPassword('demo', person.user, 'another')
+  const [session] = (await realm.toldOnce(person.user)).sessions
+  const mint = async () =>
+    realm.ask<{ tokens: Record<string, string>; refused: Record<string, string> }>('logout-tokens', {
+      ids: [session?.id],
+    })
+  const [token = ''] = Object.values((await mint()).tokens)
+  expect(decodeProtectedHeader(token)).not.toHaveProperty('typ')
+  expect(decodeJwt(token)).toMatchObject({ sub: person.user })
+  expect(decodeJwt(token)).not.toHaveProperty('sid')
+  await nextSecond()
+  await realm.tokens.directGrant('flows-app', 'shaped', 'another')
+  expect(Object.values((await mint()).refused)).toEqual(['sub_in_use'])
+  await people.admin.setClientAttributes('demo', 'flows-app', {
+    'logout-relay.token.shape': 'sid+sub',
+    'logout-relay.token.typ': 'JWT',
+  })
+  const [both = ''] = Object.values((await mint()).tokens)
+  expect(decodeProtectedHeader(both)).toMatchObject({ typ: 'JWT' })
+  expect(decodeJwt(both)).toMatchObject({ sub: person.user, sid: session?.sid })
+  await people.admin.setClientAttributes('demo', 'flows-app', {
+    'logout-relay.token.shape': '',
+    'logout-relay.token.typ': '',
+  })
 })

@@ -12,6 +12,7 @@ import org.keycloak.common.util.SecretGenerator;
 import org.keycloak.common.util.Time;
 import org.keycloak.crypto.Algorithm;
 import org.keycloak.crypto.KeyUse;
+import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.representations.LogoutToken;
@@ -83,6 +84,9 @@ final class LogoutTokens {
             // The person went on under the same session id. The token would end the login made after the event.
             return "sid_in_use";
         }
+        if (!TokenShape.of(client(listed)).fits(listed.claims(), subMeansMore(event, listed))) {
+            return "sub_in_use";
+        }
         if (HMAC.contains(listed.alg())) {
             return "hmac_algorithm";
         }
@@ -96,10 +100,17 @@ final class LogoutTokens {
         token.id(SecretGenerator.getInstance().generateSecureID());
         token.issuedNow();
         token.exp(token.getIat() + LIFE_SECONDS);
-        if (event.row().sid != null || event.newerLogins().contains(listed.clientUuid())) {
-            // Some relying parties end every session of a subject: here those that are not meant, or the new login.
-            token.setSubject(null);
-        }
-        return SecurityEventToken.sign(session, realm, listed.alg(), "logout+jwt", token);
+        ClientModel client = client(listed);
+        TokenShape.of(client).shape(token, subMeansMore(event, listed));
+        return SecurityEventToken.sign(session, realm, listed.alg(), TokenShape.typ(client), token);
+    }
+
+    /** Some relying parties end every session of a subject: here those that are not meant, or the new login. */
+    private static boolean subMeansMore(Event event, ListedSession listed) {
+        return event.row().sid != null || event.newerLogins().contains(listed.clientUuid());
+    }
+
+    private ClientModel client(ListedSession listed) {
+        return realm.getClientById(listed.clientUuid());
     }
 }
