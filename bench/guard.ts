@@ -8,6 +8,7 @@ import { readBatch } from '../guard/batch.ts'
 import { FeedState } from '../guard/feed.ts'
 import { KIND } from '../guard/hash.ts'
 import { Watermarks } from '../guard/watermarks.ts'
+import { endedBy } from '../relay/guard/ended.ts'
 import { RealmFeed } from '../relay/guard/feed.ts'
 import { feedKey } from '../relay/guard/key.ts'
 import type { Change } from '../relay/guard/port.ts'
@@ -45,9 +46,10 @@ const log = {
     const from = after < atMs * 1000 ? 0 : after - atMs * 1000 + 1
     return Promise.resolve(changes.slice(from, from + limit))
   },
-  forgetWatermarks: () => Promise.resolve(),
+  watermarksOf: () => Promise.resolve([]),
 }
 const key = await feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+const isEnded = endedBy(log, () => Date.now())
 const feed = new RealmFeed({ issuer: ISSUER, log, key, nowMs: () => Date.now() })
 /** Milliseconds of processor time: on a machine that others use too, what one core to itself would take. */
 const busyMs = () => {
@@ -144,7 +146,13 @@ async function toRefusal(): Promise<void> {
     .setIssuedAt(now)
     .setExpirationTime(now + 3600)
     .sign(privateKey)
-  const ports = { feeds: new Map([[ISSUER, feed]]), key, keysOf: () => Promise.resolve(keys), audience: 'relay' }
+  const ports = {
+    feeds: new Map([[ISSUER, feed]]),
+    isEnded,
+    key,
+    keysOf: () => Promise.resolve(keys),
+    audience: 'relay',
+  }
   const app = guardRoutes({ ...ports, nowMs: () => Date.now() })
   const url = await new Promise<string>((resolve) =>
     serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, ({ port }) => resolve(`http://127.0.0.1:${port}`)),
@@ -204,7 +212,13 @@ async function besides(): Promise<void> {
     .setExpirationTime(now + 3600)
     .sign(privateKey)
   const headers = { authorization: `Bearer ${token}` }
-  const ports = { feeds: new Map([[ISSUER, feed]]), key, keysOf: () => Promise.resolve(keys), audience: 'relay' }
+  const ports = {
+    feeds: new Map([[ISSUER, feed]]),
+    isEnded,
+    key,
+    keysOf: () => Promise.resolve(keys),
+    audience: 'relay',
+  }
   const guarded = guardRoutes({ ...ports, nowMs: () => Date.now() })
   const plain = new Hono()
   plain.get('/verify', async (c) => {

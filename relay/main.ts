@@ -14,6 +14,7 @@ import { openSender } from './delivery/sender.ts'
 import { weakens } from './domain/change.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
+import { endedBy } from './guard/ended.ts'
 import { RealmFeed } from './guard/feed.ts'
 import { readFeedKey } from './guard/key.ts'
 import { guardRoutes } from './guard/routes.ts'
@@ -96,6 +97,8 @@ export async function startRelay(
   }
   const verify = (set: string) => verifySet(set, keysOf, config.identifier, systemClock.nowMs())
 
+  const isEnded = endedBy(store, () => systemClock.nowMs())
+
   const waitingFor = new Map<string, string>(config.issuers.map(({ issuer }) => [issuer, 'not connected yet']))
   const app = new Hono()
   app.route(
@@ -117,6 +120,7 @@ export async function startRelay(
       registrar,
       metrics,
       keysOf,
+      isEnded,
       flow,
       audience: config.identifier,
       notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
@@ -144,7 +148,14 @@ export async function startRelay(
   if (feedKey) {
     app.route(
       '/',
-      guardRoutes({ feeds, key: feedKey, keysOf, audience: config.identifier, nowMs: () => systemClock.nowMs() }),
+      guardRoutes({
+        feeds,
+        isEnded,
+        key: feedKey,
+        keysOf,
+        audience: config.identifier,
+        nowMs: () => systemClock.nowMs(),
+      }),
     )
   }
 

@@ -339,6 +339,13 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
           .slice(0, limit),
       ),
 
+    watermarksOf: (issuer, sub, sid) =>
+      read((tables) =>
+        changesOf(tables, issuer).filter(
+          ({ kind, name }) => name === (kind === 'sub' ? sub : kind === 'client' ? undefined : sid),
+        ),
+      ),
+
     forgetWatermarks: (nowMs) =>
       write(({ watermarks }) => {
         for (const [name, { untilMs }] of watermarks) {

@@ -3,7 +3,6 @@ import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import type { KeysOf } from '../ingest/set.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
 import { type ApiEnv, requireRole } from './auth.ts'
 import type { Metrics } from './metrics.ts'
@@ -12,13 +11,11 @@ import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties
 export interface ApiPorts extends RelyingPartyPorts {
   readonly store: Store
   readonly metrics: Metrics
-  readonly keysOf: KeysOf
   /** What a person may do to open deliveries. */
   readonly flow: {
     retryNow(selection: Selection, by: string): Promise<number>
     dismiss(selection: Selection, by: string, reason: string): Promise<number>
   }
-  readonly audience: string
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
 }
@@ -155,7 +152,7 @@ function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Select
 
 /** Health, metrics, and the lists for programs. */
 export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
-  const { store, metrics, keysOf, flow, audience, notReady } = ports
+  const { store, metrics, flow, notReady } = ports
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success) {
@@ -204,10 +201,10 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   app.doc31('/api/v1/openapi.json', { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } })
 
   for (const path of ['containments', 'containments/*', 'deliveries']) {
-    app.use(`/api/v1/${path}`, requireRole('view', keysOf, audience))
+    app.use(`/api/v1/${path}`, requireRole('view', ports))
   }
-  app.use('/api/v1/deliveries/retry', requireRole('operate', keysOf, audience))
-  app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', keysOf, audience))
+  app.use('/api/v1/deliveries/retry', requireRole('operate', ports))
+  app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', ports))
   app.openapi(retryDeliveries, async (c) => {
     const { issuer, subject } = c.var.caller
     const { deliveries } = c.req.valid('json')

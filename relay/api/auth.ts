@@ -1,5 +1,5 @@
 import { createMiddleware } from 'hono/factory'
-import { decodeJwt, errors, jwtVerify } from 'jose'
+import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose'
 import { z } from 'zod'
 import type { KeysOf } from '../ingest/set.ts'
 
@@ -28,18 +28,33 @@ const Claims = z.object({
   resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).optional(),
 })
 
-/** RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role. */
-export function requireRole(role: Role, keysOf: KeysOf, audience: string) {
+/** Whether a verified token is from before what ended its subject or its session. Rejects while that cannot be said. */
+export type IsEnded = (issuer: string, claims: JWTPayload) => Promise<boolean>
+
+/** What callers are judged by. */
+export interface CallerPorts {
+  readonly keysOf: KeysOf
+  /** The relay's identifier. */
+  readonly audience: string
+  readonly isEnded: IsEnded
+}
+
+/**
+ * RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role. One from before
+ * its holder's own reset is refused: whoever stole it must not dismiss here what the reset is owed.
+ */
+export function requireRole(role: Role, ports: CallerPorts) {
+  const { audience } = ports
   return createMiddleware<ApiEnv>(async (c, next) => {
     const token = /^Bearer ([\w.~+/-]+=*)$/i.exec(c.req.header('authorization') ?? '')?.[1]
     if (token === undefined) {
       c.header('WWW-Authenticate', 'Bearer')
       return c.json({ error: 'unauthorized', error_description: 'Send an access token: Authorization: Bearer …' }, 401)
     }
-    const verdict = await verify(token, keysOf, audience)
+    const verdict = await verify(token, ports)
     if (verdict === 'unavailable') {
       c.header('Retry-After', '5')
-      return c.json({ error: 'temporarily_unavailable', error_description: "The issuer's keys cannot be had now" }, 503)
+      return c.json({ error: 'temporarily_unavailable', error_description: 'The token cannot be judged now' }, 503)
     }
     if (verdict === undefined) {
       c.header('WWW-Authenticate', 'Bearer error="invalid_token"')
@@ -64,8 +79,7 @@ export function requireRole(role: Role, keysOf: KeysOf, audience: string) {
 
 async function verify(
   token: string,
-  keysOf: KeysOf,
-  audience: string,
+  { keysOf, audience, isEnded }: CallerPorts,
 ): Promise<(Caller & { roles: string[] }) | 'unavailable' | undefined> {
   try {
     const issuer = decodeJwt(token).iss
@@ -75,7 +89,7 @@ async function verify(
     }
     const { payload } = await jwtVerify(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
     const claims = Claims.safeParse(payload)
-    return claims.success
+    return claims.success && !(await isEnded(issuer, payload))
       ? {
           issuer,
           subject: claims.data.sub,

@@ -1,18 +1,15 @@
 import { type OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
 import { weakens } from '../domain/change.ts'
-import type { KeysOf } from '../ingest/set.ts'
 import type { Registrar } from '../registry/registrar.ts'
 import { type RelyingParties, SOURCES } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
-import { type ApiEnv, requireRole } from './auth.ts'
+import { type ApiEnv, type CallerPorts, requireRole } from './auth.ts'
 
-export interface RelyingPartyPorts {
+export interface RelyingPartyPorts extends CallerPorts {
   readonly store: Pick<Store, 'changes'>
   readonly relyingParties: RelyingParties
   readonly registrar: Pick<Registrar, 'check' | 'register' | 'unregister' | 'pause' | 'resume'>
   readonly flow: { retryNow(selection: Selection, by: string): Promise<number> }
-  readonly keysOf: KeysOf
-  readonly audience: string
 }
 
 const ClientId = z.string().min(1).max(255)
@@ -57,14 +54,14 @@ const json = <T extends z.ZodType>(schema: T, description: string) => ({
 
 /** Relying parties: who they are, whether they refuse what they must, what people decide about them, and who changed what. */
 export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {
-  const { store, relyingParties, registrar, flow, keysOf, audience } = ports
+  const { store, relyingParties, registrar, flow } = ports
   const security = [{ bearer: [] }]
   const errors = {
     401: { description: 'No valid access token' },
     403: { description: 'The token lacks the role' },
   }
-  const view = requireRole('view', keysOf, audience)
-  const operate = requireRole('operate', keysOf, audience)
+  const view = requireRole('view', ports)
+  const operate = requireRole('operate', ports)
   const act = <P extends string, B extends z.ZodType, T extends z.ZodType>(
     path: P,
     body: B,

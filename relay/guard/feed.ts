@@ -14,7 +14,7 @@ const BEAT_MS = 5000
 
 export interface FeedPorts {
   readonly issuer: string
-  readonly log: WatermarkLog
+  readonly log: Pick<WatermarkLog, 'watermarks'>
   readonly key: FeedKey
   readonly nowMs: () => number
 }

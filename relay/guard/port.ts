@@ -12,6 +12,8 @@ export interface Change extends Watermark {
 export interface WatermarkLog {
   /** Changes after `after`, oldest first. A change that is seen implies that all before it are. */
   watermarks(issuer: string, after: number, limit: number): Promise<Change[]>
+  /** What a token with this `sub` and `sid` is judged by. */
+  watermarksOf(issuer: string, sub: string, sid: string | undefined): Promise<Watermark[]>
   /** Drops what is past its `until`. */
   forgetWatermarks(nowMs: number): Promise<void>
 }

@@ -3,18 +3,14 @@ import { decodeJwt, errors, jwtVerify } from 'jose'
 import { ALGORITHMS, bearer, isVerdict } from '../../guard/bearer.ts'
 import { StaleError } from '../../guard/feed.ts'
 import type { Claims } from '../../guard/watermarks.ts'
-import { type ApiEnv, requireRole } from '../api/auth.ts'
+import { type ApiEnv, type CallerPorts, requireRole } from '../api/auth.ts'
 import { RelayError } from '../errors.ts'
-import type { KeysOf } from '../ingest/set.ts'
 import type { RealmFeed, Subscriber } from './feed.ts'
 import type { FeedKey } from './key.ts'
 
-export interface GuardPorts {
+export interface GuardPorts extends CallerPorts {
   readonly feeds: ReadonlyMap<string, RealmFeed>
   readonly key: FeedKey
-  readonly keysOf: KeysOf
-  /** The relay's identifier: the audience of the guards' tokens. */
-  readonly audience: string
   readonly nowMs: () => number
 }
 
@@ -27,7 +23,8 @@ const MOST_BEHIND = 1000
 const SHOWN = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'scope', 'sid', 'auth_time', 'acr']
 
 /** For guards: the feed and its keys. For what is not written in Node: a check of one token, and introspection. */
-export function guardRoutes({ feeds, key, keysOf, audience, nowMs }: GuardPorts): Hono<ApiEnv> {
+export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
+  const { feeds, key, keysOf, nowMs } = ports
   const app = new Hono<ApiEnv>()
   app.use('/guard/*', async (c, next) => {
     await next()
@@ -42,7 +39,7 @@ export function guardRoutes({ feeds, key, keysOf, audience, nowMs }: GuardPorts)
   })
   app.get('/guard/jwks', (c) => c.json(key.jwks))
 
-  app.get('/guard/feed', requireRole('guard', keysOf, audience), async (c) => {
+  app.get('/guard/feed', requireRole('guard', ports), async (c) => {
     const { issuer, clientId, exp } = c.var.caller
     const feed = feeds.get(issuer)
     const cursor = Number(c.req.query('cursor') ?? '0')
@@ -110,7 +107,7 @@ export function guardRoutes({ feeds, key, keysOf, audience, nowMs }: GuardPorts)
     })
   })
 
-  app.post('/guard/introspect', requireRole('guard', keysOf, audience), async (c) => {
+  app.post('/guard/introspect', requireRole('guard', ports), async (c) => {
     const { token } = await c.req.parseBody()
     if (typeof token !== 'string' || token === '') {
       return c.json({ error: 'invalid_request', error_description: 'Send the token as form parameter: token=…' }, 400)

@@ -4,6 +4,7 @@ import { apiRoutes } from '../../relay/api/app.ts'
 import { makeMetrics } from '../../relay/api/metrics.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { endedBy } from '../../relay/guard/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Answer } from '../../relay/domain/model.ts'
@@ -70,6 +71,7 @@ beforeEach(async () => {
     }),
     metrics: makeMetrics(store),
     keysOf: (issuer) => [ours, others].filter((r) => r.issuer === issuer).map((r) => Promise.resolve(r.keys))[0],
+    isEnded: endedBy(store, () => Date.now()),
     flow: {
       retryNow: (...act) => Promise.resolve(acts.push(['retry', ...act])),
       dismiss: (...act) => Promise.resolve(acts.push(['dismiss', ...act])),
@@ -84,6 +86,7 @@ const claims = (more: object = {}) => ({
   sub: 'operator-1',
   aud: 'logout-relay',
   typ: 'Bearer',
+  iat: Math.floor(Date.now() / 1000),
   exp: Math.floor(Date.now() / 1000) + 60,
   resource_access: { 'logout-relay': { roles: ['view'] } },
   ...more,
@@ -91,6 +94,40 @@ const claims = (more: object = {}) => ({
 const token = (more: object = {}, by = ours) => by.sign(claims(more), { typ: 'JWT' })
 const get = (path: string, bearer?: string) =>
   app.request(path, { headers: bearer === undefined ? {} : { authorization: `Bearer ${bearer}` } })
+
+describe('a caller’s token from before a reset of the caller', () => {
+  const reset = (more: object = {}) => {
+    const event = securityEvent(7, [], { subject: 'operator-1', watermarkMs: Date.now() - 60_000, ...more })
+    return store.accept(
+      event,
+      plan(event, Date.now(), () => undefined),
+    )
+  }
+  const secondsAgo = (seconds: number) => Math.floor(Date.now() / 1000) - seconds
+
+  test.each<[string, object]>([
+    ['is refused', { iat: secondsAgo(90) }],
+    ['and refreshed since is refused for its login', { auth_time: secondsAgo(90) }],
+  ])('%s', async (_, times) => {
+    expect((await get('/api/v1/deliveries', await token(times))).status).toBe(200)
+    await reset()
+    const answer = await get('/api/v1/deliveries', await token(times))
+    expect([answer.status, answer.headers.get('www-authenticate')]).toEqual([401, 'Bearer error="invalid_token"'])
+  })
+
+  test('does not count against one from after it, nor against another realm’s caller of that name', async () => {
+    await reset()
+    expect((await get('/api/v1/deliveries', await token({ auth_time: secondsAgo(10) }))).status).toBe(200)
+    const old = { iss: OTHER_ISSUER, iat: secondsAgo(90) }
+    expect((await get('/api/v1/deliveries', await token(old, others))).status).toBe(200)
+  })
+
+  test('cannot be judged while the store is not there: 503', async () => {
+    const sound = await token()
+    await store.close()
+    expect((await get('/api/v1/deliveries', sound)).status).toBe(503)
+  })
+})
 
 describe('the lists are closed', () => {
   test.each(['relying-parties', 'changes', 'containments', 'containments/txn-1', 'deliveries'])(

@@ -6,6 +6,7 @@ import { onTestFinished } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
+import { endedBy } from '../../relay/guard/ended.ts'
 import { RealmFeed } from '../../relay/guard/feed.ts'
 import { type FeedKey, feedKey } from '../../relay/guard/key.ts'
 import type { WatermarkLog } from '../../relay/guard/port.ts'
@@ -58,11 +59,8 @@ export async function guardWorld(): Promise<GuardWorld> {
   const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   onTestFinished(() => store.close())
   const key = await makeFeedKey()
-  const log: WatermarkLog = {
-    watermarks: (...asked) => world.log.watermarks(...asked),
-    forgetWatermarks: (nowMs) => world.log.forgetWatermarks(nowMs),
-  }
-  const feed = new RealmFeed({ issuer, log, key, nowMs: () => Date.now() })
+  const watermarks: WatermarkLog['watermarks'] = (...asked) => world.log.watermarks(...asked)
+  const feed = new RealmFeed({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
   const timer = setInterval(() => void feed.advance().catch(() => undefined), 200)
   onTestFinished(() => clearInterval(timer))
   const keysOf = (of: string) => (of === issuer ? Promise.resolve(demo.keys) : undefined)
@@ -99,7 +97,14 @@ export async function guardWorld(): Promise<GuardWorld> {
   }
   app.route(
     '/',
-    guardRoutes({ feeds: new Map([[issuer, feed]]), key, keysOf, audience: 'logout-relay', nowMs: () => Date.now() }),
+    guardRoutes({
+      feeds: new Map([[issuer, feed]]),
+      isEnded: endedBy(store, () => Date.now()),
+      key,
+      keysOf,
+      audience: 'logout-relay',
+      nowMs: () => Date.now(),
+    }),
   )
   outer.get('/realms/demo/.well-known/openid-configuration', (c) =>
     c.json({ issuer, token_endpoint: `${issuer}/protocol/openid-connect/token` }),

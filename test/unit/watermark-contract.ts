@@ -59,6 +59,20 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       expect((await store.watermarks(ISSUER, seqs[1] ?? 0, 2)).map(({ name }) => name)).toEqual(['user-3', 'user-4'])
     })
 
+    test('those that one token is judged by are found by its sub and its sid', async () => {
+      const event = securityEvent(1, ['orders'], { keptSid: 'sid-of-the-flow' })
+      const [listed] = event.sessions
+      await accept(event)
+      await accept(securityEvent(2, ['orders'], { subject: 'somebody-else' }))
+      const found = async (...asked: [sub: string, sid: string | undefined]) =>
+        (await store.watermarksOf(ISSUER, ...asked)).map(({ kind, name }) => `${kind} ${name}`).sort()
+      expect(await found('user-1', listed?.sid)).toEqual([`sid ${listed?.sid}`, 'sub user-1'])
+      expect(await found('user-1', 'sid-of-the-flow')).toEqual(['kept sid-of-the-flow', 'sub user-1'])
+      expect(await found('user-1', undefined)).toEqual(['sub user-1'])
+      expect(await found('nobody', 'none')).toEqual([])
+      expect(await store.watermarksOf(OTHER_ISSUER, 'user-1', listed?.sid)).toEqual([])
+    })
+
     test('a refused event leaves no watermark, and one past its end is forgotten', async () => {
       const broken = securityEvent(1, ['orders'])
       await accept({ ...broken, sessions: [...broken.sessions, ...broken.sessions] }).catch(() => undefined)

@@ -309,6 +309,16 @@ export function openSqliteStore(
           .map(changeOf),
       ),
 
+    watermarksOf: (issuer, sub, sid) =>
+      read(() =>
+        sql(
+          `select * from watermark where issuer = ?1
+             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3))`,
+        )
+          .all(issuer, sub, sid ?? null)
+          .map(changeOf),
+      ),
+
     forgetWatermarks: (nowMs) =>
       commits.run(() => {
         sql('delete from watermark where until_ms < ?').run(nowMs)
