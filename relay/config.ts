@@ -61,6 +61,23 @@ const Console = z
     error: 'or client_secret_file must be given, and not both; there is no default',
   })
 
+const SecurityFeed = z
+  .strictObject({
+    file: Text.optional(),
+    url: Url.optional(),
+    authorization_file: Text.optional(),
+    ca_file: Text.optional(),
+    allow_http: z.boolean().default(false),
+  })
+  .refine((feed) => (feed.file === undefined) !== (feed.url === undefined), {
+    path: ['file'],
+    error: 'or url must be given, and not both',
+  })
+  .refine((feed) => feed.url?.startsWith('http:') !== true || isLoopback(feed.url) || feed.allow_http, {
+    path: ['url'],
+    error: 'is plain http to another machine; use https, or say allow_http: true if something else encrypts the way',
+  })
+
 const Schema = z.strictObject({
   listen: Listen.prefault({}),
   identifier: Text.default('logout-relay'),
@@ -99,11 +116,14 @@ const Schema = z.strictObject({
     .default([]),
   console: Console.optional(),
   guard: z.strictObject({ key_file: Text }).optional(),
+  security_feed: SecurityFeed.optional(),
   log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
-export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console'> & {
+export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console' | 'security_feed'> & {
+  readonly security_feed?:
+    { readonly file: string } | { readonly url: string; readonly authorization?: string; readonly ca?: string }
   readonly console?: Omit<z.infer<typeof Console>, 'client_secret' | 'client_secret_file'> & {
     readonly client_secret: string
   }
@@ -136,6 +156,8 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'console.client_secret': 'client_secret_file: /run/secrets/logout-relay-console',
   'console.url': 'url: https://logout-relay.example.org/console',
   'guard.key_file': 'key_file: /etc/logout-relay/guard.pem',
+  'security_feed.file': 'file: /var/log/logout-relay/security.jsonl',
+  'security_feed.url': 'url: https://siem.example.org/logout-relay',
   'log.level': 'level: info',
 }
 
@@ -183,10 +205,11 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     )
   }
   const { ca_file, ...delivery } = config.delivery
-  const ca = ca_file === undefined ? {} : { ca: certificates(ca_file) }
-  const { console: ofPeople, ...rest } = config
+  const ca = ca_file === undefined ? {} : { ca: certificates(ca_file, 'delivery.ca_file') }
+  const { console: ofPeople, security_feed, ...rest } = config
+  const feed = security_feed && { security_feed: securityFeedOf(security_feed) }
   const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
-  return deepFreeze({ ...rest, ...console, issuers, delivery: { ...delivery, ...ca } })
+  return deepFreeze({ ...rest, ...console, ...feed, issuers, delivery: { ...delivery, ...ca } })
 }
 
 function secretOf(
@@ -197,6 +220,25 @@ function secretOf(
   where: string,
 ): string {
   return client_secret ?? read(client_secret_file, `${where}.client_secret_file`).trim()
+}
+
+function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer<typeof SecurityFeed>) {
+  if (file !== undefined) {
+    return { file }
+  }
+  const where = 'security_feed.authorization_file'
+  const authorization = authorization_file === undefined ? undefined : read(authorization_file, where).trim()
+  if (authorization !== undefined && !/^[\x21-\x7e][\x20-\x7e]*$/.test(authorization)) {
+    throw new RelayError(
+      'config_invalid',
+      `${where} must hold one line, the value of the header. Example: Bearer 8f2c…`,
+    )
+  }
+  return {
+    url,
+    ...(authorization === undefined ? {} : { authorization }),
+    ...(ca_file === undefined ? {} : { ca: certificates(ca_file, 'security_feed.ca_file') }),
+  }
 }
 
 function describe(path: string, issue: z.core.$ZodIssue): string {
@@ -238,12 +280,12 @@ function read(path: string, what: string): string {
   }
 }
 
-function certificates(path: string): string {
-  const found = read(path, 'delivery.ca_file').match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
+function certificates(path: string, what: string): string {
+  const found = read(path, what).match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
   try {
     return (found ?? ['']).map((pem) => new X509Certificate(pem).toString()).join('')
   } catch {
-    throw new RelayError('config_invalid', `${path}: delivery.ca_file does not hold certificates in PEM form`)
+    throw new RelayError('config_invalid', `${path}: ${what} does not hold certificates in PEM form`)
   }
 }
 

@@ -4,7 +4,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { type Logger, pino } from 'pino'
+import type { Gauge } from 'prom-client'
 import { apiRoutes } from './api/app.ts'
+import { measureIdp, measureStore } from './api/measure.ts'
 import { makeMetrics } from './api/metrics.ts'
 import type { Config } from './config.ts'
 import { LastAnswers } from './console/answers.ts'
@@ -24,6 +26,8 @@ import { pushRoute } from './ingest/push.ts'
 import { verifySet } from './ingest/set.ts'
 import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
+import { type SecurityFeedPorts, tellSecurityFeed } from './security-feed/feed.ts'
+import { fileSink, httpSink, type Sink } from './security-feed/sink.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
 
 const REFRESH_MS = 60_000
@@ -46,8 +50,11 @@ export async function startRelay(
   log: Logger = makeLog(config),
 ): Promise<{ url: string; close(): Promise<void> }> {
   const feedKey = config.guard === undefined ? undefined : await readFeedKey(config.guard.key_file)
-  const store = openSqliteStore(config.store.sqlite)
-  const metrics = makeMetrics(store)
+  const unmeasured = openSqliteStore(config.store.sqlite, (issuer, sinceMs) =>
+    metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
+  )
+  const metrics = makeMetrics(unmeasured)
+  const store = measureStore(unmeasured, metrics)
   const relyingParties = makeRelyingParties(config)
   if (config.delivery.allow_http_on_loopback) {
     log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
@@ -72,7 +79,7 @@ export async function startRelay(
   await registrar.load()
   const flow = new Flow({
     store,
-    idps: keycloaks,
+    idps: new Map([...keycloaks].map(([issuer, keycloak]) => [issuer, measureIdp(issuer, keycloak, metrics)])),
     registry: relyingParties,
     send: sender.send,
     clock: systemClock,
@@ -167,6 +174,12 @@ export async function startRelay(
       loops.push(follow(keycloak, poll_interval_s * 1000))
     }
   }
+  if (config.security_feed) {
+    const sink = 'file' in config.security_feed ? fileSink(config.security_feed.file) : httpSink(config.security_feed)
+    for (const issuer of keycloaks.keys()) {
+      loops.push(tellSecurityFeed(issuer, securityFeedPorts(issuer, sink), stop.signal))
+    }
+  }
   for (const feed of feeds.values()) {
     loops.push(every(FEED_MS, () => tell(feed)))
   }
@@ -224,8 +237,30 @@ export async function startRelay(
     ])
   }
   async function look(keycloak: Keycloak): Promise<void> {
-    const { parties, realm } = await keycloak.relyingParties()
-    await registrar.saw(keycloak.issuer, parties, realm)
+    const { issuer } = keycloak
+    const { parties, realm, outbox } = await keycloak.relyingParties()
+    metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
+    metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
+    setOrRemove(metrics.outboxOldest, issuer, outbox?.oldest_ms)
+    await registrar.saw(issuer, parties, realm)
+  }
+  function securityFeedPorts(issuer: string, sink: Sink): SecurityFeedPorts {
+    return {
+      store,
+      sink,
+      clock: systemClock,
+      random: Math.random,
+      delivered: (lines) => {
+        metrics.feedLines.inc(lines)
+        setOrRemove(metrics.feedWaiting, issuer, undefined)
+      },
+      failed: (cause, sinceMs) => {
+        metrics.feedFailures.inc()
+        setOrRemove(metrics.feedWaiting, issuer, sinceMs)
+        log.warn({ issuer, why: cause instanceof Error ? cause.message : undefined }, 'The security feed waits')
+      },
+      trouble: (what, cause) => observer.trouble(what, cause),
+    }
   }
   /** What people have said at another process. */
   async function lookAtNotes(): Promise<void> {
@@ -312,6 +347,15 @@ function listen(
     })
     server.once('error', reject)
   })
+}
+
+/** A time of something that is not always there. */
+function setOrRemove(gauge: Gauge, issuer: string, ms: number | undefined): void {
+  if (ms === undefined) {
+    gauge.remove({ issuer })
+  } else {
+    gauge.set({ issuer }, ms / 1000)
+  }
 }
 
 function makeLog(config: Config): Logger {

@@ -2,7 +2,7 @@ import type { Config } from '../config.ts'
 
 /** What is configured, field by field. Named one by one, so that a secret that is added later is not shown by itself. */
 export function settingsInForce(config: Config): (readonly [string, string])[] {
-  const { listen, delivery, console } = config
+  const { listen, delivery, console, security_feed } = config
   const list = (values: readonly string[]) => (values.length === 0 ? 'none' : values.join(', '))
   return [
     ['listen', `${listen.host}:${listen.port}${listen.tls ? ', TLS' : ''}`],
@@ -22,6 +22,10 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
       return [`${client_id} (${issuer})`, fields.join('; ')] as const
     }),
     ['console', console ? `${console.url}, client ${console.client_id}` : 'none'],
+    [
+      'security_feed',
+      security_feed === undefined ? 'none' : 'file' in security_feed ? security_feed.file : security_feed.url,
+    ],
     ['log.level', config.log.level],
   ]
 }

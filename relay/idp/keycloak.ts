@@ -24,11 +24,19 @@ const RelyingPartiesAnswer = z.object({
     }),
   ),
   next: z.number().optional(),
-  realm: z.object({ listener: z.boolean(), policy: z.record(z.string(), z.string()).exactOptional() }).optional(),
+  realm: z
+    .object({
+      listener: z.boolean(),
+      policy: z.record(z.string(), z.string()).exactOptional(),
+      outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
+    })
+    .transform(({ outbox, ...realm }) => ({ realm, outbox }))
+    .optional(),
 })
 
+type RealmAnswer = NonNullable<z.infer<typeof RelyingPartiesAnswer>['realm']>
 /** Whether resets in the realm are noticed, and what each trigger causes there. */
-export type RealmState = NonNullable<z.infer<typeof RelyingPartiesAnswer>['realm']>
+export type RealmState = RealmAnswer['realm']
 
 export interface SetError {
   readonly err: string
@@ -96,9 +104,13 @@ export class Keycloak implements Idp {
     return [...recorded, ...Object.keys(refused).filter((id) => refused[id] === 'unknown')]
   }
 
-  /** With what the realm is like at that moment; empty with an extension that does not tell. */
-  async relyingParties(): Promise<{ parties: RelyingParty[]; realm: Partial<RealmState> }> {
-    let realm: Partial<RealmState> = {}
+  /** With what the realm and its outbox are like at that moment; empty with an extension that does not tell. */
+  async relyingParties(): Promise<{
+    parties: RelyingParty[]
+    realm: Partial<RealmState>
+    outbox: RealmAnswer['outbox']
+  }> {
+    let answer: RealmAnswer | undefined
     const parties: RelyingParty[] = []
     for (let first: number | undefined = 0; first !== undefined;) {
       const page: z.infer<typeof RelyingPartiesAnswer> = await this.#call(
@@ -115,10 +127,10 @@ export class Keycloak implements Idp {
           enabled: party.enabled,
         })
       }
-      realm = page.realm ?? realm
+      answer = page.realm ?? answer
       first = page.next
     }
-    return { parties, realm }
+    return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox }
   }
 
   async close(): Promise<void> {

@@ -19,6 +19,7 @@ export interface RelayOptions {
   readonly port?: number
   readonly issuers: readonly { issuer: string; client_secret: string; poll_interval_s?: number }[]
   readonly console?: { issuer: string; client_secret: string; url: string }
+  readonly securityFeed?: { url: string } | { file: string }
   /** Whether to wait until it is ready, or only until it listens. */
   readonly ready?: boolean
 }
@@ -32,6 +33,7 @@ export async function startRelayProcess(options: RelayOptions): Promise<RelaySer
     store: { sqlite: join(dir, 'relay.db') },
     issuers: options.issuers,
     ...(options.console ? { console: options.console } : {}),
+    ...(options.securityFeed ? { security_feed: options.securityFeed } : {}),
     delivery: { allow_http_on_loopback: true },
     guard: { key_file: join(dir, 'guard.pem') },
   }

@@ -43,7 +43,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
   audit: ['domain/', 'errors.ts'],
-  api: ['domain/', 'store/port.ts', 'registry/registry.ts', 'registry/registrar.ts', 'ingest/set.ts', 'errors.ts'],
+  'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts'],
+  api: [
+    'domain/',
+    'store/port.ts',
+    'flow/ports.ts',
+    'registry/registry.ts',
+    'registry/registrar.ts',
+    'ingest/set.ts',
+    'errors.ts',
+  ],
 }
 
 function violations(sources: ReadonlyMap<string, string>): string[] {

@@ -44,6 +44,21 @@ test.each([
   ['an empty file', '', /issuers .*Example:/],
   ['a misspelt field', `${RIGHT}\nisuers: []`, /does not know "isuers"; is it misspelt\?/],
   ['a misspelt field inside', `issuers: [{ ${ISSUER}, client_secret: x, polls: 5 }]`, /issuers\[0\].*"polls"/],
+  [
+    'a feed to nowhere',
+    `${RIGHT}\nsecurity_feed: {}`,
+    /security_feed\.file or url must be given, and not both.*Example:/,
+  ],
+  [
+    'a feed to two places',
+    `${RIGHT}\nsecurity_feed: { file: /f, url: https://siem.example.org }`,
+    /security_feed\.file or url must be given, and not both/,
+  ],
+  [
+    'a feed in the clear',
+    `${RIGHT}\nsecurity_feed: { url: http://siem.example.org }`,
+    /security_feed\.url is plain http to another machine/,
+  ],
   ['no secret', `issuers: [{ ${ISSUER} }]`, /issuers\[0\]\.client_secret .*there is no default.*Example:/],
   [
     'two secrets',

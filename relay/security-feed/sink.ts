@@ -1,0 +1,63 @@
+import { open } from 'node:fs/promises'
+import { getCACertificates } from 'node:tls'
+import { Agent, request } from 'undici'
+import { RelayError } from '../errors.ts'
+
+const TIMEOUT_MS = 20_000
+const NEWLINE = '\n'.charCodeAt(0)
+
+/** Takes lines; resolves when whoever is behind it has them for good. Rejects with a RelayError `feed_refused`. */
+export type Sink = (lines: readonly string[]) => Promise<void>
+
+/**
+ * A file that is only ever appended to, synced before it counts, and opened anew each time, so that it may be moved away.
+ * A line that was cut off by a crash is ended first: it is not valid JSON, and what it was to say comes again.
+ */
+export function fileSink(path: string): Sink {
+  return async (lines) => {
+    try {
+      const file = await open(path, 'a+', 0o600)
+      try {
+        const { size } = await file.stat()
+        const last = size === 0 ? undefined : (await file.read(Buffer.alloc(1), 0, 1, size - 1)).buffer[0]
+        const cut = last !== undefined && last !== NEWLINE
+        await file.appendFile(`${cut ? '\n' : ''}${lines.join('\n')}\n`)
+        await file.datasync()
+      } finally {
+        await file.close()
+      }
+    } catch (cause) {
+      throw new RelayError('feed_refused', `${path} cannot be written (${codeOf(cause)})`, { cause })
+    }
+  }
+}
+
+/** An endpoint that takes JSON lines by POST and answers 2xx once it has them. No redirect is followed. */
+export function httpSink({ url, authorization, ca }: { url: string; authorization?: string; ca?: string }): Sink {
+  const trusted = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }
+  const dispatcher = new Agent({ connect: { timeout: 5000, ...trusted } })
+  const { origin } = new URL(url)
+  return async (lines) => {
+    const answer = await request(url, {
+      dispatcher,
+      method: 'POST',
+      headers: {
+        'content-type': 'application/x-ndjson',
+        ...(authorization === undefined ? {} : { authorization }),
+      },
+      body: `${lines.join('\n')}\n`,
+      signal: AbortSignal.timeout(TIMEOUT_MS),
+    }).catch((cause: unknown) => {
+      throw new RelayError('feed_refused', `${origin} does not answer (${codeOf(cause)})`, { cause })
+    })
+    await answer.body.dump().catch(() => undefined)
+    if (answer.statusCode < 200 || answer.statusCode > 299) {
+      throw new RelayError('feed_refused', `${origin} answered ${answer.statusCode}`)
+    }
+  }
+}
+
+/** The system's word: no address, no header. */
+function codeOf(cause: unknown): string {
+  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer in time'
+}

@@ -1,0 +1,155 @@
+import { appendFileSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
+import { expect, onTestFinished, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import { RelayError } from '../../relay/errors.ts'
+import { lineOf, SecurityFeedLine } from '../../relay/security-feed/line.ts'
+import { tellSecurityFeed } from '../../relay/security-feed/feed.ts'
+import { fileSink, httpSink, type Sink } from '../../relay/security-feed/sink.ts'
+import type { FeedLine, Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { FakeClock } from './fake-clock.ts'
+import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
+
+const LINE: FeedLine = {
+  containmentId: 'txn-1',
+  trigger: 'admin-reset-password',
+  evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: 'orders', outcome: 'delivered', status: 200 } },
+}
+
+async function openStore(events: number): Promise<Store> {
+  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => store.close())
+  for (let n = 1; n <= events; n++) {
+    const event = securityEvent(n, ['orders', 'wiki'])
+    await store.accept(
+      event,
+      plan(event, NOW_MS, () => undefined),
+    )
+  }
+  return store
+}
+
+function tell(store: Store, sink: Sink) {
+  const clock = new FakeClock(NOW_MS)
+  const stop = new AbortController()
+  const told = { delivered: 0, failed: [] as number[], troubles: [] as string[] }
+  void tellSecurityFeed(
+    ISSUER,
+    {
+      store,
+      sink,
+      clock,
+      random: () => 1,
+      delivered: (lines) => (told.delivered += lines),
+      failed: () => told.failed.push(clock.nowMs() - NOW_MS),
+      trouble: (what) => told.troubles.push(what),
+    },
+    stop.signal,
+  )
+  onTestFinished(() => stop.abort())
+  return { clock, told }
+}
+
+const parsed = (line: string) => SecurityFeedLine.parse(JSON.parse(line))
+
+test('a line holds to its schema, and its id is that of its content: the same again, another for another', () => {
+  const line = parsed(lineOf(ISSUER, LINE))
+  expect(line).toMatchObject({ issuer: ISSUER, containment: 'txn-1', kind: 'attempt', data: { status: 200 } })
+  expect(parsed(lineOf(ISSUER, LINE)).id).toBe(line.id)
+  expect(parsed(lineOf(ISSUER, { ...LINE, containmentId: 'txn-2' })).id).not.toBe(line.id)
+})
+
+test('no line says whose identity it was', async () => {
+  const lines: string[] = []
+  const { clock, told } = tell(await openStore(2), (batch) => Promise.resolve(void lines.push(...batch)))
+  await clock.until(() => told.delivered > 0)
+  expect(lines.length).toBeGreaterThan(4)
+  expect(lines.join('')).not.toContain('user-1')
+})
+
+test('while nobody takes them lines wait and are tried again, ever more slowly; then each comes once and in order', async () => {
+  const store = await openStore(100)
+  const lines: string[] = []
+  let down = true
+  const { clock, told } = tell(store, (batch) =>
+    down ? Promise.reject(new RelayError('feed_refused', 'down')) : Promise.resolve(void lines.push(...batch)),
+  )
+  await clock.advance(9_000)
+  expect(told.failed).toEqual([0, 1000, 3000, 8000])
+  down = false
+  await clock.until(() => lines.length >= 300)
+  const wanted = Array.from({ length: 100 }, (_, n) =>
+    ['received', 'upstream_sessions_ended', 'planned'].map((kind) => `txn-${n + 1} ${kind}`),
+  ).flat()
+  expect(lines.map(parsed).map(({ containment, kind }) => `${containment} ${kind}`)).toEqual(wanted)
+  await clock.advance(5000)
+  expect([told.delivered, told.troubles]).toEqual([300, []])
+})
+
+test('what was taken and not confirmed when the process died is told by the next', async () => {
+  const store = await openStore(1)
+  const hung: string[] = []
+  const again: string[] = []
+  tell(store, (batch) => new Promise(() => hung.push(...batch)))
+  const next = tell(store, (batch) => Promise.resolve(void again.push(...batch)))
+  await next.clock.advance(10_000)
+  expect(again).toEqual([])
+  await next.clock.until(() => again.length > 0, 120_000)
+  expect(again).toEqual(hung)
+})
+
+test('a file gets whole lines: one that a crash has cut off is ended first, and one that was moved away begins anew', async () => {
+  const file = join(temporaryFolder(), 'security.jsonl')
+  const sink = fileSink(file)
+  await sink(['{"a":1}', '{"a":2}'])
+  appendFileSync(file, '{"cut o')
+  await sink(['{"a":3}'])
+  expect(readFileSync(file, 'utf8')).toBe('{"a":1}\n{"a":2}\n{"cut o\n{"a":3}\n')
+  renameSync(file, `${file}.1`)
+  await sink(['{"a":4}'])
+  expect(readFileSync(file, 'utf8')).toBe('{"a":4}\n')
+  expect(statSync(file).mode & 0o077).toBe(0)
+})
+
+test('a file that cannot be written is an error that names it', async () => {
+  const blocker = join(temporaryFolder(), 'file')
+  writeFileSync(blocker, '')
+  await expect(fileSink(join(blocker, 'security.jsonl'))(['{}'])).rejects.toMatchObject({
+    code: 'feed_refused',
+    message: expect.stringMatching(/security\.jsonl cannot be written \(ENOTDIR\)/) as string,
+  })
+})
+
+test('an endpoint gets JSON lines with its header; anything but 2xx is a refusal, in which neither header nor path shows', async () => {
+  const asked: (IncomingMessage & { text?: string })[] = []
+  let status = 204
+  const server = createServer((question: IncomingMessage & { text?: string }, response) => {
+    question.setEncoding('utf8').on('data', (part: string) => (question.text = (question.text ?? '') + part))
+    question.on('end', () => {
+      asked.push(question)
+      response.writeHead(status, status === 302 ? { location: '/elsewhere' } : {}).end()
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/secret-path`
+  const sink = httpSink({ url, authorization: 'Bearer canary' })
+  await sink(['{"a":1}', '{"a":2}'])
+  expect(asked[0]?.text).toBe('{"a":1}\n{"a":2}\n')
+  expect(asked[0]?.headers).toMatchObject({
+    authorization: 'Bearer canary',
+    'content-type': 'application/x-ndjson',
+  })
+  for (status of [302, 401, 500]) {
+    const failure = await sink(['{}']).catch((cause: unknown) => cause)
+    expect(failure).toMatchObject({ code: 'feed_refused', message: expect.stringContaining(String(status)) as string })
+    expect(String(failure)).not.toMatch(/canary|secret-path/)
+  }
+  expect(asked).toHaveLength(4)
+  server.closeAllConnections()
+  server.close()
+  await expect(sink(['{}'])).rejects.toMatchObject({ message: expect.stringContaining('does not answer') as string })
+})
