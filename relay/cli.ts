@@ -10,14 +10,30 @@ import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { makeRelyingParties, startRelay } from './main.ts'
 
-const program = new Command('logout-relay').description(
-  'Ends every session at every relying party when a password is reset',
-)
+export const program = new Command('logout-relay')
+  .description('Ends every session at every relying party when a password is reset')
+  .addHelpText('after', '\nExit statuses, and what each command is for: docs/cli.md')
+
+/** What scripts may rely on; docs/cli.md has them as a table. */
+export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
+  [0, 'done, and nothing is left to do'],
+  [1, '`check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed'],
+  [2, '`audit`: wrong use, or the realm could not be read'],
+  [3, '`status`: something is open'],
+  [78, 'the config or the environment is wrong; the message names the field and gives an example'],
+]
+
+const configFile = () =>
+  new Option('-c, --config <file>', 'the config file').env('LOGOUT_RELAY_CONFIG').default('relay.yaml')
 
 program
   .command('start')
   .description('run the relay until SIGTERM or Ctrl-C')
-  .option('-c, --config <file>', 'the config file', process.env['LOGOUT_RELAY_CONFIG'] ?? 'relay.yaml')
+  .addOption(configFile())
+  .addHelpText(
+    'after',
+    '\nIts log is JSON on standard output, a line an event.\n\n  logout-relay start --config /etc/logout-relay/relay.yaml',
+  )
   .action(async ({ config }: { config: string }) => {
     const relay = await startRelay(loadConfig(config, process.env))
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
@@ -30,7 +46,7 @@ program
 program
   .command('check')
   .description('look at everything the relay needs, and say of each that it is ok or what to do; changes nothing')
-  .option('-c, --config <file>', 'the config file', process.env['LOGOUT_RELAY_CONFIG'] ?? 'relay.yaml')
+  .addOption(configFile())
   .option('--json', 'one JSON object a line')
   .addHelpText(
     'after',
@@ -125,6 +141,10 @@ onDeliveries('list', 'list deliveries; needs the role view')
       .choices(['open', 'delivered', 'expired', 'dismissed'])
       .default('open'),
   )
+  .addHelpText(
+    'after',
+    '\n  logout-relay deliveries list --client wiki\n  logout-relay deliveries list --state dismissed --json',
+  )
   .action(async (options: Selected & { state: string }) => {
     const filter = {
       state: options.state,
@@ -137,13 +157,19 @@ onDeliveries('list', 'list deliveries; needs the role view')
     }
   })
 
-onSelection('retry', 'attempt now what waits; needs the role operate').action(async (options: Selected) => {
-  const changed = await api(options).retry(selection(options))
-  show(options.json, { changed }, [`${changed} deliveries are due now`])
-})
+onSelection('retry', 'attempt now what waits; needs the role operate')
+  .addHelpText('after', '\n  logout-relay deliveries retry --client wiki')
+  .action(async (options: Selected) => {
+    const changed = await api(options).retry(selection(options))
+    show(options.json, { changed }, [`${changed} deliveries are due now`])
+  })
 
 onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss')
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
+  .addHelpText(
+    'after',
+    '\nA dismissal ends no session.\n\n  logout-relay deliveries dismiss --client wiki --before 2026-11-24T08:00:00Z --reason "switched off on Monday"',
+  )
   .action(async (options: Selected & { reason: string }) => {
     const changed = await api(options).dismiss(selection(options), options.reason)
     show(options.json, { changed }, [`${changed} deliveries are dismissed`])
@@ -218,6 +244,7 @@ program
   .option('--json', 'one JSON object')
   .addOption(new Option('--fail-on <level>', 'exit status 1 for findings of this danger or more').choices(LEVELS))
   // As grep has it: 1 is what was found, 2 that there was trouble; 78 is EX_CONFIG as everywhere here.
+  .addHelpText('after', '\n  logout-relay audit --url https://idp.example.org --realm main --fail-on high')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .action(async ({ url, realm, loginRealm, json, failOn }: Audited) => {
     try {
@@ -233,10 +260,13 @@ program
     }
   })
 
-try {
-  await program.parseAsync()
-} catch (cause) {
-  // 78 is EX_CONFIG, 1 anything else that failed.
-  process.stderr.write(`logout-relay: ${cause instanceof RelayError ? cause.message : String(cause)}\n`)
-  process.exit(cause instanceof RelayError && cause.code === 'config_invalid' ? 78 : 1)
+// Not when it is imported, for its help.
+if (import.meta.main) {
+  try {
+    await program.parseAsync()
+  } catch (cause) {
+    // 78 is EX_CONFIG, 1 anything else that failed.
+    process.stderr.write(`logout-relay: ${cause instanceof RelayError ? cause.message : String(cause)}\n`)
+    process.exit(cause instanceof RelayError && cause.code === 'config_invalid' ? 78 : 1)
+  }
 }

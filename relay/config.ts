@@ -11,12 +11,19 @@ const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a ne
 
 const Issuer = z
   .strictObject({
-    issuer: Url.refine((url) => !url.endsWith('/'), 'ends with a slash, which Keycloak’s issuers do not'),
-    client_id: Text.default('logout-relay'),
-    client_secret: Text.optional(),
-    client_secret_file: Text.optional(),
-    poll_interval_s: z.number().min(0.1).max(3600).default(5),
-    allow_http: z.boolean().default(false),
+    issuer: Url.refine((url) => !url.endsWith('/'), 'ends with a slash, which Keycloak’s issuers do not').describe(
+      'exactly as `iss` in the realm’s tokens',
+    ),
+    client_id: Text.default('logout-relay').describe('the relay’s client in this realm'),
+    client_secret: Text.optional().describe('its secret, best as `${NAME}`'),
+    client_secret_file: Text.optional().describe('or a file that holds it; one of the two is required'),
+    poll_interval_s: z
+      .number()
+      .min(0.1)
+      .max(3600)
+      .default(5)
+      .describe('how often the outbox is asked for what a push missed'),
+    allow_http: z.boolean().default(false).describe('for an issuer on http that is not on this machine'),
   })
   .refine((issuer) => issuer.issuer.startsWith('https:') || isLoopback(issuer.issuer) || issuer.allow_http, {
     path: ['issuer'],
@@ -29,10 +36,15 @@ const Issuer = z
 
 const Listen = z
   .strictObject({
-    host: Text.default('127.0.0.1'),
-    port: z.number().int().min(0).max(65_535).default(8484),
-    tls: z.strictObject({ cert_file: Text, key_file: Text }).optional(),
-    plain_http_behind_proxy: z.boolean().default(false),
+    host: Text.default('127.0.0.1').describe('another than loopback needs `tls` or `plain_http_behind_proxy`'),
+    port: z.number().int().min(0).max(65_535).default(8484).describe('0: a free one'),
+    tls: z
+      .strictObject({
+        cert_file: Text.describe('PEM, with the chain'),
+        key_file: Text.describe('PEM'),
+      })
+      .optional(),
+    plain_http_behind_proxy: z.boolean().default(false).describe('a proxy in front speaks TLS'),
   })
   .refine(
     (l) =>
@@ -47,14 +59,13 @@ const Listen = z
 
 const Console = z
   .strictObject({
-    issuer: Url,
-    client_id: Text.default('logout-relay-console'),
-    client_secret: Text.optional(),
-    client_secret_file: Text.optional(),
-    url: Url.refine((url) => url.endsWith('/console'), 'does not end with /console, where the console is').refine(
-      (url) => url.startsWith('https:') || isLoopback(url),
-      'is plain http to another machine; use https',
-    ),
+    issuer: Url.describe('one of `issuers`: where people log in. No console without it: [console.md](console.md)'),
+    client_id: Text.default('logout-relay-console').describe('the console’s client in that realm'),
+    client_secret: Text.optional().describe('its secret, best as `${NAME}`'),
+    client_secret_file: Text.optional().describe('or a file that holds it; one of the two is required'),
+    url: Url.refine((url) => url.endsWith('/console'), 'does not end with /console, where the console is')
+      .refine((url) => url.startsWith('https:') || isLoopback(url), 'is plain http to another machine; use https')
+      .describe('where people find it, ending in `/console`'),
   })
   .refine((console) => (console.client_secret === undefined) !== (console.client_secret_file === undefined), {
     path: ['client_secret'],
@@ -63,11 +74,11 @@ const Console = z
 
 const SecurityFeed = z
   .strictObject({
-    file: Text.optional(),
-    url: Url.optional(),
-    authorization_file: Text.optional(),
-    ca_file: Text.optional(),
-    allow_http: z.boolean().default(false),
+    file: Text.optional().describe('JSON lines are appended to it: [security-feed.md](security-feed.md)'),
+    url: Url.optional().describe('or they are sent here by POST; one of the two is required'),
+    authorization_file: Text.optional().describe('a file that holds the value of the `Authorization` header'),
+    ca_file: Text.optional().describe('PEM; certificates of CAs that are trusted for this in addition'),
+    allow_http: z.boolean().default(false).describe('for a `url` on http that is not on this machine'),
   })
   .refine((feed) => (feed.file === undefined) !== (feed.url === undefined), {
     path: ['file'],
@@ -78,25 +89,36 @@ const SecurityFeed = z
     error: 'is plain http to another machine; use https, or say allow_http: true if something else encrypts the way',
   })
 
-const Schema = z.strictObject({
+/** relay.yaml. The descriptions are the reference in docs/configuration.md. */
+export const Schema = z.strictObject({
   listen: Listen.prefault({}),
-  identifier: Text.default('logout-relay'),
-  store: z.strictObject({ sqlite: Text }).default({ sqlite: './data/logout-relay.db' }),
+  identifier: Text.default('logout-relay').describe(
+    '`aud` of the SETs and of API tokens, and the client whose roles count',
+  ),
+  store: z.strictObject({ sqlite: Text.describe('one file, one relay') }).default({ sqlite: './data/logout-relay.db' }),
   issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
   delivery: z
     .strictObject({
-      allow_http_on_loopback: z.boolean().default(false),
-      allow_addresses: Networks.default([]),
-      ca_file: Text.optional(),
-      timeout_ms: z.number().int().min(100).max(20_000).default(10_000),
-      concurrency: z.number().int().min(1).max(1000).default(4),
+      allow_http_on_loopback: z.boolean().default(false).describe('logout URLs on this machine, also without TLS'),
+      allow_addresses: Networks.default([]).describe(
+        'networks such as `10.0.0.0/8` or `fd12:3456::/32` where relying parties may be although they are not public',
+      ),
+      ca_file: Text.optional().describe('PEM; CAs that are trusted in addition to those that Node trusts'),
+      timeout_ms: z
+        .number()
+        .int()
+        .min(100)
+        .max(20_000)
+        .default(10_000)
+        .describe('one deadline for an attempt; 2 seconds of it for the connection and its TLS handshake'),
+      concurrency: z.number().int().min(1).max(1000).default(4).describe('attempts under way at one relying party'),
     })
     .prefault({}),
   relying_parties: z
     .array(
       z.strictObject({
-        issuer: Url,
-        client_id: Text,
+        issuer: Url.describe('one of `issuers`'),
+        client_id: Text.describe('the client to which the rest applies'),
         backchannel_logout_uri: z
           .string()
           .superRefine((uri, at) => {
@@ -105,19 +127,30 @@ const Schema = z.strictObject({
               at.addIssue({ code: 'custom', message: complaint })
             }
           })
-          .optional(),
-        backchannel_logout_session_required: z.boolean().default(true),
-        allow_http: z.boolean().optional(),
-        allow_addresses: Networks.optional(),
-        timeout_ms: z.number().int().min(100).max(20_000).optional(),
-        concurrency: z.number().int().min(1).max(1000).optional(),
+          .optional()
+          .describe('registers it, should its realm name no logout URL for it: [operate.md](operate.md)'),
+        backchannel_logout_session_required: z.boolean().default(true).describe('as in OpenID Connect registration'),
+        allow_http: z.boolean().optional().describe('its logout URL may be http; allows no address'),
+        allow_addresses: Networks.optional().describe('added to those for all'),
+        timeout_ms: z.number().int().min(100).max(20_000).optional().describe('instead of the one for all'),
+        concurrency: z.number().int().min(1).max(1000).optional().describe('instead of the one for all'),
       }),
     )
     .default([]),
   console: Console.optional(),
-  guard: z.strictObject({ key_file: Text }).optional(),
+  guard: z
+    .strictObject({
+      key_file: Text.describe(
+        'PEM, a private key on P-256 of the relay’s own that signs the feed of watermarks: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out guard.pem`. With another key all guards read the feed anew',
+      ),
+    })
+    .optional(),
   security_feed: SecurityFeed.optional(),
-  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+  log: z
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('the log is JSON on standard output'),
+    })
+    .prefault({}),
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
