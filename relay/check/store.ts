@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, statfsSync } from 'node:fs'
+import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { request } from 'undici'
@@ -10,13 +10,16 @@ const ROOM_BYTES = 200 * 1024 * 1024
  * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
  * behind that the relay may then not open. `held` when a running relay has it.
  */
-export function checkSqlite(path: string): { finding: Finding; held: boolean } {
+export function checkSqlite(path: string, access = accessSync): { finding: Finding; held: boolean } {
   const { ok, todo } = findingsOn(path)
   const file = resolve(path)
   const folder = existing(dirname(file))
+  if (!statSync(folder).isDirectory()) {
+    return { finding: todo('store', `cannot be created: ${folder} is a file; name another folder`), held: false }
+  }
   try {
-    accessSync(existsSync(file) ? file : folder, constants.W_OK)
-    accessSync(folder, constants.W_OK)
+    access(existsSync(file) ? file : folder, constants.W_OK)
+    access(folder, constants.W_OK)
   } catch {
     return {
       finding: todo(

@@ -1,7 +1,6 @@
-import { mkdtempSync, chmodSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -255,10 +254,25 @@ describe('the store', () => {
     expect(checkSqlite(path).finding).toMatchObject({ ok: false, says: expect.stringContaining('backup') as string })
   })
 
-  test.skipIf(process.getuid?.() === 0)('that may not be written is to be given away', () => {
-    const folder = mkdtempSync(join(tmpdir(), 'logout-relay-unit-'))
-    chmodSync(folder, 0o500)
-    expect(checkSqlite(join(folder, 'relay.db')).finding.ok).toBe(false)
+  test('that may not be written is to be given away', () => {
+    // Root may write everything, so the answer of the system is given here.
+    const refuse = () => {
+      throw Object.assign(new Error('permission denied'), { code: 'EACCES' })
+    }
+    const { finding } = checkSqlite(join(temporaryFolder(), 'relay.db'), refuse)
+    expect(finding).toMatchObject({
+      ok: false,
+      says: expect.stringContaining('the user that the relay runs as') as string,
+    })
+  })
+
+  test('whose folder is a file cannot be created there', () => {
+    const path = join(temporaryFolder(), 'taken')
+    writeFileSync(path, '')
+    expect(checkSqlite(join(path, 'relay.db')).finding).toMatchObject({
+      ok: false,
+      says: expect.stringContaining('is a file') as string,
+    })
   })
 })
 
