@@ -4,6 +4,7 @@ import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { RelayError } from './errors.ts'
+import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
 
 const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
 const Text = z.string().min(1, 'is empty')
@@ -95,7 +96,13 @@ export const Schema = z.strictObject({
   identifier: Text.default('logout-relay').describe(
     '`aud` of the SETs and of API tokens, and the client whose roles count',
   ),
-  store: z.strictObject({ sqlite: Text.describe('one file, one relay') }).default({ sqlite: './data/logout-relay.db' }),
+  store: z
+    .strictObject({
+      sqlite: Text.optional().describe('one file, one relay'),
+      redis: Redis.optional().describe('or one or several relays: [operate.md](operate.md#the-relay-on-redis)'),
+    })
+    .refine((store) => (store.sqlite === undefined) !== (store.redis === undefined), 'names sqlite or redis, not both')
+    .default({ sqlite: './data/logout-relay.db' }),
   issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
   delivery: z
     .strictObject({
@@ -154,7 +161,10 @@ export const Schema = z.strictObject({
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
-export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console' | 'security_feed'> & {
+export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console' | 'security_feed' | 'store'> & {
+  readonly store:
+    | { readonly sqlite: string; readonly redis?: undefined }
+    | { readonly redis: RedisConfig; readonly sqlite?: undefined }
   readonly security_feed?:
     { readonly file: string } | { readonly url: string; readonly authorization?: string; readonly ca?: string }
   readonly console?: Omit<z.infer<typeof Console>, 'client_secret' | 'client_secret_file'> & {
@@ -172,6 +182,12 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'listen.host': 'host: 127.0.0.1',
   'listen.port': 'port: 8484',
   store: 'store: { sqlite: /var/lib/logout-relay/relay.db }',
+  'store.redis.nodes': 'nodes: [redis.example.org:6379]',
+  'store.redis.sentinels': 'sentinels: [sentinel-1.example.org:26379, sentinel-2.example.org:26379]',
+  'store.redis.master': 'master: mymaster',
+  'store.redis.password_file': 'password_file: /run/secrets/logout-relay-redis',
+  'store.redis.tls': 'tls: { ca_file: /etc/logout-relay/redis-ca.pem }',
+  'store.redis.replicas': 'replicas: 1',
   'store.sqlite': 'sqlite: /var/lib/logout-relay/relay.db',
   issuers: 'issuers: [{ issuer: https://idp.example.org/realms/main, client_secret_file: /run/secrets/logout-relay }]',
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
@@ -239,10 +255,11 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
   }
   const { ca_file, ...delivery } = config.delivery
   const ca = ca_file === undefined ? {} : { ca: certificates(ca_file, 'delivery.ca_file') }
-  const { console: ofPeople, security_feed, ...rest } = config
+  const { console: ofPeople, security_feed, store: ofStore, ...rest } = config
+  const store = ofStore.redis ? { redis: redisOf(ofStore.redis, read, certificates) } : { sqlite: ofStore.sqlite ?? '' }
   const feed = security_feed && { security_feed: securityFeedOf(security_feed) }
   const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
-  return deepFreeze({ ...rest, ...console, ...feed, issuers, delivery: { ...delivery, ...ca } })
+  return deepFreeze({ ...rest, ...console, ...feed, store, issuers, delivery: { ...delivery, ...ca } })
 }
 
 function secretOf(

@@ -28,6 +28,8 @@ import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
 import { type SecurityFeedPorts, tellSecurityFeed } from './security-feed/feed.ts'
 import { fileSink, httpSink, type Sink } from './security-feed/sink.ts'
+import type { Store } from './store/port.ts'
+import { openRedisStore } from './store/redis/redis.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
 
 const REFRESH_MS = 60_000
@@ -37,6 +39,8 @@ const GRACE_MS = 10_000
 const FEED_MS = 1000
 const NOTES_MS = 5000
 const FORGET_MS = 3_600_000
+/** How soon this process takes up what another one of the same store was told of. */
+const WAKE_MS = 200
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
@@ -50,7 +54,7 @@ export async function startRelay(
   log: Logger = makeLog(config),
 ): Promise<{ url: string; close(): Promise<void> }> {
   const feedKey = config.guard === undefined ? undefined : await readFeedKey(config.guard.key_file)
-  const unmeasured = openSqliteStore(config.store.sqlite, (issuer, sinceMs) =>
+  const unmeasured = await openStore(config, log, (issuer, sinceMs) =>
     metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
   )
   const metrics = makeMetrics(unmeasured)
@@ -85,6 +89,7 @@ export async function startRelay(
     clock: systemClock,
     random: Math.random,
     observer,
+    leads: () => leads(),
   })
   const feeds = new Map<string, RealmFeed>()
   if (feedKey) {
@@ -130,7 +135,10 @@ export async function startRelay(
       isEnded,
       flow,
       audience: config.identifier,
-      notReady: () => [...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
+      notReady: () => [
+        ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
+        ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
+      ],
     }),
   )
 
@@ -166,6 +174,8 @@ export async function startRelay(
     )
   }
 
+  /** Of the processes that share a store one polls, reports and prunes for all. */
+  const leads = () => store.shared?.leads() ?? true
   const stop = new AbortController()
   const loops: Promise<void>[] = []
   for (const { issuer, poll_interval_s } of config.issuers) {
@@ -184,13 +194,22 @@ export async function startRelay(
     loops.push(every(FEED_MS, () => tell(feed)))
   }
   loops.push(every(NOTES_MS, lookAtNotes))
-  loops.push(
-    every(FORGET_MS, () =>
-      store
+  loops.push(every(FORGET_MS, forget))
+  if (store.shared) {
+    loops.push(
+      every(WAKE_MS, () => {
+        flow.wake()
+        return Promise.resolve()
+      }),
+    )
+  }
+  async function forget(): Promise<void> {
+    if (leads()) {
+      await store
         .forgetWatermarks(systemClock.nowMs())
-        .catch((cause: unknown) => observer.trouble('Old watermarks could not be dropped', cause)),
-    ),
-  )
+        .catch((cause: unknown) => observer.trouble('Old watermarks could not be dropped', cause))
+    }
+  }
   async function every(ms: number, work: () => Promise<void>): Promise<void> {
     while (!stop.signal.aborted) {
       await work()
@@ -223,10 +242,10 @@ export async function startRelay(
     await Promise.all([
       pollOutbox(
         {
-          poll: (max, ack, errs) => keycloak.poll(max, ack, errs),
+          poll: (max, ack, errs) => (leads() ? keycloak.poll(max, ack, errs) : Promise.resolve({ sets: {} })),
           verify,
           receive: (event) => receive(event, 'poll'),
-          polled: () => metrics.polled.set({ issuer }, systemClock.nowMs() / 1000),
+          polled: () => leads() && metrics.polled.set({ issuer }, systemClock.nowMs() / 1000),
           trouble: (what, cause) => observer.trouble(what, cause),
         },
         systemClock,
@@ -290,7 +309,11 @@ export async function startRelay(
   const { server, url } = await listen(app, config)
   flow.start()
   log.info(
-    { url, store: config.store.sqlite, issuers: config.issuers.map(({ issuer }) => issuer) },
+    {
+      url,
+      store: config.store.sqlite ?? `Redis, ${store.shared?.promised() ?? ''}`,
+      issuers: config.issuers.map(({ issuer }) => issuer),
+    },
     'Logout Relay is up',
   )
   return {
@@ -356,6 +379,27 @@ function setOrRemove(gauge: Gauge, issuer: string, ms: number | undefined): void
   } else {
     gauge.set({ issuer }, ms / 1000)
   }
+}
+
+/** @param closed told of each containment whose last delivery has ended */
+async function openStore(
+  { store }: Config,
+  log: Logger,
+  closed: (issuer: string, msSinceEvent: number) => void,
+): Promise<Store> {
+  if (!store.redis) {
+    return openSqliteStore(store.sqlite, closed)
+  }
+  const trouble = (what: string, cause: unknown) =>
+    log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
+  const opened = await openRedisStore({ ...store.redis, nowMs: () => systemClock.nowMs(), trouble, closed })
+  if (opened.shared?.promised().startsWith('everysec')) {
+    log.warn(
+      'Redis writes its disk once a second: with the power, events of that second are lost there and read again from ' +
+        'the outbox. Set "appendfsync always", or use Redis 7.2 or newer',
+    )
+  }
+  return opened
 }
 
 function makeLog(config: Config): Logger {

@@ -5,7 +5,7 @@ import type { Finding } from './finding.ts'
 import { findingsOn } from './finding.ts'
 import { checkRealm } from './realm.ts'
 import { checkRelyingParty } from './relying-party.ts'
-import { checkRunning, checkSqlite } from './store.ts'
+import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 
 /** Relying parties asked at once. */
 const AT_ONCE = 10
@@ -18,7 +18,8 @@ export async function* check(
   nowMs: () => number,
 ): AsyncGenerator<Finding> {
   yield findingsOn(path).ok('config', 'is complete')
-  const store = checkSqlite(config.store.sqlite)
+  const { store: kept } = config
+  const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
   const { host, port, tls } = config.listen
   if (store.held && !tls) {

@@ -2,6 +2,10 @@ import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { request } from 'undici'
+import type { RedisConfig } from '../redis-config.ts'
+import { makeClient, wordsOf } from '../store/redis/connection.ts'
+import { Locator } from '../store/redis/locate.ts'
+import { inspect } from '../store/redis/server.ts'
 import { type Finding, findingsOn } from './finding.ts'
 
 const ROOM_BYTES = 200 * 1024 * 1024
@@ -55,6 +59,33 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     return /locked|busy/i.test(words)
       ? { finding: ok('store', 'is in use by a running relay'), held: true }
       : { finding: todo('store', `cannot be used (${words}): put a backup in its place`), held: false }
+  }
+}
+
+/** Whether the master on Redis is one that the relay would use, and how safely it keeps an event. */
+export async function checkRedis({ where, access }: RedisConfig): Promise<Finding> {
+  const locator = new Locator(where)
+  let at = 'Redis'
+  try {
+    const address = await locator.find()
+    at = `${address.host}:${address.port}`
+    const client = makeClient(address, access)
+    try {
+      await client.connect()
+      const { promised } = await inspect(client)
+      return findingsOn(at).ok('store', `is a master that keeps what it is told (${promised})`)
+    } finally {
+      if (client.isOpen) {
+        client.destroy()
+      }
+    }
+  } catch (cause) {
+    const words = wordsOf(cause)
+    return words.startsWith('MOVED ')
+      ? findingsOn(at).ok('store', 'is a node of a cluster that names another for the relay’s keys')
+      : findingsOn(at).todo('store', `cannot be used: ${words}`)
+  } finally {
+    locator.close()
   }
 }
 

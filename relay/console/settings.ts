@@ -7,7 +7,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
   return [
     ['listen', `${listen.host}:${listen.port}${listen.tls ? ', TLS' : ''}`],
     ['identifier', config.identifier],
-    ['store', config.store.sqlite],
+    ['store', config.store.redis ? 'Redis' : config.store.sqlite],
     ...config.issuers.map(
       ({ issuer, client_id, poll_interval_s }) =>
         [issuer, `client ${client_id}, polled every ${poll_interval_s} s`] as const,

@@ -30,6 +30,8 @@ export interface FlowPorts {
   readonly clock: Clock
   readonly random: () => number
   readonly observer: Observer
+  /** Whether this process reports the ends for all that share the store; absent where it has it to itself. */
+  readonly leads?: () => boolean
 }
 
 /**
@@ -63,10 +65,7 @@ export class Flow {
   /** Takes no new work and waits for the attempts under way; what is not done then is resumed by its lease. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    this.#due.ring()
-    for (const bell of this.#ends.values()) {
-      bell.ring()
-    }
+    this.wake()
     await this.#loops
     await Promise.all(this.#work)
   }
@@ -79,6 +78,14 @@ export class Flow {
     observer.received(source, outcome)
     this.#due.ring()
     return outcome
+  }
+
+  /** Looks for what other processes were told of, or have left behind. */
+  wake(): void {
+    this.#due.ring()
+    for (const bell of this.#ends.values()) {
+      bell.ring()
+    }
   }
 
   /** A person asks for another attempt now. Says how many deliveries were waiting and are due. */
@@ -332,11 +339,11 @@ export class Flow {
 
   /** Tells the identity provider of every end, until it has recorded it: only that ends a session in its ledger. */
   async #prove(issuer: string, idp: Idp): Promise<void> {
-    const { store, clock, observer } = this.#ports
+    const { store, clock, observer, leads = () => true } = this.#ports
     const ended = this.#ends.get(issuer)
     while (!this.#stopping.signal.aborted) {
       try {
-        const due = await store.unreported(issuer, REPORT_BATCH)
+        const due = leads() ? await store.unreported(issuer, REPORT_BATCH) : []
         if (due.length === 0) {
           await ended?.wait(IDLE_MS)
           // Ends that come close together are reported together.

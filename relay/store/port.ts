@@ -73,12 +73,30 @@ export interface FeedBatch {
   readonly lines: readonly FeedLine[]
 }
 
+/** What a store tells that several processes share, and that lives on machines which may lose what came last. */
+export interface Shared {
+  /** Whether it is this process that polls, reports and prunes for all. It moves to another within ten seconds. */
+  leads(): boolean
+  /** From when on events may be missing that were acknowledged, since the store was emptied or another server is master. */
+  gap(): number | undefined
+  /** The outbox has been read again from there. */
+  closeGap(sinceMs: number): Promise<void>
+  /** Everything that the identity provider had committed before is in the store. */
+  stored(untilMs: number): Promise<void>
+  /** How an event is kept when it is acknowledged, in words for people. */
+  promised(): string
+  /** Why the store cannot be used now; undefined if it can. */
+  problem(): string | undefined
+}
+
 /**
  * Where everything owed is kept. Every change is durable when its promise resolves, and is one conditional statement:
  * an outcome counts only with the fence of its claim, so a process that was paused past its lease cannot write a stale
  * one. All methods reject with a RelayError `store_unavailable` when the store cannot be written or read.
  */
 export interface Store extends WatermarkLog, Notes {
+  /** Absent where one process has the store to itself. */
+  readonly shared?: Shared
   /** Writes event, containment, deliveries, evidence and watermarks at once; `duplicate` if (issuer, jti) is known, with no effect. */
   accept(event: SecurityEvent, plan: Plan): Promise<'accepted' | 'duplicate'>
   /** Of these `jti`s those that no event of the issuer has. */

@@ -30,7 +30,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // A poll reports what it refuses in the identity provider's own form.
   ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It asks what the relay will ask, the way it will ask it.
-  check: ['domain/', 'config.ts', 'delivery/sender.ts', 'flow/ports.ts', 'errors.ts'],
+  check: [
+    'domain/',
+    'config.ts',
+    'redis-config.ts',
+    'delivery/sender.ts',
+    'flow/ports.ts',
+    'store/redis/',
+    'errors.ts',
+  ],
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
     'domain/',

@@ -39,7 +39,7 @@ test('the relay takes its config with the variables it is given, and agrees with
   expect(config.console?.url).toBe(keycloak.environment['LOGOUT_RELAY_DEMO_CONSOLE_URL'])
   const port = String(config.listen.port)
   expect(options).toContain(`--spi-events-listener--logout-relay--push-url=http://localhost:${port}/events`)
-  expect(config.store.sqlite.startsWith('/data/')).toBe(true)
+  expect(config.store.sqlite?.startsWith('/data/')).toBe(true)
   expect(relay.volumes).toContain('relay:/data')
 })
 

@@ -91,6 +91,32 @@ test.each([
     `issuers: [{ ${ISSUER}, client_secret: ${CANARY} }, { ${ISSUER}, client_secret: ${CANARY} }]`,
     /names an issuer twice/,
   ],
+  [
+    'two stores',
+    `${RIGHT}\nstore: { sqlite: /x, redis: { nodes: ["localhost:1"] } }`,
+    /store names sqlite or redis, not both/,
+  ],
+  ['a Redis nowhere', `${RIGHT}\nstore: { redis: {} }`, /store\.redis\.nodes or sentinels must be given.*Example:/],
+  [
+    'Sentinels without a name',
+    `${RIGHT}\nstore: { redis: { sentinels: ["localhost:1"] } }`,
+    /store\.redis\.master goes with/,
+  ],
+  [
+    'a Redis by URL',
+    `${RIGHT}\nstore: { redis: { nodes: ["redis://u:${CANARY}@h:1"] } }`,
+    /redis\.nodes\[0\] is not host:port/,
+  ],
+  [
+    'a Redis elsewhere without TLS',
+    `${RIGHT}\nstore: { redis: { nodes: ["redis.example.org:6379"], password_file: /s } }`,
+    /store\.redis\.tls is missing.*allow_unencrypted: true/,
+  ],
+  [
+    'a Redis elsewhere without a password',
+    `${RIGHT}\nstore: { redis: { nodes: ["redis.example.org:6379"], tls: {} } }`,
+    /store\.redis\.password_file is missing.*no default/,
+  ],
   ['all interfaces without TLS', `${RIGHT}\nlisten: { host: 0.0.0.0 }`, /listen\.host .*without TLS/],
   ['a port out of range', `${RIGHT}\nlisten: { port: 70000 }`, /listen\.port .*Example: port: 8484/],
   ['a time limit out of range', `${RIGHT}\ndelivery: { timeout_ms: 5 }`, /delivery\.timeout_ms .*Example:/],
@@ -133,4 +159,30 @@ test('a key for the feed of the guard that cannot be used is refused with the co
   expect(one.hashKey('realm', 'a')).toEqual(again.hashKey('realm', 'a'))
   expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('realm', 'b'))
   expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('other', 'a'))
+})
+
+test('Redis is told by its servers or its Sentinels, with the secrets of both read from files', () => {
+  const file = join(temporaryFolder(), 'secret')
+  writeFileSync(file, `${CANARY}\n`)
+  const redis = (yaml: string) => parseConfig(`${RIGHT}\nstore: { redis: { ${yaml} } }`, 'relay.yaml', {}).store.redis
+  expect(redis('nodes: ["localhost:6379", "[::1]:6380"]')).toEqual({
+    where: {
+      nodes: [
+        { host: 'localhost', port: 6379 },
+        { host: '::1', port: 6380 },
+      ],
+    },
+    access: {},
+    replicas: 0,
+  })
+  const secrets = `username: lr, password_file: ${file}, sentinel_password_file: ${file}, tls: {}`
+  expect(redis(`sentinels: ["s1.example.org:26379"], master: m, replicas: 1, ${secrets}`)).toEqual({
+    where: {
+      sentinels: [{ host: 's1.example.org', port: 26_379 }],
+      master: 'm',
+      access: { password: CANARY, tls: {} },
+    },
+    access: { username: 'lr', password: CANARY, tls: {} },
+    replicas: 1,
+  })
 })

@@ -1,0 +1,23 @@
+import type { Evidence } from '../../domain/model.ts'
+import type { Store } from '../port.ts'
+import type { Script } from './scripts.ts'
+
+/** The security feed's place in the journal of an issuer, that one process at a time may hold. */
+export function feedOn(script: Script): Pick<Store, 'takeFeed' | 'settleFeed'> {
+  return {
+    takeFeed: async (issuer, nowMs, leaseMs, limit) => {
+      const [fence, ...flat] = (await script('take_feed', issuer, nowMs, leaseMs, limit)) as string[]
+      if (fence === undefined) {
+        return undefined
+      }
+      const lines = Array.from({ length: flat.length / 4 }, (_, n) => {
+        const [containmentId = '', trigger = '', line = ''] = flat.slice(4 * n + 1, 4 * n + 4)
+        return { containmentId, trigger, evidence: JSON.parse(line) as Evidence }
+      })
+      return { issuer, fence: Number(fence), next: flat.at(-4) ?? '', lines }
+    },
+
+    settleFeed: async ({ issuer, fence, next }, delivered) =>
+      (await script('settle_feed', issuer, fence, delivered ? next : '')) === 1,
+  }
+}

@@ -1,0 +1,94 @@
+-- issuer, jti, containment, trigger, event ms, created ms, parts, then three lists, each with its length before it:
+-- deliveries (id, client, due, created, whether privileged, how many words of its row, its row as fields and values in
+-- turn), evidence (line), watermarks (kind, name, ms, until)
+local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
+local event = P .. 'event:' .. issuer .. ' ' .. jti
+if redis.call('EXISTS', event) == 1 then
+  return { 'duplicate' }
+end
+local deliveries = tonumber(ARGV[8])
+local seen, at = {}, 9
+for _ = 1, deliveries do
+  local id = ARGV[at]
+  if seen[id] or redis.call('EXISTS', P .. 'delivery:' .. id) == 1 then
+    return redis.error_reply('ERR a session is named twice')
+  end
+  seen[id] = true
+  at = at + 6 + tonumber(ARGV[at + 5])
+end
+
+redis.call('SET', event, containment)
+local of = issuer .. ' ' .. containment
+local key = P .. 'containment:' .. of
+if redis.call('EXISTS', key) == 0 then
+  redis.call('HSET', key, 'id', containment, 'issuer', issuer, 'trigger', ARGV[4], 'eventMs', ARGV[5],
+    'createdMs', created, 'deliveries', 0, 'open', 0, 'parts', 0, 'arrived', 0)
+  redis.call('ZADD', P .. 'containments:' .. issuer, created, containment)
+end
+if deliveries > 0 then
+  redis.call('HINCRBY', key, 'deliveries', deliveries)
+  redis.call('HINCRBY', key, 'open', deliveries)
+  redis.call('HDEL', key, 'closedMs')
+end
+-- A supplementary event, of one part, is no part of a large one.
+local parts, arrived = unpack(redis.call('HMGET', key, 'parts', 'arrived'))
+if tonumber(ARGV[7]) > tonumber(parts) then
+  redis.call('HSET', key, 'parts', ARGV[7], 'arrived', 1)
+  redis.call('HDEL', key, 'closedMs')
+elseif ARGV[7] == parts and arrived ~= parts then
+  redis.call('HINCRBY', key, 'arrived', 1)
+end
+local lanes = {}
+at = 9
+for _ = 1, deliveries do
+  local id, client, due_ms, created_ms, privileged, words = unpack(ARGV, at, at + 5)
+  local lane = issuer .. ' ' .. client
+  redis.call('HSET', P .. 'delivery:' .. id, 'fence', 0, 'owner', '', unpack(ARGV, at + 6, at + 5 + tonumber(words)))
+  at = at + 6 + tonumber(words)
+  if privileged == 'true' then
+    redis.call('ZADD', P .. 'privileged:' .. lane, due_ms, id)
+  end
+  redis.call('ZADD', P .. 'due:' .. lane, due_ms, id)
+  redis.call('ZADD', P .. 'created:' .. lane, created_ms, id)
+  redis.call('ZADD', P .. 'open-of:' .. lane, 0, id)
+  redis.call('ZADD', P .. 'open:' .. issuer, 0, id)
+  redis.call('ZADD', P .. 'ids:' .. issuer, 0, id)
+  redis.call('ZADD', P .. 'ids-of:' .. of, 0, id)
+  lanes[lane] = true
+end
+for lane in pairs(lanes) do
+  place(lane)
+end
+
+local lines = tonumber(ARGV[at])
+for n = 1, lines do
+  note(issuer, containment, ARGV[at + n])
+end
+at = at + lines + 1
+
+local log = P .. 'watermarks:' .. issuer
+local newest = redis.call('ZREVRANGE', log, 0, 0, 'WITHSCORES')
+local seq = math.max(tonumber(newest[2] or 0), tonumber(created) * 1000,
+  tonumber(redis.call('HGET', P .. 'meta', 'floor') or 0))
+local watermarks = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, watermarks do
+  local name = ARGV[at] .. ' ' .. ARGV[at + 1]
+  local ms, until_ms = tonumber(ARGV[at + 2]), tonumber(ARGV[at + 3])
+  at = at + 4
+  local known = redis.call('HGET', P .. 'watermark:' .. issuer, name)
+  local known_ms, known_until = 0, 0
+  if known then
+    known_ms, known_until = string.match(known, '^(%d+) (%d+)$')
+    known_ms, known_until = tonumber(known_ms), tonumber(known_until)
+  end
+  if ms > known_ms or until_ms > known_until then
+    seq = seq + 1
+    ms, until_ms = math.max(ms, known_ms), math.max(until_ms, known_until)
+    redis.call('HSET', P .. 'watermark:' .. issuer, name, whole(ms) .. ' ' .. whole(until_ms))
+    redis.call('ZADD', log, whole(seq), name)
+    redis.call('ZADD', P .. 'watermark-ends', until_ms, issuer .. ' ' .. name)
+  end
+end
+close_if_ended(issuer, containment, created)
+return { 'accepted', unpack(closings) }

@@ -1,0 +1,90 @@
+-- Before every other script. KEYS[1] is the prefix of every key, and holds the hash tag that keeps them on one server.
+-- Numbers go through redis.call as they are; in texts they need whole(), since Lua would round them to 14 digits.
+local P = KEYS[1]
+
+local function whole(number)
+  return string.format('%.0f', number)
+end
+
+-- Where a lane stands among the lanes is where its first delivery stands. What is owed for privileged subjects stands in a
+-- list of its own as well.
+local function place(lane)
+  for dues, lanes in pairs({ ['due:'] = 'lanes', ['privileged:'] = 'privileged-lanes' }) do
+    local first = redis.call('ZRANGE', P .. dues .. lane, 0, 0, 'WITHSCORES')
+    if first[1] then
+      redis.call('ZADD', P .. lanes, first[2], lane)
+    else
+      redis.call('ZREM', P .. lanes, lane)
+    end
+  end
+end
+
+local function due(id, lane, ms)
+  redis.call('HSET', P .. 'delivery:' .. id, 'dueMs', ms)
+  redis.call('ZADD', P .. 'due:' .. lane, ms, id)
+  redis.call('ZADD', P .. 'privileged:' .. lane, 'XX', ms, id)
+end
+
+local function leave(id, owner)
+  if owner ~= '' then
+    redis.call('HSET', P .. 'delivery:' .. id, 'owner', '')
+    redis.call('SREM', P .. 'claims:' .. owner, id)
+  end
+end
+
+-- A line of evidence stands once, in the journal of its issuer; a containment has the places of its own.
+local function note(issuer, containment, line)
+  local at = redis.call('XADD', P .. 'journal:' .. issuer, '*', 'containment', containment, 'line', line)
+  redis.call('RPUSH', P .. 'evidence:' .. issuer .. ' ' .. containment, at)
+end
+
+-- Milliseconds from the event of each containment that a script has closed; its answer ends with them.
+local closings = {}
+
+local function close_if_ended(issuer, containment, at)
+  local key = P .. 'containment:' .. issuer .. ' ' .. containment
+  local row = redis.call('HMGET', key, 'open', 'closedMs', 'deliveries', 'eventMs', 'arrived', 'parts')
+  if row[1] == '0' and not row[2] and row[5] == row[6] then
+    local since = whole(tonumber(at) - tonumber(row[4]))
+    redis.call('HSET', key, 'closedMs', at)
+    note(issuer, containment, '{"kind":"closed","atMs":' .. at .. ',"data":{"deliveries":' .. row[3]
+      .. ',"ms_since_event":' .. since .. '}}')
+    closings[#closings + 1] = since
+  end
+end
+
+-- It is nobody's any more, and the identity provider is to be told.
+local function finish(id, lane, issuer, containment, at)
+  redis.call('ZREM', P .. 'due:' .. lane, id)
+  redis.call('ZREM', P .. 'privileged:' .. lane, id)
+  redis.call('ZREM', P .. 'open-of:' .. lane, id)
+  redis.call('ZREM', P .. 'created:' .. lane, id)
+  redis.call('ZREM', P .. 'open:' .. issuer, id)
+  redis.call('ZADD', P .. 'unreported:' .. issuer, at, id)
+  redis.call('HINCRBY', P .. 'containment:' .. issuer .. ' ' .. containment, 'open', -1)
+  close_if_ended(issuer, containment, at)
+end
+
+-- What a process had claimed that is gone: due at once, and its outcomes count no more. At most `most`; how many are left.
+local function free(member, most)
+  local ids = redis.call('SRANDMEMBER', P .. 'claims:' .. member, most)
+  for _, id in ipairs(ids) do
+    local key = P .. 'delivery:' .. id
+    local row = redis.call('HMGET', key, 'owner', 'issuer', 'clientId')
+    if row[1] == member then
+      local lane = row[2] .. ' ' .. row[3]
+      redis.call('HINCRBY', key, 'fence', 1)
+      due(id, lane, 0)
+      place(lane)
+      leave(id, member)
+    else
+      redis.call('SREM', P .. 'claims:' .. member, id)
+    end
+  end
+  return redis.call('SCARD', P .. 'claims:' .. member)
+end
+
+local function note_change(issuer, text)
+  local seq = redis.call('INCR', P .. 'change-seq')
+  redis.call('ZADD', P .. 'changes:' .. issuer, seq, whole(seq) .. ' ' .. text)
+end

@@ -1,0 +1,58 @@
+import { RelayError } from '../../errors.ts'
+import type { Client } from './connection.ts'
+import { PREFIX } from './scripts.ts'
+
+/**
+ * How an accepted event is kept before it is acknowledged. `always`: on the master's disk. `waitaof`: on its disk and on that
+ * of the replicas asked for. `everysec`: in its memory and that of the replicas; a second of events may be lost with the
+ * power, and is read again from the outbox.
+ */
+export type Promised = 'always' | 'waitaof' | 'everysec'
+
+export interface Server {
+  readonly runId: string
+  readonly promised: Promised
+}
+
+/**
+ * Looks at a server before it is used.
+ *
+ * @throws RelayError `config_invalid` naming the setting for one that may forget what it has acknowledged,
+ *   `store_unavailable` for one that is no master
+ */
+export async function inspect(client: Client): Promise<Server> {
+  const info = new Map(
+    (await client.info()).split('\r\n').map((line) => {
+      const at = line.indexOf(':')
+      return [line.slice(0, at), line.slice(at + 1)]
+    }),
+  )
+  if (info.get('role') !== 'master') {
+    throw new RelayError('store_unavailable', 'The server is a replica, not the master')
+  }
+  if (info.get('aof_enabled') !== '1') {
+    throw new RelayError(
+      'config_invalid',
+      'Redis keeps nothing on its disk: set "appendonly yes" (CONFIG SET appendonly yes, and in redis.conf), on replicas too',
+    )
+  }
+  const policy = info.get('maxmemory_policy')
+  if (policy !== 'noeviction') {
+    throw new RelayError(
+      'config_invalid',
+      `Redis may drop what is owed when its memory is full: set "maxmemory-policy noeviction"; it is ${policy ?? 'unknown'}`,
+    )
+  }
+  // Owned by another server of a cluster: MOVED is thrown here.
+  await client.exists(`${PREFIX}meta`)
+  const version = (info.get('redis_version') ?? '').split('.').map(Number)
+  const fsync = await client
+    .configGet('appendfsync')
+    .then(({ appendfsync }) => appendfsync)
+    .catch(() => 'unknown')
+  const hasWaitAof = (version[0] ?? 0) > 7 || (version[0] === 7 && (version[1] ?? 0) >= 2)
+  return {
+    runId: info.get('run_id') ?? '',
+    promised: hasWaitAof ? 'waitaof' : fsync === 'always' ? 'always' : 'everysec',
+  }
+}

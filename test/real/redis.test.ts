@@ -1,0 +1,238 @@
+import { randomUUID } from 'node:crypto'
+import { readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { generate } from 'selfsigned'
+import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import type { Claim } from '../../relay/domain/model.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openRedisStore, type RedisOptions } from '../../relay/store/redis/redis.ts'
+import { startBalancer } from '../../scripts/stage/balancer.ts'
+import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
+import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
+import { temporary } from '../../scripts/stage/temporary.ts'
+import { feedContract } from '../unit/feed-contract.ts'
+import { ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
+import { notesContract } from '../unit/notes-contract.ts'
+import { outcome, storeContract } from '../unit/store-contract.ts'
+import { watermarkContract } from '../unit/watermark-contract.ts'
+
+let redis: RedisServer
+
+beforeAll(async () => {
+  // The contract does not depend on it, and the disk of a busy machine is slow.
+  redis = await startRedis(['--appendfsync', 'everysec'])
+})
+beforeEach(() => redis.ask('FLUSHALL'))
+afterAll(() => redis.stop())
+
+const open = (more: Partial<RedisOptions> = {}): Promise<Store> =>
+  openRedisStore({
+    where: { nodes: [{ host: '127.0.0.1', port: redis.port }] },
+    access: {},
+    replicas: 0,
+    nowMs: () => NOW_MS,
+    trouble: () => undefined,
+    ...more,
+  })
+const oneEach = () => ({ privileged: 1, others: 1, latest: 0 })
+const accept = (store: Store, n: number, clients: readonly string[] = ['orders']) => {
+  const event = securityEvent(n, clients)
+  return store.accept(
+    event,
+    plan(event, NOW_MS, () => undefined),
+  )
+}
+
+const makeStore = async () => {
+  const store = await open()
+  return {
+    store,
+    reopen: async () => {
+      await store.close()
+      return open()
+    },
+  }
+}
+storeContract('Redis', makeStore)
+watermarkContract('Redis', makeStore)
+feedContract('Redis', makeStore)
+notesContract('Redis', makeStore)
+
+test('a Redis that may forget is refused, and the refusal names the setting', async () => {
+  onTestFinished(async () => {
+    await redis.ask('CONFIG', 'SET', 'appendonly', 'yes', 'maxmemory-policy', 'noeviction')
+    await until('the file is rewritten', async () => /aof_rewrite_in_progress:0/.test(String(await redis.ask('INFO'))))
+  })
+  await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru')
+  const policy = { code: 'config_invalid', message: expect.stringContaining('maxmemory-policy noeviction') as string }
+  await expect(open()).rejects.toMatchObject(policy)
+  await redis.ask('CONFIG', 'SET', 'maxmemory-policy', 'noeviction', 'appendonly', 'no')
+  const appendonly = { code: 'config_invalid', message: expect.stringContaining('appendonly yes') as string }
+  await expect(open()).rejects.toMatchObject(appendonly)
+})
+
+test('a store of a newer relay is not touched', async () => {
+  await (await open()).close()
+  await redis.ask('HSET', '{logout-relay}:meta', 'layout', '1000')
+  await expect(open()).rejects.toMatchObject({
+    code: 'config_invalid',
+    message: expect.stringContaining('newer relay') as string,
+  })
+})
+
+test('how safely an event is kept is said as the server keeps it', async () => {
+  const weaker = await open()
+  expect(weaker.shared?.promised()).toBe('everysec')
+  await weaker.close()
+  await redis.ask('CONFIG', 'SET', 'appendfsync', 'always')
+  onTestFinished(async () => {
+    await redis.ask('CONFIG', 'SET', 'appendfsync', 'everysec')
+  })
+  const store = await open()
+  expect(store.shared?.promised()).toBe('always')
+  await store.close()
+})
+
+test('it is used over TLS as a user who may do what docs/operate.md lists and nothing else', async () => {
+  const { port, ca, password } = await startWithTls()
+  const access = { username: 'logout-relay', password, tls: { ca } }
+  const where = { nodes: [{ host: 'localhost', port }] }
+  const store = await open({ where, access })
+  expect(await accept(store, 1)).toBe('accepted')
+  const [claim] = await store.claim(NOW_MS, 30_000, 10, oneEach)
+  expect(claim && (await store.record(claim, outcome(claim, 'delivered', NOW_MS)))).toBe(true)
+  expect(await store.unreported(ISSUER, 10)).toHaveLength(1)
+  expect(store.shared?.promised()).toBe('everysec')
+  await store.close()
+  const wrong = { ...access, password: 'another' }
+  await expect(open({ where, access: wrong })).rejects.toMatchObject({ code: 'config_invalid' })
+  const untrusted = open({ where, access: { ...access, tls: {} }, trouble: (_, cause) => said.push(String(cause)) })
+  const said: string[] = []
+  await until('it says that it does not trust it', () => /self.signed certificate/.test(said.join()))
+  untrusted.catch(() => undefined)
+})
+
+test('an event that the replicas asked for do not have is not accepted', async () => {
+  const replica = await startRedis(['--replicaof', '127.0.0.1', String(redis.port)])
+  onTestFinished(() => replica.stop())
+  await until('it follows', async () => /connected_slaves:1/.test(String(await redis.ask('INFO', 'replication'))))
+  const store = await open({ replicas: 1 })
+  onTestFinished(() => store.close())
+  expect(await accept(store, 1)).toBe('accepted')
+  expect(
+    await replica.ask('EXISTS', `{logout-relay}:delivery:${securityEvent(1, ['orders']).sessions[0]?.id ?? ''}`),
+  ).toBe(1)
+  replica.signal('SIGSTOP')
+  onTestFinished(() => replica.signal('SIGCONT'))
+  const short = { code: 'store_unavailable', message: expect.stringContaining('0 of 1 replicas') as string }
+  await expect(accept(store, 2)).rejects.toMatchObject(short)
+  // Nor may the one that is there already be taken for kept when it comes again.
+  await expect(accept(store, 2)).rejects.toMatchObject(short)
+  replica.signal('SIGCONT')
+  expect(await accept(store, 2)).toBe('duplicate')
+})
+
+test('a process that dies loses its claims to another, which goes on in less than its lease and a beat', async () => {
+  const way = await startBalancer([redis.port])
+  onTestFinished(() => way.stop())
+  const where = { nodes: [{ host: '127.0.0.1', port: way.port }] }
+  const dead = await open({ memberLeaseMs: 1000, where })
+  const alive = await open({ memberLeaseMs: 1000 })
+  onTestFinished(() => alive.close())
+  await accept(dead, 1)
+  const [held] = await dead.claim(NOW_MS, 30_000, 10, oneEach)
+  expect(await alive.claim(NOW_MS, 30_000, 10, oneEach)).toEqual([])
+  expect(dead.shared?.leads()).toBe(true)
+  // For Redis a process that is gone and one that cannot be heard are the same.
+  way.cut()
+  let freed: Claim[] = []
+  const isFree = async () => (freed = await alive.claim(NOW_MS, 30_000, 10, oneEach)).length === 1
+  await until('it is free', isFree, { seconds: 3 })
+  await until('the other leads', () => alive.shared?.leads(), { seconds: 2 })
+  expect(dead.shared?.leads()).toBe(false)
+  way.join()
+  await until('it is heard again', () => dead.shared?.problem() === undefined, { seconds: 5 })
+  // A stale outcome of a process that comes back counts for nothing.
+  expect(held && (await dead.record(held, outcome(held, 'delivered', NOW_MS)))).toBe(false)
+  expect(freed[0] && (await alive.record(freed[0], outcome(freed[0], 'delivered', NOW_MS)))).toBe(true)
+  await dead.close()
+})
+
+test('a store that was emptied is noticed, and the outbox is to be read from its beginning', async () => {
+  const store = await open({ memberLeaseMs: 1000 })
+  onTestFinished(() => store.close())
+  expect(store.shared?.gap()).toBe(0)
+  await store.shared?.closeGap(0)
+  await store.shared?.stored(NOW_MS)
+  expect(store.shared?.gap()).toBeUndefined()
+  await redis.ask('FLUSHALL')
+  await until('it is noticed', () => store.shared?.gap() === 0, { seconds: 5 })
+  expect(await accept(store, 1)).toBe('accepted')
+})
+
+test('another server in the place of the one before is noticed, and the outbox is to be read from before it', async () => {
+  const store = await open()
+  onTestFinished(() => store.close())
+  await store.shared?.closeGap(0)
+  await store.shared?.stored(NOW_MS)
+  await accept(store, 1)
+  const before = (await store.watermarks(ISSUER, 0, 100)).at(-1)?.seq ?? 0
+  await redis.kill9()
+  await expect(store.open()).rejects.toMatchObject({ code: 'store_unavailable' })
+  redis = await redis.restart()
+  await until('it is noticed', () => store.shared?.gap() === NOW_MS - 600_000, { seconds: 10 })
+  await until('it is used again', () => store.shared?.problem() === undefined, { seconds: 10 })
+  // What guards have seen and the store has lost shall not hide what is stored now, whatever the clock of the relay says.
+  expect(await accept(store, 2)).toBe('accepted')
+  expect((await store.watermarks(ISSUER, before + 59_000_000, 100)).length).toBeGreaterThan(0)
+  await store.shared?.closeGap(NOW_MS - 600_000)
+  expect(store.shared?.gap()).toBeUndefined()
+})
+
+/** TLS alone, and besides the default user, which is off, the one of docs/operate.md. */
+async function startWithTls() {
+  const dir = temporary('redis-tls')
+  const [cert, key, acl] = ['cert.pem', 'key.pem', 'users.acl'].map((name) => join(dir, name)) as [
+    string,
+    string,
+    string,
+  ]
+  const password = randomUUID()
+  const made = await generate([{ name: 'commonName', value: 'localhost' }], {
+    keyType: 'ec',
+    extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: 'localhost' }] }],
+  })
+  writeFileSync(cert, made.cert)
+  writeFileSync(key, made.private, { mode: 0o600 })
+  const rules = /^user logout-relay .*$/m.exec(readFileSync(join(ROOT, 'docs', 'operate.md'), 'utf8'))?.[0] ?? ''
+  expect(rules).toContain('>')
+  writeFileSync(acl, `user default off\n${rules.replace(/>\S+/, `>${password}`)}\n`)
+  const port = await freePort()
+  const args = ['--port', '0', '--bind', '127.0.0.1', '--tls-port', String(port), '--tls-cert-file', cert]
+  const more = [
+    '--tls-key-file',
+    key,
+    '--tls-auth-clients',
+    'no',
+    '--aclfile',
+    acl,
+    '--appendonly',
+    'yes',
+    '--save',
+    '',
+  ]
+  const server = start('/usr/bin/redis-server', [...args, ...more, '--dir', dir], { logFile: join(dir, 'log') })
+  onTestFinished(() => server.stop())
+  await untilUp('Redis does not come up', server, () => listens(port), 30)
+  return { port, ca: made.cert, password }
+}
+
+function listens(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1')
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    socket.once('connect', () => socket.destroy())
+  })
+}
