@@ -7,9 +7,11 @@ import { type Logger, pino } from 'pino'
 import type { Gauge } from 'prom-client'
 import { apiRoutes } from './api/app.ts'
 import { measureIdp, measureStore } from './api/measure.ts'
+import { readRealmOf } from './audit/read.ts'
 import { makeMetrics } from './api/metrics.ts'
 import type { Config } from './config.ts'
 import { LastAnswers } from './console/answers.ts'
+import { realmLogin } from './console/login.ts'
 import { consoleRoutes } from './console/routes.ts'
 import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
@@ -144,11 +146,20 @@ export async function startRelay(
 
   const people = config.console
   if (people) {
-    const client = { issuer: people.issuer, clientId: people.client_id, clientSecret: people.client_secret }
+    const of = {
+      issuer: people.issuer,
+      clientId: people.client_id,
+      clientSecret: people.client_secret,
+      url: people.url,
+      audience: config.identifier,
+    }
     app.route(
       '/console',
       consoleRoutes({
-        client: { ...client, url: people.url, audience: config.identifier },
+        client: of,
+        login: realmLogin(of),
+        registrar,
+        readRealm: (accessToken) => readRealmOf(people.issuer, accessToken),
         store,
         relyingParties,
         answers,

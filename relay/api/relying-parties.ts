@@ -144,7 +144,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     const check = { ok: finding.ok, says: finding.says }
     return registered
       ? c.json({ registered: true as const, check }, 200)
-      : c.json({ error: 'check_failed', error_description: `${finding.says} It is not registered`, check }, 422)
+      : c.json({ error: 'check_failed', error_description: `It is not registered: ${finding.says}`, check }, 422)
   })
 
   app.openapi(act('/check', Named, FindingOut, 'Send a token that it must refuse'), async (c) => {

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { RelayError } from '../errors.ts'
-import { type AdminApi, Forbidden } from './admin-api.ts'
+import { AdminApi, Forbidden } from './admin-api.ts'
 import { type Client, CLIENT_ATTRIBUTES, type RealmDescription, type Source } from './realm.ts'
 
 /** An account without view-realm gets the realm's name and a few fields more, with 200. */
@@ -114,6 +114,12 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     extension: info && { installed: listener !== undefined, info: listener?.operationalInfo ?? {} },
     unread,
   }
+}
+
+/** The same with somebody's access token, by the realm's issuer. */
+export async function readRealmOf(issuer: string, accessToken: string): Promise<RealmDescription> {
+  const [, url = '', name = ''] = /^(.*)\/realms\/([^/]+)$/.exec(issuer) ?? []
+  return readRealm(new AdminApi(url, name, { LOGOUT_RELAY_TOKEN: accessToken }), decodeURIComponent(name))
 }
 
 async function readClients(api: AdminApi, base: string): Promise<Client[]> {

@@ -1,7 +1,7 @@
 import { laneOf } from '../domain/model.ts'
 import type { AttemptLine } from '../flow/ports.ts'
 
-const KEPT = 24
+const KEPT = 100
 
 export interface LastAnswer {
   readonly outcome: AttemptLine['outcome']
@@ -16,8 +16,14 @@ export class LastAnswers {
 
   note({ issuer, clientId, outcome, reason, durationMs }: AttemptLine, atMs: number): void {
     const lane = laneOf(issuer, clientId)
-    const before = this.#byLane.get(lane) ?? []
-    this.#byLane.set(lane, [...before.slice(1 - KEPT), { outcome, reason, durationMs, atMs }])
+    let answers = this.#byLane.get(lane)
+    if (!answers) {
+      this.#byLane.set(lane, (answers = []))
+    }
+    answers.push({ outcome, reason, durationMs, atMs })
+    if (answers.length > KEPT) {
+      answers.shift()
+    }
   }
 
   of(issuer: string, clientId: string): readonly LastAnswer[] {
@@ -25,7 +31,8 @@ export class LastAnswers {
   }
 }
 
-/** Half of them were quicker than this. */
-export function median(answers: readonly LastAnswer[]): number | undefined {
-  return answers.map(({ durationMs }) => durationMs).sort((a, b) => a - b)[Math.floor(answers.length / 2)]
+/** The time within which this share of them came, from 0 to 1; undefined of none. */
+export function quantile(answers: readonly LastAnswer[], share: number): number | undefined {
+  const times = answers.map(({ durationMs }) => durationMs).sort((a, b) => a - b)
+  return times[Math.max(0, Math.ceil(times.length * share) - 1)]
 }

@@ -1,9 +1,10 @@
 import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
-import { duration, type Html, instant, many, words } from './layout.ts'
+import { type Html, instant } from './layout.ts'
 import { summary } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
-import { timeline } from './timeline.ts'
+import { type Attempts, timeline } from './timeline.ts'
+import { duration, many, triggerWords, words } from './words.ts'
 
 const PAGE = 50
 const SESSIONS = 500
@@ -15,6 +16,7 @@ export async function containmentPage(
   { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
   issuer: string,
   id: string,
+  nameOf: (subject: string) => string,
 ): Promise<Html | undefined> {
   const found = await store.containment(issuer, id, LINES + 1)
   if (!found) {
@@ -23,13 +25,13 @@ export async function containmentPage(
   const { containment, evidence } = found
   const deliveries = await store.deliveries({ issuer, containmentId: id, limit: SESSIONS })
   return html`<p class="back"><a href="/console/containments">Containments</a></p>
-    <h1>${words(containment.trigger)}</h1>
+    <h1>${triggerWords(containment.trigger)}</h1>
     <p class="meta">${instant(containment.eventMs)} · ${summary(containment)} · <code>${id}</code></p>
     ${
       deliveries.length === 0
         ? ''
         : html`<section class="card">
-            ${timeline(containment, deliveries, nowMs(), BARS)}
+            ${timeline(containment, deliveries, nowMs(), BARS, attemptsOf(evidence))}
             ${containment.deliveries > SESSIONS ? html`<p class="meta">The first ${SESSIONS} sessions.</p>` : ''}
           </section>`
     }
@@ -41,7 +43,7 @@ export async function containmentPage(
           (line) =>
             html`<li class="${tone(line)}">
               <span class="at">+${duration(Math.max(0, line.atMs - containment.eventMs))}</span>
-              <span class="what">${told(line)}</span>
+              <span class="what">${told(line, nameOf)}</span>
             </li>`,
         )}
     </ol>
@@ -68,13 +70,26 @@ export async function containmentsPage(
       ${found.map(
         (one) =>
           html`<li>
-            <a href="/console/containments/${encodeURIComponent(one.id)}">${words(one.trigger)}</a>
+            <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
             <span>${instant(one.eventMs)}</span>
             <span class="${one.open > 0 ? 'open' : 'confirmed'}"><span class="state">${summary(one)}</span></span>
           </li>`,
       )}
     </ul>
     ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?before=${last}">Older</a></p>`}`
+}
+
+/** When each relying party was asked, and whether it said yes. */
+function attemptsOf(evidence: readonly Evidence[]): Attempts {
+  const attempts = evidence.filter(({ kind }) => kind === 'attempt')
+  return Map.groupBy(
+    attempts.map(({ atMs, data }) => ({
+      clientId: String(data['client_id']),
+      atMs,
+      confirmed: data['outcome'] === 'delivered',
+    })),
+    ({ clientId }) => clientId,
+  )
 }
 
 function tone({ kind, data }: Evidence): string {
@@ -89,7 +104,8 @@ function tone({ kind, data }: Evidence): string {
 }
 
 /** A line of evidence as a sentence. */
-function told({ kind, data }: Evidence): Html | string {
+function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Html | string {
+  const by = nameOf(String(data['by'] ?? ''))
   const client = html`<strong>${data['client_id'] ?? ''}</strong>`
   switch (kind) {
     case 'received':
@@ -112,9 +128,9 @@ function told({ kind, data }: Evidence): Html | string {
       ${data['attempt'] ?? ''}${data['status'] === undefined ? '' : html` (${data['status']})`},
       ${duration(Number(data['duration_ms'] ?? 0))}: ${data['says'] ?? ''}`
     case 'retry_asked':
-      return html`${client}: <code>${data['by'] ?? ''}</code> asked for another attempt.`
+      return html`${client}: ${by} asked for another attempt.`
     case 'dismissed':
-      return html`${client}: <code>${data['by'] ?? ''}</code> gave it up: “${data['reason'] ?? ''}”`
+      return html`${client}: ${by} gave it up: “${data['reason'] ?? ''}”`
     case 'expired':
       return html`${client}: its session has outlived the longest time it could live.`
     case 'closed':

@@ -8,6 +8,8 @@ const PAGES = [
   ['/containments', 'Containments'],
   ['/deliveries', 'Open deliveries'],
   ['/relying-parties', 'Relying parties'],
+  ['/coverage', 'Coverage'],
+  ['/changes', 'Changes'],
   ['/settings', 'Settings'],
 ] as const
 
@@ -15,6 +17,7 @@ const PAGES = [
 export function page(
   { session, path, title, live = false }: { session?: Session; path: string; title: string; live?: boolean },
   body: Html,
+  above: Html | '' = '',
 ): Html {
   return html`<!doctype html>
     <html lang="en">
@@ -47,7 +50,7 @@ export function page(
               : ''
           }
         </header>
-        <main id="main" tabindex="-1" ${live ? html`data-live="/console/live"` : ''}>${body}</main>
+        <main id="main" tabindex="-1" ${live ? html`data-live="/console/live"` : ''}>${above}${body}</main>
       </body>
     </html>`
 }
@@ -74,28 +77,15 @@ export function instant(ms: number): Html {
   return html`<time datetime="${iso}">${iso.slice(0, 10)} ${iso.slice(11, 19)} UTC</time>`
 }
 
-/** A duration in two significant parts. */
-export function duration(ms: number): string {
-  const units = [
-    [86_400_000, 'd', 3_600_000, 'h'],
-    [3_600_000, 'h', 60_000, 'min'],
-    [60_000, 'min', 1000, 's'],
-  ] as const
-  for (const [large, name, small, part] of units) {
-    if (ms >= large) {
-      const rest = Math.floor((ms % large) / small)
-      return `${Math.floor(ms / large)} ${name}${rest > 0 ? ` ${rest} ${part}` : ''}`
-    }
-  }
-  return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.max(0, Math.round(ms))} ms`
+/** A message after an act, for who made it. */
+export function done(says: string | undefined): Html | '' {
+  return says === undefined ? '' : html`<p class="done" role="status">${says}</p>`
 }
 
-/** A stable word of ours, such as `connection_refused`, in plain ones. */
-export function words(word: string): string {
-  const text = word.replaceAll(/[_-]/g, ' ')
-  return text.charAt(0).toUpperCase() + text.slice(1)
+export function reasonField(label = 'Reason'): Html {
+  return html`<label>${label} <input name="reason" minlength="3" maxlength="500" autocomplete="off" required /></label>`
 }
 
-export function many(count: number, one: string, more = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : more}`
+export function partyHref(clientId: string): string {
+  return `/console/relying-party?client_id=${encodeURIComponent(clientId)}`
 }

@@ -25,8 +25,20 @@ export interface ConsoleClient {
   readonly audience: string
 }
 
+/** An optional client scope of the console's client that lets a person's token read the realm; docs/console.md. */
+export const AUDIT_SCOPE = 'logout-relay-audit'
+
+export interface RealmLogin {
+  /** Where to send the browser, and what must match when it comes back. With `audit` it asks for that scope as well. */
+  begin(returnTo: string, audit?: boolean): Promise<{ to: URL; login: Omit<Login, 'beganMs'> }>
+  /** Who has come back; throws for an answer that does not belong to this login. The access token is for one reading. */
+  finish(query: string, login: Login): Promise<{ person: Person; accessToken: string }>
+  /** The realm's own logout, for who wants to leave. */
+  logoutUrl(idToken: string): Promise<URL>
+}
+
 /** Logging in at the realm: authorization code with PKCE, state and nonce. */
-export function realmLogin({ issuer, clientId, clientSecret, url, audience }: ConsoleClient) {
+export function realmLogin({ issuer, clientId, clientSecret, url, audience }: ConsoleClient): RealmLogin {
   let known: oidc.Configuration | undefined
   const configuration = async () => {
     try {
@@ -45,18 +57,18 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
   }
   const redirectUri = `${url}/callback`
   return {
-    /** Where to send the browser, and what must match when it comes back. */
-    begin: async (returnTo: string): Promise<{ to: URL; login: Omit<Login, 'beganMs'> }> => {
+    begin: async (returnTo, audit = false) => {
       const config = await configuration()
       const login = {
         state: oidc.randomState(),
         nonce: oidc.randomNonce(),
         verifier: oidc.randomPKCECodeVerifier(),
         returnTo,
+        audit,
       }
       const to = oidc.buildAuthorizationUrl(config, {
         redirect_uri: redirectUri,
-        scope: 'openid profile',
+        scope: `openid profile${audit ? ` ${AUDIT_SCOPE}` : ''}`,
         state: login.state,
         nonce: login.nonce,
         code_challenge: await oidc.calculatePKCECodeChallenge(login.verifier),
@@ -65,8 +77,7 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
       return { to, login }
     },
 
-    /** Who has come back; throws for an answer that does not belong to this login. */
-    finish: async (query: string, login: Login): Promise<Person> => {
+    finish: async (query, login) => {
       const tokens = await oidc.authorizationCodeGrant(await configuration(), new URL(redirectUri + query), {
         pkceCodeVerifier: login.verifier,
         expectedState: login.state,
@@ -76,17 +87,17 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
       const { sub, sid, preferred_username } = Id.parse(tokens.claims())
       // Straight from the realm's token endpoint (OpenID Connect Core §3.1.3.7): TLS vouches for it.
       const access = Access.parse(decodeJwt(tokens.access_token))
-      return {
+      const person = {
         subject: sub,
         sid,
         name: preferred_username ?? sub,
         roles: access.resource_access[audience]?.roles ?? [],
         idToken: tokens.id_token ?? '',
       }
+      return { person, accessToken: tokens.access_token }
     },
 
-    /** The realm's own logout, for who wants to leave. */
-    logoutUrl: async (idToken: string): Promise<URL> =>
+    logoutUrl: async (idToken) =>
       oidc.buildEndSessionUrl(await configuration(), {
         id_token_hint: idToken,
         post_logout_redirect_uri: `${url}/bye`,

@@ -1,8 +1,9 @@
 import { html } from 'hono/html'
 import type { Containment } from '../store/port.ts'
-import { duration, type Html, instant, many, words } from './layout.ts'
+import { type Html, instant } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
 import { timeline } from './timeline.ts'
+import { duration, many, triggerWords } from './words.ts'
 
 const LATEST = 30
 const SHOWN = 6
@@ -32,19 +33,11 @@ export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'no
       }
     </section>
     ${
-      shown.length === 0
-        ? ''
-        : html`<section>
-            <h2>Under way</h2>
-            ${await cards(shown, { store, nowMs }, issuer)}
-          </section>`
-    }
-    ${
       lanes.length === 0
         ? ''
         : html`<section>
             <h2>Not answered, oldest first</h2>
-            <ul class="rows">
+            <ul class="rows three">
               ${lanes.slice(0, 50).map(
                 ({ clientId, count, oldestMs }) =>
                   html`<li>
@@ -56,11 +49,19 @@ export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'no
           </section>`
     }
     ${
+      shown.length === 0
+        ? ''
+        : html`<section>
+            <h2>Under way</h2>
+            ${await cards(shown, { store, nowMs }, issuer)}
+          </section>`
+    }
+    ${
       done.length === 0
         ? ''
         : html`<section>
             <h2>Lately contained</h2>
-            ${await cards(done, { store, nowMs }, issuer)}
+            <div class="pair">${await cards(done, { store, nowMs }, issuer)}</div>
           </section>`
     }
     ${
@@ -81,7 +82,7 @@ async function cards(
     containments.map(async (one) => {
       const deliveries = await store.deliveries({ issuer, containmentId: one.id, limit: SESSIONS })
       return html`<article class="card">
-        <h3><a href="/console/containments/${encodeURIComponent(one.id)}">${words(one.trigger)}</a></h3>
+        <h3><a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a></h3>
         <p class="meta">${instant(one.eventMs)} · ${summary(one)}</p>
         ${deliveries.length === 0 ? '' : timeline(one, deliveries, nowMs(), BARS)}
       </article>`

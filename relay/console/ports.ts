@@ -1,19 +1,31 @@
 import type { KeysOf } from '../ingest/set.ts'
+import type { LaneHealth } from '../flow/ports.ts'
+import type { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import type { LastAnswers } from './answers.ts'
-import type { ConsoleClient } from './login.ts'
+import type { RealmDescription } from '../audit/realm.ts'
+import type { ConsoleClient, RealmLogin } from './login.ts'
 
 export interface ConsolePorts {
   readonly client: ConsoleClient
-  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open'>
-  readonly relyingParties: Pick<RelyingParties, 'list'>
+  readonly login: RealmLogin
+  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'changes'>
+  readonly relyingParties: Pick<RelyingParties, 'list' | 'find' | 'lane'>
+  readonly registrar: Pick<
+    Registrar,
+    'check' | 'lastCheck' | 'register' | 'unregister' | 'pause' | 'resume' | 'isListenerOff'
+  >
   readonly answers: LastAnswers
   readonly keysOf: KeysOf
   readonly flow: {
     retryNow(selection: Selection, by: string): Promise<number>
     dismiss(selection: Selection, by: string, reason: string): Promise<number>
+    /** Lanes that are not healthy. */
+    unhealthyLanes(): LaneHealth[]
   }
+  /** Reads the realm with the access token of whoever has asked for it. */
+  readonly readRealm: (accessToken: string) => Promise<RealmDescription>
   /** What is configured, by name, without anything secret. */
   readonly settings: readonly (readonly [name: string, value: string])[]
   readonly nowMs: () => number

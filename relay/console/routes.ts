@@ -1,43 +1,55 @@
-import { timingSafeEqual } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Context, Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { getCookie, setCookie } from 'hono/cookie'
 import { createMiddleware } from 'hono/factory'
+import { html } from 'hono/html'
 import { streamSSE } from 'hono/streaming'
 import { RelayError } from '../errors.ts'
-import type { Selection } from '../store/port.ts'
-import { relyingPartiesPage, settingsPage } from './about.ts'
+import { addActs, type ConsoleEnv, forged, formOf } from './acts.ts'
+import { alarms } from './alarms.ts'
 import { logoutTokenVerifier } from './backchannel.ts'
+import { changesPage } from './changes.ts'
 import { containmentPage, containmentsPage } from './containment.ts'
+import { coveragePage } from './coverage.ts'
 import { deliveriesPage } from './deliveries.ts'
 import { type Html, notice, page } from './layout.ts'
-import { realmLogin } from './login.ts'
+import { AUDIT_SCOPE } from './login.ts'
 import { nowPage } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
-import { type Session, Sessions } from './sessions.ts'
+import { registerPage, relyingPartiesPage, relyingPartyPage } from './relying-parties.ts'
+import { Sessions } from './sessions.ts'
+import { settingsPage } from './settings.ts'
 
 const MAX_BODY = 128 * 1024
 const MAX_STREAMS = 200
+const MAX_STREAMS_OF_ONE = 6
 const LOOK_MS = 1000
 /** A word now and then, so that a broken connection is noticed and nothing between closes a quiet one. */
 const QUIET_LOOKS = 20
-
-type ConsoleEnv = { Variables: { session: Session } }
+const UNREAD_MS = 30_000
+const NOTHING = { clientId: '', logoutUri: '', reason: '' }
+const NO_SCOPE = `The realm does not give the client scope ${AUDIT_SCOPE} to the console’s client; docs/console.md says how it is made.`
+/** What was done, by the name in the address: nobody else’s words come onto a page by a link. */
+const SAYS = new Map([
+  ['check', 'Checked; what it answered is below'],
+  ['pause', 'Paused: it is told of nothing'],
+  ['resume', 'Resumed: what waited is attempted now'],
+  ['registered', 'Registered'],
+])
 
 const TYPES = { 'console.css': 'text/css', 'console.js': 'text/javascript', 'icon.svg': 'image/svg+xml' } as const
 
 /** The console: pages for people, logged in at the realm, and its own logout receiver. All of it lies under /console. */
 export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
-  const { client, nowMs, flow } = ports
+  const { client, login, nowMs } = ports
   const { issuer } = client
   const secure = client.url.startsWith('https:')
   const cookie = `${secure ? '__Host-' : ''}logout-relay-console`
   const loginCookie = `${cookie}-login`
   const cookieOptions = { path: '/', secure, httpOnly: true, sameSite: 'Lax' } as const
   const sessions = new Sessions(nowMs)
-  const login = realmLogin(client)
   const verifyLogoutToken = logoutTokenVerifier(
     () => ports.keysOf(issuer) ?? Promise.reject(new Error()),
     client,
@@ -48,7 +60,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     // The realm, since a form's redirect to its logout page counts as well.
     `form-action 'self' ${new URL(issuer).origin}; frame-ancestors 'none'; base-uri 'none'`,
   ].join('; ')
-  let streams = 0
+  const streams = new Map<string, number>()
 
   const app = new Hono<ConsoleEnv>()
   app.use('*', async (c, next) => {
@@ -90,25 +102,41 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     return c.body(null, 200)
   })
 
-  app.get('/login', async (c) => {
-    const wanted = c.req.query('to') ?? ''
-    const { to, login: begun } = await login.begin(/^\/console(\/[\w/?=&%.-]*)?$/.test(wanted) ? wanted : '/console')
+  const begin = async (c: Context, returnTo: string, audit = false) => {
+    const { to, login: begun } = await login.begin(returnTo, audit)
     setCookie(c, loginCookie, sessions.beginLogin(begun), { ...cookieOptions, maxAge: 600 })
     return c.redirect(to.href)
+  }
+  app.get('/login', (c) => {
+    const wanted = c.req.query('to') ?? ''
+    return begin(c, /^\/console(\/[\w/?=&%.-]*)?$/.test(wanted) ? wanted : '/console')
   })
   app.get('/callback', async (c) => {
     const begun = sessions.takeLogin(getCookie(c, loginCookie) ?? '')
-    const person = begun && (await login.finish(new URL(c.req.url).search, begun).catch(() => undefined))
-    const session = person && sessions.begin(person)
+    setCookie(c, loginCookie, '', { ...cookieOptions, maxAge: 0 })
+    const { search, searchParams } = new URL(c.req.url)
+    const before = sessions.find(getCookie(c, cookie) ?? '')
+    if (begun?.audit === true && before && searchParams.has('error')) {
+      before.audit = { atMs: nowMs(), refused: NO_SCOPE }
+      return c.redirect(begun.returnTo)
+    }
+    const found = begun && (await login.finish(search, begun).catch(() => undefined))
+    const session = found && sessions.begin(found.person)
     if (!session) {
       return c.html(
         notice('The login did not succeed', 'It took too long, or it was not begun in this browser. Try again.'),
         400,
       )
     }
-    sessions.end(getCookie(c, cookie) ?? '')
-    setCookie(c, loginCookie, '', { ...cookieOptions, maxAge: 0 })
+    sessions.end(before?.id ?? '')
     setCookie(c, cookie, session.id, cookieOptions)
+    if (begun.audit && session.roles.includes('view')) {
+      // The token is used here and now, and kept nowhere.
+      session.audit = await ports.readRealm(found.accessToken).then(
+        (realm) => ({ atMs: nowMs(), realm }),
+        (cause: unknown) => ({ atMs: nowMs(), refused: cause instanceof RelayError ? cause.message : 'It failed.' }),
+      )
+    }
     return c.redirect(begun.returnTo)
   })
   app.get('/bye', (c) => c.html(notice('You are logged out', 'The relay goes on without you.')))
@@ -140,22 +168,6 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       await next()
       return undefined
     })
-  /** The form, once it is known to come from a page of ours. */
-  const formOf = async (c: Context<ConsoleEnv>) => {
-    const form: Readonly<Record<string, unknown>> = await c.req.parseBody({ all: true }).catch(() => ({}))
-    const token = Buffer.from(typeof form['csrf'] === 'string' ? form['csrf'] : '')
-    const expected = Buffer.from(c.var.session.csrf)
-    return token.length === expected.length && timingSafeEqual(token, expected) ? form : undefined
-  }
-  const forged = (c: Context<ConsoleEnv>) =>
-    c.html(
-      notice(
-        'That form is not valid',
-        'It did not come from this console, or is of an earlier session. Nothing was done.',
-        c.var.session,
-      ),
-      403,
-    )
 
   app.use('*', bodyLimit({ maxSize: MAX_BODY }))
   app.use('*', loggedIn)
@@ -170,100 +182,99 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   })
 
   app.use('*', needs('view'))
-  const show = (c: Context<ConsoleEnv>, path: string, title: string, body: Html | Promise<Html>, live = false) =>
-    c.html(page({ session: c.var.session, path, title, live }, body as Html))
-
-  app.get('/', async (c) => show(c, '', 'Now', await nowPage(ports, issuer), true))
-  app.get('/containments', async (c) => {
-    const before = Number(c.req.query('before'))
-    return show(
-      c,
-      '/containments',
-      'Containments',
-      await containmentsPage(ports, issuer, before > 0 ? before : undefined),
+  const nameOf = (subject: string) => sessions.nameOf(subject)
+  const show = (c: Context<ConsoleEnv>, path: string, title: string, body: Html, status: 200 | 400 | 422 = 200) =>
+    c.html(
+      page({ session: c.var.session, path, title, live: path === '' }, body, alarms(ports, issuer, nameOf)),
+      status,
     )
-  })
+
+  /** One drawing for all who watch. */
+  let drawn: { readonly atMs: number; readonly body: Promise<string> } | undefined
+  const draw = (): Promise<string> => {
+    if (!drawn || nowMs() - drawn.atMs >= LOOK_MS / 2) {
+      const body = nowPage(ports, issuer).then(async (now) =>
+        (await html`${alarms(ports, issuer, nameOf)}${now}`).toString(),
+      )
+      drawn = { atMs: nowMs(), body }
+    }
+    return drawn.body
+  }
+
+  const before = (c: Context<ConsoleEnv>) => {
+    const number = Number(c.req.query('before'))
+    return number > 0 ? number : undefined
+  }
+  app.get('/', async (c) => show(c, '', 'Now', await nowPage(ports, issuer)))
+  app.get('/containments', async (c) =>
+    show(c, '/containments', 'Containments', await containmentsPage(ports, issuer, before(c))),
+  )
   app.get('/containments/:id', async (c) => {
-    const body = await containmentPage(ports, issuer, c.req.param('id'))
+    const body = await containmentPage(ports, issuer, c.req.param('id'), nameOf)
     return body
       ? show(c, '/containments', 'A containment', body)
       : c.html(notice('There is no such containment', 'It is not one of this realm.', c.var.session), 404)
   })
-  app.get('/relying-parties', async (c) =>
-    show(c, '/relying-parties', 'Relying parties', await relyingPartiesPage(ports, issuer)),
-  )
-  app.get('/settings', (c) => show(c, '/settings', 'Settings', settingsPage(ports)))
   app.get('/deliveries', async (c) => {
     const done = /^(retry|dismiss)\.(\d{1,9})$/.exec(c.req.query('done') ?? '')
     const body = await deliveriesPage(ports, issuer, c.var.session, {
       clientId: c.req.query('client_id'),
       after: c.req.query('after'),
-      done: done ? `${done[2] ?? ''} ${done[1] === 'retry' ? 'due now' : 'given up'}` : undefined,
+      says: done ? `${done[2] ?? ''} ${done[1] === 'retry' ? 'due now' : 'given up'}` : undefined,
     })
     return show(c, '/deliveries', 'Open deliveries', body)
   })
-
-  const act = async (
-    c: Context<ConsoleEnv>,
-    what: 'retry' | 'dismiss',
-    run: (selection: Selection, reason: string) => Promise<number>,
-  ) => {
-    const form = await formOf(c)
-    if (!form) {
-      return forged(c)
-    }
-    const clientId = typeof form['client_id'] === 'string' ? form['client_id'] : undefined
-    const ids = [form['id'] ?? []].flat().filter((id) => typeof id === 'string')
-    const reason = typeof form['reason'] === 'string' ? form['reason'].trim() : ''
-    const all = form['which'] === 'all' && clientId !== undefined
-    if (!all && ids.length === 0) {
-      return c.html(
-        notice('Nothing was ticked', 'Go back and tick what you mean. Nothing was done.', c.var.session),
-        400,
-      )
-    }
-    if (what === 'dismiss' && (reason.length < 3 || reason.length > 500)) {
-      return c.html(
-        notice('Say why', 'Giving up takes a reason, for whoever reads the evidence. Nothing was done.', c.var.session),
-        400,
-      )
-    }
-    let changed = 0
-    for (const selection of all ? [{ issuer, clientId }] : ids.map((id) => ({ issuer, id }))) {
-      changed += await run(selection, reason)
-    }
-    const of = clientId === undefined ? '' : `client_id=${encodeURIComponent(clientId)}&`
-    return c.redirect(`/console/deliveries?${of}done=${what}.${changed}`, 303)
-  }
-  app.post('/deliveries/retry', needs('operate'), (c) =>
-    act(c, 'retry', (selection) => flow.retryNow(selection, c.var.session.subject)),
+  app.get('/relying-parties', async (c) =>
+    show(c, '/relying-parties', 'Relying parties', await relyingPartiesPage(ports, issuer, c.var.session)),
   )
-  app.post('/deliveries/dismiss', needs('dismiss'), (c) =>
-    act(c, 'dismiss', (selection, reason) => flow.dismiss(selection, c.var.session.subject, reason)),
+  app.get('/relying-parties/register', needs('operate'), (c) =>
+    show(c, '/relying-parties', 'Register a relying party', registerPage(c.var.session, NOTHING, undefined)),
   )
+  app.get('/relying-party', async (c) => {
+    const says = SAYS.get(c.req.query('done') ?? '')
+    const clientId = c.req.query('client_id') ?? ''
+    const body = await relyingPartyPage(ports, issuer, c.var.session, clientId, { says, nameOf })
+    return body
+      ? show(c, '/relying-parties', clientId, body)
+      : c.html(notice('There is no such relying party', 'Nobody names a logout URL for it.', c.var.session), 404)
+  })
+  app.get('/changes', async (c) => show(c, '/changes', 'Changes', await changesPage(ports, issuer, before(c), nameOf)))
+  app.get('/settings', (c) => show(c, '/settings', 'Settings', settingsPage(ports)))
+  app.get('/coverage', (c) => show(c, '/coverage', 'Coverage', coveragePage(ports, c.var.session)))
+  app.get('/coverage/read', (c) => begin(c, '/console/coverage', true))
+  addActs(app, ports, needs, show)
 
   app.get('/live', (c) => {
-    if (streams >= MAX_STREAMS) {
+    const { session } = c.var
+    const own = streams.get(session.id) ?? 0
+    if (streams.size >= MAX_STREAMS || own >= MAX_STREAMS_OF_ONE) {
       return c.text('Too many are watching', 503)
     }
-    streams++
-    const { session } = c.var
+    streams.set(session.id, own + 1)
     return streamSSE(c, async (stream) => {
       const gone = new AbortController()
       stream.onAbort(() => gone.abort())
       const stop = AbortSignal.any([gone.signal, session.ended.signal])
+      const isOver = () => stop.aborted
       try {
         let shown = ''
+        // A write waits for the reader. One that never reads costs one page of memory, and its place for half a minute.
+        const isRead = (write: Promise<unknown>) =>
+          Promise.race([write.then(() => true), ports.sleep(UNREAD_MS, stop).then(() => false)])
         // Looking for the session ends one that is too old.
-        for (let quiet = 0; sessions.find(session.id) && !stop.aborted; quiet++) {
-          const body = (await nowPage(ports, issuer)).toString()
-          // A write waits for the reader: one that never reads costs one page of memory.
+        for (let quiet = 0; sessions.find(session.id) && !isOver(); quiet++) {
+          const body = await draw()
+          let read = true
           if (body !== shown) {
-            await stream.writeSSE({ event: 'now', data: body })
+            read = await isRead(stream.writeSSE({ event: 'now', data: body }))
             shown = body
             quiet = 0
           } else if (quiet % QUIET_LOOKS === QUIET_LOOKS - 1) {
-            await stream.write(': still here\n\n')
+            read = await isRead(stream.write(': still here\n\n'))
+          }
+          if (!read && !isOver()) {
+            hangUp(c)
+            break
           }
           await ports.sleep(LOOK_MS, stop)
         }
@@ -271,9 +282,20 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
           await stream.writeSSE({ event: 'ended', data: 'ended' })
         }
       } finally {
-        streams--
+        const left = (streams.get(session.id) ?? 1) - 1
+        if (left > 0) {
+          streams.set(session.id, left)
+        } else {
+          streams.delete(session.id)
+        }
       }
     })
   })
   return app
+}
+
+/** Ends the connection itself: what it has not read would else be kept for as long as it likes. */
+function hangUp({ env }: Context): void {
+  const { outgoing } = (env ?? {}) as { outgoing?: { destroy(): void } }
+  outgoing?.destroy()
 }

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import type { RealmDescription } from '../audit/realm.ts'
 
 /** An access token's roles hold for this long; then single sign-on lets the person in again, with those of that moment. */
 const SESSION_MS = 60 * 60_000
@@ -22,6 +23,8 @@ export interface Session extends Person {
   readonly beganMs: number
   /** Aborted when the session ends, with where it was ended for a reason. */
   readonly ended: AbortController
+  /** What this person's own rights let them read of the realm, when they asked for it. */
+  audit?: { readonly atMs: number } & ({ readonly realm: RealmDescription } | { readonly refused: string })
 }
 
 /** A login that has begun: what must match when the person comes back from the realm. */
@@ -30,6 +33,8 @@ export interface Login {
   readonly nonce: string
   readonly verifier: string
   readonly returnTo: string
+  /** Whether the person also asked to read the realm. */
+  readonly audit: boolean
   readonly beganMs: number
 }
 
@@ -40,6 +45,7 @@ export class Sessions {
   readonly #logins = new Map<string, Login>()
   /** Logged out at the realm, perhaps while the login here is still under way. By `sid`, with the end of remembering. */
   readonly #loggedOut = new Map<string, number>()
+  readonly #names = new Map<string, string>()
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs
@@ -71,7 +77,14 @@ export class Sessions {
     const nowMs = this.#nowMs()
     const session = { ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() }
     this.#sessions.set(session.id, session)
+    dropOldest(this.#names, MAX_SESSIONS)
+    this.#names.set(person.subject, person.name)
     return session
+  }
+
+  /** The name of somebody who has been here since the start, else their `sub`, which is all that is stored. */
+  nameOf(subject: string): string {
+    return this.#names.get(subject) ?? subject
   }
 
   find(id: string): Session | undefined {

@@ -1,4 +1,7 @@
+import { html } from 'hono/html'
 import type { Config } from '../config.ts'
+import type { Html } from './layout.ts'
+import type { ConsolePorts } from './ports.ts'
 
 /** What is configured, field by field. Named one by one, so that a secret that is added later is not shown by itself. */
 export function settingsInForce(config: Config): (readonly [string, string])[] {
@@ -28,4 +31,21 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ],
     ['log.level', config.log.level],
   ]
+}
+
+/** What is configured; what a reset ends is policy of the realm and is not here. */
+export function settingsPage({ settings, client }: Pick<ConsolePorts, 'settings' | 'client'>): Html {
+  return html`<h1>Settings in force</h1>
+    <p class="meta">
+      From the relay’s config. What a reset ends is decided in the realm ${client.issuer} and cannot be changed here.
+    </p>
+    <dl class="settings">
+      ${settings.map(
+        ([name, value]) =>
+          html`<div>
+            <dt>${name}</dt>
+            <dd>${value}</dd>
+          </div>`,
+      )}
+    </dl>`
 }

@@ -1,7 +1,8 @@
 import { html } from 'hono/html'
 import type { Delivery } from '../domain/model.ts'
 import type { Containment } from '../store/port.ts'
-import { duration, type Html, many } from './layout.ts'
+import { type Html } from './layout.ts'
+import { duration, many } from './words.ts'
 
 /** A relying party's part in a containment: a bar from the event to its last answer, or to now. */
 interface Bar {
@@ -32,12 +33,19 @@ export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
 
 const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'ended without an answer' } as const
 
+/** When a relying party was asked, by its client id. */
+export type Attempts = ReadonlyMap<string, readonly { readonly atMs: number; readonly confirmed: boolean }[]>
+
+/** More dots than this in one bar are no picture. */
+const DOTS = 100
+
 /** Bars by relying party, those that are open first, and only so many of them. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
 export function timeline(
   containment: Containment,
   deliveries: readonly Delivery[],
   nowMs: number,
   shown: number,
+  attempts: Attempts = new Map(),
 ): Html {
   const bars = barsOf(deliveries, nowMs).sort((a, b) => Number(b.open > 0) - Number(a.open > 0))
   const spanMs = Math.max(1, ...bars.map(({ endMs }) => endMs - containment.eventMs))
@@ -45,11 +53,13 @@ export function timeline(
       <caption class="unseen">
         From the event to the answer, by relying party
       </caption>
-      <thead class="unseen">
+      <thead>
         <tr>
-          <th scope="col">Relying party</th>
-          <th scope="col">Bar</th>
-          <th scope="col">Time</th>
+          <th scope="col"><span class="unseen">Relying party</span></th>
+          <th scope="col">
+            <span class="axis"><span>event</span><span>+${duration(spanMs)}</span></span>
+          </th>
+          <th scope="col"><span class="unseen">Time</span></th>
         </tr>
       </thead>
       <tbody>
@@ -64,6 +74,17 @@ export function timeline(
               <svg width="100%" height="14" aria-hidden="true">
                 <rect class="rail" width="100%" height="14" rx="7" />
                 <rect class="bar" width="${Math.max(2, (100 * tookMs) / spanMs).toFixed(1)}%" height="14" rx="7" />
+                ${(attempts.get(clientId) ?? [])
+                  .slice(-DOTS)
+                  .map(
+                    ({ atMs, confirmed }) =>
+                      html`<circle
+                        class="${confirmed ? 'yes' : 'no'}"
+                        cx="${Math.min(99, Math.max(1, (100 * (atMs - containment.eventMs)) / spanMs)).toFixed(1)}%"
+                        cy="7"
+                        r="3.5"
+                      />`,
+                  )}
               </svg>
             </td>
             <td>

@@ -130,7 +130,9 @@ export class Registrar {
   /** Sends a relying party a token that it must refuse. */
   async check(issuer: string, clientId: string): Promise<Finding> {
     const party = this.#known(issuer, clientId)
-    return (await this.#check(party)).finding
+    const { finding } = await this.#check(party)
+    this.#remember(party, finding)
+    return finding
   }
 
   lastCheck(issuer: string, clientId: string): Checked | undefined {
@@ -166,6 +168,7 @@ export class Registrar {
       ...kept,
       registered: { ...said, logoutUri, sessionRequired },
     }))
+    this.#remember(registration, finding)
     return { registered: true, finding }
   }
 
@@ -240,10 +243,14 @@ export class Registrar {
     const { issuer, clientId, logoutUri } = party
     const answer = await send(logoutUri, unsignedToken(party, nowMs()), relyingParties.lane(issuer, clientId))
     const finding = judgeRefusal(party, answer)
-    if (relyingParties.find(issuer, clientId)?.logoutUri === logoutUri) {
-      this.#checked.set(laneOf(issuer, clientId), { finding, atMs: nowMs() })
-    }
     return { finding, never: answer.kind === 'failure' && NEVER.includes(answer.code) }
+  }
+
+  /** Of a logout URL that does not count, what it answers says nothing of the relying party. */
+  #remember({ issuer, clientId, logoutUri }: Omit<Registration, 'sessionRequired'>, finding: Finding): void {
+    if (this.#ports.relyingParties.find(issuer, clientId)?.logoutUri === logoutUri) {
+      this.#checked.set(laneOf(issuer, clientId), { finding, atMs: this.#ports.nowMs() })
+    }
   }
 
   #listener(issuer: string, on: boolean | undefined): void {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import { letAudit } from './audit-scope.ts'
 import { type Application, apacheIsThere, startApache } from '../stage/apache.ts'
 import { type ExpressApplication, startExpress } from '../stage/express.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../stage/keycloak.ts'
@@ -71,6 +72,8 @@ export async function startWorld(progress: (what: string) => void, version = '26
       options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`],
     })
     started.push(keycloak)
+
+    await letAudit(keycloak.admin, 'demo', 'olivia')
 
     progress('Starting the relay and the relying parties')
     const issuer = keycloak.issuer('demo')

@@ -1,6 +1,8 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -11,20 +13,29 @@ import { ROOT, until } from '../../scripts/stage/process.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
-const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/settings']
+const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
 
 let world: World
 let chrome: Browser
 let olivia: Page
+/** Answers every POST with this. */
+let stranger: Server
+let strangerAnswers = 400
 
 beforeAll(async () => {
   mkdirSync(ARTEFACTS, { recursive: true })
   world = await startWorld(() => undefined)
+  // Seen by the relay within a minute; a test further down waits for it.
+  const attributes = { 'logout-relay.policy.email-changed': 'off' }
+  await world.keycloak.admin.must('PUT', '/demo', { realm: 'demo', attributes })
+  stranger = createServer((_, answer) => answer.writeHead(strangerAnswers).end())
+  await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
   chrome = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
 })
 
 afterAll(async () => {
   await chrome.close()
+  stranger.close()
   await world.demo.express.stop()
   await world.stop()
 })
@@ -100,6 +111,8 @@ test('a containment is watched live to its end while a relying party is down and
 describe('with deliveries that stay open', () => {
   beforeAll(async () => {
     await openContainment('oscar')
+    await olivia.goto(`${world.consoleUrl}/coverage`)
+    await olivia.click('text=Audit now')
     await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
     await until('it has been attempted', async () => {
       await olivia.reload()
@@ -128,7 +141,7 @@ describe('with deliveries that stay open', () => {
     const answer = await olivia.request.post(`${world.consoleUrl}/deliveries/dismiss`, { form, maxRedirects: 0 })
     expect(answer.status()).toBe(403)
     await olivia.reload()
-    expect(await olivia.locator('.rows.choose li').count()).toBe(1)
+    expect(await olivia.locator('.choose tbody tr').count()).toBe(1)
   })
 
   test('axe finds nothing on any page, in light and dark, on a desk and on a phone; and they are kept as pictures', async () => {
@@ -143,7 +156,12 @@ describe('with deliveries that stay open', () => {
       const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
       const page = await context.newPage()
       const one = (await list(page))[0] ?? ''
-      for (const path of [...PAGES, '/deliveries?client_id=express-app', one]) {
+      const more = [
+        '/deliveries?client_id=express-app',
+        '/relying-party?client_id=express-app',
+        '/relying-parties/register',
+      ]
+      for (const path of [...PAGES, ...more, one]) {
         await page.goto(path.startsWith('http') ? path : world.consoleUrl + path)
         found.push(...(await findings(page)))
         const wide = await page.evaluate('document.documentElement.scrollWidth > document.documentElement.clientWidth')
@@ -156,9 +174,36 @@ describe('with deliveries that stay open', () => {
     expect(found).toEqual([])
   }, 240_000)
 
+  test('a relying party is paused with a reason, is told of nothing, and is told at once when it is resumed', async () => {
+    const party = `${world.consoleUrl}/relying-party?client_id=express-app`
+    await olivia.goto(party)
+    await olivia.fill('form[action$=pause] input[name=reason]', 'being moved')
+    await olivia.click('text="Pause"')
+    await olivia.goto(world.consoleUrl)
+    expect(await olivia.textContent('.alarms')).toMatch(/express-app is paused.*by\s+olivia: “being moved”/s)
+    await shoot(olivia, 'paused')
+    await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
+    expect(await olivia.textContent('.choose tbody')).toContain('paused')
+    await olivia.check('.choose input[type=checkbox]')
+    await olivia.click('text=Attempt now')
+    const attempts = async () => /(\d+) attempts?/.exec((await olivia.textContent('.choose tbody')) ?? '')?.[1]
+    const before = await attempts()
+    await delay(2000)
+    await olivia.reload()
+    expect(await attempts()).toBe(before)
+    await olivia.goto(party)
+    await olivia.click('text="Resume"')
+    await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
+    await until('it is attempted again', async () => {
+      await olivia.reload()
+      return (await attempts()) !== before
+    })
+    expect(await olivia.locator('.alarms').count()).toBe(0)
+  })
+
   test('one is retried by its tick, and all of a relying party are given up with a reason', async () => {
     await olivia.goto(`${world.consoleUrl}/deliveries?client_id=express-app`)
-    await olivia.check('.rows.choose input[type=checkbox]')
+    await olivia.check('.choose input[type=checkbox]')
     await olivia.click('text=Attempt now')
     await olivia.waitForSelector('text=1 due now')
     await olivia.check('input[value=all]')
@@ -173,6 +218,79 @@ describe('with deliveries that stay open', () => {
     expect(await olivia.textContent('.story')).toContain('gave it up: “<script>alert(1)</script> gone”')
   })
 })
+
+describe('a relying party is registered', () => {
+  const fill = async (clientId: string) => {
+    await olivia.goto(`${world.consoleUrl}/relying-parties`)
+    await olivia.click('text="Register"')
+    await olivia.fill('input[name=client_id]', clientId)
+    const { port } = stranger.address() as AddressInfo
+    await olivia.fill('input[name=backchannel_logout_uri]', `http://127.0.0.1:${port}/logout`)
+    await olivia.fill('input[name=reason]', 'it has no client of its own')
+    await olivia.click('text=Check and register')
+  }
+
+  test('if it refuses what it must', async () => {
+    strangerAnswers = 400
+    await fill('good-app')
+    await olivia.waitForSelector('text=Registered')
+    expect(await olivia.textContent('main')).toMatch(/a registration here.*refuses a token that is not signed/s)
+  })
+
+  test('in spite of it only, if it accepts anything; and that stays to be seen', async () => {
+    strangerAnswers = 200
+    await fill('any-app')
+    expect(await olivia.textContent('[role=alert]')).toContain('accepts anything')
+    await shoot(olivia, 'accepts-anything')
+    expect(await findings(olivia)).toEqual([])
+    await olivia.check('text=Register it all the same')
+    await olivia.click('text=Check and register')
+    await olivia.waitForSelector('text=check failed')
+    await olivia.goto(`${world.consoleUrl}/relying-parties`)
+    expect(await olivia.textContent('tr:has-text("any-app")')).toContain('check failed')
+    await olivia.goto(`${world.consoleUrl}/changes`)
+    expect(await olivia.textContent('.changes li')).toMatch(/any-app.*although it failed the check.*by olivia/s)
+  })
+
+  test('and checked again whenever somebody wants it', async () => {
+    strangerAnswers = 405
+    await olivia.goto(`${world.consoleUrl}/relying-party?client_id=good-app`)
+    await olivia.click('text=Check now')
+    await olivia.waitForSelector('text=The logout URL takes no POST')
+  })
+})
+
+test('coverage is read with the operator’s own rights, and says which are missing to who has not', async () => {
+  await olivia.goto(`${world.consoleUrl}/coverage`)
+  await olivia.click('text=Audit')
+  await olivia.waitForSelector('text=What survives a reset')
+  expect(await olivia.textContent('tr:has-text("express-app")')).toMatch(/ended/)
+  const victor = await loggedIn('victor')
+  await victor.goto(`${world.consoleUrl}/coverage`)
+  expect(await victor.textContent('main')).not.toContain('What survives')
+  await victor.click('text=Audit now')
+  expect(await victor.textContent('[role=alert]')).toContain('view-realm')
+  await victor.context().close()
+})
+
+test(
+  'a policy that is weakened in Keycloak is told of, in the list and in the metrics',
+  { timeout: 120_000 },
+  async () => {
+    await until(
+      'the relay has looked',
+      async () => {
+        await olivia.goto(`${world.consoleUrl}/changes`)
+        return (await olivia.textContent('main'))?.includes('email-changed')
+      },
+      { seconds: 90, everyMs: 1000 },
+    )
+    expect(await olivia.textContent('.changes li:has-text("email-changed")')).toMatch(
+      /weaker.*sessions.*→.*off.*at Keycloak/s,
+    )
+    expect(await world.relay.metrics()).toMatch(/weakening_changes_total\{.*kind="policy_weakened"\} 1/)
+  },
+)
 
 test('every answer forbids what is inline, foreign or framed, and nothing inline is there', async () => {
   for (const path of PAGES) {

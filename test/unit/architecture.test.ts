@@ -42,7 +42,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
     'domain/',
+    'audit/',
     'store/port.ts',
+    'registry/registrar.ts',
     'registry/registry.ts',
     'flow/ports.ts',
     'ingest/set.ts',

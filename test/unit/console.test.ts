@@ -1,18 +1,12 @@
-import { join } from 'node:path'
-import { Hono } from 'hono'
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { LastAnswers, median } from '../../relay/console/answers.ts'
+import { beforeAll, describe, expect, test } from 'vitest'
+import { LastAnswers, quantile } from '../../relay/console/answers.ts'
 import { logoutTokenVerifier } from '../../relay/console/backchannel.ts'
-import { containmentsPage } from '../../relay/console/containment.ts'
-import { deliveriesPage } from '../../relay/console/deliveries.ts'
-import { duration } from '../../relay/console/layout.ts'
-import { nowPage } from '../../relay/console/now.ts'
-import { consoleRoutes } from '../../relay/console/routes.ts'
+import { duration } from '../../relay/console/words.ts'
 import { type Person, Sessions } from '../../relay/console/sessions.ts'
 import { barsOf } from '../../relay/console/timeline.ts'
 import { plan } from '../../relay/domain/plan.ts'
-import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { ISSUER, NOW_MS, securityEvent, session as listed, temporaryFolder, uuid } from './given.ts'
+import { consoleWorld } from './console-world.ts'
+import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
 let ours: Realm
@@ -21,6 +15,20 @@ let foreign: Realm
 beforeAll(async () => {
   ;[ours, foreign] = await Promise.all([realm(), realm('https://evil.example.org/realms/demo')])
 })
+
+const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
+const REASON = { reason: 'because of the move' }
+const PARTY = { client_id: 'app', ...REASON }
+/** Every form there is, filled in. */
+const ACTS: Readonly<Record<string, Record<string, string>>> = {
+  '/deliveries/retry': { client_id: 'app', which: 'all' },
+  '/deliveries/dismiss': { client_id: 'app', which: 'all', ...REASON },
+  '/relying-parties/register': { backchannel_logout_uri: 'https://app.example.org/logout', ...PARTY },
+  '/relying-party/check': PARTY,
+  '/relying-party/pause': PARTY,
+  '/relying-party/resume': PARTY,
+  '/relying-party/unregister': PARTY,
+}
 
 const person: Person = { subject: 'olivia-1', sid: 'sid-1', name: 'olivia', roles: ['view'], idToken: 'x' }
 
@@ -116,7 +124,7 @@ describe('a session at the console', () => {
     const sessions = new Sessions(() => nowMs)
     const [a, b] = [sessions.begin(person), sessions.begin(person)]
     expect(new Set([a?.id, b?.id, a?.csrf, b?.csrf]).size).toBe(4)
-    const login = { state: 's', nonce: 'n', verifier: 'v', returnTo: '/console' }
+    const login = { state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false }
     const id = sessions.beginLogin(login)
     expect([sessions.takeLogin(id)?.state, sessions.takeLogin(id)]).toEqual(['s', undefined])
     const late = sessions.beginLogin(login)
@@ -126,9 +134,9 @@ describe('a session at the console', () => {
 
   test('costs bounded memory, however many logins are begun', () => {
     const sessions = new Sessions(() => NOW_MS)
-    const first = sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console' })
+    const first = sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false })
     for (let n = 0; n < 1000; n++) {
-      sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console' })
+      sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false })
     }
     expect(sessions.takeLogin(first)).toBeUndefined()
   })
@@ -136,21 +144,11 @@ describe('a session at the console', () => {
 
 test('nobody gets past the door without a session, and a stream or a post is not sent to a login', async () => {
   const never = () => Promise.reject(new Error('the store was asked'))
-  const app = new Hono().route(
-    '/console',
-    consoleRoutes({
-      client: { issuer: ISSUER, clientId: 'c', clientSecret: 's', url: 'https://r.example.org/console', audience: 'a' },
-      store: { containments: never, containment: never, deliveries: never, open: never },
-      relyingParties: { list: () => [] },
-      answers: new LastAnswers(),
-      keysOf: () => Promise.resolve(ours.keys),
-      flow: { retryNow: never, dismiss: never },
-      settings: [],
-      nowMs: () => NOW_MS,
-      sleep: () => Promise.resolve(),
-    }),
-  )
-  for (const path of ['', '/containments', '/containments/x', '/deliveries', '/relying-parties', '/settings']) {
+  const { app } = consoleWorld({
+    store: { containments: never, containment: never, deliveries: never, open: never, changes: never },
+    flow: { retryNow: never, dismiss: never, unhealthyLanes: () => [] },
+  })
+  for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read']) {
     const answer = await app.request(`/console${path}`)
     expect([path, answer.status, answer.headers.get('location')]).toEqual([
       path,
@@ -159,7 +157,7 @@ test('nobody gets past the door without a session, and a stream or a post is not
     ])
   }
   expect((await app.request('/console/live')).status).toBe(401)
-  for (const path of ['/deliveries/retry', '/deliveries/dismiss', '/logout']) {
+  for (const path of [...Object.keys(ACTS), '/logout']) {
     expect((await app.request(`/console${path}`, { method: 'POST' })).status).toBe(401)
   }
   expect((await app.request('/console/callback?code=x&state=y')).status).toBe(400)
@@ -187,14 +185,16 @@ test('a bar ends with the last answer, and is open or given up if one of its ses
   ])
 })
 
-test('of a relying party’s answers the last 24 are kept', () => {
+test('of a relying party’s answers the last 100 are kept, with the times of half and of almost all of them', () => {
   const answers = new LastAnswers()
   const line = { containment: 'c', delivery: 'd', issuer: ISSUER, clientId: 'a', attempt: 1, sinceEventMs: 1 }
-  for (let n = 0; n < 30; n++) {
+  for (let n = 0; n < 130; n++) {
     answers.note({ ...line, outcome: 'delivered', reason: 'confirmed', durationMs: n }, NOW_MS)
   }
-  expect(answers.of(ISSUER, 'a')).toHaveLength(24)
-  expect(median(answers.of(ISSUER, 'a'))).toBe(18)
+  const last = answers.of(ISSUER, 'a')
+  expect(last).toHaveLength(100)
+  expect([0.5, 0.99, 1].map((share) => quantile(last, share))).toEqual([79, 128, 129])
+  expect([quantile(last.slice(-1), 0.5), quantile([], 0.5)]).toEqual([129, undefined])
   expect(answers.of(ISSUER, 'b')).toEqual([])
 })
 
@@ -209,27 +209,105 @@ test.each([
   expect(duration(ms)).toBe(text)
 })
 
-test('markup in a name is shown and does nothing', async () => {
-  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
-  onTestFinished(() => store.close())
-  const event = securityEvent(1, [], {
-    trigger: '<b>t</b>',
-    sessions: [listed(uuid(1), 0, '<img src=x onerror=alert(1)>')],
-  })
-  await store.accept(
-    event,
-    plan(event, NOW_MS, () => undefined),
-  )
-  const ports = { store, nowMs: () => NOW_MS }
-  const session = new Sessions(() => NOW_MS).begin({ ...person, roles: ['view', 'operate', 'dismiss'] })
-  if (!session) {
-    throw new Error('no session')
+describe('a person at the console', () => {
+  const uri = 'https://app.example.org/logout'
+  const app = { issuer: ISSUER, clientId: 'app', logoutUri: uri, sessionRequired: true, enabled: true }
+  const withApp = () => {
+    const world = consoleWorld()
+    world.relyingParties.replace(ISSUER, [app])
+    return world
   }
-  const shown = [
-    await nowPage(ports, ISSUER),
-    await containmentsPage(ports, ISSUER, undefined),
-    await deliveriesPage(ports, ISSUER, session, { clientId: '"><script>', after: undefined, done: undefined }),
-  ].join('')
-  expect(shown).not.toMatch(/<img src=x|<b>|<script>/)
-  expect(shown).toContain('&lt;img src=x')
+  const changed = async ({ store }: ReturnType<typeof consoleWorld>) => (await store.changes(ISSUER, 100)).length
+
+  test('who may only look posts nothing, and sees nothing to post', async () => {
+    const world = withApp()
+    const victor = await world.logIn({ name: 'victor', roles: ['view'] })
+    for (const [path, form] of Object.entries(ACTS)) {
+      expect([path, (await victor.post(path, form)).status]).toEqual([path, 403])
+    }
+    for (const path of [...PAGES, '/relying-party?client_id=app']) {
+      const page = await (await victor.get(path)).text()
+      expect([path, page.match(/<form/g)?.length]).toEqual([path, 1])
+    }
+    expect((await victor.get('/relying-parties/register')).status).toBe(403)
+    expect([world.acts, await changed(world)]).toEqual([[], 0])
+  })
+
+  test.each<[string, string]>([
+    ['no token', ''],
+    ['somebody else’s', 'A'.repeat(43)],
+    ['one of an earlier session', 'earlier'],
+  ])('a form with %s is not taken, also from who may', async (_, given) => {
+    const world = withApp()
+    const earlier = await world.logIn()
+    const olivia = await world.logIn()
+    for (const [path, form] of Object.entries(ACTS)) {
+      const answer = await olivia.post(path, form, given === 'earlier' ? earlier.csrf : given)
+      expect([path, answer.status]).toEqual([path, 403])
+    }
+    expect([world.acts, await changed(world)]).toEqual([[], 0])
+  })
+
+  test('who has neither role of the relay sees no page', async () => {
+    const nobody = await withApp().logIn({ roles: [] })
+    for (const path of PAGES) {
+      expect((await nobody.get(path)).status).toBe(403)
+    }
+  })
+
+  test('a login that has expired, or was begun in another browser, is not finished', async () => {
+    const world = withApp()
+    const begun = (await world.request('/login?to=/console', '')).headers.getSetCookie()[0]?.split(';')[0] ?? ''
+    expect((await world.request('/callback?code=c', '')).status).toBe(400)
+    expect((await world.request('/callback?code=c', begun.replace(/=.*/, '=other'))).status).toBe(400)
+    world.nowMs += 10 * 60_000
+    expect((await world.request('/callback?code=c', begun)).status).toBe(400)
+  })
+
+  test('a session that has ended reads nothing and does nothing', async () => {
+    const world = withApp()
+    const olivia = await world.logIn()
+    world.nowMs += 60 * 60_000
+    expect((await olivia.get('/deliveries')).status).toBe(302)
+    expect((await olivia.post('/relying-party/pause', PARTY)).status).toBe(401)
+    expect(await changed(world)).toBe(0)
+  })
+
+  test('pauses with a reason, which every page then shows, and resumes', async () => {
+    const world = withApp()
+    const olivia = await world.logIn()
+    expect((await olivia.post('/relying-party/pause', { client_id: 'app', reason: ' ' })).status).toBe(400)
+    expect((await olivia.post('/relying-party/pause', PARTY)).status).toBe(303)
+    for (const path of PAGES) {
+      expect(await (await olivia.get(path)).text()).toMatch(/app<\/a> is paused.*by\s+olivia: “because of the move”/s)
+    }
+    expect(world.relyingParties.lane(ISSUER, 'app').concurrency).toBe(0)
+    expect((await olivia.post('/relying-party/resume', PARTY)).status).toBe(303)
+    expect(await (await olivia.get('')).text()).not.toContain('is paused')
+    expect(world.acts).toEqual([['retry', { issuer: ISSUER, clientId: 'app' }, 'olivia-1']])
+    expect((await olivia.post('/relying-party/resume', PARTY)).status).toBe(400)
+  })
+
+  test('registers one that accepts anything only in spite of being told so', async () => {
+    const world = consoleWorld()
+    world.answer = { kind: 'response', status: 200 }
+    const olivia = await world.logIn()
+    const form = ACTS['/relying-parties/register'] ?? {}
+    const told = await olivia.post('/relying-parties/register', form)
+    expect([told.status, await told.text()]).toEqual([422, expect.stringMatching(/accepts anything.*despite_check/s)])
+    expect(await changed(world)).toBe(0)
+    expect((await olivia.post('/relying-parties/register', { ...form, despite_check: 'true' })).status).toBe(303)
+    const list = await (await olivia.get('/relying-parties')).text()
+    expect(list).toMatch(/app<\/a>.*check failed.*registered here/s)
+    expect(await (await olivia.get('/changes')).text()).toMatch(/Registered here.*although it failed the check/s)
+  })
+
+  test('is told on every page that a realm’s resets end nothing', async () => {
+    const world = consoleWorld()
+    await world.registrar.saw(ISSUER, [], { listener: false })
+    const olivia = await world.logIn({ roles: ['view'] })
+    for (const path of PAGES) {
+      expect(await (await olivia.get(path)).text()).toContain('Resets end nothing in this realm')
+    }
+  })
 })

@@ -1,0 +1,56 @@
+import { html } from 'hono/html'
+import { weakens } from '../domain/change.ts'
+import { type Html, instant, partyHref } from './layout.ts'
+import type { ConsolePorts } from './ports.ts'
+import { CHANGES, many } from './words.ts'
+
+const PAGE = 50
+
+/** Who changed what of what could keep an attacker in, newest first. */
+export async function changesPage(
+  { store }: Pick<ConsolePorts, 'store'>,
+  issuer: string,
+  before: number | undefined,
+  nameOf: (subject: string) => string,
+): Promise<Html> {
+  const found = await store.changes(issuer, PAGE, before)
+  const last = found.length === PAGE ? found.at(-1)?.seq : undefined
+  return html`<h1>Changes</h1>
+    <p class="meta">
+      What could keep an attacker in, whoever changed it, and what took such a change back. What is changed in Keycloak
+      is seen within a minute; by whom, Keycloak’s admin events say.
+    </p>
+    ${found.length === 0 ? html`<p class="empty">None${before === undefined ? ' so far' : ' before that'}.</p>` : ''}
+    <ol class="story changes">
+      ${found.map(({ kind, atMs, clientId, by, reason, data }) => {
+        const count = data['count']
+        return html`<li class="${weakens(kind) ? 'given-up' : 'confirmed'}">
+          <span class="at">${instant(atMs)}</span>
+          <span class="what">
+            <strong>${CHANGES[kind]}</strong
+            >${clientId === undefined ? '' : html`: <a href="${partyHref(clientId)}">${clientId}</a>`}${
+              typeof count === 'number' ? `, ${many(count, 'session')}` : ''
+            }
+            ${difference(data)}
+            <small
+              >${by === undefined ? 'at Keycloak' : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
+            >
+          </span>
+        </li>`
+      })}
+    </ol>
+    ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/changes?before=${last}">Older</a></p>`}`
+}
+
+function difference({ setting, was, is, logout_uri, check }: Readonly<Record<string, string | number>>): Html | '' {
+  if (logout_uri !== undefined) {
+    return html`<small><code>${logout_uri}</code>${check === 'failed' ? ', although it failed the check' : ''}</small>`
+  }
+  if (was === undefined && is === undefined) {
+    return ''
+  }
+  return html`<small
+    >${setting === undefined ? '' : html`<code>${setting}</code>: `}${was === undefined ? '' : html`<code>${was}</code>`}
+    ${is === undefined ? '' : html`→ <code>${is}</code>`}</small
+  >`
+}

@@ -1,0 +1,75 @@
+import type { ChangeKind } from '../domain/change.ts'
+
+/** What happened to an identity, as people say it; docs/policy.md has all triggers. */
+const TRIGGERS: Readonly<Record<string, string>> = {
+  'admin-reset-password': 'Password reset by an administrator',
+  'admin-set-password': 'Password set by an administrator',
+  'user-update-password': 'Password changed by the user',
+  'account-disabled': 'Account disabled',
+  'account-deleted': 'Account deleted',
+  operator: 'Contained by an operator',
+  'admin-credential-removed': 'Credential removed by an administrator',
+  'admin-credential-changed': 'Credential changed by an administrator',
+  'user-credential-removed': 'Credential removed by the user',
+  'user-credential-changed': 'Credential changed by the user',
+  'email-changed': 'E-mail address changed',
+  'username-changed': 'User name changed',
+  'privileged-role-added': 'Privileged role added',
+  'admin-identity-provider-removed': 'Identity provider unlinked by an administrator',
+  'user-identity-provider-removed': 'Identity provider unlinked by the user',
+  'admin-logout': 'Signed out by an administrator',
+  'session-removed': 'Session ended by an administrator',
+  'user-logout': 'Signed out by the user',
+  'brute-force-lockout': 'Locked after wrong passwords',
+}
+
+export const CHANGES: Readonly<Record<ChangeKind, string>> = {
+  listener_off: 'The realm’s events reach the extension no longer: resets end nothing',
+  listener_on: 'The realm’s events reach the extension again',
+  policy_weakened: 'The realm’s policy is weaker',
+  policy_changed: 'The realm’s policy is different',
+  logout_uri_added: 'Logout URL added in the realm',
+  logout_uri_changed: 'Logout URL changed in the realm',
+  logout_uri_removed: 'Logout URL removed in the realm',
+  relying_party_registered: 'Registered here',
+  registration_removed: 'Registration taken back',
+  relying_party_paused: 'Paused',
+  relying_party_resumed: 'Resumed',
+  deliveries_dismissed: 'Logouts given up',
+}
+
+export function triggerWords(trigger: string): string {
+  return TRIGGERS[trigger] ?? words(trigger)
+}
+
+/** A stable word of ours, such as `connection_refused`, in plain ones. */
+export function words(word: string): string {
+  const text = word.replaceAll(/[_-]/g, ' ')
+  return text.charAt(0).toUpperCase() + text.slice(1)
+}
+
+export function many(count: number, one: string, more = `${one}s`): string {
+  return `${count.toLocaleString('en')} ${count === 1 ? one : more}`
+}
+
+/** What a check found, which is written to go on after a name, as a sentence of its own. */
+export function sentence(says: string): string {
+  const text = /^[a-z]/.test(says) ? `It ${says}` : says
+  return text.endsWith('.') ? text : `${text}.`
+}
+
+/** A duration in two significant parts. */
+export function duration(ms: number): string {
+  const units = [
+    [86_400_000, 'd', 3_600_000, 'h'],
+    [3_600_000, 'h', 60_000, 'min'],
+    [60_000, 'min', 1000, 's'],
+  ] as const
+  for (const [large, name, small, part] of units) {
+    if (ms >= large) {
+      const rest = Math.floor((ms % large) / small)
+      return `${Math.floor(ms / large)} ${name}${rest > 0 ? ` ${rest} ${part}` : ''}`
+    }
+  }
+  return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.max(0, Math.round(ms))} ms`
+}

@@ -1,0 +1,169 @@
+import { createServer } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { getRequestListener } from '@hono/node-server'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import { until } from '../../scripts/stage/process.ts'
+import { contained } from './audit-given.ts'
+import { consoleWorld } from './console-world.ts'
+import { ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
+
+const EVIL = '"><img src=x onerror=alert(1)>'
+const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
+
+test('markup in a user’s name, a client’s name, a reason, an answer and an address is shown and does nothing', async () => {
+  const world = consoleWorld({ settings: [['name', EVIL]] })
+  const event = securityEvent(1, [], { trigger: EVIL, sessions: [listed(uuid(1), 0, EVIL)] })
+  await world.store.accept(
+    event,
+    plan(event, NOW_MS, () => undefined),
+  )
+  const room = () => ({ privileged: 9, others: 9, latest: 0 })
+  for (const claim of await world.store.claim(NOW_MS, 1000, 9, room)) {
+    await world.store.record(claim, {
+      ...{ state: 'open', atMs: NOW_MS, dueMs: NOW_MS, attempts: 1, reason: EVIL, logoutUri: EVIL },
+      evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: EVIL, says: EVIL, outcome: 'retry' } },
+    })
+  }
+  const party = { issuer: ISSUER, clientId: EVIL, sessionRequired: true, enabled: true }
+  await world.registrar.saw(ISSUER, [{ ...party, logoutUri: 'https://a.example.org/' }], {
+    policy: { mode: 'enforce' },
+  })
+  await world.registrar.saw(ISSUER, [{ ...party, logoutUri: EVIL }], { policy: { mode: EVIL } })
+  await world.registrar.pause(ISSUER, EVIL, { by: 'olivia-1', reason: EVIL })
+  const olivia = await world.logIn({ name: EVIL })
+  const name = encodeURIComponent(EVIL)
+  const shown: string[] = []
+  for (const path of [
+    ...PAGES,
+    `/containments/${event.txn}`,
+    `/deliveries?client_id=${name}&done=${name}`,
+    `/relying-party?client_id=${name}&done=${name}`,
+  ]) {
+    const answer = await olivia.get(path)
+    expect([path, answer.status]).toEqual([path, 200])
+    shown.push(await answer.text())
+  }
+  const wrong = { client_id: EVIL, backchannel_logout_uri: EVIL, reason: EVIL }
+  shown.push(await (await olivia.post('/relying-parties/register', wrong)).text())
+  for (const page of shown) {
+    expect(page).not.toContain('<img src=x')
+    expect(page).toContain('&lt;img src=x')
+  }
+})
+
+describe('coverage', () => {
+  test('is read with the person’s own token, once, for that person, and the token is not kept', async () => {
+    const tokens: string[] = []
+    const world = consoleWorld({
+      readRealm: (token) => {
+        tokens.push(token)
+        return Promise.resolve(contained())
+      },
+    })
+    const olivia = await world.logIn({ roles: ['view'] })
+    expect(await (await olivia.get('/coverage')).text()).toContain('view-realm')
+    expect(tokens).toEqual([])
+    const [begun = ''] = (await olivia.get('/coverage/read')).headers.getSetCookie()
+    const back = await world.request('/callback?code=c', `${begun.split(';')[0] ?? ''}; ${olivia.cookie}`)
+    const cookie = back.headers.getSetCookie().at(-1)?.split(';')[0] ?? ''
+    expect(await (await world.request('/coverage', cookie)).text()).toContain('What survives a reset')
+    expect(tokens).toEqual(['a token'])
+    // The session of before has ended; another person's shows nothing of it.
+    expect((await olivia.get('/coverage')).status).toBe(302)
+    const other = await world.logIn({ subject: 'victor-1' })
+    expect(await (await other.get('/coverage')).text()).not.toContain('What survives a reset')
+  })
+
+  test('says what is missing when the realm gives no such scope', async () => {
+    const world = consoleWorld()
+    const olivia = await world.logIn()
+    const [begun = ''] = (await olivia.get('/coverage/read')).headers.getSetCookie()
+    await world.request('/callback?error=invalid_scope', `${begun.split(';')[0] ?? ''}; ${olivia.cookie}`)
+    expect(await (await olivia.get('/coverage')).text()).toMatch(/Not read.*logout-relay-audit/s)
+  })
+})
+
+describe('somebody who watches', () => {
+  /** The console behind a real socket, with a long page that differs at each look. Half a minute passes when it is told to. */
+  async function watched() {
+    const looks = { count: 0 }
+    const halfMinutes = new Set<() => void>()
+    const world = consoleWorld({
+      sleep: (ms, stop) => {
+        world.nowMs += 1000
+        return new Promise((resolve) => {
+          if (ms === 30_000) {
+            halfMinutes.add(resolve)
+            stop.addEventListener('abort', () => resolve())
+          } else {
+            setImmediate(resolve)
+          }
+        })
+      },
+    })
+    const lane = (n: number) => ({ issuer: ISSUER, clientId: `${n}`.repeat(1000), count: looks.count, oldestMs: 0 })
+    world.store.open = () => {
+      looks.count++
+      return Promise.resolve(Array.from({ length: 50 }, (_, n) => lane(n)))
+    }
+    const olivia = await world.logIn()
+    const server = createServer((question, answer) => void getRequestListener(world.app.fetch)(question, answer))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => {
+      server.closeAllConnections()
+      server.close()
+    })
+    const { port } = server.address() as AddressInfo
+    const socket = connect(port, '127.0.0.1')
+    socket.on('error', () => undefined)
+    onTestFinished(() => void socket.destroy())
+    socket.write(`GET /console/live HTTP/1.1\r\nHost: x\r\nCookie: ${olivia.cookie}\r\n\r\n`)
+    const isGone = () => new Promise<boolean>((done) => server.getConnections((_, count) => done(count === 0)))
+    return { looks, socket, isGone, halfAMinutePasses: () => halfMinutes.forEach((pass) => pass()) }
+  }
+  const rest = () => new Promise((resolve) => setTimeout(resolve, 100))
+
+  test('and never reads is drawn for no more, and is hung up on after half a minute', async () => {
+    const { looks, socket, isGone, halfAMinutePasses } = await watched()
+    socket.pause()
+    let before = -1
+    await until('nothing is drawn any more', async () => {
+      const same = before === looks.count && looks.count > 1
+      before = looks.count
+      await rest()
+      return same
+    })
+    await rest()
+    expect([looks.count, await isGone()]).toEqual([before, false])
+    halfAMinutePasses()
+    await until('it is hung up on', isGone)
+  })
+
+  test('and reads is drawn for on and on', async () => {
+    const { looks, socket, isGone, halfAMinutePasses } = await watched()
+    let bytes = 0
+    socket.on('data', (chunk: Buffer) => (bytes += chunk.length))
+    await until('more has come than any buffer holds', () => bytes > 20_000_000)
+    halfAMinutePasses()
+    const { count } = looks
+    await until('and more comes', () => looks.count > count + 5)
+    expect(await isGone()).toBe(false)
+  })
+
+  test('six times over has no seventh', async () => {
+    const world = consoleWorld({
+      sleep: (_, stop) => new Promise((resolve) => stop.addEventListener('abort', () => resolve())),
+    })
+    const olivia = await world.logIn()
+    const answers: Response[] = []
+    for (let n = 0; n < 7; n++) {
+      answers.push(await olivia.get('/live'))
+    }
+    expect(answers.map(({ status }) => status)).toEqual([200, 200, 200, 200, 200, 200, 503])
+    expect((await (await world.logIn()).get('/live')).status).toBe(200)
+    for (const answer of answers) {
+      await answer.body?.cancel()
+    }
+  })
+})
