@@ -77,17 +77,28 @@ async function readOnly(seed: number): Promise<Result> {
   })
 }
 
-/** A damaged file: refused with what to do; the backup is put back, and what came meanwhile is polled. */
+/**
+ * A damaged file, with events acknowledged after the backup and not delivered: refused with what to do; the backup is put
+ * back, or at last no file at all, and what it lacks is read from the outbox again.
+ */
 async function corrupt(options: CaseOptions): Promise<Result> {
   return play('corrupt database file', options, async (world) => {
+    const { ledger } = world
     const file = join(world.dir, FILE)
     const backup = `${file}.backup`
     const wrong: string[] = []
+    let again = 0
     for (const [damage, act] of Object.entries(DAMAGES)) {
       await oneLife(world)
       copyFileSync(file, backup)
+      ledger.failing = 1
+      const relay = world.spawn()
+      await world.untilUp()
+      const statuses = await many(world, 20)
+      const from = performance.now()
+      again += statuses.filter((each) => each === 202).length
+      await relay.stop()
       act(file)
-      await many(world, 3)
       const { status, says } = await world.refusal()
       if (status !== 1 || !/is damaged/.test(says) || !/backup/.test(says)) {
         wrong.push(`${damage}: ${String(status)} ${says}`)
@@ -95,12 +106,25 @@ async function corrupt(options: CaseOptions): Promise<Result> {
       // What SQLite kept beside the damaged file belongs to it alone.
       rmSync(`${file}-wal`, { force: true })
       rmSync(`${file}-shm`, { force: true })
-      copyFileSync(backup, file)
+      if (damage === WITHOUT_BACKUP) {
+        rmSync(file)
+      } else {
+        copyFileSync(backup, file)
+      }
+      ledger.failing = 0
+      ledger.fault(from, performance.now())
     }
     world.spawn()
-    return { says: `${Object.keys(DAMAGES).join(', ')}: each refused, then went on from the backup`, wrong }
+    const names = Object.keys(DAMAGES).join(', ')
+    return {
+      says: `${names}: each refused; then from the backup, at last from nothing, and ${again} acknowledged events were read again`,
+      wrong: again > 0 ? wrong : [...wrong, 'nothing had to be read again'],
+    }
   })
 }
+
+/** The last of the damages: no backup is put back. */
+const WITHOUT_BACKUP = 'cut in half'
 
 const DAMAGES: Readonly<Record<string, (file: string) => void>> = {
   'first page overwritten': (file) => overwrite(file, 0, 4096),

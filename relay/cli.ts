@@ -175,6 +175,22 @@ onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss
     show(options.json, { changed }, [`${changed} deliveries are dismissed`])
   })
 
+onRelay(
+  program.command('outbox').description("the realm's record of what relying parties have to be told"),
+  'reread',
+  'take up events that the outbox holds and the store has lost; needs the role operate',
+)
+  .option('--since <time>', 'all events since this time, not only those in which a session has no end', instant)
+  .addHelpText('after', '\n  logout-relay outbox reread --since 2026-11-24T08:00:00Z')
+  .action(async (options: Asked & { since?: number }) => {
+    let [read, taken] = [0, 0]
+    for await (const page of api(options).reread(options.since)) {
+      read += page.read
+      taken += page.taken
+    }
+    show(options.json, { read, taken }, [`${read} events read, ${taken} of them were missing and are taken up`])
+  })
+
 onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
   .addHelpText('after', '\nExit status: 0 nothing is open, 3 something is.\n\n  logout-relay status --json')
   .action(async (options: Asked) => {

@@ -16,6 +16,7 @@ import { consoleRoutes } from './console/routes.ts'
 import { settingsInForce } from './console/settings.ts'
 import { openSender } from './delivery/sender.ts'
 import { weakens } from './domain/change.ts'
+import { RelayError } from './errors.ts'
 import { Flow } from './flow/flow.ts'
 import type { Clock, Observer } from './flow/ports.ts'
 import { endedBy } from './guard/ended.ts'
@@ -25,6 +26,7 @@ import { guardRoutes } from './guard/routes.ts'
 import { Keycloak } from './idp/keycloak.ts'
 import { pollOutbox } from './ingest/poll.ts'
 import { pushRoute } from './ingest/push.ts'
+import { reread, type RereadPorts, takeUpIncomplete } from './ingest/reread.ts'
 import { verifySet } from './ingest/set.ts'
 import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
@@ -101,8 +103,8 @@ export async function startRelay(
   }
   const tell = (feed: RealmFeed) =>
     feed.advance().catch((cause: unknown) => observer.trouble('Watermarks could not be read; guards grow stale', cause))
-  const receive: typeof flow.receive = async (event, source) => {
-    const outcome = await flow.receive(event, source)
+  const receive: typeof flow.receive = async (event, source, ended) => {
+    const outcome = await flow.receive(event, source, ended)
     const feed = feeds.get(event.issuer)
     if (feed) {
       void tell(feed)
@@ -112,6 +114,20 @@ export async function startRelay(
   const verify = (set: string) => verifySet(set, keysOf, config.identifier, systemClock.nowMs())
 
   const isEnded = endedBy(store, () => systemClock.nowMs())
+  const rereadPorts = (issuer: string): RereadPorts => {
+    const keycloak = keycloaks.get(issuer)
+    if (!keycloak) {
+      throw new RelayError('idp_unavailable', `${issuer} is not configured`)
+    }
+    return {
+      rows: (which) => keycloak.rows(which),
+      sets: (jtis) => keycloak.sets(jtis),
+      unknown: (jtis) => store.unknown(issuer, jtis),
+      verify,
+      receive: (event, ended) => receive(event, 'reread', ended),
+      trouble: (what, cause) => observer.trouble(what, cause),
+    }
+  }
 
   const waitingFor = new Map<string, string>(config.issuers.map(({ issuer }) => [issuer, 'not connected yet']))
   const app = new Hono()
@@ -136,6 +152,7 @@ export async function startRelay(
       keysOf,
       isEnded,
       flow,
+      reread: (issuer, which) => reread(rereadPorts(issuer), which),
       audience: config.identifier,
       notReady: () => [
         ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
@@ -263,6 +280,7 @@ export async function startRelay(
         pollMs,
         stop.signal,
       ),
+      takeUp(issuer),
       refresh(keycloak),
     ])
   }
@@ -304,6 +322,12 @@ export async function startRelay(
           metrics.paused.set({ issuer, client_id: clientId }, paused.atMs / 1000)
         }
       }
+    }
+  }
+  async function takeUp(issuer: string): Promise<void> {
+    const taken = await takeUpIncomplete(rereadPorts(issuer), systemClock, stop.signal)
+    if (taken > 0) {
+      log.warn({ issuer, taken }, 'The store lacked events that are not complete; they were read from the outbox again')
     }
   }
   async function refresh(keycloak: Keycloak): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Delivery, ListedSession, SecurityEvent } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Idp } from '../relay/flow/ports.ts'
+import type { Which } from '../relay/ingest/reread.ts'
 import type { Chance } from './chance.ts'
 import type { VirtualTime } from './clock.ts'
 import type { Invariants, Row, Token } from './invariants.ts'
@@ -9,6 +10,7 @@ export const ISSUER = 'https://idp.example.org/realms/simulated'
 /** As the relay's adapter gives up. */
 const TIMEOUT_MS = 10_000
 const DAY_MS = 86_400_000
+const ROWS = 3
 
 /** Whether things go wrong, and what happened, for who wants to read it. */
 export interface World {
@@ -61,13 +63,24 @@ export class SimulatedIdp implements Idp {
     }
   }
 
-  /** A reset commits: its outbox rows are there from now on. It is pushed once, twice, late or never. */
+  /** Somebody is reset. */
   reset(): void {
+    const { chance } = this.#world
+    this.#commit(chance.pick(this.#ledger), chance.hit(0.2), chance.hit(0.2) ? 2 : 1)
+  }
+
+  /** Somebody is reset who has one session at each of these clients, once for each time it is named. */
+  resetOf(clients: readonly string[], privileged = false): string {
+    const latestEndMs = this.#world.time.nowMs + 30 * DAY_MS
+    const logins = clients.map((clientId): Login => ({ clientId, sid: `sid-${++this.#number}`, latestEndMs }))
+    return this.#commit(logins, privileged, 1)
+  }
+
+  /** The outbox rows are there from now on. They are pushed once, twice, late or never. */
+  #commit(logins: readonly Login[], privileged: boolean, parts: number): string {
     const { chance, time, invariants, tell } = this.#world
     const now = time.nowMs
-    const logins = chance.pick(this.#ledger)
     const txn = `txn-${++this.#number}`
-    const parts = chance.hit(0.2) ? 2 : 1
     for (let part = 1; part <= parts; part++) {
       const jti = `jti-${++this.#number}`
       const sessions = logins
@@ -89,7 +102,7 @@ export class SimulatedIdp implements Idp {
         part,
         parts,
         scope: 'subject',
-        privileged: false,
+        privileged,
         shadow: false,
         survivors: 0,
         steps: {},
@@ -98,12 +111,13 @@ export class SimulatedIdp implements Idp {
       const row: Row = { event, committedMs: now, acknowledged: false }
       this.outbox.set(jti, row)
       invariants.committed(event)
-      tell(`reset: event ${jti} with ${sessions.length} sessions`)
+      tell(`reset: event ${jti} with ${sessions.length} sessions${privileged ? ', privileged' : ''}`)
       const pushes = this.#world.faults ? chance.int(0, 2) : 1
       for (let n = 0; n < pushes; n++) {
         time.after(this.#world.faults ? chance.ms(0, 600_000) : 5, () => void this.#pushOnce(row))
       }
     }
+    return txn
   }
 
   away(ms: number): void {
@@ -122,6 +136,25 @@ export class SimulatedIdp implements Idp {
       const sets = Object.fromEntries(open.slice(0, maxEvents).map(([jti]) => [jti, jti]))
       return { sets, moreAvailable: open.length > maxEvents }
     })
+  }
+
+  /** What was acknowledged and in which a session has no end. */
+  rows({ after = '' }: Which): Promise<{ jtis: readonly string[]; next?: string | undefined }> {
+    return this.#exchange(() => {
+      const jtis = [...this.outbox.values()]
+        .filter(({ event, acknowledged }) => acknowledged && event.sessions.some(({ id }) => !this.answers.has(id)))
+        .map(({ event }) => event.jti)
+      const from = jtis.indexOf(after) + 1
+      const page = jtis.slice(from, from + ROWS)
+      return { jtis: page, next: from + ROWS < jtis.length ? page.at(-1) : undefined }
+    })
+  }
+
+  sets(jtis: readonly string[]): Promise<{ sets: Record<string, string>; ended: ReadonlySet<string> }> {
+    return this.#exchange(() => ({
+      sets: Object.fromEntries(jtis.map((jti) => [jti, jti])),
+      ended: new Set(this.answers.keys()),
+    }))
   }
 
   /** In place of the signature: a SET is its own name here. */
@@ -144,7 +177,7 @@ export class SimulatedIdp implements Idp {
         if (!session) {
           refused.set(id, 'unknown')
         } else if (this.answers.has(id)) {
-          refused.set(id, 'ended')
+          refused.set(id, this.answers.get(id) ?? '')
         } else if (session.latestEndMs <= this.#world.time.nowMs) {
           refused.set(id, 'expired')
         } else {

@@ -3,7 +3,7 @@ import type { Disk } from './store.ts'
 
 const TOKEN_LIFE_MS = 120_000
 
-export type Guarantee = 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'evidence'
+export type Guarantee = 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'evidence' | 'fair' | 'priority' | 'lane'
 
 export interface Violation {
   readonly guarantee: Guarantee
@@ -38,6 +38,8 @@ export class Invariants {
   >()
   readonly #confirmed = new Set<string>()
   readonly #ended = new Map<string, string>()
+  /** Events from before the store was lost. */
+  readonly #lost = new Set<string>()
 
   get violation(): Violation | undefined {
     return this.#violation
@@ -74,6 +76,14 @@ export class Invariants {
     this.#confirmed.add(id)
   }
 
+  /** The store is gone with all it knew. What has its end at the identity provider need not come back. */
+  storeLost(outbox: Iterable<Row>): void {
+    this.#ended.clear()
+    for (const { event } of outbox) {
+      this.#lost.add(event.jti)
+    }
+  }
+
   told(id: string, outcome: string): void {
     if (outcome === 'delivered' && !this.#confirmed.has(id)) {
       this.fail('G2', `The identity provider was told that ${id} is delivered, and its relying party never said so`)
@@ -87,7 +97,7 @@ export class Invariants {
    */
   look(disk: Disk, outbox: Iterable<Row>, nowMs: number, skewMs: number): void {
     for (const { event, acknowledged } of outbox) {
-      if (acknowledged && !disk.durable.events.has(`${event.issuer} ${event.jti}`)) {
+      if (acknowledged && !this.#lost.has(event.jti) && !disk.durable.events.has(`${event.issuer} ${event.jti}`)) {
         this.fail('G1', `The event ${event.jti} was acknowledged and is not in the store`)
       }
     }
@@ -141,6 +151,9 @@ export class Invariants {
       }
       for (const { id, clientId } of event.sessions) {
         const row = disk.durable.deliveries.get(id)
+        if (!row && answers.has(id) && this.#lost.has(event.jti)) {
+          continue
+        }
         if (!row) {
           return `there is no delivery for ${id}`
         }

@@ -14,7 +14,16 @@ process.exitCode = held ? 0 : 1
 
 async function many(): Promise<boolean> {
   const began = performance.now()
-  const sum: Figures = { events: 0, deliveries: 0, attempts: 0, crashes: 0, pauses: 0, powerLosses: 0, virtualMs: 0 }
+  const sum: Figures = {
+    events: 0,
+    deliveries: 0,
+    attempts: 0,
+    crashes: 0,
+    pauses: 0,
+    powerLosses: 0,
+    storesLost: 0,
+    virtualMs: 0,
+  }
   let broken = 0
   for (let seed = 1; seed <= seeds; seed++) {
     const { violation, figures } = await run(seed)
@@ -26,10 +35,10 @@ async function many(): Promise<boolean> {
       say(`seed ${seed}: ${violation.guarantee} is broken. ${violation.says}. Replay: npm run sim -- --seed ${seed}`)
     }
   }
-  const { events, deliveries, attempts, crashes, pauses, powerLosses, virtualMs } = sum
+  const { events, deliveries, attempts, crashes, pauses, powerLosses, storesLost, virtualMs } = sum
   say(
     `${seeds - broken} of ${seeds} seeds held: ${events} events, ${deliveries} deliveries, ${attempts} attempts, ` +
-      `${crashes} crashes, ${pauses} pauses, ${powerLosses} power losses, ${Math.round(virtualMs / 3_600_000)} hours ` +
+      `${crashes} crashes, ${pauses} pauses, ${powerLosses} power losses, ${storesLost} stores lost, ${Math.round(virtualMs / 3_600_000)} hours ` +
       `in ${((performance.now() - began) / 1000).toFixed(1)} s`,
   )
   return broken === 0

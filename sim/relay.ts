@@ -3,6 +3,7 @@ import { RelayError } from '../relay/errors.ts'
 import { Flow } from '../relay/flow/flow.ts'
 import type { Idp, Send } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
+import { takeUpIncomplete } from '../relay/ingest/reread.ts'
 import { Process } from './clock.ts'
 import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
 import type { Token } from './invariants.ts'
@@ -31,6 +32,7 @@ export class SimulatedRelay {
   readonly process: Process
   readonly #flow: Flow
   readonly #stop = new AbortController()
+  readonly #underWay = new Map<string, number>()
 
   constructor(around: Surroundings, name: string, freeLeases: boolean) {
     const { world, disk, idp, relyingParties, hands } = around
@@ -76,7 +78,13 @@ export class SimulatedRelay {
       const parsed = JSON.parse(token) as Token
       world.invariants.sent(parsed, time.nowMs)
       tell(`${name}: POST to ${parsed.clientId} for ${parsed.id}`)
+      const underWay = (this.#underWay.get(parsed.clientId) ?? 0) + 1
+      this.#underWay.set(parsed.clientId, underWay)
+      if (underWay > LANE.concurrency + 1) {
+        world.invariants.fail('lane', `${underWay} attempts are under way at ${parsed.clientId} at once`)
+      }
       const answer = await relyingParties.get(parsed.clientId)?.take(parsed, policy)
+      this.#underWay.set(parsed.clientId, (this.#underWay.get(parsed.clientId) ?? 0) - 1)
       return answer ?? { kind: 'failure', code: 'name_not_found' }
     }
     const send = hands.send?.(transmit) ?? transmit
@@ -91,8 +99,11 @@ export class SimulatedRelay {
       observer: {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
         dismissed: () => undefined,
-        lane: ({ clientId, state }) => tell(`${name}: ${clientId} is ${state}`),
         changed: () => undefined,
+        lane: (health) => {
+          hands.lane?.(health)
+          tell(`${name}: ${health.clientId} is ${health.state}`)
+        },
         attempted: ({ delivery, attempt, outcome, reason }) =>
           tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
         trouble,
@@ -110,6 +121,20 @@ export class SimulatedRelay {
         },
         process.clock,
         POLL_MS,
+        this.#stop.signal,
+      )
+    }
+    if (hands.rereads ?? true) {
+      void takeUpIncomplete(
+        {
+          rows: (which) => process.learn(idp.rows(which)),
+          sets: (jtis) => process.learn(idp.sets(jtis)),
+          unknown: (jtis) => store.unknown(ISSUER, jtis),
+          verify: (set) => process.learn(idp.verify(set)),
+          receive: (event, ended) => this.#flow.receive(event, 'reread', ended),
+          trouble,
+        },
+        process.clock,
         this.#stop.signal,
       )
     }

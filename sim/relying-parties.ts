@@ -33,7 +33,7 @@ export class SimulatedRelyingParty {
   readonly #world: World
   readonly #moods: readonly Mood[]
   readonly #swingMs: number
-  readonly #incurable: boolean
+  #incurable: boolean
   #mood: Mood
   /** All there ever were. */
   attempts = 0
@@ -49,6 +49,10 @@ export class SimulatedRelyingParty {
     if (moods.length > 1) {
       this.#swing()
     }
+  }
+
+  cure(): void {
+    this.#incurable = false
   }
 
   /** Never rejects. What arrives is acted upon, also when the relay has died or given up meanwhile. */

@@ -3,6 +3,8 @@ import { VirtualTime } from './clock.ts'
 import { SimulatedIdp, type World } from './idp.ts'
 import { hungOnesDelayNobody } from './hung.ts'
 import { Invariants, type Violation } from './invariants.ts'
+import { massResetDelaysNobody } from './mass.ts'
+import { outageIsSpared } from './outage.ts'
 import { SimulatedRelay, SKEW_MS, type Surroundings } from './relay.ts'
 import { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
@@ -21,6 +23,7 @@ export interface Figures {
   crashes: number
   pauses: number
   powerLosses: number
+  storesLost: number
   virtualMs: number
 }
 
@@ -54,6 +57,7 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
     crashes: 0,
     pauses: 0,
     powerLosses: 0,
+    storesLost: 0,
     virtualMs: 0,
   }
   const look = () => invariants.look(disk, idp.outbox.values(), time.nowMs, SKEW_MS)
@@ -85,6 +89,8 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
   }
   if (!failed()) {
     await hungOnesDelayNobody(seed, hands, invariants)
+    await massResetDelaysNobody(seed, hands, invariants)
+    await outageIsSpared(seed, hands, invariants)
   }
   figures.events = idp.outbox.size
   figures.deliveries = disk.seen.deliveries.size
@@ -109,12 +115,21 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
       idp.away(chance.ms(SECOND, 10 * MINUTE))
       tell('the identity provider is away')
     } else {
-      figures.powerLosses++
-      tell('the power is lost')
       relays.killAll()
-      disk.losePower()
+      const isStoreLost = chance.hit(0.1)
+      if (isStoreLost) {
+        figures.storesLost++
+        tell('the store is lost')
+        invariants.storeLost(idp.outbox.values())
+        disk.loseAll()
+      } else {
+        figures.powerLosses++
+        tell('the power is lost')
+        disk.losePower()
+      }
       look()
-      time.after(chance.ms(1, MINUTE), () => relays.boot(around))
+      // Nobody puts a store back while what the old process has asked for is still on its way.
+      time.after(chance.ms(isStoreLost ? MINUTE / 2 : 1, MINUTE), () => relays.boot(around))
     }
   }
 }

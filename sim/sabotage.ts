@@ -1,4 +1,4 @@
-import type { Idp, Send } from '../relay/flow/ports.ts'
+import type { Idp, LaneHealth, Send } from '../relay/flow/ports.ts'
 import type { Store } from '../relay/store/port.ts'
 import type { Guarantee, Token } from './invariants.ts'
 import type { Disk } from './store.ts'
@@ -11,9 +11,10 @@ export interface Hands {
   /** Whether a change is told of before it is durable. */
   readonly early?: boolean
   readonly polls?: boolean
+  readonly rereads?: boolean
+  /** Told of each change of a lane's health. */
+  readonly lane?: (health: LaneHealth) => void
 }
-
-const FAILURES_UNTIL_BROKEN = 8
 
 /**
  * Ways to break the promises. A simulation that does not notice them proves nothing, so each must be found, by one of the
@@ -52,19 +53,69 @@ export const SABOTAGES: Readonly<
   },
   'a breaker that discards': {
     finds: ['G1'],
+    hands: () => {
+      const probed = new Set<string>()
+      return {
+        lane: ({ clientId, state }) => (state === 'probed' ? probed.add(clientId) : probed.delete(clientId)),
+        store: (store) => ({
+          ...store,
+          record: (claim, outcome) =>
+            store.record(
+              claim,
+              outcome.state === 'open' && probed.has(claim.delivery.clientId)
+                ? { ...outcome, state: 'expired' }
+                : outcome,
+            ),
+        }),
+      }
+    },
+  },
+  // The flow is not told what an answer was, so its breaker does not see it.
+  'a breaker that never opens': {
+    finds: ['lane'],
+    hands: () => ({
+      send: (send) => async (uri, token, policy) => {
+        const answer = await send(uri, token, policy)
+        return answer.kind === 'failure' || answer.status >= 500 || answer.status === 429
+          ? { kind: 'failure', code: 'other' }
+          : answer
+      },
+    }),
+  },
+  'room without end': {
+    finds: ['lane'],
     hands: () => ({
       store: (store) => ({
         ...store,
-        record: (claim, outcome) =>
-          store.record(
-            claim,
-            outcome.state === 'open' && outcome.attempts >= FAILURES_UNTIL_BROKEN
-              ? { ...outcome, state: 'expired' }
-              : outcome,
-          ),
+        claim: (nowMs, leaseMs, limit) =>
+          store.claim(nowMs, leaseMs, limit, () => ({ privileged: 20, others: 20, latest: 10 })),
       }),
     }),
   },
+  'first come, first served': {
+    finds: ['fair'],
+    hands: () => ({
+      store: (store) => ({
+        ...store,
+        claim: (nowMs, leaseMs, limit, room) =>
+          store.claim(nowMs, leaseMs, limit, (...lane) => ({ ...room(...lane), latest: 0 })),
+      }),
+    }),
+  },
+  'privileged like any other': {
+    finds: ['priority'],
+    hands: () => ({
+      store: (store) => ({
+        ...store,
+        accept: (event, plan) =>
+          store.accept(event, {
+            ...plan,
+            deliveries: plan.deliveries.map((delivery) => ({ ...delivery, privileged: false })),
+          }),
+      }),
+    }),
+  },
+  'outbox not read again': { finds: ['G1', 'G5'], hands: () => ({ rereads: false }) },
   'any answer taken for a yes': {
     finds: ['G2'],
     hands: () => ({

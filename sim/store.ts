@@ -57,6 +57,13 @@ export class Disk {
     changes.forEach((change) => change(this.#durable))
   }
 
+  /** The whole of it is gone. */
+  loseAll(): void {
+    this.#unsynced = []
+    Object.assign(this.#durable, emptyTables())
+    this.#seen = emptyTables()
+  }
+
   losePower(): void {
     this.#unsynced = []
     this.#seen = structuredClone(this.#durable)

@@ -16,11 +16,20 @@ export interface ApiPorts extends RelyingPartyPorts {
     retryNow(selection: Selection, by: string): Promise<number>
     dismiss(selection: Selection, by: string, reason: string): Promise<number>
   }
+  /** Reads a page of the realm's outbox again: how many events it has, how many were new, where the next page begins. */
+  readonly reread: (
+    issuer: string,
+    which: { readonly sinceMs?: number | undefined; readonly after?: string | undefined },
+  ) => Promise<{ read: number; taken: number; next?: string }>
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
 }
 
 const seconds = (ms: number) => Math.floor(ms / 1000)
+const UNAVAILABLE = {
+  store_unavailable: 'The store cannot be read now',
+  idp_unavailable: 'The identity provider does not answer now',
+}
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
 
 const ContainmentOut = z.object({
@@ -136,6 +145,32 @@ const act = <P extends string, T extends z.ZodType>(path: P, body: T, summary: s
     responses: { 200: json(Changed, 'How many open deliveries it was'), ...errors },
   })
 const retryDeliveries = act('/api/v1/deliveries/retry', Retry, 'Attempt waiting deliveries now (role operate)')
+const rereadOutbox = createRoute({
+  method: 'post',
+  path: '/api/v1/outbox/reread',
+  summary: 'Take up what the outbox holds and the store does not, a page at a time (role operate)',
+  security: [{ bearer: [] }],
+  request: {
+    body: {
+      required: true,
+      content: {
+        'application/json': {
+          schema: z.strictObject({
+            since_ms: z.number().int().min(0).optional(),
+            after: z.string().max(64).optional(),
+          }),
+        },
+      },
+    },
+  },
+  responses: {
+    200: json(
+      z.object({ read: z.number(), taken: z.number(), next: z.string().optional() }),
+      'How many events this page of the outbox holds, how many of them were new; give next as after for the page behind',
+    ),
+    ...errors,
+  },
+})
 const dismissDeliveries = act('/api/v1/deliveries/dismiss', Dismissal, 'Give up open deliveries (role dismiss)')
 
 function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Selection {
@@ -152,7 +187,7 @@ function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Select
 
 /** Health, metrics, and the lists for programs. */
 export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
-  const { store, metrics, flow, notReady } = ports
+  const { store, metrics, flow, reread, notReady } = ports
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success) {
@@ -177,9 +212,9 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     if (cause instanceof RelayError && (cause.code === 'invalid_request' || cause.code === 'not_found')) {
       return c.json({ error: cause.code, error_description: cause.message }, cause.code === 'not_found' ? 404 : 400)
     }
-    const unavailable = cause instanceof RelayError && cause.code === 'store_unavailable'
-    return unavailable
-      ? c.json({ error: 'temporarily_unavailable', error_description: 'The store cannot be read now' }, 503)
+    const code = cause instanceof RelayError ? cause.code : undefined
+    return code === 'store_unavailable' || code === 'idp_unavailable'
+      ? c.json({ error: 'temporarily_unavailable', error_description: UNAVAILABLE[code] }, 503)
       : c.json({ error: 'server_error', error_description: 'The relay failed; its log says more' }, 500)
   })
 
@@ -204,11 +239,16 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     app.use(`/api/v1/${path}`, requireRole('view', ports))
   }
   app.use('/api/v1/deliveries/retry', requireRole('operate', ports))
+  app.use('/api/v1/outbox/reread', requireRole('operate', ports))
   app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', ports))
   app.openapi(retryDeliveries, async (c) => {
     const { issuer, subject } = c.var.caller
     const { deliveries } = c.req.valid('json')
     return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), subject) }, 200)
+  })
+  app.openapi(rereadOutbox, async (c) => {
+    const { since_ms, after } = c.req.valid('json')
+    return c.json(await reread(c.var.caller.issuer, { sinceMs: since_ms, after }), 200)
   })
   app.openapi(dismissDeliveries, async (c) => {
     const { issuer, subject } = c.var.caller

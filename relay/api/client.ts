@@ -45,6 +45,7 @@ const RelyingParties = z.object({
     z.object({ client_id: z.string(), backchannel_logout_uri: z.string(), enabled: z.boolean() }),
   ),
 })
+const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
 const Changed = z.object({ changed: z.number() })
 const Refused = z.object({ error_description: z.string() })
 
@@ -103,6 +104,15 @@ export function openApi(url: string, token: string | undefined) {
     containment: (id: string) => call(`containments/${encodeURIComponent(id)}`, WithEvidence),
     relyingParties: async () => (await call('relying-parties', RelyingParties)).relying_parties,
     retry: async (deliveries: SelectionMembers) => (await call('deliveries/retry', Changed, { deliveries })).changed,
+    /** Page by page. */
+    async *reread(sinceMs: number | undefined): AsyncGenerator<{ read: number; taken: number }> {
+      for (let after: string | undefined, more = true; more;) {
+        const page: z.infer<typeof Reread> = await call('outbox/reread', Reread, { since_ms: sinceMs, after })
+        yield page
+        after = page.next
+        more = after !== undefined
+      }
+    },
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason })).changed,
   }

@@ -133,6 +133,8 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
       return html`${client}: ${by} gave it up: “${data['reason'] ?? ''}”`
     case 'expired':
       return html`${client}: its session has outlived the longest time it could live.`
+    case 'ended_before':
+      return html`${client}: Keycloak knows that it has ended before (${data['outcome'] ?? ''}).`
     case 'closed':
       return `Closed: every logout has an end, ${duration(Number(data['ms_since_event'] ?? 0))} after the event.`
   }

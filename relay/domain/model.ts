@@ -145,6 +145,7 @@ export interface Evidence {
     | 'retry_asked'
     | 'dismissed'
     | 'expired'
+    | 'ended_before'
     | 'closed'
   readonly atMs: number
   readonly data: Readonly<Record<string, string | number | boolean>>

@@ -22,12 +22,18 @@ export function containmentIdOf(event: SecurityEvent): string {
  * evidence says that it lives on, and for how long at worst.
  *
  * @param currentUri the client's logout URL of today, which wins over the one in the event
+ * @param ended ids of sessions that have an end already, of an event that is read again; nothing is owed for them
  */
-export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId: string) => string | undefined): Plan {
+export function plan(
+  event: SecurityEvent,
+  nowMs: number,
+  currentUri: (clientId: string) => string | undefined,
+  ended: ReadonlySet<string> = new Set(),
+): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
   const untold: Evidence[] = []
-  for (const session of event.shadow ? [] : event.sessions) {
+  for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
     const logoutUri = currentUri(session.clientId) ?? session.logoutUri
     if (logoutUri === undefined) {
       untold.push({
@@ -54,6 +60,7 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
     })
   }
   const { jti, trigger, part, parts } = event
+  const before = event.sessions.filter(({ id }) => ended.has(id)).length
   return {
     containmentId,
     deliveries,
@@ -64,12 +71,21 @@ export function plan(event: SecurityEvent, nowMs: number, currentUri: (clientId:
         ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
         : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
       ...Object.entries(event.steps).map(
-        ([step, ended]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended } }) as const,
+        ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
       ),
       ...(event.survivors > 0
         ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
         : []),
-      { kind: 'planned', atMs: nowMs, data: { jti, deliveries: deliveries.length, unreachable: untold.length } },
+      {
+        kind: 'planned',
+        atMs: nowMs,
+        data: {
+          jti,
+          deliveries: deliveries.length,
+          unreachable: untold.length,
+          ...(before > 0 ? { ended_before: before } : {}),
+        },
+      },
       ...untold,
     ],
   }

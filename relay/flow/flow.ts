@@ -1,11 +1,12 @@
 import { retryDelayMs } from '../domain/backoff.ts'
 import { judge } from '../domain/judge.ts'
-import type { Answer, Claim, Delivery, SecurityEvent } from '../domain/model.ts'
+import type { Answer, Claim, Delivery, DeliveryState, SecurityEvent } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
+import { Doorbell } from './doorbell.ts'
 import { Lanes } from './lanes.ts'
-import type { Clock, Idp, LaneHealth, Observer, Registry, Send } from './ports.ts'
+import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
@@ -71,9 +72,9 @@ export class Flow {
   }
 
   /** Receive and contain. When this resolves, the event and every delivery it means are durable: only then is 202 true. */
-  async receive(event: SecurityEvent, source: 'push' | 'poll'): Promise<'accepted' | 'duplicate'> {
+  async receive(event: SecurityEvent, source: Source, ended?: ReadonlySet<string>): Promise<'accepted' | 'duplicate'> {
     const { store, registry, clock, observer } = this.#ports
-    const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri)
+    const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri, ended)
     const outcome = await store.accept(event, planned)
     observer.received(source, outcome)
     this.#due.ring()
@@ -159,7 +160,7 @@ export class Flow {
     const { late = [], live = [] } = Object.groupBy(claims, ({ delivery }) =>
       delivery.latestEndMs <= nowMs ? 'late' : 'live',
     )
-    await Promise.all(late.map((claim) => this.#expire(claim)))
+    await Promise.all(late.map((claim) => this.#end(claim, 'expired')))
     const issuer = live[0]?.delivery.issuer
     if (issuer === undefined) {
       return
@@ -245,8 +246,8 @@ export class Flow {
   }
 
   async #notMinted(claim: Claim, refusal: string): Promise<void> {
-    if (refusal === 'expired') {
-      await this.#expire(claim)
+    if (refusal === 'expired' || refusal === 'delivered' || refusal === 'dismissed') {
+      await this.#end(claim, refusal)
     } else {
       await this.#record(claim, claim.delivery.logoutUri, { kind: 'failure', code: 'not_minted' }, 0, refusal)
     }
@@ -311,27 +312,28 @@ export class Flow {
     }
   }
 
-  async #expire(claim: Claim): Promise<void> {
+  /** An end without an attempt: its latest end is past, or the identity provider knows an end that the store has lost. */
+  async #end(claim: Claim, state: Exclude<DeliveryState, 'open'>): Promise<void> {
     const { store, clock, observer } = this.#ports
     const { delivery } = claim
     const atMs = clock.nowMs()
+    const data = { delivery: delivery.id, client_id: delivery.clientId, attempts: delivery.attempts }
     try {
       await store.record(claim, {
-        state: 'expired',
+        state,
         atMs,
         dueMs: atMs,
         attempts: delivery.attempts,
-        reason: 'latest_end_past',
+        reason: state === 'expired' ? 'latest_end_past' : 'ended_before',
         logoutUri: delivery.logoutUri,
-        evidence: {
-          kind: 'expired',
-          atMs,
-          data: { delivery: delivery.id, client_id: delivery.clientId, attempts: delivery.attempts },
-        },
+        evidence:
+          state === 'expired'
+            ? { kind: 'expired', atMs, data }
+            : { kind: 'ended_before', atMs, data: { ...data, outcome: state } },
       })
       this.#ends.get(delivery.issuer)?.ring()
     } catch (cause) {
-      observer.trouble('An expired delivery could not be stored; trying again', cause)
+      observer.trouble('The end of a delivery could not be stored; trying again', cause)
     } finally {
       this.#leave(delivery)
     }
@@ -361,25 +363,6 @@ export class Flow {
       }
       await clock.sleep(REPORT_PAUSE_MS, this.#stopping.signal)
     }
-  }
-}
-
-/** Wakes one sleeper. A ring before the wait is not lost. */
-class Doorbell {
-  readonly #clock: Clock
-  #rung = new AbortController()
-
-  constructor(clock: Clock) {
-    this.#clock = clock
-  }
-
-  ring(): void {
-    this.#rung.abort()
-  }
-
-  async wait(ms: number): Promise<void> {
-    await this.#clock.sleep(ms, this.#rung.signal)
-    this.#rung = new AbortController()
   }
 }
 

@@ -30,9 +30,12 @@ export interface Registry {
 /** Sends one logout token. Never throws: a failure is an answer too. */
 export type Send = (uri: string, logoutToken: string, policy: LanePolicy) => Promise<Answer>
 
+/** How an event came: it was pushed, polled, or read again from the outbox. */
+export type Source = 'push' | 'poll' | 'reread'
+
 /** Where the flow tells what it did. One call, one line; never given a token. */
 export interface Observer {
-  received(source: 'push' | 'poll', outcome: 'accepted' | 'duplicate'): void
+  received(source: Source, outcome: 'accepted' | 'duplicate'): void
   attempted(line: AttemptLine): void
   /** Given up by a person. Somebody should look at every one. */
   dismissed(issuer: string, count: number): void

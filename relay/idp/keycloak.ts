@@ -12,6 +12,8 @@ const RENEW_BEFORE_MS = 10_000
 const PAGE = 500
 
 const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvailable: z.boolean().optional() })
+const RowsAnswer = z.object({ jtis: z.array(z.string()), next: z.string().optional() })
+const SetsAnswer = z.object({ sets: z.record(z.string(), z.string()), ended: z.record(z.string(), z.string()) })
 const MintAnswer = z.object({ tokens: z.record(z.string(), z.string()), refused: z.record(z.string(), z.string()) })
 const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
 const RelyingPartiesAnswer = z.object({
@@ -86,6 +88,17 @@ export class Keycloak implements Idp {
     return this.#post('outbox', { maxEvents, returnImmediately: true, ack, setErrs }, PollAnswer)
   }
 
+  /** A page of what the outbox holds: events since a time, or those that were taken and in which a session has no end. */
+  async rows({ sinceMs, after }: { sinceMs?: number | undefined; after?: string | undefined }) {
+    return this.#post('outbox/rows', { since_ms: sinceMs, after }, RowsAnswer)
+  }
+
+  /** SETs of the outbox again, at most 50, acknowledged or not, and the ids of their sessions that have an end. */
+  async sets(jtis: readonly string[]) {
+    const { sets, ended } = await this.#post('outbox/sets', { jtis }, SetsAnswer)
+    return { sets, ended: new Set(Object.keys(ended)) }
+  }
+
   async mint(deliveries: readonly Delivery[]) {
     const ids = deliveries.map(({ id }) => id)
     const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
@@ -148,7 +161,7 @@ export class Keycloak implements Idp {
       this.#token = undefined
       response = await this.#send(path, body)
     }
-    const endpoint = path.split('?')[0] ?? path
+    const endpoint = path.split(/[?/]/)[0] ?? path
     if (response.status !== 200) {
       throw new RelayError(
         'idp_unavailable',

@@ -6,6 +6,7 @@ import { freePort } from './process.ts'
 
 const HOLD_REFUSED_MS = 300_000
 const MONTH_S = 2_592_000
+const ROWS = 500
 const BACKCHANNEL_LOGOUT = 'http://schemas.openid.net/event/backchannel-logout'
 const CREDENTIAL_CHANGE = 'https://schemas.openid.net/secevent/caep/event-type/credential-change'
 
@@ -185,6 +186,19 @@ export class StandInIdp {
     switch (path) {
       case 'logout-relay/outbox':
         return { status: 200, body: this.#poll(body) }
+      case 'logout-relay/outbox/rows':
+        return { status: 200, body: this.#rows(body) }
+      case 'logout-relay/outbox/sets': {
+        const rows = (body['jtis'] as string[]).flatMap((jti) => this.outbox.get(jti) ?? [])
+        const ended = rows.flatMap(({ sessions }) => sessions.map(({ id }) => [id, this.answers.get(id)] as const))
+        return {
+          status: 200,
+          body: {
+            sets: Object.fromEntries(rows.map(({ jti, set }) => [jti, set])),
+            ended: Object.fromEntries(ended.filter(([, outcome]) => outcome !== undefined)),
+          },
+        }
+      }
       case 'logout-relay/logout-tokens':
         return { status: 200, body: await this.#mint(body['ids'] as string[]) }
       case 'logout-relay/answers':
@@ -239,6 +253,17 @@ export class StandInIdp {
     }
   }
 
+  /** In the order of their commits. Since a time, which is 0 in all uses, or those that are not complete. */
+  #rows(body: Record<string, unknown>): unknown {
+    const rows = [...this.outbox.values()].filter(
+      ({ acknowledged, sessions }) =>
+        body['since_ms'] !== undefined || (acknowledged && sessions.some(({ id }) => !this.answers.has(id))),
+    )
+    const from = rows.findIndex(({ jti }) => jti === body['after']) + 1
+    const page = rows.slice(from, from + ROWS).map(({ jti }) => jti)
+    return { jtis: page, ...(from + ROWS < rows.length ? { next: page.at(-1) } : {}) }
+  }
+
   async #mint(ids: readonly string[]): Promise<unknown> {
     const refused: Record<string, string> = {}
     const tokens: Record<string, string> = {}
@@ -246,7 +271,7 @@ export class StandInIdp {
       ids.map(async (id) => {
         const session = this.#sessions.get(id)
         if (!session || this.answers.has(id)) {
-          refused[id] = session ? 'ended' : 'unknown'
+          refused[id] = session ? (this.answers.get(id) ?? '') : 'unknown'
           return
         }
         tokens[id] = await this.#logoutToken(session)

@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -110,6 +112,41 @@ describe('an event is not lost', () => {
     relay = await relay.restart()
     await dies(browser)
   })
+})
+
+test('a relay that loses its whole store takes up again what is not complete, and tells nobody twice', async () => {
+  const user = await person('nina')
+  const browser = await loggedIn('nina')
+  await nextSecond()
+  express.signal('SIGSTOP')
+  try {
+    expect((await reset(user)).status).toBe(204)
+    await until('the relay owes it', async () => (await deliveries('client_id=express-app&state=open')).length === 1)
+    await relay.kill9()
+    for (const file of ['relay.db', 'relay.db-wal', 'relay.db-shm']) {
+      rmSync(join(relay.dir, file), { force: true })
+    }
+  } finally {
+    express.signal('SIGCONT')
+  }
+  relay = await relay.restart()
+  await dies(browser)
+  expect((await deliveries('client_id=long-down-app')).map(({ state }) => state)).toEqual(['open'])
+  expect(await deliveries('client_id=express-app')).toHaveLength(1)
+  const again = async () => {
+    const answer = await call<{ read: number; taken: number }>('POST', `${relay.url}/api/v1/outbox/reread`, {
+      json: { since_ms: 0 },
+      headers: { authorization: `Bearer ${world.operatorToken}` },
+    })
+    expect(answer.status).toBe(200)
+    return answer.json()
+  }
+  // Events whose sessions all have their end: they are known again, and nothing is owed for them.
+  const first = await again()
+  expect(first.taken).toBeGreaterThanOrEqual(2)
+  expect(first.taken).toBeLessThan(first.read)
+  expect(await again()).toEqual({ read: first.read, taken: 0 })
+  expect(await deliveries('client_id=express-app')).toHaveLength(1)
 })
 
 describe('a containment reaches', () => {
@@ -239,7 +276,7 @@ test('a delivery that a person dismisses ends so, with their reason, and Keycloa
       `${world.keycloak.issuer('demo')}/logout-relay/logout-tokens`,
       { json: { ids: [ended?.id] }, headers: { authorization: `Bearer ${token}` } },
     )
-    return minted.json().refused[ended?.id ?? ''] === 'ended'
+    return minted.json().refused[ended?.id ?? ''] === 'dismissed'
   })
 })
 

@@ -76,6 +76,10 @@ beforeEach(async () => {
       retryNow: (...act) => Promise.resolve(acts.push(['retry', ...act])),
       dismiss: (...act) => Promise.resolve(acts.push(['dismiss', ...act])),
     },
+    reread: (issuer, which) => {
+      acts.push(['reread', issuer, which])
+      return Promise.resolve({ read: 500, taken: 2, next: '1:2' })
+    },
     audience: 'logout-relay',
     notReady: () => notReady,
   })
@@ -238,6 +242,7 @@ test('the API describes itself', async () => {
     '/api/v1/deliveries',
     '/api/v1/deliveries/dismiss',
     '/api/v1/deliveries/retry',
+    '/api/v1/outbox/reread',
     '/api/v1/relying-parties',
     '/api/v1/relying-parties/check',
     '/api/v1/relying-parties/pause',
@@ -380,4 +385,25 @@ describe('what a person does to a relying party', () => {
     const answer = await post('', body)
     expect([answer.status, await answer.text()]).toEqual([400, expect.stringMatching(expected)])
   })
+})
+
+test('the outbox of the caller’s own realm is read again, a page at a time, by who may operate', async () => {
+  const read = async (role: string, body: unknown) =>
+    app.request('/api/v1/outbox/reread', {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${await token({ resource_access: { 'logout-relay': { roles: [role] } } })}`,
+        'content-type': 'application/json',
+      },
+      body: JSON.stringify(body),
+    })
+  const answer = await read('operate', { since_ms: 7, after: '1:1' })
+  expect([answer.status, await answer.json()]).toEqual([200, { read: 500, taken: 2, next: '1:2' }])
+  expect((await read('operate', {})).status).toBe(200)
+  expect((await read('view', {})).status).toBe(403)
+  expect((await read('operate', { since: 7 })).status).toBe(400)
+  expect(acts).toEqual([
+    ['reread', ISSUER, { sinceMs: 7, after: '1:1' }],
+    ['reread', ISSUER, { sinceMs: undefined, after: undefined }],
+  ])
 })

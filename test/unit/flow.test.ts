@@ -216,6 +216,22 @@ test('a session for which no token is made stays open, with the reason', async (
   expect(await state()).toEqual([['orders', 'open']])
 })
 
+test.each(['delivered', 'expired', 'dismissed'] as const)(
+  'a session of which the identity provider knows that it is %s ends so, and nobody is told',
+  async (outcome) => {
+    const { flow, start, clock, idp, sent, lines, state, store } = given()
+    idp.mint = (deliveries) =>
+      Promise.resolve({ tokens: new Map(), refused: new Map(deliveries.map(({ id }) => [id, outcome])) })
+    start()
+    await flow.receive(securityEvent(1, ['orders']), 'reread')
+    await clock.advance(10)
+    expect([sent, lines]).toEqual([[], []])
+    expect(await state()).toEqual([['orders', outcome]])
+    const kinds = (await store.containment(ISSUER, 'txn-1'))?.evidence.map(({ kind }) => kind)
+    expect(kinds?.at(-2)).toBe(outcome === 'expired' ? 'expired' : 'ended_before')
+  },
+)
+
 test('a session past its latest end is expired and nobody is told any more', async () => {
   const { flow, start, clock, sent, state } = given({ answers: () => DOWN })
   start()

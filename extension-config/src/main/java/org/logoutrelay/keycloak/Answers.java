@@ -28,9 +28,10 @@ final class Answers {
     record Recorded(List<String> recorded, Map<String, String> refused) {
     }
 
-    static Set<String> answered(KeycloakSession session, String jti) {
-        return Ledger.em(session).createQuery("select a.id from AnswerRow a where a.jti = :jti", String.class)
-                .setParameter("jti", jti).getResultStream().collect(Collectors.toSet());
+    /** Outcomes by session id. */
+    static Map<String, String> of(KeycloakSession session, String jti) {
+        return Ledger.em(session).createQuery("select a from AnswerRow a where a.jti = :jti", AnswerRow.class)
+                .setParameter("jti", jti).getResultStream().collect(Collectors.toMap(a -> a.id, a -> a.outcome));
     }
 
     static Recorded record(KeycloakSession session, RealmModel realm, List<Answer> answers) {

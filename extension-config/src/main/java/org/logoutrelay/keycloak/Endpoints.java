@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.Version;
@@ -43,6 +44,8 @@ public final class Endpoints {
     private static final int MAX_IDS = 100;
     private static final int MAX_ANSWERS = 500;
     private static final int MAX_CLIENTS = 500;
+    private static final int MAX_ROWS = 500;
+    private static final Pattern CURSOR = Pattern.compile("\\d{1,15}:[0-9a-f-]{36}");
 
     private final KeycloakSession session;
     private final AfterCommit afterCommit;
@@ -55,6 +58,13 @@ public final class Endpoints {
     /** RFC 8936 §2.2. {@code returnImmediately} may be given and changes nothing. */
     public record PollRequest(Integer maxEvents, Boolean returnImmediately, List<String> ack,
             Map<String, SetError> setErrs) {
+    }
+
+    /** @param sinceMs milliseconds since the epoch; null for the rows that are not complete */
+    public record RowsRequest(@JsonProperty("since_ms") Long sinceMs, String after) {
+    }
+
+    public record SetsRequest(List<String> jtis) {
     }
 
     /** RFC 8936 §2.6. */
@@ -108,6 +118,50 @@ public final class Endpoints {
             });
         }
         return ok(Map.of("sets", sets, "moreAvailable", more));
+    }
+
+    /** For a relay that lost its store: what the outbox holds, by page. */
+    @POST
+    @Path("outbox/rows")
+    public Response rows(RowsRequest request) {
+        RealmModel realm = requireRole("outbox");
+        if (request == null) {
+            throw badRequest("The body is missing; send at least {}");
+        }
+        if (request.after() != null && !CURSOR.matcher(request.after()).matches()) {
+            throw badRequest("after is not one that this endpoint gave as next");
+        }
+        Outbox.Page page = request.sinceMs() == null
+                ? Outbox.incomplete(session, realm.getId(), request.after(), MAX_ROWS)
+                : Outbox.since(session, realm.getId(), request.sinceMs(), request.after(), MAX_ROWS);
+        Map<String, Object> answer = new LinkedHashMap<>(Map.of("jtis", page.jtis()));
+        if (page.next() != null) {
+            answer.put("next", page.next());
+        }
+        return ok(answer);
+    }
+
+    /** The same SETs again, with the same {@code jti}s, acknowledged or not, and which of their sessions have an end. */
+    @POST
+    @Path("outbox/sets")
+    public Response sets(SetsRequest request) {
+        RealmModel realm = requireRole("outbox");
+        if (request == null || request.jtis() == null || request.jtis().isEmpty() || request.jtis().size() > MAX_EVENTS
+                || request.jtis().contains(null)) {
+            throw badRequest("jtis must hold 1 to " + MAX_EVENTS + " jtis");
+        }
+        Map<String, String> sets = new LinkedHashMap<>();
+        Map<String, String> ended = new LinkedHashMap<>();
+        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.removedMs != null)
+                .ifPresent(row -> {
+                    try {
+                        sets.put(jti, SecurityEventToken.sign(session, row, afterCommit.audience()));
+                        ended.putAll(Answers.of(session, jti));
+                    } catch (RuntimeException e) {
+                        LOG.errorf(e, "Outbox row %s cannot be handed out again; it stays", jti);
+                    }
+                }));
+        return ok(Map.of("sets", sets, "ended", ended));
     }
 
     @POST

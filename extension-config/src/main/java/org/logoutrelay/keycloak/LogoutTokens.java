@@ -30,7 +30,7 @@ final class LogoutTokens {
     private final Map<String, Optional<Event>> events = new HashMap<>();
 
     /** An outbox row, read once for all of its sessions in a call. */
-    private record Event(OutboxRow row, List<ListedSession> sessions, Set<String> answered, Set<String> newerLogins) {
+    private record Event(OutboxRow row, List<ListedSession> sessions, Map<String, String> answers, Set<String> newerLogins) {
     }
 
     /** Tokens and refusals by session id. */
@@ -66,13 +66,13 @@ final class LogoutTokens {
         return events.computeIfAbsent(jti, key -> Outbox.find(session, realm.getId(), key)
                 // Too early, a relying party would log straight in again by single sign-on.
                 .filter(row -> row.removedMs != null)
-                .map(row -> new Event(row, ListedSession.read(row.sessions), Answers.answered(session, key),
+                .map(row -> new Event(row, ListedSession.read(row.sessions), Answers.of(session, key),
                         new HashSet<>(Ledger.clientsWithNewerLogin(session, row.realmId, row.userId, row.watermarkMs)))));
     }
 
     private String refusal(String id, Event event, ListedSession listed) {
-        if (event.answered().contains(id)) {
-            return "ended";
+        if (event.answers().containsKey(id)) {
+            return event.answers().get(id);
         }
         if (listed.latestEnd() < Time.currentTime()) {
             return "expired";

@@ -100,6 +100,34 @@ final class Outbox {
                 .setMaxResults(max).getResultList();
     }
 
+    /** A page of the outbox: what of each row, and where the next page begins, or null after the last one. */
+    record Page(List<String> jtis, String next) {
+    }
+
+    /** Rows that the relay has taken and in which a session has no end yet. */
+    static Page incomplete(KeycloakSession session, String realmId, String after, int max) {
+        return page(session, realmId, "o.openSessions > 0 and o.lastEnd >= " + Time.currentTime() + " and o.ackedMs is not null",
+                after == null ? "0:" : after, max);
+    }
+
+    /** All rows since then, taken or not, with those of transactions that were under way then. */
+    static Page since(KeycloakSession session, String realmId, long sinceMs, String after, int max) {
+        return page(session, realmId, "o.jti is not null", after == null ? sinceMs - LOOKS_MS[LOOKS_MS.length - 1] + ":" : after,
+                max);
+    }
+
+    /** @param after watermark and jti of the last row before the page, with a colon between them */
+    private static Page page(KeycloakSession session, String realmId, String which, String after, int max) {
+        int colon = after.indexOf(':');
+        List<Object[]> rows = Ledger.em(session).createQuery("select o.jti, o.watermarkMs from OutboxRow o where o.realmId = :realm"
+                + " and o.removedMs is not null and " + which
+                + " and (o.watermarkMs > :ms or (o.watermarkMs = :ms and o.jti > :jti)) order by o.watermarkMs, o.jti",
+                Object[].class).setParameter("realm", realmId).setParameter("ms", Long.parseLong(after.substring(0, colon)))
+                .setParameter("jti", after.substring(colon + 1)).setMaxResults(max).getResultList();
+        Object[] last = rows.size() < max ? null : rows.get(max - 1);
+        return new Page(rows.stream().map(row -> (String) row[0]).toList(), last == null ? null : last[1] + ":" + last[0]);
+    }
+
     /** What the relay has not taken yet, what of it it refused, and since when the oldest waits (absent if none does). */
     static Map<String, Long> depth(KeycloakSession session, String realmId) {
         Object[] row = Ledger.em(session).createQuery("select count(o), count(o.errMs), min(o.watermarkMs) from OutboxRow o"

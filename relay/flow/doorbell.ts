@@ -1,0 +1,20 @@
+import type { Clock } from './ports.ts'
+
+/** Wakes one sleeper. A ring before the wait is not lost. */
+export class Doorbell {
+  readonly #clock: Clock
+  #rung = new AbortController()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  ring(): void {
+    this.#rung.abort()
+  }
+
+  async wait(ms: number): Promise<void> {
+    await this.#clock.sleep(ms, this.#rung.signal)
+    this.#rung = new AbortController()
+  }
+}

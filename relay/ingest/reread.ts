@@ -1,0 +1,81 @@
+import type { SecurityEvent } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+import type { Clock } from '../flow/ports.ts'
+
+const SETS = 20
+const PAUSE_MS = 10_000
+
+export interface RereadPorts {
+  /** A page of `jti`s, and where the next page begins: of the events since a time, or of those in which a session has no end. */
+  rows(which: Which): Promise<{ jtis: readonly string[]; next?: string | undefined }>
+  /** The SETs again, and the ids of their sessions that have an end. */
+  sets(jtis: readonly string[]): Promise<{ sets: Readonly<Record<string, string>>; ended: ReadonlySet<string> }>
+  /** Those that the store does not have. */
+  unknown(jtis: readonly string[]): Promise<readonly string[]>
+  verify(set: string): Promise<SecurityEvent>
+  receive(event: SecurityEvent, ended: ReadonlySet<string>): Promise<unknown>
+  trouble(what: string, cause: unknown): void
+}
+
+/** @param sinceMs milliseconds since the epoch; without it only events in which a session has no end yet */
+export interface Which {
+  readonly sinceMs?: number | undefined
+  readonly after?: string | undefined
+}
+
+/** How many events the outbox holds, and how many of them the store did not have. */
+export interface Reread {
+  readonly read: number
+  readonly taken: number
+  /** Where the next page begins; absent after the last. */
+  readonly next?: string
+}
+
+/**
+ * Reads a page of the outbox again, for a store that is empty, was put back from a backup, or has lost what it had
+ * acknowledged. What the store has is left alone: the `jti` of an event stays the same, so nothing is planned twice.
+ *
+ * @throws RelayError `idp_unavailable` or `store_unavailable`; it may be called again
+ */
+export async function reread(ports: RereadPorts, which: Which): Promise<Reread> {
+  const { jtis, next } = await ports.rows(which)
+  const unknown = await ports.unknown(jtis)
+  let taken = 0
+  for (let from = 0; from < unknown.length; from += SETS) {
+    const { sets, ended } = await ports.sets(unknown.slice(from, from + SETS))
+    for (const set of Object.values(sets)) {
+      try {
+        await ports.receive(await ports.verify(set), ended)
+        taken++
+      } catch (cause) {
+        if (!(cause instanceof RelayError) || ['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
+          throw cause
+        }
+        ports.trouble(`A security event that was read again cannot be taken (${cause.code})`, cause)
+      }
+    }
+  }
+  return { read: jtis.length, taken, ...(next === undefined ? {} : { next }) }
+}
+
+/**
+ * Takes up all that is not complete and that the store lacks, once, trying until it is done or the signal is aborted: at the
+ * start, since the store may be empty or put back from a backup.
+ *
+ * @returns how many events the store lacked
+ */
+export async function takeUpIncomplete(ports: RereadPorts, clock: Clock, stop: AbortSignal): Promise<number> {
+  let taken = 0
+  for (let after: string | undefined, more = true; more && !stop.aborted;) {
+    try {
+      const page: Reread = await reread(ports, { after })
+      taken += page.taken
+      after = page.next
+      more = after !== undefined
+    } catch (cause) {
+      ports.trouble('The outbox could not be read again; trying again', cause)
+      await clock.sleep(PAUSE_MS, stop)
+    }
+  }
+  return taken
+}
