@@ -6,6 +6,7 @@ import { type Level, LEVELS } from './audit/findings.ts'
 import { readRealm } from './audit/read.ts'
 import { asJson, asText, reaches } from './audit/show.ts'
 import { check } from './check/check.ts'
+import { addKeyCommands } from './cli-keys.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { makeRelyingParties, startRelay } from './main.ts'
@@ -19,7 +20,7 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
   [0, 'done, and nothing is left to do'],
   [1, '`check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed'],
   [2, '`audit`: wrong use, or the realm could not be read'],
-  [3, '`status`: something is open'],
+  [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],
 ]
 
@@ -275,6 +276,8 @@ program
       process.exitCode = 2
     }
   })
+
+addKeyCommands(program, show)
 
 // Not when it is imported, for its help.
 if (import.meta.main) {

@@ -5,10 +5,34 @@ import { z } from 'zod'
 import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { RelayError } from './errors.ts'
 import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
+import { ALGORITHMS } from './signing/key.ts'
 
 const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
 const Text = z.string().min(1, 'is empty')
 const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
+
+const Signing = z.strictObject({
+  keys: z
+    .array(
+      z.strictObject({
+        alg: z
+          .enum(ALGORITHMS)
+          .describe('the relay signs logout tokens with this algorithm by itself: [signing.md](signing.md)'),
+        key_file: Text.describe(
+          'PEM, not readable by others. **Whoever steals it can forge the tokens of the realm**; `logout-relay keys create` makes it',
+        ),
+      }),
+    )
+    .min(1, 'is empty: name a key, or leave signing out')
+    .refine((keys) => new Set(keys.map(({ alg }) => alg)).size === keys.length, 'names an algorithm twice')
+    .refine((keys) => new Set(keys.map(({ key_file }) => key_file)).size === keys.length, 'names a file twice'),
+  published_for_s: z
+    .number()
+    .min(1)
+    .max(86_400)
+    .default(300)
+    .describe('how long the realm must have published a key before the relay signs with it'),
+})
 
 const Issuer = z
   .strictObject({
@@ -25,6 +49,7 @@ const Issuer = z
       .default(5)
       .describe('how often the outbox is asked for what a push missed'),
     allow_http: z.boolean().default(false).describe('for an issuer on http that is not on this machine'),
+    signing: Signing.optional(),
   })
   .refine((issuer) => issuer.issuer.startsWith('https:') || isLoopback(issuer.issuer) || issuer.allow_http, {
     path: ['issuer'],
@@ -193,6 +218,9 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
   'issuers.client_secret_file': 'client_secret_file: /run/secrets/logout-relay',
+  'issuers.signing.keys': 'keys: [{ alg: RS256, key_file: /var/lib/logout-relay/rs256.pem }]',
+  'issuers.signing.keys.alg': `alg: ${ALGORITHMS.join(' or ')}`,
+  'issuers.signing.published_for_s': 'published_for_s: 300',
   'issuers.poll_interval_s': 'poll_interval_s: 5',
   'delivery.timeout_ms': 'timeout_ms: 10000',
   'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',

@@ -18,7 +18,7 @@ import { openSender } from './delivery/sender.ts'
 import { weakens } from './domain/change.ts'
 import { RelayError } from './errors.ts'
 import { Flow } from './flow/flow.ts'
-import type { Clock, Observer } from './flow/ports.ts'
+import type { Clock, Idp, Observer } from './flow/ports.ts'
 import { endedBy } from './guard/ended.ts'
 import { RealmFeed } from './guard/feed.ts'
 import { readFeedKey } from './guard/key.ts'
@@ -32,6 +32,8 @@ import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
 import { type SecurityFeedPorts, tellSecurityFeed } from './security-feed/feed.ts'
 import { fileSink, httpSink, type Sink } from './security-feed/sink.ts'
+import { RealmKeys } from './signing/realm-keys.ts'
+import { relaySigned } from './signing/signer.ts'
 import type { Store } from './store/port.ts'
 import { openRedisStore } from './store/redis/redis.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
@@ -45,6 +47,8 @@ const NOTES_MS = 5000
 const FORGET_MS = 3_600_000
 /** How soon this process takes up what another one of the same store was told of. */
 const WAKE_MS = 200
+/** How soon a key of the relay's that the realm publishes, or no longer publishes, is noticed. */
+const LOOK_MS = 15_000
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
@@ -58,6 +62,7 @@ export async function startRelay(
   log: Logger = makeLog(config),
 ): Promise<{ url: string; close(): Promise<void> }> {
   const feedKey = config.guard === undefined ? undefined : await readFeedKey(config.guard.key_file)
+  const ownKeys = makeOwnKeys(config, log)
   const unmeasured = await openStore(config, log, (issuer, sinceMs) =>
     metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
   )
@@ -73,7 +78,10 @@ export async function startRelay(
       new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp: issuer.startsWith('http:') }),
     ]),
   )
-  const keysOf = (issuer: string) => keycloaks.get(issuer)?.keys()
+  const keysOf = (issuer: string) => {
+    const published = keycloaks.get(issuer)?.keys()
+    return published?.then((keys) => ownKeys.get(issuer)?.allBut(keys) ?? keys)
+  }
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const answers = new LastAnswers()
   const observer = makeObserver(log, metrics, answers)
@@ -85,9 +93,24 @@ export async function startRelay(
     nowMs: () => systemClock.nowMs(),
   })
   await registrar.load()
+  const signer = (realm: Keycloak): Idp => {
+    const { issuer } = realm
+    const keys = ownKeys.get(issuer)
+    const made = (count: number) => metrics.signedByRelay.inc({ issuer }, count)
+    return keys
+      ? relaySigned({
+          issuer,
+          realm,
+          keys,
+          made,
+          nowMs: () => systemClock.nowMs(),
+          trouble: (what, cause) => observer.trouble(what, cause),
+        })
+      : realm
+  }
   const flow = new Flow({
     store,
-    idps: new Map([...keycloaks].map(([issuer, keycloak]) => [issuer, measureIdp(issuer, keycloak, metrics)])),
+    idps: new Map([...keycloaks].map(([issuer, realm]) => [issuer, measureIdp(issuer, signer(realm), metrics)])),
     registry: relyingParties,
     send: sender.send,
     clock: systemClock,
@@ -222,6 +245,17 @@ export async function startRelay(
     loops.push(every(FEED_MS, () => tell(feed)))
   }
   loops.push(every(NOTES_MS, lookAtNotes))
+  for (const [issuer, own] of ownKeys) {
+    loops.push(
+      every(LOOK_MS, async () => {
+        try {
+          own.look((await keycloaks.get(issuer)?.published()) ?? [], systemClock.nowMs())
+        } catch (cause) {
+          observer.trouble('The keys that the realm publishes could not be read; what is known of them holds', cause)
+        }
+      }),
+    )
+  }
   loops.push(every(FORGET_MS, forget))
   if (store.shared) {
     loops.push(
@@ -386,6 +420,24 @@ export function makeRelyingParties(config: Config): RelyingParties {
       }),
     ),
   })
+}
+
+/** The keys of the relay's own, of those realms that have any. */
+function makeOwnKeys(config: Config, log: Logger): Map<string, RealmKeys> {
+  const realms = new Map<string, RealmKeys>()
+  for (const { issuer, signing } of config.issuers) {
+    if (signing) {
+      const options = {
+        places: signing.keys.map(({ alg, key_file }) => ({ alg, file: key_file })),
+        publishedForMs: signing.published_for_s * 1000,
+        tell: (what: string, about: Readonly<Record<string, string>>) => log.info({ issuer, ...about }, what),
+        trouble: (what: string, cause: unknown) =>
+          log.error({ issuer, why: cause instanceof Error ? cause.message : undefined }, what),
+      }
+      realms.set(issuer, new RealmKeys(options))
+    }
+  }
+  return realms
 }
 
 function listen(

@@ -51,6 +51,12 @@ export function makeMetrics(store: Store) {
       labelNames: ['issuer', 'outcome'],
       registers,
     }),
+    signedByRelay: new Counter({
+      name: 'logout_relay_signed_by_relay_total',
+      help: 'Logout tokens that the relay has signed with a key of its own; the realm signs the others',
+      labelNames: ['issuer'],
+      registers,
+    }),
     storeSeconds: new Histogram({
       name: 'logout_relay_store_duration_seconds',
       help: 'How long the store takes, by what it does; a change ends when it is durable',

@@ -22,8 +22,8 @@ export interface ListedSession {
   /** The issuer as this client saw it, and the JWS algorithm it wants (RFC 7518 §3.1). */
   readonly tokenIssuer?: string
   readonly alg?: string
-  /** `backchannel_logout_session_required`: its logout tokens must have a `sid`. */
-  readonly sessionRequired?: boolean
+  /** Whether a logout token that names the `sid` alone does for this client. */
+  readonly sidOnly?: boolean
 }
 
 /** A verified security event. `issuer` and `jti` together name it. */

@@ -93,12 +93,10 @@ export function plan(
 
 /**
  * The relay knows `sid`, but not whether `sub` has a newer login that must not be ended (docs/design.md, decision 6). So it
- * may make the token of a relying party that asks for `sid`, under the event's own issuer, and soon after the event.
+ * may make the token of a relying party for which `sid` alone does, under the event's own issuer, and soon after the event.
  */
 function relayMakes(event: SecurityEvent, session: ListedSession, nowMs: number): { alg?: string } {
   const may =
-    session.sessionRequired === true &&
-    session.tokenIssuer === event.issuer &&
-    nowMs - event.removedAtMs < SURE_OF_SID_MS
+    session.sidOnly === true && session.tokenIssuer === event.issuer && nowMs - event.removedAtMs < SURE_OF_SID_MS
   return may && session.alg !== undefined ? { alg: session.alg } : {}
 }

@@ -1,8 +1,8 @@
-import { createPrivateKey, createPublicKey, hkdfSync, type KeyObject } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { createPublicKey, hkdfSync, type KeyObject } from 'node:crypto'
 import { calculateJwkThumbprint, CompactSign, exportJWK, type JWK } from 'jose'
 import { BATCH_ALGORITHM, BATCH_TYP, type BatchClaims } from '../../guard/batch.ts'
 import { RelayError } from '../errors.ts'
+import { readPrivateKey } from '../private-key.ts'
 
 /** What the relay signs its feed with. It is the relay's own: the realm's keys stay in Keycloak. */
 export interface FeedKey {
@@ -12,16 +12,12 @@ export interface FeedKey {
   hashKey(issuer: string, clientId: string): Uint8Array
 }
 
-/** @throws RelayError `config_invalid` for anything but a P-256 private key in PEM */
+/** @throws RelayError `config_invalid` for anything but a P-256 private key in PEM that is closed to others */
 export async function readFeedKey(path: string): Promise<FeedKey> {
-  let key: KeyObject
-  try {
-    key = createPrivateKey(readFileSync(path))
-  } catch {
-    throw unusable(path, 'cannot be read as a private key in PEM')
-  }
+  const make = `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ${path}`
+  const key = readPrivateKey(path, 'guard.key_file', make)
   if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw unusable(path, 'is not a key on the curve P-256')
+    throw new RelayError('config_invalid', `${path}: guard.key_file is not a key on the curve P-256. Make one: ${make}`)
   }
   return feedKey(key)
 }
@@ -40,11 +36,4 @@ export async function feedKey(key: KeyObject): Promise<FeedKey> {
     hashKey: (issuer, clientId) =>
       new Uint8Array(hkdfSync('sha256', secret, '', JSON.stringify(['guard-feed hash', issuer, clientId]), 8)),
   }
-}
-
-function unusable(path: string, why: string): RelayError {
-  return new RelayError(
-    'config_invalid',
-    `${path}: guard.key_file ${why}. Make one: openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ${path}`,
-  )
 }

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose'
+import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
@@ -59,7 +59,7 @@ export class Keycloak implements Idp {
   readonly #options: KeycloakOptions
   readonly #agent = new Agent({ connect: { timeout: 2000 } })
   #config: oidc.Configuration | undefined
-  #keys: JWTVerifyGetKey | undefined
+  #keys: ReturnType<typeof createRemoteJWKSet> | undefined
   #token: { readonly value: Promise<string>; endsMs: number } | undefined
 
   constructor(options: KeycloakOptions) {
@@ -74,7 +74,7 @@ export class Keycloak implements Idp {
   }
 
   /** The realm's published keys, cached, fetched again for a key id that is new. */
-  async keys(): Promise<JWTVerifyGetKey> {
+  async keys() {
     const config = await this.#configuration()
     const { jwks_uri } = config.serverMetadata()
     if (jwks_uri === undefined) {
@@ -82,6 +82,17 @@ export class Keycloak implements Idp {
     }
     this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: 5000 })
     return this.#keys
+  }
+
+  /** What the realm publishes at this moment (RFC 7517). */
+  async published(): Promise<readonly JWK[]> {
+    const keys = await this.keys()
+    try {
+      await keys.reload()
+    } catch (cause) {
+      throw unavailable(this.issuer, cause)
+    }
+    return keys.jwks()?.keys ?? []
   }
 
   async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {

@@ -27,7 +27,7 @@ const Session = z.object({
   iss: z.string().max(2048).optional(),
   alg: z.string().max(16).optional(),
   backchannel_logout_uri: z.string().max(2048).optional(),
-  backchannel_logout_session_required: z.boolean().optional(),
+  sid_only: z.boolean().default(false),
   latest_end: Seconds,
 })
 
@@ -134,9 +134,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
       ...(s.iss === undefined ? {} : { tokenIssuer: s.iss }),
       ...(s.alg === undefined ? {} : { alg: s.alg }),
-      ...(s.backchannel_logout_session_required === undefined
-        ? {}
-        : { sessionRequired: s.backchannel_logout_session_required }),
+      sidOnly: s.sid_only,
     })),
   }
 }

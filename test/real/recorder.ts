@@ -2,6 +2,7 @@ import { createServer } from 'node:http'
 import { decodeJwt, decodeProtectedHeader, type JWTPayload } from 'jose'
 
 export interface Recorded {
+  readonly token: string
   readonly header: ReturnType<typeof decodeProtectedHeader>
   readonly claims: JWTPayload
 }
@@ -13,18 +14,18 @@ export interface Recorder {
 }
 
 /** A relying party without sessions of its own: it writes down what it is told. For what a real one would not show. */
-export async function startRecorder(): Promise<Recorder> {
+export async function startRecorder(onPort = 0): Promise<Recorder> {
   const tokens: Recorded[] = []
   const server = createServer((request, response) => {
     let body = ''
     request.setEncoding('utf8').on('data', (part: string) => (body += part))
     request.on('end', () => {
       const token = new URLSearchParams(body).get('logout_token') ?? ''
-      tokens.push({ header: decodeProtectedHeader(token), claims: decodeJwt(token) })
+      tokens.push({ token, header: decodeProtectedHeader(token), claims: decodeJwt(token) })
       response.writeHead(204).end()
     })
   })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  await new Promise<void>((resolve) => server.listen(onPort, '127.0.0.1', resolve))
   const address = server.address()
   const port = address !== null && typeof address === 'object' ? address.port : 0
   return {

@@ -1,15 +1,18 @@
-import { rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { decodeJwt } from 'jose'
+import { promisify } from 'node:util'
+import { createLocalJWKSet, decodeJwt, importPKCS8, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { parse, stringify } from 'yaml'
 import { startWorld, type World } from '../../scripts/demo/world.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
 import { call } from '../../scripts/stage/http.ts'
-import { until } from '../../scripts/stage/process.ts'
+import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import type { RelayServer } from '../../scripts/stage/relay.ts'
-import { startRecorder } from './recorder.ts'
+import { type Recorder, startRecorder } from './recorder.ts'
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
 const nextSecond = () => delay(1100)
@@ -327,6 +330,107 @@ describe('nobody gets further than they should', () => {
   })
 })
 
+/** The command, on the relay's own config: what it prints, and its exit status. */
+function keys(...args: string[]): Promise<{ code: number; out: string }> {
+  const command = [join(ROOT, 'relay', 'cli.ts'), 'keys', ...args, '--config', join(relay.dir, 'relay.yaml')]
+  return promisify(execFile)(process.execPath, command).then(
+    ({ stdout }) => ({ code: 0, out: stdout }),
+    (cause: unknown) => {
+      const { code, stdout } = cause as { code: number; stdout: string }
+      return { code, out: stdout }
+    },
+  )
+}
+
+const publishedKeys = async () => {
+  const certs = `${world.keycloak.issuer('demo')}/protocol/openid-connect/certs`
+  return (await call<{ keys: JWK[] }>('GET', certs)).json()
+}
+
+/** One session at a relying party that only writes down what it is told, as the person's client of this description. */
+async function recorded(clientId: string, attributes: Record<string, string>, user: string): Promise<Recorder> {
+  const recorder = await startRecorder()
+  await createClient(clientId, {
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+    attributes: { 'backchannel.logout.url': recorder.logoutUri, ...attributes },
+  })
+  await world.demo.tokens.directGrant(clientId, user, 'password')
+  return recorder
+}
+
+const SID = { 'backchannel.logout.session.required': 'true' }
+
+test('a relay with keys that the realm publishes as passive keys signs for relying parties that go by sid, and they take it', async () => {
+  const config = join(relay.dir, 'relay.yaml')
+  const yaml = parse(readFileSync(config, 'utf8')) as { issuers: [object] }
+  Object.assign(yaml.issuers[0], {
+    signing: {
+      keys: ['RS256', 'ES256'].map((alg) => ({ alg, key_file: join(relay.dir, 'keys', `${alg}.pem`) })),
+      published_for_s: 1,
+    },
+  })
+  writeFileSync(config, stringify(yaml))
+  expect((await keys('create')).code).toBe(0)
+  expect((await keys('status')).code).toBe(3)
+  for (const alg of ['RS256', 'ES256']) {
+    // What an administrator does with kcadm.sh create components -f -
+    await world.keycloak.admin.must('POST', '/demo/components', JSON.parse((await keys('export', '--alg', alg)).out))
+  }
+  await relay.stop()
+  relay = await relay.restart()
+  await until('the relay signs by itself', async () => (await keys('status')).code === 0, { everyMs: 500 })
+
+  const user = await person('mallory')
+  const browser = await loggedIn('mallory')
+  const recorders = [
+    await recorded('es256-app', { ...SID, 'id.token.signed.response.alg': 'ES256' }, 'mallory'),
+    await recorded('ps256-app', { ...SID, 'id.token.signed.response.alg': 'PS256' }, 'mallory'),
+    await recorded('sub-app', { 'backchannel.logout.session.required': 'false' }, 'mallory'),
+  ]
+  await nextSecond()
+  expect((await reset(user)).status).toBe(204)
+  await dies(browser)
+  await until('all are told', () => recorders.every(({ tokens }) => tokens.length > 0))
+  recorders.forEach((recorder) => recorder.close())
+  const published = await publishedKeys()
+  const ours = (await keys('status', '--json')).out
+  const made = []
+  for (const recorder of recorders) {
+    const { token, header, claims } = recorder.tokens[0] ?? { token: '', header: {}, claims: {} }
+    await jwtVerify(token, createLocalJWKSet(published), { issuer: world.keycloak.issuer('demo') })
+    made.push([claims.aud, header.alg, ours.includes(String(header.kid)) ? 'relay' : 'realm', claims.sub ?? 'no sub'])
+  }
+  expect(made).toEqual([
+    ['es256-app', 'ES256', 'relay', 'no sub'],
+    // It holds no key for this one.
+    ['ps256-app', 'PS256', 'realm', user],
+    // This one has not said that it goes by sid.
+    ['sub-app', 'RS256', 'realm', user],
+  ])
+  expect(await relay.metrics()).toMatch(/logout_relay_signed_by_relay_total\{issuer="[^"]*"\} 2/)
+})
+
+test('what the relay’s own key has signed is no word of the realm’s', async () => {
+  const key = await importPKCS8(readFileSync(join(relay.dir, 'keys', 'ES256.pem'), 'utf8'), 'ES256')
+  const { keys: published } = await publishedKeys()
+  const kid = published.find(({ alg }) => alg === 'ES256')?.kid
+  const sign = (claims: JWTPayload, typ: string) =>
+    new SignJWT({ ...claims, iss: world.keycloak.issuer('demo'), aud: 'logout-relay' })
+      .setProtectedHeader({ alg: 'ES256', typ, ...(kid === undefined ? {} : { kid }) })
+      .setIssuedAt()
+      .sign(key)
+  const pushed = await call<{ err: string }>('POST', `${relay.url}/events`, {
+    text: await sign({ jti: 'x', events: {} }, 'secevent+jwt'),
+    headers: { 'content-type': 'application/secevent+jwt' },
+  })
+  expect([pushed.status, pushed.json().err]).toEqual([400, 'invalid_key'])
+  const roles = { resource_access: { 'logout-relay': { roles: ['view'] } }, exp: Math.floor(Date.now() / 1000) + 60 }
+  const token = await sign({ ...roles, sub: 'x', typ: 'Bearer' }, 'JWT')
+  const listed = await call('GET', `${relay.url}/api/v1/deliveries`, { headers: { authorization: `Bearer ${token}` } })
+  expect(listed.status).toBe(401)
+})
+
 test(
   'a relying party that was down for longer than a logout token lives is told when it is back',
   { timeout: 300_000 },
@@ -337,3 +441,31 @@ test(
     await dies(longDown.browser, longDown.app, 150)
   },
 )
+
+test('when Keycloak dies after the event, a relay that holds its key delivers all the same, also what it tries again', async () => {
+  const port = await freePort()
+  const user = await person('niaj')
+  await createClient('down-app', {
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+    attributes: { 'backchannel.logout.url': `http://127.0.0.1:${port}/logout`, ...SID },
+  })
+  await world.demo.tokens.directGrant('down-app', 'niaj', 'password')
+  const published = await publishedKeys()
+  await nextSecond()
+  expect((await reset(user)).status).toBe(204)
+  await until('it has been attempted', async () => (await deliveries('client_id=down-app&state=open'))[0]?.attempts)
+  await world.keycloak.kill9()
+  const recorder = await startRecorder(port)
+  try {
+    await until('it is told', () => recorder.tokens.length > 0, { seconds: 60 })
+    const { token, claims } = recorder.tokens[0] ?? { token: '', claims: {} }
+    await jwtVerify(token, createLocalJWKSet(published), { audience: 'down-app' })
+    expect(claims.sub).toBeUndefined()
+    await until('it is recorded', async () =>
+      (await relay.metrics()).includes('client_id="down-app",outcome="delivered"'),
+    )
+  } finally {
+    recorder.close()
+  }
+})

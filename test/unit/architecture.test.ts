@@ -22,7 +22,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   flow: ['domain/', 'store/port.ts', 'errors.ts'],
   store: ['domain/', 'guard/port.ts', 'registry/port.ts', 'errors.ts'],
   // The published package holds the table, the hash and the answers: one rule, not two.
-  guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', '../guard/'],
+  guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', 'private-key.ts', '../guard/'],
+  signing: ['domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A registration is checked as `logout-relay check` does it.
   registry: ['domain/', 'check/finding.ts', 'check/relying-party.ts', 'flow/ports.ts', 'errors.ts'],

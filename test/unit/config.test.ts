@@ -138,7 +138,7 @@ test('a config file that is not there is named', () => {
 test('a key for the feed of the guard that cannot be used is refused with the command that makes one', async () => {
   const folder = temporaryFolder()
   const write = (name: string, pem: string | Buffer) => {
-    writeFileSync(join(folder, name), pem)
+    writeFileSync(join(folder, name), pem, { mode: 0o600 })
     return join(folder, name)
   }
   const pem = (key: KeyObject) => key.export({ format: 'pem', type: 'pkcs8' })

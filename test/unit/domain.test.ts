@@ -121,7 +121,7 @@ describe('the plan', () => {
   })
 
   test('the relay may make the token where the client asks for sid, sees the event’s issuer, and the event is fresh', () => {
-    const may = { alg: 'ES256', tokenIssuer: ISSUER, sessionRequired: true }
+    const may = { alg: 'ES256', tokenIssuer: ISSUER, sidOnly: true }
     const algorithms = (more: object, nowMs = NOW_MS) =>
       plan(
         securityEvent(1, [], { sessions: [session(uuid(1), 0, 'orders', { ...may, ...more })] }),
@@ -129,7 +129,7 @@ describe('the plan', () => {
         none,
       ).deliveries.map(({ alg }) => alg)
     expect(algorithms({})).toEqual(['ES256'])
-    expect(algorithms({ sessionRequired: false })).toEqual([undefined])
+    expect(algorithms({ sidOnly: false })).toEqual([undefined])
     expect(algorithms({ tokenIssuer: 'https://former.example.org/realms/demo' })).toEqual([undefined])
     expect(algorithms({}, NOW_MS + SURE_OF_SID_MS)).toEqual([undefined])
   })

@@ -194,7 +194,7 @@ test('what the relay may sign is asked for apart from what only the realm can ma
     return mint(some)
   }
   start()
-  const may = { tokenIssuer: ISSUER, sessionRequired: true, alg: 'RS256' }
+  const may = { tokenIssuer: ISSUER, sidOnly: true, alg: 'RS256' }
   const sessions = ['a', 'b', 'c'].map((name, n) => session(uuid(1), n, name, n === 1 ? {} : may))
   await flow.receive(securityEvent(1, [], { sessions }), 'push')
   await clock.advance(10)

@@ -75,7 +75,7 @@ describe('a right SET', () => {
           latestEndMs: NOW_MS + 2_592_000_000,
           tokenIssuer: ISSUER,
           alg: 'RS256',
-          sessionRequired: true,
+          sidOnly: true,
         },
       ],
     })

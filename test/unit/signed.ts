@@ -74,6 +74,7 @@ export function containment(jti: string, clients: readonly string[], issuer = IS
       alg: 'RS256',
       backchannel_logout_uri: `https://${clientId}.example.org/logout`,
       backchannel_logout_session_required: true,
+      sid_only: true,
       offline: false,
       login_began: NOW_MS / 1000 - 1000,
       latest_end: NOW_MS / 1000 + 2_592_000,

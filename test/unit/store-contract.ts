@@ -70,7 +70,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     })
 
     test('a delivery keeps the algorithm of the token that the relay may make, or that it may not', async () => {
-      const may = session(uuid(1), 0, 'orders', { alg: 'ES256', tokenIssuer: ISSUER, sessionRequired: true })
+      const may = session(uuid(1), 0, 'orders', { alg: 'ES256', tokenIssuer: ISSUER, sidOnly: true })
       await accept(securityEvent(1, [], { sessions: [may, session(uuid(1), 1, 'wiki')] }))
       const claimed = (await claim()).map(({ delivery: { clientId, alg } }) => [clientId, alg])
       expect(claimed.sort()).toEqual([

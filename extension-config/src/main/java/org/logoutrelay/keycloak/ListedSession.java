@@ -39,8 +39,8 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
         return claims.getAudience()[0];
     }
 
-    /** The session as a SET shows it; {@code n} is its place in the row. */
-    Map<String, Object> toSetMember(String jti, int n) {
+    /** The session as a SET shows it; {@code n} is its place in the row, {@code sidOnly} {@link TokenShape#sidOnly}. */
+    Map<String, Object> toSetMember(String jti, int n, boolean sidOnly) {
         Map<String, Object> member = new LinkedHashMap<>();
         member.put("id", id(jti, n));
         member.put("client_id", clientId());
@@ -54,6 +54,9 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
             member.put("backchannel_logout_uri", logoutUri);
         }
         member.put("backchannel_logout_session_required", sessionRequired);
+        if (sidOnly) {
+            member.put("sid_only", true);
+        }
         member.put("offline", offline);
         member.put("login_began", loginBegan);
         member.put("latest_end", latestEnd);

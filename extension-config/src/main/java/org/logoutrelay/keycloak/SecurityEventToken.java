@@ -30,7 +30,7 @@ final class SecurityEventToken {
         }
         session.getContext().setRealm(realm);
         String alg = realm.getDefaultSignatureAlgorithm();
-        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt", claims(row, audience));
+        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt", claims(realm, row, audience));
     }
 
     /** Signs with the realm's active key for the algorithm. The key is named, since the context may have no client. */
@@ -40,12 +40,13 @@ final class SecurityEventToken {
                 .sign(session.getProvider(SignatureProvider.class, alg).signer(key));
     }
 
-    static Map<String, Object> claims(OutboxRow row, String audience) {
+    private static Map<String, Object> claims(RealmModel realm, OutboxRow row, String audience) {
         Trigger trigger = Trigger.byId(row.triggerId);
         List<ListedSession> sessions = ListedSession.read(row.sessions);
         List<Map<String, Object>> listed = new ArrayList<>(sessions.size());
         for (int n = 0; n < sessions.size(); n++) {
-            listed.add(sessions.get(n).toSetMember(row.jti, n));
+            ListedSession session = sessions.get(n);
+            listed.add(session.toSetMember(row.jti, n, TokenShape.sidOnly(realm.getClientById(session.clientUuid()))));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());

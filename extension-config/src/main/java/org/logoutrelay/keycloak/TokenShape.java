@@ -42,6 +42,18 @@ enum TokenShape {
         };
     }
 
+    /**
+     * Whether a token with {@code sid} alone and the usual type does: whoever makes it need not know the subject's other
+     * logins.
+     */
+    static boolean sidOnly(ClientModel client) {
+        if (client == null || !"logout+jwt".equals(typ(client))) {
+            return false;
+        }
+        TokenShape shape = of(client);
+        return shape == SID || shape == DEFAULT && RelyingParty.sessionRequired(client);
+    }
+
     /** Whether a token of this shape can name what is meant and nothing else. */
     boolean fits(LogoutToken claims, boolean subMeansMore) {
         return this != SUB || claims.getSubject() != null && !subMeansMore;

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.lang.reflect.Proxy;
+import java.util.HashMap;
 import java.util.Map;
 
 import org.junit.jupiter.api.Test;
@@ -56,6 +57,23 @@ class TokenShapeTest {
         // A session opened as somebody else, whose token must name nobody.
         claims.setSubject(null);
         assertFalse(shape("sub").fits(claims, false));
+    }
+
+    @Test
+    void theSidAloneDoesForWhoAsksForItAndHasNoOtherWishes() {
+        Map<String, String> asks = Map.of("backchannel.logout.session.required", "true");
+        assertTrue(TokenShape.sidOnly(client(asks)));
+        assertTrue(TokenShape.sidOnly(client(Map.of("logout-relay.token.shape", "sid"))));
+        assertFalse(TokenShape.sidOnly(client(Map.of())));
+        for (String shape : new String[] {"sid+sub", "sub"}) {
+            Map<String, String> attributes = new HashMap<>(asks);
+            attributes.put("logout-relay.token.shape", shape);
+            assertFalse(TokenShape.sidOnly(client(attributes)));
+        }
+        Map<String, String> typed = new HashMap<>(asks);
+        typed.put("logout-relay.token.typ", "JWT");
+        assertFalse(TokenShape.sidOnly(client(typed)));
+        assertFalse(TokenShape.sidOnly(null));
     }
 
     @Test

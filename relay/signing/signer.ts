@@ -1,0 +1,65 @@
+import type { Delivery } from '../domain/model.ts'
+import { SURE_OF_SID_MS } from '../domain/plan.ts'
+import type { Idp } from '../flow/ports.ts'
+import type { RealmKeys } from './realm-keys.ts'
+import { logoutToken } from './token.ts'
+
+export interface SignerOptions {
+  readonly issuer: string
+  readonly realm: Idp
+  readonly keys: RealmKeys
+  readonly nowMs: () => number
+  readonly made: (count: number) => void
+  readonly trouble: (what: string, cause: unknown) => void
+}
+
+/**
+ * A realm of which the relay holds a key. It signs the first attempts soon after an event by itself. A later one it asks the
+ * realm for, which knows whether the session's id has been given to a newer login; if the realm cannot be reached, it signs
+ * that too, since nobody can log in there meanwhile. Its tokens name `sid` alone.
+ */
+export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: SignerOptions): Idp {
+  const keyFor = ({ alg }: Delivery) => (alg === undefined ? undefined : keys.usable(alg, nowMs()))
+  const isFirst = ({ attempts, createdMs }: Delivery) => attempts === 0 && nowMs() - createdMs < SURE_OF_SID_MS
+  const sign = async (deliveries: readonly Delivery[]): Promise<[string, string][]> => {
+    const tokens = await Promise.all(
+      deliveries.flatMap((delivery) => {
+        const { id, clientId, sid } = delivery
+        const found = keyFor(delivery)
+        return found === undefined
+          ? []
+          : [
+              logoutToken(found.key, found.kid, { iss: issuer, aud: clientId, sid }, nowMs()).then(
+                (token): [string, string] => [id, token],
+              ),
+            ]
+      }),
+    )
+    made(tokens.length)
+    return tokens
+  }
+  return {
+    report: (ended) => realm.report(ended),
+    mint: async (deliveries) => {
+      const own = deliveries.filter((delivery) => isFirst(delivery) && keyFor(delivery) !== undefined)
+      const rest = deliveries.filter((delivery) => !own.includes(delivery))
+      const tokens = new Map(await sign(own))
+      if (rest.length === 0) {
+        return { tokens, refused: new Map() }
+      }
+      try {
+        const minted = await realm.mint(rest)
+        minted.tokens.forEach((token, id) => tokens.set(id, token))
+        return { tokens, refused: minted.refused }
+      } catch (cause) {
+        const instead = await sign(rest)
+        instead.forEach(([id, token]) => tokens.set(id, token))
+        if (tokens.size === 0) {
+          throw cause
+        }
+        trouble('The identity provider made no logout tokens; the relay signed those that it can', cause)
+        return { tokens, refused: new Map() }
+      }
+    },
+  }
+}
