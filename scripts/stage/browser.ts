@@ -6,12 +6,17 @@ export interface Page {
   readonly url: string
 }
 
+interface Cookie {
+  readonly pair: string
+  readonly path: string
+}
+
 /**
  * A person's browser, as far as logging in needs one: cookies, redirects and Keycloak's login form. It talks to the real
  * login pages; it runs no script, which they do not need. Not `fetch`: mod_auth_openidc refuses its Sec-Fetch headers.
  */
 export class Browser {
-  readonly #cookies = new Map<string, Map<string, string>>()
+  readonly #cookies = new Map<string, Map<string, Cookie>>()
 
   /** Opens the application and logs in at the page it redirects to, unless single sign-on has let it in already. */
   async login(appUrl: string, username: string, password: string): Promise<void> {
@@ -56,6 +61,14 @@ export class Browser {
     return this.#follow('POST', url, { form: { ...hidden, ...fields }, stopAt })
   }
 
+  /** A request of its own, for the cookies that the answer sets. */
+  async post(url: string, headers: Record<string, string>): Promise<void> {
+    const { status, text } = await this.#once('POST', url, undefined, headers)
+    if (status !== 200) {
+      throw new Error(`${url}: ${status} ${text}`)
+    }
+  }
+
   async #logIn(url: string, username: string, password: string, stopAt?: string) {
     const page = await this.#follow('GET', url, { stopAt })
     const action = /<form[^>]*id="kc-form-login"[^>]*action="([^"]+)"/.exec(page.text)?.[1]
@@ -86,24 +99,31 @@ export class Browser {
     return { status: answer.status, text: answer.text, url }
   }
 
-  async #once(method: 'GET' | 'POST', url: string, form?: Record<string, string>) {
+  async #once(
+    method: 'GET' | 'POST',
+    url: string,
+    form?: Record<string, string>,
+    more: Record<string, string> = { accept: 'text/html' },
+  ) {
     // Cookies know no ports, but applications here differ by port alone: each has a jar of its own.
-    const { host } = new URL(url)
-    const jar = this.#cookies.get(host) ?? new Map<string, string>()
+    const { host, pathname } = new URL(url)
+    const jar = this.#cookies.get(host) ?? new Map<string, Cookie>()
     this.#cookies.set(host, jar)
-    const cookie = [...jar].map(([name, value]) => `${name}=${value}`).join('; ')
+    // The realms of one Keycloak have cookies of the same names and differ by path.
+    const sent = [...jar.values()].filter(({ path }) => pathname.startsWith(path))
+    const cookie = sent.map(({ pair }) => pair).join('; ')
     const answer = await call(method, url, {
-      headers: { accept: 'text/html', ...(cookie ? { cookie } : {}) },
+      headers: { ...more, ...(cookie ? { cookie } : {}) },
       ...(form ? { form } : {}),
     })
     for (const line of [answer.headers['set-cookie'] ?? []].flat()) {
       const [pair = ''] = line.split(';')
-      const at = pair.indexOf('=')
-      const gone = /max-age=0|expires=thu, 01.jan.1970/i.test(line)
-      if (gone) {
-        jar.delete(pair.slice(0, at))
+      const path = /;\s*path=([^;]+)/i.exec(line)?.[1] ?? '/'
+      const name = `${path} ${pair.slice(0, pair.indexOf('='))}`
+      if (/max-age=0|expires=thu, 01.jan.1970/i.test(line)) {
+        jar.delete(name)
       } else {
-        jar.set(pair.slice(0, at), pair.slice(at + 1))
+        jar.set(name, { pair, path })
       }
     }
     return answer
