@@ -189,6 +189,12 @@ final class Containment {
         return old.size();
     }
 
+    /** The same for the sessions that the user has opened as others, of users who may be gone. */
+    static int endOpenedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
+        return Ledger.openedAsOthers(session, realm, userId, watermarkMs).values().stream().map(ListedSession::sid).distinct()
+                .mapToInt(sid -> endOne(session, realm, sid, watermarkMs)).sum();
+    }
+
     /** The same for one session alone. */
     static int endOne(KeycloakSession session, RealmModel realm, String sid, long watermarkMs) {
         List<UserSessionModel> old = withId(session, realm, sid)
