@@ -62,11 +62,16 @@ final class Steps {
         return withToken.size();
     }
 
-    /** Not those that the event itself has made: an event about a new factor must not remove it. */
+    /**
+     * Not those that the event itself has made: an event about a new factor must not remove it. One without a date was
+     * imported, who knows when.
+     */
     private int removeFactors(long fromMs, long toMs) {
         return remove(user.credentialManager().getStoredCredentialsStream()
-                .filter(c -> !PasswordCredentialModel.TYPE.equals(c.getType()))
-                .filter(c -> c.getCreatedDate() != null && c.getCreatedDate() >= fromMs && c.getCreatedDate() < toMs).toList());
+                .filter(c -> !PasswordCredentialModel.TYPE.equals(c.getType())).filter(c -> {
+                    long created = c.getCreatedDate() == null ? Long.MIN_VALUE : c.getCreatedDate();
+                    return created >= fromMs && created < toMs;
+                }).toList());
     }
 
     private int removeRecoveryCodes() {
