@@ -82,6 +82,12 @@ interface Selected extends Asked {
   readonly before?: number
 }
 
+interface Contained {
+  readonly reason: string
+  readonly dryRun?: boolean
+  readonly confirm?: boolean
+}
+
 const instant = (text: string): number => {
   const ms = Date.parse(text)
   if (Number.isNaN(ms)) {
@@ -233,6 +239,44 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
       show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, `${one.deliveries} deliveries`, state])
     }
   })
+
+onRelay(program, 'contain', 'end everything of these users, at Keycloak and everywhere; needs the role operate')
+  .argument('<user...>', 'ids or user names in the realm of the token')
+  .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
+  .option('--dry-run', 'only say what would end')
+  .option('--confirm', 'it is meant, though many were signed out this way already; needs the role confirm')
+  .addHelpText(
+    'after',
+    `
+Exit status: 0 all is done, 1 something is not.
+
+  logout-relay contain alice --reason "laptop stolen" --dry-run
+  logout-relay contain alice bob --reason "INC-4711"`,
+  )
+  .action(
+    async (
+      users: string[],
+      { reason, dryRun = false, confirm = false, ...asked }: Asked & Contained,
+    ): Promise<void> => {
+      for (const subject of users) {
+        try {
+          const one = await api(asked).contain({ subject, reason, dry_run: dryRun, confirm })
+          const ends = dryRun || one.shadow ? 'would end' : 'ended'
+          const untold = one.unreachable > 0 ? `, ${one.unreachable} of them at clients without a logout URL` : ''
+          const held = dryRun && one.confirmation_required ? '; takes --confirm' : ''
+          const said = `${ends} ${one.sessions} sessions at ${one.relying_parties} relying parties${untold}${held}`
+          show(asked.json, one, [subject, said, one.containment_id ?? ''])
+        } catch (cause) {
+          if (!(cause instanceof RelayError && cause.code === 'invalid_request')) {
+            throw cause
+          }
+          // The others are not to wait for one whose name is misspelt.
+          process.stderr.write(`logout-relay: ${subject}: ${cause.message}\n`)
+          process.exitCode = 1
+        }
+      }
+    },
+  )
 
 onRelay(program, 'relying-parties', 'whom the relay tells; needs the role view')
   .addHelpText('after', '\n  logout-relay relying-parties --json')

@@ -176,6 +176,7 @@ export async function startRelay(
       isEnded,
       flow,
       reread: (issuer, which) => reread(rereadPorts(issuer), which),
+      contain: (issuer, token, word) => keycloaks.get(issuer)?.contain(token, word),
       audience: config.identifier,
       notReady: () => [
         ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),

@@ -5,6 +5,7 @@ import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
 import { type ApiEnv, requireRole } from './auth.ts'
+import { type Contain, containRoute } from './contain.ts'
 import type { Metrics } from './metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
@@ -21,6 +22,7 @@ export interface ApiPorts extends RelyingPartyPorts {
     issuer: string,
     which: { readonly sinceMs?: number | undefined; readonly after?: string | undefined },
   ) => Promise<{ read: number; taken: number; next?: string }>
+  readonly contain: Contain
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
 }
@@ -187,7 +189,7 @@ function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Select
 
 /** Health, metrics, and the lists for programs. */
 export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
-  const { store, metrics, flow, reread, notReady } = ports
+  const { store, metrics, flow, reread, contain, notReady } = ports
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success) {
@@ -235,9 +237,10 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   })
   app.doc31('/api/v1/openapi.json', { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } })
 
-  for (const path of ['containments', 'containments/*', 'deliveries']) {
-    app.use(`/api/v1/${path}`, requireRole('view', ports))
+  for (const path of ['containments', 'containments/:id', 'deliveries']) {
+    app.get(`/api/v1/${path}`, requireRole('view', ports))
   }
+  containRoute(app, contain, requireRole('operate', ports))
   app.use('/api/v1/deliveries/retry', requireRole('operate', ports))
   app.use('/api/v1/outbox/reread', requireRole('operate', ports))
   app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', ports))

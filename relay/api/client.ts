@@ -47,6 +47,16 @@ const RelyingParties = z.object({
 })
 const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
 const Changed = z.object({ changed: z.number() })
+const Ended = z.object({
+  subject: z.string(),
+  containment_id: z.string().optional(),
+  sessions: z.number(),
+  relying_parties: z.number(),
+  unreachable: z.number(),
+  shadow: z.boolean(),
+  confirmation_required: z.boolean(),
+  dry_run: z.boolean(),
+})
 const Refused = z.object({ error_description: z.string() })
 
 export type ListedDelivery = z.infer<typeof Listed>['deliveries'][number]
@@ -57,7 +67,7 @@ export type SelectionMembers = Readonly<Record<string, string | number>>
 /**
  * A relay's API as the command line uses it.
  *
- * @throws RelayError `config_invalid` for a URL or token that cannot be used, `access_denied` for 401 and 403,
+ * @throws RelayError `config_invalid` for a URL or token that cannot be used, `access_denied` for 401, 403 and 409,
  *   `invalid_request` for what the relay refuses, `store_unavailable` when it cannot be reached or fails
  */
 export function openApi(url: string, token: string | undefined) {
@@ -78,6 +88,9 @@ export function openApi(url: string, token: string | undefined) {
     const description = Refused.safeParse(answer).data?.error_description ?? 'it says no more'
     if (status === 401 || status === 403) {
       throw new RelayError('access_denied', `The relay refused the token (${status}): ${description}`)
+    }
+    if (status === 409) {
+      throw new RelayError('access_denied', `It was not done (409): ${description}`)
     }
     if (status >= 400 && status < 500) {
       throw new RelayError('invalid_request', `The relay refused the request (${status}): ${description}`)
@@ -113,6 +126,8 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
+    contain: (word: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
+      call('containments', Ended, word),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason })).changed,
   }

@@ -6,7 +6,7 @@ const CLIENT = 'logout-relay'
 /** What the relay does at Keycloak, each role named like the endpoint it opens (docs/protocol.md). */
 const NEEDED = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
 /** For people and their programs. A relay that could dismiss could be made to forget. */
-const FOR_OTHERS = ['view', 'operate', 'dismiss']
+const FOR_OTHERS = ['view', 'operate', 'confirm', 'dismiss']
 /** What every service account has by Keycloak's default; it opens nothing but its own account. */
 const HARMLESS = ['account', 'broker']
 

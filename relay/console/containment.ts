@@ -110,6 +110,8 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
   switch (kind) {
     case 'received':
       return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
+    case 'asked':
+      return html`<code>${data['by'] ?? ''}</code> asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'upstream_sessions_ended':
       return 'Keycloak has ended its own sessions of this person.'
     case 'step':

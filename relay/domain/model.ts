@@ -51,8 +51,37 @@ export interface SecurityEvent {
   readonly survivors: number
   /** What the steps beyond the sessions have ended, by step. */
   readonly steps: Readonly<Record<string, number>>
+  /** Who asked for it and why; absent where it just happened. */
+  readonly asked?: { readonly by: string; readonly clientId: string; readonly reason: string }
   readonly sessions: readonly ListedSession[]
 }
+
+/** A person's or a program's own word that a subject is to be contained. */
+export interface Word {
+  /** A user's id or user name in the issuer's realm. */
+  readonly subject: string
+  readonly reason: string
+  /** Only say what would end. */
+  readonly dryRun: boolean
+  /** It is meant, though many have been contained on somebody's word already. */
+  readonly confirm: boolean
+}
+
+/** What the identity provider has done, or would do, or why not, in its own words. */
+export type WordOutcome =
+  | {
+      readonly kind: 'done'
+      readonly subject: string
+      /** Absent for a dry run. */
+      readonly containmentId?: string
+      readonly sessions: number
+      readonly relyingParties: number
+      /** Sessions whose relying party has no logout URL. */
+      readonly unreachable: number
+      readonly shadow: boolean
+      readonly confirmationRequired: boolean
+    }
+  | { readonly kind: 'refused'; readonly status: number; readonly error: string; readonly description: string }
 
 /** A client with a back-channel logout URL. Fields are those of OpenID Connect registration. */
 export interface RelyingParty {
@@ -135,6 +164,7 @@ export type FailureCode =
 export interface Evidence {
   readonly kind:
     | 'received'
+    | 'asked'
     | 'upstream_sessions_ended'
     | 'step'
     | 'survivors_ended'

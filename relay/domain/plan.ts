@@ -59,7 +59,7 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts } = event
+  const { jti, trigger, part, parts, asked } = event
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
   return {
     containmentId,
@@ -67,6 +67,15 @@ export function plan(
     watermarks: watermarksOf(event),
     evidence: [
       { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
+      ...(asked
+        ? [
+            {
+              kind: 'asked',
+              atMs: event.watermarkMs,
+              data: { by: asked.by, client_id: asked.clientId, reason: asked.reason },
+            } as const,
+          ]
+        : []),
       ...(event.shadow
         ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
         : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),

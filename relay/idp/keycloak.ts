@@ -2,7 +2,7 @@ import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
-import type { Delivery, RelyingParty } from '../domain/model.ts'
+import type { Delivery, RelyingParty, Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Idp } from '../flow/ports.ts'
 
@@ -39,6 +39,17 @@ const RelyingPartiesAnswer = z.object({
 type RealmAnswer = NonNullable<z.infer<typeof RelyingPartiesAnswer>['realm']>
 /** Whether resets in the realm are noticed, and what each trigger causes there. */
 export type RealmState = RealmAnswer['realm']
+
+const ContainAnswer = z.object({
+  subject: z.string(),
+  sessions: z.number(),
+  relying_parties: z.number(),
+  unreachable: z.number(),
+  shadow: z.boolean(),
+  confirmation_required: z.boolean(),
+  txn: z.string().optional(),
+})
+const Refused = z.object({ error: z.string(), error_description: z.string() })
 
 export interface SetError {
   readonly err: string
@@ -157,6 +168,45 @@ export class Keycloak implements Idp {
     return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox }
   }
 
+  /**
+   * Passes a caller's word on, with the caller's own token: the realm judges their right anew, and the relay's own service
+   * account has none to give.
+   *
+   * @throws RelayError `idp_unavailable` where it is not known what the realm has done
+   */
+  async contain(callersToken: string, { subject, reason, dryRun, confirm }: Word): Promise<WordOutcome> {
+    const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
+    const answer = await this.#request('containments', body, callersToken, true)
+    const done = ContainAnswer.safeParse(answer.body)
+    if (answer.status === 200 && done.success) {
+      const { txn, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
+      return {
+        kind: 'done',
+        subject: done.data.subject,
+        ...(txn === undefined ? {} : { containmentId: txn }),
+        sessions,
+        relyingParties: relying_parties,
+        unreachable,
+        shadow,
+        confirmationRequired: confirmation_required,
+      }
+    }
+    const refused = Refused.safeParse(answer.body)
+    if (answer.status < 500 && refused.success) {
+      const { error, error_description } = refused.data
+      return { kind: 'refused', status: answer.status, error, description: error_description }
+    }
+    if (answer.status === 401 || answer.status === 403) {
+      const error = answer.status === 401 ? 'invalid_token' : 'insufficient_scope'
+      const description = 'Keycloak does not take the token: it has ended, or its holder has lost the role operate'
+      return { kind: 'refused', status: answer.status, error, description }
+    }
+    throw new RelayError(
+      'idp_unavailable',
+      `${this.issuer}: containments answered ${answer.status}${hint(answer.status, 'containments')}`,
+    )
+  }
+
   async close(): Promise<void> {
     await this.#agent.destroy()
   }
@@ -190,7 +240,11 @@ export class Keycloak implements Idp {
   }
 
   async #send(path: string, body: string | undefined): Promise<{ status: number; body: unknown }> {
-    const token = await this.#accessToken()
+    return this.#request(path, body, await this.#accessToken(), false)
+  }
+
+  /** @param wordy whether the body of a refusal is wanted */
+  async #request(path: string, body: string | undefined, token: string, wordy: boolean) {
     try {
       const response = await request(`${this.issuer}/logout-relay/${path}`, {
         dispatcher: this.#agent,
@@ -203,11 +257,12 @@ export class Keycloak implements Idp {
         ...(body === undefined ? {} : { body }),
         signal: AbortSignal.timeout(TIMEOUT_MS),
       })
-      if (response.statusCode !== 200) {
+      if (response.statusCode !== 200 && !wordy) {
         await response.body.dump()
         return { status: response.statusCode, body: undefined }
       }
-      return { status: 200, body: await response.body.json() }
+      const parsed = response.body.json()
+      return { status: response.statusCode, body: await (wordy ? parsed.catch(() => undefined) : parsed) }
     } catch (cause) {
       throw unavailable(this.issuer, cause)
     }

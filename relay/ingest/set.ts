@@ -43,6 +43,7 @@ const Containment = z.object({
   shadow: z.boolean().default(false),
   survivors: z.number().int().min(0).max(1_000_000).default(0),
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
+  asked: z.object({ by: Name, client_id: Name, reason: z.string().max(2000) }).optional(),
   sessions: z
     .array(Session)
     .max(500)
@@ -106,8 +107,20 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   if (!KNOWN_TYPES.includes(type)) {
     throw new RelayError('invalid_request', 'The event type is not one that this relay knows')
   }
-  const { trigger, watermark_ms, removed_at_ms, part, parts, scope, kept_sid, privileged, shadow, survivors, steps } =
-    event['logout-relay']
+  const {
+    trigger,
+    watermark_ms,
+    removed_at_ms,
+    part,
+    parts,
+    scope,
+    kept_sid,
+    privileged,
+    shadow,
+    survivors,
+    steps,
+    asked,
+  } = event['logout-relay']
   return {
     issuer,
     jti,
@@ -125,6 +138,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     shadow,
     survivors,
     steps,
+    ...(asked === undefined ? {} : { asked: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
     sessions: event['logout-relay'].sessions.map((s) => ({
       id: s.id,
       clientId: s.client_id,

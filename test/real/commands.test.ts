@@ -58,3 +58,18 @@ test('a containment shows its evidence line by line', async () => {
   expect(out).toBe('1970-01-01T00:00:00.000Z  planned  n=3\n')
   expect((await run({ containments: [one] }, 'containments')).out).toContain('txn-1  1970-01-01T00:00:00.001Z  t')
 })
+
+test('contain says what has ended for each user, and what a dry run would have', async () => {
+  const one = { subject: 'u', sessions: 3, relying_parties: 2, unreachable: 1, shadow: false, dry_run: false }
+  const ended = { ...one, confirmation_required: true, containment_id: 'txn-1' }
+  const words = ['contain', 'alice', 'bob', '--reason', 'laptop stolen']
+  const { code, out } = await run(ended, ...words)
+  expect(code).toBe(0)
+  expect(out.split('\n')).toEqual([
+    'alice  ended 3 sessions at 2 relying parties, 1 of them at clients without a logout URL  txn-1',
+    'bob  ended 3 sessions at 2 relying parties, 1 of them at clients without a logout URL  txn-1',
+    '',
+  ])
+  expect((await run(ended, ...words, '--dry-run')).out).toContain('would end 3 sessions')
+  expect((await run(ended, ...words, '--dry-run')).out).toContain('takes --confirm')
+})

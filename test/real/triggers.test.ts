@@ -118,31 +118,6 @@ describe('everything dies, and every session is told, when', () => {
   })
 })
 
-describe("an operator's word", () => {
-  const contain = (body: object) =>
-    realm.ask<{ sessions: number; relying_parties: number; unreachable: number }>('containments', body)
-
-  test('ends everything of the user, and a dry run before it says what and ends nothing', async () => {
-    const person = await people.loggedIn('taken-over')
-    const counts = { sessions: 3, relying_parties: 1, unreachable: 0 }
-    expect(await contain({ user: 'taken-over', dry_run: true })).toMatchObject({ ...counts, dry_run: true })
-    expect(await person.alive()).toEqual(EVERYBODY)
-    expect(await contain({ user: person.user })).toMatchObject({ ...counts, dry_run: false })
-    expect(await person.alive()).toEqual(NOBODY)
-    expect(await realm.toldOnce(person.user)).toMatchObject({ trigger: 'operator' })
-  })
-
-  test.each([
-    ['nobody', 'not one of this realm'],
-    ['service-account-logout-relay', 'service account'],
-    ['', 'user is missing'],
-  ])('about %j is refused with the reason', async (user, why) => {
-    const answer = await realm.call('containments', { user })
-    expect(answer.status).toBe(400)
-    expect(answer.text).toContain(why)
-  })
-})
-
 describe('nothing ends when', () => {
   test('an update of the user changes nothing that matters', async () => {
     const person = await people.loggedIn('unchanged')

@@ -2,12 +2,12 @@ import { join } from 'node:path'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { makeMetrics } from '../../relay/api/metrics.ts'
+import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/guard/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
-import type { Answer } from '../../relay/domain/model.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
@@ -21,6 +21,7 @@ let app: ReturnType<typeof apiRoutes>
 let notReady: string[]
 let acts: unknown[][]
 let answered: Answer
+let outcome: WordOutcome | undefined
 
 beforeAll(async () => {
   ;[ours, others, foreign] = await Promise.all([
@@ -34,6 +35,7 @@ beforeEach(async () => {
   notReady = []
   acts = []
   answered = { kind: 'response', status: 400 }
+  outcome = undefined
   store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const kept = store
   onTestFinished(() => kept.close())
@@ -79,6 +81,10 @@ beforeEach(async () => {
     reread: (issuer, which) => {
       acts.push(['reread', issuer, which])
       return Promise.resolve({ read: 500, taken: 2, next: '1:2' })
+    },
+    contain: (...act) => {
+      acts.push(['contain', ...act])
+      return outcome ? Promise.resolve(outcome) : Promise.reject(new RelayError('idp_unavailable', 'down'))
     },
     audience: 'logout-relay',
     notReady: () => notReady,
@@ -406,4 +412,66 @@ test('the outbox of the caller’s own realm is read again, a page at a time, by
     ['reread', ISSUER, { sinceMs: 7, after: '1:1' }],
     ['reread', ISSUER, { sinceMs: undefined, after: undefined }],
   ])
+})
+
+describe("a person's or a program's own word", () => {
+  const tokenFor = (role: string) => token({ resource_access: { 'logout-relay': { roles: [role] } } })
+  const post = (body: object, bearer: string) =>
+    app.request('/api/v1/containments', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+    })
+  const word = { subject: 'alice', reason: 'laptop stolen' }
+  const done: WordOutcome = {
+    ...{ kind: 'done', subject: 'user-1', containmentId: 'txn-1', sessions: 3, relyingParties: 2, unreachable: 1 },
+    ...{ shadow: false, confirmationRequired: false },
+  }
+
+  test('goes to the caller’s own realm with the caller’s own token', async () => {
+    outcome = done
+    const bearer = await tokenFor('operate')
+    const answer = await post({ ...word, confirm: true }, bearer)
+    expect(await answer.json()).toEqual({
+      ...{ subject: 'user-1', containment_id: 'txn-1', sessions: 3, relying_parties: 2, unreachable: 1 },
+      ...{ shadow: false, confirmation_required: false, dry_run: false },
+    })
+    expect(acts).toEqual([['contain', ISSUER, bearer, { ...word, dryRun: false, confirm: true }]])
+  })
+
+  test.each(['view', 'dismiss'])('is not taken from whoever has the role %s alone', async (role) => {
+    outcome = done
+    expect((await post(word, await tokenFor(role))).status).toBe(403)
+    expect(acts).toEqual([])
+  })
+
+  test.each<[string, object, RegExp]>([
+    ['no subject', { reason: 'laptop stolen' }, /subject/],
+    ['an empty subject', { ...word, subject: ' ' }, /subject: give a user’s id or user name/],
+    ['no reason', { subject: 'alice' }, /reason/],
+    ['a misspelt dry run', { ...word, dryrun: true }, /dryrun/],
+  ])('is refused with %s, and nothing happens', async (_, body, expected) => {
+    outcome = done
+    const answer = await post(body, await tokenFor('operate'))
+    expect(answer.status).toBe(400)
+    expect(await answer.text()).toMatch(expected)
+    expect(acts).toEqual([])
+  })
+
+  test.each([
+    [404, 'not_found'],
+    [409, 'confirmation_required'],
+    [403, 'insufficient_scope'],
+  ])('that the realm refuses with %d is answered with the same and with its words', async (status, error) => {
+    outcome = { kind: 'refused', status, error, description: 'why' }
+    const answer = await post(word, await tokenFor('operate'))
+    expect(answer.status).toBe(status)
+    expect(await answer.json()).toEqual({ error, error_description: 'why' })
+  })
+
+  test('that nobody answers for is not called done: 503, to be asked again', async () => {
+    const answer = await post(word, await tokenFor('operate'))
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
+    expect(await answer.text()).toContain('not known whether anything has ended')
+  })
 })

@@ -54,7 +54,8 @@ final class Containment {
         if (steps.isEmpty()) {
             return null;
         }
-        Act act = new Act(session, realm, user, match, issuer, UUID.randomUUID().toString(), Time.currentTimeMillis(), policy,
+        Act act = new Act(session, realm, user, match, issuer,
+                match.asked() == null ? UUID.randomUUID().toString() : match.asked().txn(), Time.currentTimeMillis(), policy,
                 policy.isShadow());
         if (match.sid() != null) {
             return endOne(act);
@@ -127,6 +128,7 @@ final class Containment {
         row.iss = act.issuer;
         row.triggerId = act.match.trigger().id();
         row.detail = act.match.detail();
+        row.asked(act.match.asked());
         row.sid = act.match.sid();
         row.watermarkMs = act.watermarkMs;
         row.privileged = privileged;

@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.UUID;
 import java.util.regex.Pattern;
 
 import org.jboss.logging.Logger;
@@ -17,7 +18,6 @@ import org.keycloak.services.managers.AuthenticationManager.AuthResult;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 
-import jakarta.ws.rs.BadRequestException;
 import jakarta.ws.rs.Consumes;
 import jakarta.ws.rs.DefaultValue;
 import jakarta.ws.rs.ForbiddenException;
@@ -27,12 +27,14 @@ import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.Produces;
 import jakarta.ws.rs.QueryParam;
+import jakarta.ws.rs.WebApplicationException;
 import jakarta.ws.rs.core.CacheControl;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
 
 /**
- * All that the relay may ask, each endpoint behind the role of the client {@code logout-relay} that is named like it.
+ * All that the relay may ask, each endpoint behind the role of the client {@code logout-relay} that is named like it, and
+ * what it passes on.
  * Nothing here blocks: Keycloak's worker threads are few. The formats are in docs/protocol.md.
  */
 @Produces(MediaType.APPLICATION_JSON)
@@ -46,6 +48,7 @@ public final class Endpoints {
     private static final int MAX_CLIENTS = 500;
     private static final int MAX_ROWS = 500;
     private static final Pattern CURSOR = Pattern.compile("\\d{1,15}:[0-9a-f-]{36}");
+    private static final int MAX_REASON = 500;
 
     private final KeycloakSession session;
     private final AfterCommit afterCommit;
@@ -72,7 +75,7 @@ public final class Endpoints {
     }
 
     /** @param user the user's id or user name */
-    public record ContainRequest(String user, String reason, @JsonProperty("dry_run") Boolean dryRun) {
+    public record ContainRequest(String user, String reason, @JsonProperty("dry_run") Boolean dryRun, Boolean confirm) {
     }
 
     public record MintRequest(List<String> ids) {
@@ -185,16 +188,29 @@ public final class Endpoints {
         return ok(Answers.record(session, realm, request.answers()));
     }
 
-    /** A person's or a program's own word. Policy decides what it causes, and whether it causes anything. */
+    /**
+     * A person's or a program's own word, with a token of their own: the relay only passes it on, so that a stolen relay
+     * can ask for nothing. Policy decides what it causes, and whether it causes anything.
+     */
     @POST
     @Path("containments")
     public Response contain(ContainRequest request) {
-        RealmModel realm = requireRole("containments");
+        AuthResult caller = requireCaller("operate");
         if (request == null || request.user() == null || request.user().isBlank()) {
             throw badRequest("user is missing; give a user's id or user name");
         }
-        return ok(new OperatorContainment(session, realm, afterCommit)
-                .answer(request.user().trim(), Boolean.TRUE.equals(request.dryRun())));
+        String reason = request.reason() == null ? "" : request.reason().trim();
+        if (reason.length() < 3 || reason.length() > MAX_REASON) {
+            throw badRequest("reason must say why, in 3 to " + MAX_REASON + " characters; it goes into the evidence");
+        }
+        boolean confirmed = Boolean.TRUE.equals(request.confirm());
+        if (confirmed && !has(caller, "confirm")) {
+            throw refusal(Response.Status.FORBIDDEN, "insufficient_scope",
+                    "To confirm takes the role confirm of the client " + CLIENT);
+        }
+        return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(request.user().trim(),
+                Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(UUID.randomUUID().toString(),
+                        caller.user().getId(), caller.token().getIssuedFor(), reason)));
     }
 
     @GET
@@ -232,24 +248,31 @@ public final class Endpoints {
                 "enabled", client.isEnabled());
     }
 
-    /**
-     * The token says what the caller was given, the realm whether it has been taken away since. Only service accounts: a
-     * person's token would be one more thing that outlives a password.
-     */
+    /** Only a service account: what the relay may ask, no person need. */
     private RealmModel requireRole(String name) {
-        RealmModel realm = session.getContext().getRealm();
+        if (requireCaller(name).user().getServiceAccountClientLink() == null) {
+            throw new ForbiddenException();
+        }
+        return session.getContext().getRealm();
+    }
+
+    private AuthResult requireCaller(String role) {
         AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
         if (caller == null) {
             throw new NotAuthorizedException("Bearer");
         }
-        AccessToken.Access inToken = caller.token().getResourceAccess(CLIENT);
-        ClientModel client = realm.getClientByClientId(CLIENT);
-        RoleModel role = client == null ? null : client.getRole(name);
-        if (caller.user().getServiceAccountClientLink() == null || inToken == null || !inToken.isUserInRole(name)
-                || role == null || !caller.user().hasRole(role)) {
+        if (!has(caller, role)) {
             throw new ForbiddenException();
         }
-        return realm;
+        return caller;
+    }
+
+    /** The token says what the caller was given, the realm whether it has been taken away since. */
+    private boolean has(AuthResult caller, String name) {
+        AccessToken.Access inToken = caller.token().getResourceAccess(CLIENT);
+        ClientModel client = session.getContext().getRealm().getClientByClientId(CLIENT);
+        RoleModel role = client == null ? null : client.getRole(name);
+        return inToken != null && inToken.isUserInRole(name) && role != null && caller.user().hasRole(role);
     }
 
     private static Response ok(Object body) {
@@ -258,10 +281,13 @@ public final class Endpoints {
         return Response.ok(body).cacheControl(noStore).build();
     }
 
-    static BadRequestException badRequest(String description) {
-        return new BadRequestException(Response.status(Response.Status.BAD_REQUEST)
-                .entity(Map.of("error", "invalid_request", "error_description", description))
-                .type(MediaType.APPLICATION_JSON).build());
+    static WebApplicationException badRequest(String description) {
+        return refusal(Response.Status.BAD_REQUEST, "invalid_request", description);
+    }
+
+    static WebApplicationException refusal(Response.Status status, String error, String description) {
+        return new WebApplicationException(Response.status(status)
+                .entity(Map.of("error", error, "error_description", description)).type(MediaType.APPLICATION_JSON).build());
     }
 
     private static String cut(String text, int max) {

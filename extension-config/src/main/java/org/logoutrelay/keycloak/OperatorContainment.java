@@ -9,6 +9,8 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 
+import jakarta.ws.rs.core.Response;
+
 /** A containment because somebody says so, and not because anything has changed. */
 final class OperatorContainment {
     private final KeycloakSession session;
@@ -22,8 +24,21 @@ final class OperatorContainment {
     }
 
     /** What dies, or would: sessions, relying parties that are told, sessions whose client cannot be told. */
-    Map<String, Object> answer(String idOrName, boolean dryRun) {
+    Map<String, Object> answer(String idOrName, boolean dryRun, boolean confirmed, Trigger.Asked asked) {
         UserModel user = user(idOrName);
+        Policy policy = Policy.of(session, realm);
+        if (policy.steps(Trigger.OPERATOR).isEmpty()) {
+            throw Endpoints.refusal(Response.Status.CONFLICT, "policy_off",
+                    "Nothing is done on anybody's word here: the realm attribute logout-relay.policy.operator is off");
+        }
+        long others = Outbox.askedSince(session, realm.getId(), user.getId(),
+                Time.currentTimeMillis() - policy.operatorWindowMs());
+        boolean tooMany = others >= policy.operatorLimit();
+        if (tooMany && !dryRun && !confirmed) {
+            throw Endpoints.refusal(Response.Status.CONFLICT, "confirmation_required", others + " users were signed out on"
+                    + " somebody's word within " + policy.operatorWindowMs() / 1000 + " seconds, and the realm's limit is "
+                    + policy.operatorLimit() + ": whoever has the role confirm of the client logout-relay must confirm more");
+        }
         Collection<ListedSession> sessions = Containment.preview(session, realm, user, Time.currentTimeMillis(),
                 LogoutRelayListener.issuer(session, realm));
         Map<String, Object> answer = new LinkedHashMap<>();
@@ -33,15 +48,13 @@ final class OperatorContainment {
                 .distinct().count());
         answer.put("unreachable", sessions.stream().filter(s -> s.logoutUri() == null).count());
         answer.put("dry_run", dryRun);
+        answer.put("shadow", policy.isShadow());
+        answer.put("confirmation_required", tooMany);
         if (!dryRun) {
-            AllOrNothing.of(session, afterCommit).run(() -> {
-                AllOrNothing.Recording recording = Containment.begin(session, realm, user,
-                        new Trigger.Match(Trigger.OPERATOR, user.getId()), LogoutRelayListener.issuer(session, realm), null, false);
-                if (recording == null) {
-                    throw new AllOrNothing.Refusal("The realm's policy has nothing done on the trigger operator");
-                }
-                return recording;
-            });
+            answer.put("txn", asked.txn());
+            AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
+                    new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked),
+                    LogoutRelayListener.issuer(session, realm), null, false));
         }
         return answer;
     }
@@ -50,7 +63,8 @@ final class OperatorContainment {
         UserModel byId = session.users().getUserById(realm, idOrName);
         UserModel user = byId == null ? session.users().getUserByUsername(realm, idOrName) : byId;
         if (user == null) {
-            throw Endpoints.badRequest("user is not one of this realm: neither an id nor a user name");
+            throw Endpoints.refusal(Response.Status.NOT_FOUND, "not_found",
+                    "The user is not one of this realm, or no longer: it has neither such an id nor such a user name");
         }
         if (user.getServiceAccountClientLink() != null) {
             throw Endpoints.badRequest("user is the service account of a client; disable the client or rotate its secret");

@@ -140,6 +140,13 @@ final class Outbox {
         return depth;
     }
 
+    /** How many other users somebody has asked to contain since then. */
+    static long askedSince(KeycloakSession session, String realmId, String otherThan, long sinceMs) {
+        return Ledger.em(session).createQuery("select count(distinct o.userId) from OutboxRow o where o.realmId = :realm"
+                + " and o.askedBy is not null and o.userId <> :other and o.watermarkMs > :since", Long.class)
+                .setParameter("realm", realmId).setParameter("other", otherThan).setParameter("since", sinceMs).getSingleResult();
+    }
+
     static boolean acknowledge(KeycloakSession session, String jti) {
         return find(session, jti).map(row -> {
             if (row.ackedMs == null) {

@@ -102,6 +102,25 @@ public class OutboxRow {
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
 
+    /** The {@code sub} of the access token with which somebody asked for it; null where it just happened. */
+    @Column(name = "ASKED_BY")
+    String askedBy;
+
+    /** The client that their token was issued to. */
+    @Column(name = "ASKED_CLIENT")
+    String askedClient;
+
+    @Column(name = "ASKED_REASON")
+    String askedReason;
+
+    void asked(Trigger.Asked asked) {
+        if (asked != null) {
+            askedBy = asked.by();
+            askedClient = asked.clientId();
+            askedReason = asked.reason();
+        }
+    }
+
     /** The event, without what is one part's own. */
     OutboxRow copy() {
         OutboxRow copy = new OutboxRow();
@@ -119,6 +138,9 @@ public class OutboxRow {
         copy.survivors = survivors;
         copy.spared = spared;
         copy.nextLookMs = nextLookMs;
+        copy.askedBy = askedBy;
+        copy.askedClient = askedClient;
+        copy.askedReason = askedReason;
         return copy;
     }
 }

@@ -30,6 +30,10 @@ final class Policy {
     private static final String PRIVILEGED_ROLES = PREFIX + "privileged.roles";
     private static final String FACTOR_WINDOW = PREFIX + "recent-factors.window";
     private static final String FACTOR_WINDOW_DEFAULT = "86400";
+    private static final String OPERATOR_LIMIT = PREFIX + "operator.limit";
+    private static final String OPERATOR_LIMIT_DEFAULT = "20";
+    private static final String OPERATOR_WINDOW = PREFIX + "operator.window";
+    private static final String OPERATOR_WINDOW_DEFAULT = "3600";
     private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
             + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
 
@@ -111,8 +115,21 @@ final class Policy {
     }
 
     long recentFactorsWindowMs() {
-        String seconds = attributes.getOrDefault(FACTOR_WINDOW, FACTOR_WINDOW_DEFAULT).trim();
-        return Long.parseLong(seconds.matches("\\d{1,9}") ? seconds : FACTOR_WINDOW_DEFAULT) * 1000;
+        return number(FACTOR_WINDOW, FACTOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    /** How many users may be contained on somebody's word within the window; further ones must be confirmed. */
+    long operatorLimit() {
+        return number(OPERATOR_LIMIT, OPERATOR_LIMIT_DEFAULT);
+    }
+
+    long operatorWindowMs() {
+        return number(OPERATOR_WINDOW, OPERATOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    private long number(String name, String otherwise) {
+        String text = trimmed(name);
+        return Long.parseLong(text != null && text.matches("\\d{1,9}") ? text : otherwise);
     }
 
     boolean isPrivileged(RealmModel realm, UserModel user) {
@@ -153,8 +170,11 @@ final class Policy {
                 }
             } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {
                 return name + " is '" + value + "'; give enforce or shadow";
-            } else if (name.equals(FACTOR_WINDOW) && !value.matches("\\d{0,9}")) {
-                return name + " is not a number of seconds; give, for example, 86400";
+            } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of seconds; give, for example, "
+                        + (name.equals(FACTOR_WINDOW) ? FACTOR_WINDOW_DEFAULT : OPERATOR_WINDOW_DEFAULT);
+            } else if (name.equals(OPERATOR_LIMIT) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of users; give, for example, " + OPERATOR_LIMIT_DEFAULT;
             }
         }
         return null;

@@ -67,6 +67,9 @@ final class SecurityEventToken {
         if (row.survivors > 0) {
             containment.put("survivors", row.survivors);
         }
+        if (row.askedBy != null) {
+            containment.put("asked", Map.of("by", row.askedBy, "client_id", row.askedClient, "reason", row.askedReason));
+        }
         containment.put("removed_at_ms", row.removedMs);
         containment.put("part", row.part);
         containment.put("parts", row.parts);

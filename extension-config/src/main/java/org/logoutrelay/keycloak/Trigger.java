@@ -133,11 +133,26 @@ record Trigger(String id, When when, Type type, String initiatingEntity, String 
      * @param userId null for one session that an administrator ended: Keycloak does not say whose it was
      * @param sid the one session that it is about, or null for all of the user's
      * @param detail the type of the credential, or null
+     * @param asked who asked for it, or null where it just happened
      */
-    record Match(Trigger trigger, String userId, String sid, String detail) {
+    record Match(Trigger trigger, String userId, String sid, String detail, Asked asked) {
+        Match(Trigger trigger, String userId, String sid, String detail) {
+            this(trigger, userId, sid, detail, null);
+        }
+
         Match(Trigger trigger, String userId) {
             this(trigger, userId, null, null);
         }
+    }
+
+    /**
+     * A person's or a program's own word.
+     *
+     * @param txn what they are told to find the containment by
+     * @param by the {@code sub} of their access token
+     * @param clientId the client that it was issued to
+     */
+    record Asked(String txn, String by, String clientId, String reason) {
     }
 
     /** The trigger that this event is, if it is one. Never throws: it runs before anything is enlisted. */

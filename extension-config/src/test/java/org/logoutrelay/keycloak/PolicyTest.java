@@ -26,6 +26,16 @@ class PolicyTest {
         assertEquals(Optional.empty(), policy.steps(LOCKOUT));
         assertFalse(policy.isShadow());
         assertEquals(86_400_000, policy.recentFactorsWindowMs());
+        assertEquals(20, policy.operatorLimit());
+        assertEquals(3_600_000, policy.operatorWindowMs());
+    }
+
+    @Test
+    void howManyUsersSomebodysWordMayContainIsANumber() {
+        assertEquals(0, policy("operator.limit", "0").operatorLimit());
+        assertEquals(20, policy("operator.limit", "many").operatorLimit());
+        assertTrue(Policy.complaint(Map.of("logout-relay.operator.limit", "-1")).contains("for example, 20"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.operator.window", "1h")).contains("for example, 3600"));
     }
 
     @Test

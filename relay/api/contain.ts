@@ -1,0 +1,87 @@
+import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
+import type { MiddlewareHandler } from 'hono'
+import type { Word, WordOutcome } from '../domain/model.ts'
+import { RelayError } from '../errors.ts'
+import type { ApiEnv } from './auth.ts'
+
+/** Passes a word on with the caller's own token; undefined for an issuer that is not configured. */
+export type Contain = (issuer: string, token: string, word: Word) => Promise<WordOutcome> | undefined
+
+const Asked = z.strictObject({
+  subject: z.string().trim().min(1, 'give a user’s id or user name').max(255),
+  reason: z.string().trim().min(3, 'say why, for whoever reads the evidence').max(500),
+  dry_run: z.boolean().default(false),
+  confirm: z.boolean().default(false),
+})
+const Contained = z.object({
+  subject: z.string(),
+  containment_id: z.string().optional(),
+  sessions: z.number(),
+  relying_parties: z.number(),
+  unreachable: z.number(),
+  shadow: z.boolean(),
+  confirmation_required: z.boolean(),
+  dry_run: z.boolean(),
+})
+const Refusal = z.object({ error: z.string(), error_description: z.string() })
+const refused = (description: string) => ({ description, content: { 'application/json': { schema: Refusal } } })
+
+const containSubject = createRoute({
+  method: 'post',
+  path: '/api/v1/containments',
+  summary: 'End everything of a user on the caller’s own word (role operate; confirm takes the role confirm)',
+  security: [{ bearer: [] }],
+  request: { body: { required: true, content: { 'application/json': { schema: Asked } } } },
+  responses: {
+    200: {
+      description: 'What ended, or would end, and the containment in which it can be followed',
+      content: { 'application/json': { schema: Contained } },
+    },
+    400: refused('The body, or a user who cannot be contained'),
+    401: refused('No valid access token'),
+    403: refused('The token lacks the role'),
+    404: refused('No such user in this realm'),
+    409: refused('The realm’s policy has nothing done, or wants a confirmation'),
+    503: refused('The identity provider cannot be asked; the same may be asked again without harm'),
+  },
+})
+
+/** `POST /api/v1/containments`. The identity provider judges the caller's right once more, by the same token. */
+export function containRoute(app: OpenAPIHono<ApiEnv>, contain: Contain, operator: MiddlewareHandler<ApiEnv>): void {
+  app.post('/api/v1/containments', operator)
+  app.openapi(containSubject, async (c) => {
+    const { subject, reason, dry_run, confirm } = c.req.valid('json')
+    const token = c.req.header('authorization')?.slice('Bearer '.length) ?? ''
+    const word = { subject, reason, dryRun: dry_run, confirm }
+    let outcome: WordOutcome | undefined
+    try {
+      outcome = await contain(c.var.caller.issuer, token, word)
+    } catch (cause) {
+      if (!(cause instanceof RelayError && cause.code === 'idp_unavailable')) {
+        throw cause
+      }
+    }
+    if (!outcome) {
+      c.header('Retry-After', '5')
+      const error_description =
+        'Keycloak did not answer, so it is not known whether anything has ended. Ask again: twice does no harm'
+      return c.json({ error: 'temporarily_unavailable', error_description }, 503)
+    }
+    if (outcome.kind === 'refused') {
+      const { status, error, description } = outcome
+      const known = status === 401 || status === 403 || status === 404 || status === 409 ? status : 400
+      return c.json({ error, error_description: description }, known)
+    }
+    const { containmentId, sessions, relyingParties, unreachable, shadow, confirmationRequired } = outcome
+    const found = { subject: outcome.subject, sessions, relying_parties: relyingParties, unreachable, shadow }
+    return c.json(
+      {
+        ...found,
+        ...(containmentId === undefined ? {} : { containment_id: containmentId }),
+        confirmation_required: confirmationRequired,
+        dry_run,
+      },
+      200,
+    )
+  })
+}
