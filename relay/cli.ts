@@ -61,8 +61,7 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
   )
   .action(async ({ config: path, json }: { config: string; json?: boolean }) => {
     const config = loadConfig(path, process.env)
-    const lanes = makeRelyingParties(config)
-    const finding = check(config, path, (issuer, clientId) => lanes.lane(issuer, clientId), Date.now)
+    const finding = check(config, path, makeRelyingParties(config), Date.now)
     for await (const one of finding) {
       show(json, one, [one.ok ? 'ok   ' : 'TO DO', one.check, one.about, one.says])
       process.exitCode = one.ok ? process.exitCode : 1

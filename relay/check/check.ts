@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts'
+import type { RelyingParty } from '../domain/model.ts'
 import { openSender } from '../delivery/sender.ts'
 import type { Registry, Send } from '../flow/ports.ts'
 import type { Finding } from './finding.ts'
@@ -10,11 +11,16 @@ import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 /** Relying parties asked at once. */
 const AT_ONCE = 10
 
+/** The relying parties as the config has them. */
+interface Configured extends Pick<Registry, 'lane'> {
+  list(issuer: string): readonly RelyingParty[]
+}
+
 /** Everything the relay needs, in the order in which it needs it, each as it is found out. Changes nothing anywhere. */
 export async function* check(
   config: Config,
   path: string,
-  lane: Registry['lane'],
+  registry: Configured,
   nowMs: () => number,
 ): AsyncGenerator<Finding> {
   yield findingsOn(path).ok('config', 'is complete')
@@ -31,7 +37,9 @@ export async function* check(
       const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier: config.identifier }
       const { findings, relyingParties } = await checkRealm(realm, nowMs)
       yield* findings
-      yield* relyingPartiesOf(issuer, relyingParties, lane, sender.send, nowMs)
+      const named = new Set(relyingParties.map(({ clientId }) => clientId))
+      const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
+      yield* relyingPartiesOf(issuer, [...relyingParties, ...ofFile], registry, sender.send, nowMs)
     }
   } finally {
     await sender.close()
@@ -41,7 +49,7 @@ export async function* check(
 async function* relyingPartiesOf(
   issuer: string,
   parties: Awaited<ReturnType<typeof checkRealm>>['relyingParties'],
-  lane: Registry['lane'],
+  registry: Configured,
   send: Send,
   nowMs: () => number,
 ): AsyncGenerator<Finding> {
@@ -49,7 +57,7 @@ async function* relyingPartiesOf(
     yield* await Promise.all(
       parties
         .slice(from, from + AT_ONCE)
-        .map((party) => checkRelyingParty({ issuer, ...party }, lane(issuer, party.clientId), send, nowMs())),
+        .map((party) => checkRelyingParty({ issuer, ...party }, registry.lane(issuer, party.clientId), send, nowMs())),
     )
   }
 }

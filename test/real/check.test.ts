@@ -112,6 +112,14 @@ describe('what is broken is named, and the status is 1:', () => {
     expect(todo.map((line) => line.check)).toEqual(['keycloak'])
   })
 
+  test('a relying party that relay.yaml registers is not there', async () => {
+    const registered = `relying_parties:
+  - { issuer: ${world.keycloak.issuer('demo')}, client_id: shop, backchannel_logout_uri: 'http://localhost:9/logout' }
+issuers:`
+    const { todo } = await check(configWith('issuers:', registered))
+    expect(todo.map(({ about, says }) => [about, says])).toEqual([['shop', 'Nothing listens at its address.']])
+  })
+
   test('relying parties that accept anything, and at an address that nobody answers', async () => {
     const recorder = await startRecorder()
     try {
