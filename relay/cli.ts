@@ -234,7 +234,8 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
       return
     }
     for (const one of await api(options).containments(Number(options.limit))) {
-      const state = one.closed_at_ms === undefined ? `${one.open} open` : 'closed'
+      const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
+      const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
       show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, `${one.deliveries} deliveries`, state])
     }
   })

@@ -50,6 +50,12 @@ const Issuer = z
       .describe('how often the outbox is asked for what a push missed'),
     allow_http: z.boolean().default(false).describe('for an issuer on http that is not on this machine'),
     signing: Signing.optional(),
+    former_issuers: z
+      .array(Url)
+      .default([])
+      .describe(
+        'names that the realm had before its host name changed: what is owed from then is still delivered, under the old name and with the keys of today',
+      ),
   })
   .refine((issuer) => issuer.issuer.startsWith('https:') || isLoopback(issuer.issuer) || issuer.allow_http, {
     path: ['issuer'],
@@ -142,7 +148,9 @@ export const Schema = z.strictObject({
         .min(100)
         .max(20_000)
         .default(10_000)
-        .describe('one deadline for an attempt; 2 seconds of it for the connection and its TLS handshake'),
+        .describe(
+          'one deadline for an attempt; of it 2 seconds are for the connection and its TLS handshake, and half for the answer to begin',
+        ),
       concurrency: z.number().int().min(1).max(1000).default(4).describe('attempts under way at one relying party'),
     })
     .prefault({}),
@@ -222,6 +230,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.signing.keys.alg': `alg: ${ALGORITHMS.join(' or ')}`,
   'issuers.signing.published_for_s': 'published_for_s: 300',
   'issuers.poll_interval_s': 'poll_interval_s: 5',
+  'issuers.former_issuers': 'former_issuers: [https://login.example.org/realms/main]',
   'delivery.timeout_ms': 'timeout_ms: 10000',
   'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',
   'delivery.ca_file': 'ca_file: /etc/logout-relay/ca.pem',
@@ -272,8 +281,9 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     ...issuer,
     client_secret: secretOf({ client_secret, client_secret_file }, 'issuers'),
   }))
-  if (new Set(issuers.map(({ issuer }) => issuer)).size < issuers.length) {
-    throw new RelayError('config_invalid', `${path}: issuers: names an issuer twice`)
+  const names = issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
+  if (new Set(names).size < names.length) {
+    throw new RelayError('config_invalid', `${path}: issuers: names an issuer twice, also counting former_issuers`)
   }
   if (config.console && !issuers.some(({ issuer }) => issuer === config.console?.issuer)) {
     throw new RelayError(

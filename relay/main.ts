@@ -34,6 +34,7 @@ import { type SecurityFeedPorts, tellSecurityFeed } from './security-feed/feed.t
 import { fileSink, httpSink, type Sink } from './security-feed/sink.ts'
 import { RealmKeys } from './signing/realm-keys.ts'
 import { relaySigned } from './signing/signer.ts'
+import { underAllNames } from './store/names.ts'
 import type { Store } from './store/port.ts'
 import { openRedisStore } from './store/redis/redis.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
@@ -67,7 +68,8 @@ export async function startRelay(
     metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
   )
   const metrics = makeMetrics(unmeasured)
-  const store = measureStore(unmeasured, metrics)
+  const formerNames = new Map(config.issuers.map(({ issuer, former_issuers }) => [issuer, former_issuers]))
+  const store = underAllNames(measureStore(unmeasured, metrics), formerNames)
   const relyingParties = makeRelyingParties(config)
   if (config.delivery.allow_http_on_loopback) {
     log.warn('delivery.allow_http_on_loopback is on: relying parties on this machine are reached without TLS')
@@ -82,6 +84,12 @@ export async function startRelay(
     const published = keycloaks.get(issuer)?.keys()
     return published?.then((keys) => ownKeys.get(issuer)?.allBut(keys) ?? keys)
   }
+  /** Former names as well. A token of the relay's own making for one of them would have the wrong issuer. */
+  const todayOf = new Map(
+    config.issuers.flatMap(({ issuer, former_issuers }) =>
+      [issuer, ...former_issuers].map((name) => [name, issuer] as const),
+    ),
+  )
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const answers = new LastAnswers()
   const observer = makeObserver(log, metrics, answers)
@@ -110,7 +118,14 @@ export async function startRelay(
   }
   const flow = new Flow({
     store,
-    idps: new Map([...keycloaks].map(([issuer, realm]) => [issuer, measureIdp(issuer, signer(realm), metrics)])),
+    idps: new Map(
+      [...keycloaks].flatMap(([issuer, realm]) =>
+        [issuer, ...(formerNames.get(issuer) ?? [])].map((name) => {
+          const idp = name === issuer ? signer(realm) : realm
+          return [name, measureIdp(issuer, idp, metrics)] as const
+        }),
+      ),
+    ),
     registry: relyingParties,
     send: sender.send,
     clock: systemClock,
@@ -134,7 +149,8 @@ export async function startRelay(
     }
     return outcome
   }
-  const verify = (set: string) => verifySet(set, keysOf, config.identifier, systemClock.nowMs())
+  const verify = (set: string) =>
+    verifySet(set, (issuer) => keysOf(todayOf.get(issuer) ?? issuer), config.identifier, systemClock.nowMs())
 
   const isEnded = endedBy(store, () => systemClock.nowMs())
   const rereadPorts = (issuer: string): RereadPorts => {
@@ -238,7 +254,7 @@ export async function startRelay(
   }
   if (config.security_feed) {
     const sink = 'file' in config.security_feed ? fileSink(config.security_feed.file) : httpSink(config.security_feed)
-    for (const issuer of keycloaks.keys()) {
+    for (const issuer of todayOf.keys()) {
       loops.push(tellSecurityFeed(issuer, securityFeedPorts(issuer, sink), stop.signal))
     }
   }
@@ -404,6 +420,9 @@ export async function startRelay(
 /** The registry with the delivery settings of the config; the realms have not been asked yet. */
 export function makeRelyingParties(config: Config): RelyingParties {
   return new RelyingParties({
+    formerIssuers: new Map(
+      config.issuers.flatMap(({ issuer, former_issuers }) => former_issuers.map((name) => [name, issuer] as const)),
+    ),
     allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
     allowAddresses: config.delivery.allow_addresses,
     timeoutMs: config.delivery.timeout_ms,

@@ -42,6 +42,8 @@ const ContainmentOut = z.object({
   closed_at_ms: z.number().optional(),
   deliveries: z.number(),
   open: z.number(),
+  parts: z.number(),
+  arrived: z.number(),
 })
 const EvidenceOut = z.object({
   at_ms: z.number(),
@@ -289,7 +291,7 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
 }
 
 function containmentOut(containment: Containment) {
-  const { id, trigger, eventMs, createdMs, closedMs, deliveries, open } = containment
+  const { id, trigger, eventMs, createdMs, closedMs, deliveries, open, parts, arrived } = containment
   return {
     id,
     trigger,
@@ -298,6 +300,8 @@ function containmentOut(containment: Containment) {
     ...(closedMs === undefined ? {} : { closed_at_ms: closedMs }),
     deliveries,
     open,
+    parts,
+    arrived,
   }
 }
 

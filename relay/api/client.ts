@@ -29,6 +29,8 @@ const Contained = z.object({
   closed_at_ms: z.number().optional(),
   deliveries: z.number(),
   open: z.number(),
+  parts: z.number(),
+  arrived: z.number(),
 })
 const Containments = z.object({ containments: z.array(Contained) })
 const WithEvidence = Contained.extend({

@@ -72,7 +72,9 @@ export async function containmentsPage(
           html`<li>
             <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
             <span>${instant(one.eventMs)}</span>
-            <span class="${one.open > 0 ? 'open' : 'confirmed'}"><span class="state">${summary(one)}</span></span>
+            <span class="${one.closedMs === undefined ? 'open' : 'confirmed'}"
+              ><span class="state">${summary(one)}</span></span
+            >
           </li>`,
       )}
     </ul>

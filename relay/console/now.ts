@@ -16,7 +16,7 @@ export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'no
   const [latest, open] = await Promise.all([store.containments(issuer, LATEST), store.open()])
   const lanes = open.filter((lane) => lane.issuer === issuer).sort((a, b) => a.oldestMs - b.oldestMs)
   const sessions = lanes.reduce((sum, { count }) => sum + count, 0)
-  const underWay = latest.filter((one) => one.open > 0)
+  const underWay = latest.filter(({ closedMs }) => closedMs === undefined)
   const shown = underWay.slice(0, SHOWN)
   const done = latest.filter((one) => one.open === 0).slice(0, SHOWN - Math.min(shown.length, SHOWN - 2))
   return html`<h1>Now</h1>
@@ -91,9 +91,10 @@ async function cards(
 }
 
 /** A containment in one line. */
-export function summary({ deliveries, open, closedMs, eventMs }: Containment): string {
-  if (open > 0) {
-    return `${(deliveries - open).toLocaleString('en')} of ${many(deliveries, 'session')} ended`
+export function summary({ deliveries, open, closedMs, eventMs, parts, arrived }: Containment): string {
+  if (open > 0 || arrived < parts) {
+    const missing = arrived < parts ? `, ${arrived} of ${parts} parts have come` : ''
+    return `${(deliveries - open).toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}`
   }
   return deliveries === 0
     ? 'no application had a session'

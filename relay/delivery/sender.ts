@@ -45,7 +45,6 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
         // Else requests wait for the first connection to tell its protocol.
         allowH2: false,
         // The deadline of the attempt holds instead.
-        headersTimeout: 0,
         bodyTimeout: 0,
         maxHeaderSize: HEADERS_LIMIT,
         pipelining: 1,
@@ -68,6 +67,8 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
           headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
           // The compact form of a JWS needs no escaping.
           body: `logout_token=${logoutToken}`,
+          // Once connected it has half of the time for its status: one that hangs gives its place to the next.
+          headersTimeout: policy.timeoutMs / 2,
           signal: deadline.signal,
         })
         // The signal alone would be heeded only once a connection is made, however long a name server or handshake takes.
@@ -131,6 +132,7 @@ const CODES: Readonly<Record<string, FailureCode>> = {
   ENOTFOUND: 'name_not_found',
   EAI_AGAIN: 'name_not_found',
   UND_ERR_CONNECT_TIMEOUT: 'timeout',
+  UND_ERR_HEADERS_TIMEOUT: 'timeout',
   ETIMEDOUT: 'timeout',
 }
 

@@ -4,6 +4,8 @@ import type { Registry } from '../flow/ports.ts'
 
 /** What relay.yaml says about one relying party, or about all. Policy on what a reset ends is never here. */
 export interface DeliverySettings {
+  /** Names that a realm had before, with its name of today. */
+  readonly formerIssuers?: ReadonlyMap<string, string>
   /** Implies that addresses of this machine are allowed, over https as well. */
   readonly allowHttpOnLoopback: boolean
   /** Networks (CIDR) that are not public and where relying parties may be nevertheless. */
@@ -110,16 +112,16 @@ export class RelyingParties implements Registry {
   }
 
   find(issuer: string, clientId: string): ListedRelyingParty | undefined {
-    return this.#listed(laneOf(issuer, clientId))
+    return this.#listed(this.#laneOf(issuer, clientId))
   }
 
   paused(issuer: string, clientId: string): Said | undefined {
-    return this.#paused.get(laneOf(issuer, clientId))
+    return this.#paused.get(this.#laneOf(issuer, clientId))
   }
 
   lane(issuer: string, clientId: string): LanePolicy {
     const { allowHttpOnLoopback, allowAddresses } = this.#settings
-    const lane = laneOf(issuer, clientId)
+    const lane = this.#laneOf(issuer, clientId)
     const override = this.#overrides.get(lane)
     const everybody = allowHttpOnLoopback ? 'loopback' : 'never'
     return {
@@ -132,6 +134,10 @@ export class RelyingParties implements Registry {
       timeoutMs: override?.timeoutMs ?? this.#settings.timeoutMs,
       concurrency: this.#paused.has(lane) ? 0 : (override?.concurrency ?? this.#settings.concurrency),
     }
+  }
+
+  #laneOf(issuer: string, clientId: string): string {
+    return laneOf(this.#settings.formerIssuers?.get(issuer) ?? issuer, clientId)
   }
 
   #listed(lane: string): ListedRelyingParty | undefined {

@@ -17,7 +17,12 @@ export interface RelayServer extends Running {
 export interface RelayOptions {
   /** Chosen before Keycloak starts, which is told where to push. */
   readonly port?: number
-  readonly issuers: readonly { issuer: string; client_secret: string; poll_interval_s?: number }[]
+  readonly issuers: readonly {
+    issuer: string
+    client_secret: string
+    poll_interval_s?: number
+    former_issuers?: string[]
+  }[]
   readonly console?: { issuer: string; client_secret: string; url: string }
   readonly securityFeed?: { url: string } | { file: string }
   /** Whether to wait until it is ready, or only until it listens. */

@@ -11,7 +11,7 @@ import { Browser } from '../../scripts/stage/browser.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
-import type { RelayServer } from '../../scripts/stage/relay.ts'
+import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
 import { type Recorder, startRecorder } from './recorder.ts'
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
@@ -281,6 +281,44 @@ test('a delivery that a person dismisses ends so, with their reason, and Keycloa
     )
     return minted.json().refused[ended?.id ?? ''] === 'dismissed'
   })
+})
+
+test('what is owed to a client that was deleted since, from when the realm had another host name, is delivered as it was', async () => {
+  const { admin } = world.keycloak
+  const recorder = await startRecorder()
+  await createClient('deleted-app', {
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+    attributes: { 'backchannel.logout.url': recorder.logoutUri },
+  })
+  const user = await person('otto')
+  const { sid } = decodeJwt((await world.demo.tokens.directGrant('deleted-app', 'otto', 'password')).id_token ?? '')
+  const relayUuid = await admin.clientUuid('demo', 'logout-relay')
+  const secret = (await admin.must<{ value: string }>('GET', `/demo/clients/${relayUuid}/client-secret`)).json().value
+  const realm = (await admin.must<{ attributes: object }>('GET', '/demo')).json()
+  const formerly = world.keycloak.issuer('demo')
+  const today = formerly.replace('localhost', '127.0.0.1')
+  await nextSecond()
+  await relay.stop()
+  let renamed: RelayServer | undefined
+  try {
+    expect((await reset(user)).status).toBe(204)
+    await admin.must('DELETE', `/demo/clients/${await admin.clientUuid('demo', 'deleted-app')}`)
+    const attributes = { ...realm.attributes, frontendUrl: new URL(today).origin }
+    await admin.must('PUT', '/demo', { ...realm, attributes })
+    renamed = await startRelayProcess({
+      issuers: [{ issuer: today, client_secret: secret, poll_interval_s: 0.5, former_issuers: [formerly] }],
+    })
+    await until('it is told', () => recorder.tokens.length > 0)
+    expect(recorder.tokens.map(({ claims }) => [claims.iss, claims.aud, claims['sid']])).toEqual([
+      [formerly, 'deleted-app', sid],
+    ])
+  } finally {
+    await renamed?.stop()
+    await admin.must('PUT', '/demo', realm)
+    recorder.close()
+    relay = await relay.restart()
+  }
 })
 
 describe('nobody gets further than they should', () => {

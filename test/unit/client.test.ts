@@ -99,7 +99,16 @@ test.each([
 })
 
 test('containments, one with its evidence, and relying parties are asked for by their names', async () => {
-  const one = { id: 'txn/1', trigger: 't', event_at_ms: 1, received_at_ms: 2, deliveries: 3, open: 1 }
+  const one = {
+    id: 'txn/1',
+    trigger: 't',
+    event_at_ms: 1,
+    received_at_ms: 2,
+    deliveries: 3,
+    open: 1,
+    parts: 1,
+    arrived: 1,
+  }
   const evidence = [{ at_ms: 1, kind: 'received', data: { part: 1 } }]
   const party = { client_id: 'orders', backchannel_logout_uri: 'https://orders.example.org', enabled: true }
   const { url, seen } = await relayThatAnswers(

@@ -126,6 +126,18 @@ test.each([
   expect(complaint(yaml)).toMatch(expected)
 })
 
+test('no two realms can have the same name, of today or of formerly', () => {
+  const realm = (name: string, ...former: string[]) => ({
+    issuer: `https://idp.example.org/realms/${name}`,
+    client_secret: 'secret-of-a-test',
+    former_issuers: former.map((each) => `https://idp.example.org/realms/${each}`),
+  })
+  const parse = (...issuers: object[]) => parseConfig(JSON.stringify({ issuers }), 'relay.yaml', {})
+  expect(parse(realm('a', 'old-a'), realm('b')).issuers[0]?.former_issuers).toHaveLength(1)
+  expect(() => parse(realm('a', 'b'), realm('b'))).toThrow(/names an issuer twice, also counting former_issuers/)
+  expect(() => parse(realm('a', 'a'))).toThrow(/names an issuer twice/)
+})
+
 test('all that is wrong is said at once', () => {
   const said = complaint(`${RIGHT}\nlisten: { port: 70000 }\nlog: { level: loud }`)
   expect(said.split('\n')).toHaveLength(2)

@@ -15,6 +15,17 @@ const SETTINGS: DeliverySettings = {
   concurrency: 4,
   overrides: [],
 }
+test('a relying party is the same under a former name of its realm', () => {
+  const formerly = 'https://old.example.org/realms/demo'
+  const overrides = [{ issuer: ISSUER, clientId: 'wiki', concurrency: 9 }]
+  const parties = new RelyingParties({ ...SETTINGS, overrides, formerIssuers: new Map([[formerly, ISSUER]]) })
+  parties.replace(ISSUER, [party('wiki')])
+  parties.keep(ISSUER, 'orders', { paused: { by: 'operator-1', atMs: NOW_MS } })
+  expect(parties.find(formerly, 'wiki')).toEqual(parties.find(ISSUER, 'wiki'))
+  expect(parties.lane(formerly, 'wiki').concurrency).toBe(9)
+  expect(parties.lane(formerly, 'orders').concurrency).toBe(0)
+})
+
 const REFUSES: Answer = { kind: 'response', status: 400 }
 const uri = (host: string) => `https://${host}.example.org/logout`
 const party = (clientId: string, logoutUri = uri(clientId)) => ({

@@ -525,11 +525,17 @@ describe('an answer', () => {
     await isClosed(seen)
   })
 
-  test.each([
-    ['never comes', ''],
-    ['stops in its header', `${head}x: `],
-  ])('that %s costs the deadline, and the connection is closed', async (_, text) => {
-    const { uri, seen } = await rawParty((socket) => socket.write(text))
+  test('that never begins costs half of the deadline, and the connection is closed', async () => {
+    const { uri, seen } = await rawParty(() => undefined)
+    const began = performance.now()
+    const answer = await open().send(uri, TOKEN, policy({ timeoutMs: 1000 }))
+    expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
+    expect(performance.now() - began).toBeLessThan(950)
+    await isClosed(seen)
+  })
+
+  test('that stops in its header costs the deadline, and the connection is closed', async () => {
+    const { uri, seen } = await rawParty((socket) => socket.write(`${head}x: `))
     const answer = await open().send(uri, TOKEN, policy({ timeoutMs: 200 }))
     expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
     await isClosed(seen)

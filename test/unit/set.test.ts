@@ -312,3 +312,14 @@ describe('the claims', () => {
     }
   })
 })
+
+test('a SET under a former name of the realm is taken with the keys of today, and keeps that name', async () => {
+  const formerly = 'https://old.example.org/realms/demo'
+  const keysOf = (issuer: string) => ([ISSUER, formerly].includes(issuer) ? Promise.resolve(demo.keys) : undefined)
+  const claims = setClaims(1, ['orders'], formerly)
+  const event = await verifySet(await demo.sign(claims), keysOf, 'logout-relay', NOW_MS)
+  expect(event.issuer).toBe(formerly)
+  await expect(verifySet(await stranger.sign(claims), keysOf, 'logout-relay', NOW_MS)).rejects.toMatchObject({
+    code: 'invalid_key',
+  })
+})

@@ -1,0 +1,58 @@
+import { join } from 'node:path'
+import { beforeEach, expect, onTestFinished, test } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import { underAllNames } from '../../relay/store/names.ts'
+import type { Store } from '../../relay/store/port.ts'
+import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
+import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+
+const FORMER = 'https://old.example.org/realms/demo'
+let store: Store
+
+beforeEach(async () => {
+  const kept = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => kept.close())
+  store = underAllNames(kept, new Map([[ISSUER, [FORMER]]]))
+  const events = [
+    securityEvent(1, ['orders', 'wiki'], { issuer: FORMER }),
+    securityEvent(2, ['orders']),
+    securityEvent(3, [], { issuer: OTHER_ISSUER, sessions: [session(uuid(3), 0, 'orders')] }),
+  ]
+  for (const [n, event] of events.entries()) {
+    await kept.accept(
+      event,
+      plan(event, NOW_MS + n, () => undefined),
+    )
+  }
+})
+
+test('under its name of today a realm has what is kept under its former names, and nothing of another', async () => {
+  const clients = async (more: object) =>
+    (await store.deliveries({ issuer: ISSUER, limit: 10, ...more })).map(({ clientId }) => clientId)
+  expect(await clients({})).toEqual(['orders', 'wiki', 'orders'])
+  expect(await clients({ limit: 2 })).toEqual(['orders', 'wiki'])
+  expect(await clients({ after: `${uuid(1)}.1` })).toEqual(['orders'])
+  expect((await store.containments(ISSUER, 10)).map(({ id }) => id)).toEqual(['txn-2', 'txn-1'])
+  expect((await store.containment(ISSUER, 'txn-1'))?.containment.issuer).toBe(FORMER)
+  expect(await store.containment(ISSUER, 'txn-3')).toBeUndefined()
+  expect(await store.unknown(ISSUER, [uuid(1), uuid(2), uuid(3)])).toEqual([uuid(3)])
+})
+
+test('what is open at a relying party is counted once, under the name of today', async () => {
+  expect((await store.open()).filter(({ issuer }) => issuer !== OTHER_ISSUER)).toEqual([
+    { issuer: ISSUER, clientId: 'orders', count: 2, oldestMs: NOW_MS },
+    { issuer: ISSUER, clientId: 'wiki', count: 1, oldestMs: NOW_MS },
+  ])
+})
+
+test('a person who retries or dismisses means all names, up to the limit', async () => {
+  const room = () => ({ privileged: 10, others: 10, latest: 0 })
+  for (const claim of await store.claim(NOW_MS + 10, 1000, 10, room)) {
+    await store.release(claim, NOW_MS + DAY_MS)
+  }
+  const act = { by: 'operator-1', atMs: NOW_MS + 20, reason: 'gone' }
+  expect(await store.hasten({ issuer: ISSUER, clientId: 'orders' }, act, 1)).toBe(1)
+  expect(await store.hasten({ issuer: ISSUER, clientId: 'orders' }, act, 10)).toBe(1)
+  expect(await store.dismiss({ issuer: ISSUER }, act, 10)).toBe(3)
+  expect((await store.deliveries({ issuer: OTHER_ISSUER, limit: 10 })).map(({ state }) => state)).toEqual(['open'])
+})
