@@ -282,7 +282,12 @@ onRelay(program, 'relying-parties', 'whom the relay tells; needs the role view')
   .addHelpText('after', '\n  logout-relay relying-parties --json')
   .action(async (options: Asked) => {
     for (const one of await api(options).relyingParties()) {
-      show(options.json, one, [one.client_id, one.backchannel_logout_uri, one.enabled ? '' : 'disabled'])
+      const words = [
+        ...(one.enabled ? [] : ['disabled']),
+        ...(one.source === 'realm' ? [] : [`by ${one.source}`]),
+        ...(one.paused ? [`PAUSED since ${time(one.paused.since_ms)}: ${one.paused.reason}`] : []),
+      ]
+      show(options.json, one, [one.client_id, one.backchannel_logout_uri, ...words])
     }
   })
 

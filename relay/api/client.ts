@@ -2,6 +2,7 @@ import { request } from 'undici'
 import { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
+import { SOURCES } from '../registry/registry.ts'
 
 const TIMEOUT_MS = 30_000
 
@@ -44,7 +45,13 @@ const WithEvidence = Contained.extend({
 })
 const RelyingParties = z.object({
   relying_parties: z.array(
-    z.object({ client_id: z.string(), backchannel_logout_uri: z.string(), enabled: z.boolean() }),
+    z.object({
+      client_id: z.string(),
+      backchannel_logout_uri: z.string(),
+      enabled: z.boolean(),
+      source: z.enum(SOURCES),
+      paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
+    }),
   ),
 })
 const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })

@@ -4,7 +4,7 @@ import { RelayError } from '../errors.ts'
 import type { Selection } from '../store/port.ts'
 import { type Html, notice, partyHref } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
-import { registerPage } from './relying-parties.ts'
+import { registerPage } from './register.ts'
 import type { Session } from './sessions.ts'
 
 export type ConsoleEnv = { Variables: { session: Session } }

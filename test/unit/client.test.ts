@@ -110,7 +110,9 @@ test('containments, one with its evidence, and relying parties are asked for by 
     arrived: 1,
   }
   const evidence = [{ at_ms: 1, kind: 'received', data: { part: 1 } }]
-  const party = { client_id: 'orders', backchannel_logout_uri: 'https://orders.example.org', enabled: true }
+  const uri = 'https://orders.example.org'
+  const paused = { by: 'olivia-1', since_ms: 1, reason: 'being moved' }
+  const party = { client_id: 'orders', backchannel_logout_uri: uri, enabled: true, source: 'file', paused }
   const { url, seen } = await relayThatAnswers(
     [200, { containments: [one] }],
     [200, { ...one, evidence }],
