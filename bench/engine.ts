@@ -109,6 +109,7 @@ export function openEngine(options: EngineOptions) {
     observer: {
       received: () => undefined,
       attempted: (line) => watchers.forEach((watch) => watch(line)),
+      watched: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,

@@ -529,6 +529,12 @@ function makeObserver(log: Logger, metrics: ReturnType<typeof makeMetrics>, answ
         'attempt',
       )
     },
+    watched: (issuer, { logins, failedLogins, refusedRefreshes }) => {
+      metrics.watched.inc({ issuer, sight: 'login' }, logins)
+      metrics.watched.inc({ issuer, sight: 'failed_login' }, failedLogins)
+      metrics.watched.inc({ issuer, sight: 'refused_refresh' }, refusedRefreshes)
+      log.warn({ issuer, logins, failedLogins, refusedRefreshes }, 'A privileged subject was seen soon after an event')
+    },
     dismissed: (issuer, count) => {
       metrics.dismissed.inc({ issuer }, count)
       log.warn({ issuer, count }, 'Deliveries were dismissed; the evidence of their containments says by whom and why')

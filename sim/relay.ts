@@ -98,6 +98,7 @@ export class SimulatedRelay {
       random: () => chance.fraction(),
       observer: {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
+        watched: () => undefined,
         dismissed: () => undefined,
         changed: () => undefined,
         lane: (health) => {

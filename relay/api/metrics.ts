@@ -109,6 +109,12 @@ export function makeMetrics(store: Store) {
       help: 'Failures of the store or the identity provider that were retried',
       registers,
     }),
+    watched: new Counter({
+      name: 'logout_relay_watched_total',
+      help: 'Privileged subjects in the quarter of an hour after an event: login, failed_login, refused_refresh',
+      labelNames: ['issuer', 'sight'],
+      registers,
+    }),
     dismissed: new Counter({
       name: 'logout_relay_deliveries_dismissed_total',
       help: 'Logouts that a person gave up; alert on any increase',

@@ -117,9 +117,17 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
     case 'upstream_sessions_ended':
       return 'Keycloak has ended its own sessions of this person.'
     case 'step':
+      if (data['step'] === 'step-up') {
+        return 'From now on this person owes a second factor, until a login has proven it.'
+      }
       return `Keycloak has also ended: ${words(String(data['step'] ?? ''))} (${String(data['ended'])}).`
     case 'survivors_ended':
       return `A later look found ${many(Number(data['sessions'] ?? 0), 'session')} from before the event still alive, and ended them.`
+    case 'spared':
+      return html`${client}: its offline token lives on, because the realm's policy spares it. So no not-before was set,
+      and access tokens that were out already end by themselves.`
+    case 'watched':
+      return `Seen since: ${many(Number(data['logins'] ?? 0), 'login')}, ${many(Number(data['failed_logins'] ?? 0), 'failed login')}, ${many(Number(data['refused_refreshes'] ?? 0), 'old token')} refused.`
     case 'shadow':
       return `Shadow mode: ${many(Number(data['sessions'] ?? 0), 'session')} would have ended. Nothing was ended, and nobody is told.`
     case 'planned':

@@ -92,8 +92,12 @@ function isWeaker(setting: string, was: string, is: string): boolean {
       return is === 'shadow'
     case 'recent-factors.window':
       return Number(is) < Number(was)
+    case 'step-up.users':
+      return is === 'privileged'
+    case 'spare-offline.clients':
+      return missesOne(is, was)
     default:
-      return is === 'off' || missesOne(was, is)
+      return is === 'off' || (was !== 'ask' && missesOne(was, is))
   }
 }
 
@@ -103,5 +107,8 @@ function missesOne(was: string, is: string): boolean {
 }
 
 function words(text: string): string[] {
-  return text.split(',').map((word) => word.trim())
+  return text
+    .split(',')
+    .map((word) => word.trim())
+    .filter(Boolean)
 }

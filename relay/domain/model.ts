@@ -53,7 +53,18 @@ export interface SecurityEvent {
   readonly steps: Readonly<Record<string, number>>
   /** Who asked for it and why; absent where it just happened. */
   readonly asked?: { readonly by: string; readonly clientId: string; readonly reason: string }
+  /** Clients whose offline tokens of this subject live on, because the realm's policy spares them. */
+  readonly sparedOffline?: readonly string[]
+  /** What has been seen of a privileged subject since the event, and not been told before. */
+  readonly watched?: Watched
   readonly sessions: readonly ListedSession[]
+}
+
+/** How often, in the quarter of an hour after an event. */
+export interface Watched {
+  readonly logins: number
+  readonly failedLogins: number
+  readonly refusedRefreshes: number
 }
 
 /** A person's or a program's own word that a subject is to be contained. */
@@ -168,6 +179,8 @@ export interface Evidence {
     | 'upstream_sessions_ended'
     | 'step'
     | 'survivors_ended'
+    | 'watched'
+    | 'spared'
     | 'shadow'
     | 'planned'
     | 'no_logout_uri'

@@ -59,8 +59,27 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, asked } = event
+  const { jti, trigger, part, parts, asked, watched } = event
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
+  if (watched) {
+    return {
+      containmentId,
+      deliveries,
+      watermarks: [],
+      evidence: [
+        {
+          kind: 'watched',
+          atMs: nowMs,
+          data: {
+            jti,
+            logins: watched.logins,
+            failed_logins: watched.failedLogins,
+            refused_refreshes: watched.refusedRefreshes,
+          },
+        },
+      ],
+    }
+  }
   return {
     containmentId,
     deliveries,
@@ -85,6 +104,9 @@ export function plan(
       ...(event.survivors > 0
         ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
         : []),
+      ...(event.sparedOffline ?? []).map(
+        (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
+      ),
       {
         kind: 'planned',
         atMs: nowMs,

@@ -77,6 +77,9 @@ export class Flow {
     const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri, ended)
     const outcome = await store.accept(event, planned)
     observer.received(source, outcome)
+    if (event.watched && outcome === 'accepted') {
+      observer.watched(event.issuer, event.watched)
+    }
     this.#due.ring()
     return outcome
   }

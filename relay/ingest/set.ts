@@ -19,6 +19,8 @@ const Name = z.string().min(1).max(255)
 const Seconds = z.number().int().min(0).max(4_102_444_800)
 const Millis = z.number().int().min(0).max(4_102_444_800_000)
 
+const Count = z.number().int().min(0).max(1_000_000_000)
+
 const Session = z.object({
   id: z.string().regex(/^[0-9a-f-]{36}\.\d{1,3}$/),
   client_id: Name,
@@ -44,6 +46,8 @@ const Containment = z.object({
   survivors: z.number().int().min(0).max(1_000_000).default(0),
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
   asked: z.object({ by: Name, client_id: Name, reason: z.string().max(2000) }).optional(),
+  spared_offline: z.array(Name).max(100).optional(),
+  watched: z.object({ logins: Count, failed_logins: Count, refused_refreshes: Count }).optional(),
   sessions: z
     .array(Session)
     .max(500)
@@ -120,6 +124,8 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     survivors,
     steps,
     asked,
+    spared_offline,
+    watched,
   } = event['logout-relay']
   return {
     issuer,
@@ -139,6 +145,16 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     survivors,
     steps,
     ...(asked === undefined ? {} : { asked: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
+    ...(spared_offline === undefined ? {} : { sparedOffline: spared_offline }),
+    ...(watched === undefined
+      ? {}
+      : {
+          watched: {
+            logins: watched.logins,
+            failedLogins: watched.failed_logins,
+            refusedRefreshes: watched.refused_refreshes,
+          },
+        }),
     sessions: event['logout-relay'].sessions.map((s) => ({
       id: s.id,
       clientId: s.client_id,

@@ -21,6 +21,7 @@ export interface ToldSession {
 /** What the extension tells the relay of one event. */
 export interface Told {
   readonly jti: string
+  readonly txn: string
   readonly type: string
   readonly event: Record<string, unknown>
   readonly trigger: string
@@ -100,12 +101,14 @@ export class DemoRealm {
   /** The events about this user that the relay has not been told of yet. They are acknowledged. */
   async told(user: string): Promise<Told[]> {
     const told = Object.values(await this.poll({ maxEvents: 50 }))
-      .map((set) => decodeJwt<{ sub_id: { sub: string }; events: Record<string, Record<string, unknown>> }>(set))
+      .map((set) =>
+        decodeJwt<{ txn: string; sub_id: { sub: string }; events: Record<string, Record<string, unknown>> }>(set),
+      )
       .filter(({ sub_id }) => sub_id.sub === user)
-      .flatMap(({ jti = '', events }) =>
+      .flatMap(({ jti = '', txn, events }) =>
         Object.entries(events).map(([type, event]) => {
           const containment = event['logout-relay'] as { trigger: string; sessions: ToldSession[] }
-          return { jti, type, event, containment, trigger: containment.trigger, sessions: containment.sessions }
+          return { jti, txn, type, event, containment, trigger: containment.trigger, sessions: containment.sessions }
         }),
       )
     await this.poll({ maxEvents: 0, ack: told.map(({ jti }) => jti) })

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
-import { type DemoRealm } from './demo-realm.ts'
+import { type DemoRealm, nextSecond } from './demo-realm.ts'
 import { EVERYBODY, NOBODY, type People, type Person, startPeople } from './people.ts'
 
 let people: People
@@ -174,5 +174,120 @@ test('the end of one session leaves the others of its user alone, and names no s
     expect(token).toMatchObject({ sid })
     expect(token).not.toHaveProperty('sub')
     return true
+  })
+})
+
+describe('what is odd has a clear end', () => {
+  test('a user of another realm, or one who is deleted, is none of this one', async () => {
+    const deleted = await realm.person('deleted')
+    await people.admin.must('DELETE', `/demo/users/${deleted}`)
+    for (const user of [await people.admin.userId('master', 'admin'), deleted]) {
+      const answer = await realm.call('containments', { user, reason: 'a test' }, 'logout-relay-operator')
+      expect(answer.status).toBe(404)
+      expect(answer.text).toContain('not one of this realm')
+    }
+  })
+
+  test('a caller without the role is refused, and nobody is signed out', async () => {
+    const person = await people.loggedIn('not-yours')
+    const answer = await realm.call('containments', { user: 'not-yours', reason: 'a test' })
+    expect(answer.status).toBe(403)
+    expect(await person.alive()).toEqual(EVERYBODY)
+  })
+
+  test('two resets at once are two events, and undo nothing of each other', async () => {
+    const person = await people.loggedIn('twice')
+    const answers = await Promise.all(['b', 'c'].map((word) => people.admin.resetPassword('demo', person.user, word)))
+    // Keycloak may refuse one of two that change the same row; what it took is answered.
+    const taken = answers.filter(({ status }) => status === 204).length
+    expect(taken).toBeGreaterThan(0)
+    expect(await person.alive()).toEqual(NOBODY)
+    const told = await realm.told(person.user)
+    expect(told).toHaveLength(taken)
+    for (const { sessions } of told) {
+      expect(sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
+    }
+  })
+
+  test('the end of a session that is gone already is told to nobody', async () => {
+    const person = await people.loggedIn('ended-twice')
+    const { sid } = decodeJwt<{ sid: string }>(person.mobile.access_token)
+    await people.admin.must('DELETE', `/demo/sessions/${sid}`)
+    await realm.toldOnce(person.user)
+    expect((await people.admin.call('DELETE', `/demo/sessions/${sid}`)).status).toBe(404)
+    expect(await realm.told(person.user)).toEqual([])
+  })
+
+  test('5,000 sessions that the ledger knows are told in parts of 500, each once', async () => {
+    const person = await people.loggedIn('everywhere')
+    // As many logins would take minutes: these are copies of one, under session ids of their own.
+    realm.postgres.psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, offline, login_began,
+      issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid, 'copy-' || n,
+      false, login_began, issued_ms, latest_end, alg, logout_uri, replace(claims, sid, 'copy-' || n)
+      from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, 5000) n`)
+    const began = performance.now()
+    expect((await people.admin.resetPassword('demo', person.user, 'another')).status).toBe(204)
+    expect(performance.now() - began).toBeLessThan(20_000)
+    const told = await realm.told(person.user)
+    expect(told.map(({ containment }) => containment['parts'])).toEqual(told.map(() => 11))
+    expect(new Set(told.map(({ containment }) => containment['part'])).size).toBe(11)
+    expect(new Set(told.flatMap(({ sessions }) => sessions.map(({ sid }) => sid))).size).toBe(5003)
+  })
+})
+
+describe('when an administrator signs everybody out of the realm', () => {
+  const decide = (body: object) => realm.ask('realm-logouts', body, 'logout-relay-operator')
+  const newest = async () => {
+    const { realm_logouts } = await realm.ask<{
+      realm_logouts: { id: string; state: string; left: number; contained: number }[]
+    }>('realm-logouts', undefined, 'logout-relay-operator')
+    return realm_logouts[0]
+  }
+  const signEverybodyOut = () => people.admin.must('POST', '/demo/logout-all')
+
+  test('nothing more happens where the policy is off', async () => {
+    await people.setPolicy({ 'logout-relay.policy.realm-logout': 'off' })
+    await signEverybodyOut()
+    await people.setPolicy({ 'logout-relay.policy.realm-logout': '' })
+    expect(await newest()).toBeUndefined()
+  })
+
+  test('it waits for a person’s word, and then ends what began before, subject by subject', async () => {
+    const [one, other] = [await people.loggedIn('everybody-one'), await people.loggedIn('everybody-other')]
+    await signEverybodyOut()
+    await nextSecond()
+    const later = await people.loggedIn('everybody-later')
+    const held = await newest()
+    expect(held).toMatchObject({ state: 'held', contained: 0 })
+    expect(held?.left).toBeGreaterThanOrEqual(2)
+    // Keycloak itself has ended what it knows, and told nobody.
+    expect(await one.alive()).toEqual(NOBODY)
+    expect(await realm.told(one.user)).toEqual([])
+    await decide({ id: held?.id, decision: 'confirm' })
+    await until('everybody is contained', async () => (await newest())?.state === 'done', { seconds: 60 })
+    expect(await newest()).toMatchObject({ left: 0 })
+    for (const person of [one, other]) {
+      expect(await person.alive()).toEqual(NOBODY)
+      const told = await realm.toldOnce(person.user)
+      expect(told.trigger).toBe('realm-logout')
+      expect(told.sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
+    }
+    expect(await later.alive()).toEqual(EVERYBODY)
+    expect(await realm.told(later.user)).toEqual([])
+  })
+
+  test('it is dismissed by a word as well, and decided once', async () => {
+    const person = await people.loggedIn('everybody-dismissed')
+    await signEverybodyOut()
+    const held = await newest()
+    expect(await decide({ id: held?.id, decision: 'dismiss' })).toMatchObject({ state: 'dismissed' })
+    expect(await realm.told(person.user)).toEqual([])
+    const again = await realm.call('realm-logouts', { id: held?.id, decision: 'confirm' }, 'logout-relay-operator')
+    expect(again.status).toBe(400)
+    expect(again.text).toContain('waits for a decision')
+  })
+
+  test('the relay’s own account has no say', async () => {
+    expect((await realm.call('realm-logouts')).status).toBe(403)
   })
 })

@@ -3,7 +3,14 @@ import { differences, type RealmSeen, weakens } from '../../relay/domain/change.
 
 const seen: RealmSeen = {
   listener: true,
-  policy: { mode: 'enforce', 'admin-reset-password': 'sessions, consents', 'brute-force-lockout': 'off' },
+  policy: {
+    mode: 'enforce',
+    'admin-reset-password': 'sessions, consents',
+    'brute-force-lockout': 'off',
+    'realm-logout': 'sessions',
+    'step-up.users': 'all',
+    'spare-offline.clients': 'backup',
+  },
   logoutUris: { wiki: 'https://wiki.example.org/logout' },
 }
 
@@ -44,6 +51,10 @@ describe('between two looks at a realm', () => {
     ['a step is there in place of another', { 'admin-reset-password': 'sessions, factors' }, 'policy_weakened'],
     ['a step is added', { 'admin-reset-password': 'sessions, consents, factors' }, 'policy_changed'],
     ['a trigger is on', { 'brute-force-lockout': 'sessions' }, 'policy_changed'],
+    ['everybody at once is asked about first', { 'realm-logout': 'ask' }, 'policy_weakened'],
+    ['one more client is spared', { 'spare-offline.clients': 'backup, report' }, 'policy_weakened'],
+    ['no client is spared any more', { 'spare-offline.clients': '' }, 'policy_changed'],
+    ['fewer owe a second factor', { 'step-up.users': 'privileged' }, 'policy_weakened'],
     ['nothing is enforced', { mode: 'shadow' }, 'policy_weakened'],
   ])('%s in the policy', (_, policy, kind) => {
     expect(kinds(seen, { ...seen, policy: { ...seen.policy, ...policy } })).toEqual([kind])

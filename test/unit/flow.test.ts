@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Answer, LanePolicy } from '../../relay/domain/model.ts'
+import type { Answer, LanePolicy, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
 import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
@@ -33,6 +33,7 @@ function given({
   const lines: AttemptLine[] = []
   const troubles: string[] = []
   const dismissed: [string, number][] = []
+  const watched: [string, Watched][] = []
   const laneStates: string[] = []
   const reports: string[][] = []
   const currentUris = new Map<string, string>()
@@ -70,6 +71,7 @@ function given({
     random: () => 1,
     observer: {
       received: () => undefined,
+      watched: (issuer: string, seen: Watched) => void watched.push([issuer, seen]),
       dismissed: (issuer: string, count: number) => void dismissed.push([issuer, count]),
       lane: ({ state }: LaneHealth) => void laneStates.push(state),
       changed: () => undefined,
@@ -97,6 +99,7 @@ function given({
     lines,
     laneStates,
     dismissed,
+    watched,
     troubles,
     reports,
     idp,
@@ -129,6 +132,24 @@ test('an event that comes twice is delivered once', async () => {
   expect(await flow.receive(securityEvent(1, ['orders']), 'poll')).toBe('duplicate')
   await clock.advance(60_000)
   expect(sent).toHaveLength(1)
+})
+
+test('what is seen of a privileged subject after an event is in its evidence, raises an alarm once, and closes nothing anew', async () => {
+  const { flow, start, clock, store, watched } = given()
+  start()
+  await flow.receive(securityEvent(1, ['orders'], { privileged: true }), 'push')
+  await clock.advance(60_000)
+  const seen = { logins: 1, failedLogins: 2, refusedRefreshes: 3 }
+  const later = securityEvent(2, [], { txn: 'txn-1', privileged: true, watched: seen })
+  expect(await flow.receive(later, 'push')).toBe('accepted')
+  expect(await flow.receive(later, 'poll')).toBe('duplicate')
+  expect(watched).toEqual([[ISSUER, seen]])
+  const { evidence = [] } = (await store.containment(ISSUER, 'txn-1')) ?? {}
+  expect(evidence.filter(({ kind }) => kind === 'closed')).toHaveLength(1)
+  expect(evidence.at(-1)).toMatchObject({
+    kind: 'watched',
+    data: { jti: uuid(2), logins: 1, failed_logins: 2, refused_refreshes: 3 },
+  })
 })
 
 test('a relying party that is down is tried again by the back-off, each time with another token, until it answers', async () => {

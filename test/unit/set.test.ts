@@ -48,6 +48,17 @@ const relayPart = containment(uuid(1), ['orders'])
 const withPart = (part: object) => ({ ...right, events: { [CREDENTIAL_CHANGE]: { 'logout-relay': part } } })
 
 describe('a right SET', () => {
+  test('says what has been seen of a privileged subject since', async () => {
+    const watched = { logins: 1, failed_logins: 2, refused_refreshes: 3 }
+    const event = await verify(await demo.sign(withPart({ ...relayPart, sessions: [], watched })))
+    expect(event.watched).toEqual({ logins: 1, failedLogins: 2, refusedRefreshes: 3 })
+  })
+
+  test('says at which clients an offline token is spared', async () => {
+    const event = await verify(await demo.sign(withPart({ ...relayPart, spared_offline: ['backup'] })))
+    expect(event.sparedOffline).toEqual(['backup'])
+  })
+
   test('says what happened to whom, with its sessions', async () => {
     expect(await verify(await demo.sign(right))).toEqual({
       issuer: ISSUER,

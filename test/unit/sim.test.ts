@@ -80,6 +80,7 @@ test('a process that stood still between minting and sending does not send what 
     observer: {
       received: () => undefined,
       attempted: () => undefined,
+      watched: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,

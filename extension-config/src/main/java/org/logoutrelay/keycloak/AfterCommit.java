@@ -109,7 +109,7 @@ final class AfterCommit {
         }
         UserModel user = session.users().getUserById(realm, event.userId);
         return Containment.endOpenedAsOthers(session, realm, event.userId, event.watermarkMs)
-                + (user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs));
+                + (user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs, Spared.of(event)));
     }
 
     /**
@@ -165,6 +165,9 @@ final class AfterCommit {
         try {
             inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle);
             inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain);
+            RealmLogout.goOn(factory, this);
+            inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
+                    .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(this::settleAndPush);
         } catch (RuntimeException e) {
             LOG.error("The sweep for sessions left alive failed; it runs again", e);
         }
@@ -174,6 +177,8 @@ final class AfterCommit {
         try {
             inTransaction(Ledger::prune);
             inTransaction(Outbox::prune);
+            inTransaction(RealmLogout::prune);
+            inTransaction(Watch::prune);
         } catch (RuntimeException e) {
             LOG.error("Pruning the ledger and the outbox failed; it runs again", e);
         }

@@ -60,6 +60,10 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         this.afterCommit = afterCommit;
     }
 
+    static Recording orNothing(Recording recording) {
+        return recording == null ? Recording.NOTHING : recording;
+    }
+
     /** Keycloak may make several listeners for one session; there is one of these. */
     static AllOrNothing of(KeycloakSession session, AfterCommit afterCommit) {
         AllOrNothing known = session.getAttribute(ATTRIBUTE, AllOrNothing.class);

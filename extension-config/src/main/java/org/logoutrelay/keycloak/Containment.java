@@ -55,8 +55,8 @@ final class Containment {
             return null;
         }
         Act act = new Act(session, realm, user, match, issuer,
-                match.asked() == null ? UUID.randomUUID().toString() : match.asked().txn(), Time.currentTimeMillis(), policy,
-                policy.isShadow());
+                match.asked() == null ? UUID.randomUUID().toString() : match.asked().txn(),
+                match.atMs() == null ? Time.currentTimeMillis() : match.atMs(), policy, policy.isShadow());
         if (match.sid() != null) {
             return endOne(act);
         }
@@ -65,10 +65,14 @@ final class Containment {
         }
         boolean privileged = policy.isPrivileged(realm, user);
         List<UserSessionModel> old = liveOldSessions(session, realm, user, act.watermarkMs);
+        Spared left = userGoes ? Spared.NOTHING : new Spared(policy.sparedClients(steps.get()));
+        // Read now: what ends cannot be asked any more.
+        List<String> leftKeys = left.keys(old);
+        String leftClients = left.kept(old);
         List<ListedSession> live = new ArrayList<>(listed(session, realm, user, old, issuer));
         Map<String, ListedSession> asOthers = Ledger.openedAsOthers(session, realm, user.getId(), act.watermarkMs);
         if (!act.shadow) {
-            remove(session, realm, old);
+            remove(session, realm, old, left);
             asOthers.values().stream().map(ListedSession::sid).distinct()
                     .forEach(sid -> endOne(session, realm, sid, act.watermarkMs));
         }
@@ -79,13 +83,15 @@ final class Containment {
             String spared = flow == null ? null : ListedSession.key(flow.clientUuid(), flow.sid());
             // The person's own application goes on under this sid; its logout would end the new login.
             sessions.remove(spared);
+            sessions.keySet().removeAll(leftKeys);
             Map<String, Integer> done = Map.of();
             if (!act.shadow) {
-                em.persist(watermark(realm, user, act.watermarkMs, act.txn));
+                em.persist(Ledger.watermark(realm, user.getId(), act.watermarkMs, act.txn));
                 if (!userGoes) {
                     // Not-before compares whole seconds and spares a token of the same second; the removal does not.
                     int seconds = (int) Math.floorDiv(act.watermarkMs, 1000L);
-                    if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
+                    // It would end what is spared.
+                    if (leftClients == null && session.users().getNotBeforeOfUser(realm, user) < seconds) {
                         session.users().setNotBeforeForUser(realm, user, seconds);
                     }
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
@@ -93,7 +99,11 @@ final class Containment {
             }
             OutboxRow row = row(act, privileged, done);
             row.spared = spared;
+            row.sparedOffline = leftClients;
             writeRows(em, row, List.copyOf(sessions.values()));
+            if (privileged && !act.shadow && !userGoes) {
+                Watch.begin(em, row);
+            }
             return act.txn;
         };
     }
@@ -138,16 +148,6 @@ final class Containment {
         return row;
     }
 
-    private static WatermarkRow watermark(RealmModel realm, UserModel user, long watermarkMs, String txn) {
-        WatermarkRow row = new WatermarkRow();
-        row.id = UUID.randomUUID().toString();
-        row.realmId = realm.getId();
-        row.userId = user.getId();
-        row.watermarkMs = watermarkMs;
-        row.txn = txn;
-        return row;
-    }
-
     /**
      * Sessions that the txn's rows do not list yet, as a supplementary row. A token issued in the same instant as the
      * reset commits its ledger row after the reset has read the ledger.
@@ -167,28 +167,28 @@ final class Containment {
         em.createQuery("select o.sessions from OutboxRow o where o.txn = :txn", String.class)
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
+        List<UserSessionModel> old = liveOldSessions(session, realm, user, first.watermarkMs);
+        listed.addAll(Spared.of(first).keys(old));
         List<ListedSession> missed = withLedger(session, realm, user, first.watermarkMs,
-                listed(session, realm, user, liveOldSessions(session, realm, user, first.watermarkMs), first.iss)).values()
+                listed(session, realm, user, old, first.iss)).values()
                 .stream().filter(s -> !listed.contains(s.key())).toList();
         if (!missed.isEmpty() || ended > 0) {
-            OutboxRow row = first.copy();
+            OutboxRow row = first.supplement();
             row.survivors = ended;
-            row.nextLookMs = null;
-            row.removedMs = null;
             writeRows(em, row, missed);
         }
     }
 
     /**
-     * Asks Keycloak to remove every session, online and offline, whose login began before the watermark. It does so after
-     * the commit.
+     * Asks Keycloak to remove every session, online and offline, whose login began before the watermark, and that is not
+     * spared. It does so after the commit.
      *
      * @return how many there were; 0 says that they have been seen to be gone
      */
-    static int endOldSessions(KeycloakSession session, RealmModel realm, UserModel user, long watermarkMs) {
+    static int endOldSessions(KeycloakSession session, RealmModel realm, UserModel user, long watermarkMs, Spared left) {
         List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
-        remove(session, realm, old);
-        return old.size();
+        remove(session, realm, old, left);
+        return (int) old.stream().filter(found -> !left.isSpared(found)).count();
     }
 
     /** The same for the sessions that the user has opened as others, of users who may be gone. */
@@ -201,7 +201,7 @@ final class Containment {
     static int endOne(KeycloakSession session, RealmModel realm, String sid, long watermarkMs) {
         List<UserSessionModel> old = withId(session, realm, sid)
                 .filter(found -> Logins.isOld(Logins.began(found), watermarkMs)).toList();
-        remove(session, realm, old);
+        remove(session, realm, old, Spared.NOTHING);
         return old.size();
     }
 
@@ -211,9 +211,11 @@ final class Containment {
                 Optional.ofNullable(session.sessions().getOfflineUserSession(realm, sid))).flatMap(Optional::stream);
     }
 
-    private static void remove(KeycloakSession session, RealmModel realm, List<UserSessionModel> old) {
+    private static void remove(KeycloakSession session, RealmModel realm, List<UserSessionModel> old, Spared left) {
         for (UserSessionModel userSession : old) {
-            if (userSession.isOffline()) {
+            if (left.isSpared(userSession)) {
+                left.endOthers(userSession);
+            } else if (userSession.isOffline()) {
                 session.sessions().removeOfflineUserSession(realm, userSession);
             } else {
                 session.sessions().removeUserSession(realm, userSession);
@@ -264,7 +266,7 @@ final class Containment {
                 Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession), claims);
     }
 
-    private static void writeRows(EntityManager em, OutboxRow template, List<ListedSession> sessions) {
+    static void writeRows(EntityManager em, OutboxRow template, List<ListedSession> sessions) {
         List<List<ListedSession>> parts = parts(sessions);
         for (int part = 0; part < parts.size(); part++) {
             List<ListedSession> listed = parts.get(part);

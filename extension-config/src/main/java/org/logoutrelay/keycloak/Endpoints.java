@@ -78,6 +78,10 @@ public final class Endpoints {
     public record ContainRequest(String user, String reason, @JsonProperty("dry_run") Boolean dryRun, Boolean confirm) {
     }
 
+    /** @param decision {@code confirm} or {@code dismiss} */
+    public record RealmLogoutDecision(String id, String decision) {
+    }
+
     public record MintRequest(List<String> ids) {
     }
 
@@ -211,6 +215,27 @@ public final class Endpoints {
         return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(request.user().trim(),
                 Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(UUID.randomUUID().toString(),
                         caller.user().getId(), caller.token().getIssuedFor(), reason)));
+    }
+
+    /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */
+    @POST
+    @Path("realm-logouts")
+    public Response decide(RealmLogoutDecision request) {
+        AuthResult caller = requireCaller("confirm");
+        if (request == null || request.decision() == null || !request.decision().matches("confirm|dismiss")) {
+            throw badRequest("decision must be confirm or dismiss");
+        }
+        return ok(RealmLogout.decide(session, session.getContext().getRealm(), request.id(),
+                request.decision().equals("confirm"), caller.user().getId())
+                .orElseThrow(() -> badRequest("id is not that of a realm logout that waits for a decision; GET lists them")));
+    }
+
+    @GET
+    @Path("realm-logouts")
+    @Consumes(MediaType.WILDCARD)
+    public Response realmLogouts() {
+        requireCaller("confirm");
+        return ok(Map.of("realm_logouts", RealmLogout.list(session, session.getContext().getRealm())));
     }
 
     @GET

@@ -30,6 +30,12 @@ final class Ledger {
     /** Rows looked at in one pruning, so that no transaction grows with history. */
     private static final int PRUNE_BATCH = 500;
 
+    /** Instead of a user's id: what was issued to anybody. */
+    static final String EVERYBODY = "*";
+
+    private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
+            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)";
+
     private Ledger() {
     }
 
@@ -107,9 +113,32 @@ final class Ledger {
     /** The subject's greatest watermark in milliseconds, or 0. Asked of the database each time: a cache would be late. */
     static long watermark(KeycloakSession session, RealmModel realm, String userId) {
         Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w"
-                + " where w.userId = :user and w.realmId = :realm", Long.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).getSingleResult();
+                + " where w.userId in (:user, :everybody) and w.realmId = :realm", Long.class)
+                .setParameter("user", userId).setParameter("everybody", EVERYBODY).setParameter("realm", realm.getId())
+                .getSingleResult();
         return greatest == null ? 0 : greatest;
+    }
+
+    static WatermarkRow watermark(RealmModel realm, String userId, long watermarkMs, String txn) {
+        WatermarkRow row = new WatermarkRow();
+        row.id = UUID.randomUUID().toString();
+        row.realmId = realm.getId();
+        row.userId = userId;
+        row.watermarkMs = watermarkMs;
+        row.txn = txn;
+        return row;
+    }
+
+    /** Who has sessions from before everybody was signed out, and has not been contained since; by id, after the last. */
+    static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
+        return em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
+                String.class).setParameter("realm", event.realmId).setParameter("at", event.atMs)
+                .setParameter("reached", event.reached).setMaxResults(max).getResultList();
+    }
+
+    static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
+        return em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
+                .setParameter("realm", event.realmId).setParameter("at", event.atMs).getSingleResult();
     }
 
     private static Map<String, ListedSession> newest(KeycloakSession session, RealmModel realm, List<LedgerRow> rows) {
@@ -126,8 +155,7 @@ final class Ledger {
         String today = client == null ? null : RelyingParty.logoutUri(session, client);
         return new ListedSession(row.clientUuid, row.sid, row.alg, today == null ? row.logoutUri : today,
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
-                row.latestEnd,
-                read(row.claims));
+                row.latestEnd, read(row.claims));
     }
 
     /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */

@@ -88,6 +88,14 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
         }
     }
 
+    static List<String> array(String json) {
+        try {
+            return Arrays.asList(JsonSerialization.readValue(json, String[].class));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     static List<ListedSession> read(String json) {
         try {
             return Arrays.asList(JsonSerialization.readValue(json, ListedSession[].class));

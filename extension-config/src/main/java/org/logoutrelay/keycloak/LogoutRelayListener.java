@@ -36,9 +36,15 @@ final class LogoutRelayListener implements EventListenerProvider {
 
     @Override
     public void onEvent(Event event) {
+        if (event.getError() != null) {
+            Watch.seeError(session, event);
+        }
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getError() == null && login != null && login.getAuthNote(Constants.KEY) != null) {
             allOrNothing.run(() -> refuseOldLink(event, login));
+        }
+        if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
+            allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
         }
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
@@ -70,7 +76,8 @@ final class LogoutRelayListener implements EventListenerProvider {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
                 if (event.getResourceType() == ResourceType.REALM && trigger.isEmpty()) {
-                    return refuseMeaninglessPolicy(realm);
+                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(event.getResourcePath())
+                            ? RealmLogout.seen(session, realm, issuer(session, realm)) : refuseMeaninglessPolicy(realm);
                 }
                 return trigger.or(() -> update ? Changes.of(session, realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
                         .map(match -> contain(realm, match, null)).orElse(AllOrNothing.Recording.NOTHING);
@@ -87,7 +94,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         }
         AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
         allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
-                ? recording(Containment.begin(session, realm, removal.getUser(),
+                ? AllOrNothing.orNothing(Containment.begin(session, realm, removal.getUser(),
                         new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), issuer(session, realm), null, true))
                 : AllOrNothing.Recording.NOTHING);
     }
@@ -114,16 +121,12 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        AllOrNothing.Recording recording = recording(
+        AllOrNothing.Recording recording = AllOrNothing.orNothing(
                 Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
         if (flow != null) {
             allOrNothing.spare(flow.sid(), Logins.began(flow.login()) - 1);
         }
         return recording;
-    }
-
-    private static AllOrNothing.Recording recording(AllOrNothing.Recording recording) {
-        return recording == null ? AllOrNothing.Recording.NOTHING : recording;
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {

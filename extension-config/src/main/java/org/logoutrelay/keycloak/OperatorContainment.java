@@ -53,7 +53,7 @@ final class OperatorContainment {
         if (!dryRun) {
             answer.put("txn", asked.txn());
             AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
-                    new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked),
+                    new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked, null),
                     LogoutRelayListener.issuer(session, realm), null, false));
         }
         return answer;

@@ -39,6 +39,11 @@ final class Outbox {
         return find(session, jti).filter(row -> row.realmId.equals(realmId));
     }
 
+    static Optional<OutboxRow> firstOf(KeycloakSession session, String txn) {
+        return Ledger.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part", OutboxRow.class)
+                .setParameter("txn", txn).setMaxResults(1).getResultStream().findFirst();
+    }
+
     /** The rows of this event whose sessions have not been seen to be gone. */
     static List<OutboxRow> unsettled(KeycloakSession session, String txn) {
         return Ledger.em(session).createQuery(

@@ -98,6 +98,10 @@ public class OutboxRow {
     @Column(name = "SPARED")
     String spared;
 
+    /** JSON array: internal ids of the clients whose offline sessions of this subject live on by policy, or null. */
+    @Column(name = "SPARED_OFFLINE")
+    String sparedOffline;
+
     /** When to look for old sessions again; null when the last look is over. */
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
@@ -121,6 +125,19 @@ public class OutboxRow {
         }
     }
 
+    /** JSON object: what has been seen of its privileged subject since the event, by what; null for nothing. */
+    @Column(name = "WATCHED")
+    String watched;
+
+    /** The event, for something that is found out later: what has been told already is not told again. */
+    OutboxRow supplement() {
+        OutboxRow row = copy();
+        row.steps = null;
+        row.survivors = 0;
+        row.nextLookMs = null;
+        return row;
+    }
+
     /** The event, without what is one part's own. */
     OutboxRow copy() {
         OutboxRow copy = new OutboxRow();
@@ -136,7 +153,9 @@ public class OutboxRow {
         copy.shadow = shadow;
         copy.steps = steps;
         copy.survivors = survivors;
+        copy.watched = watched;
         copy.spared = spared;
+        copy.sparedOffline = sparedOffline;
         copy.nextLookMs = nextLookMs;
         copy.askedBy = askedBy;
         copy.askedClient = askedClient;

@@ -26,8 +26,11 @@ final class Policy {
     private static final Logger LOG = Logger.getLogger(Policy.class);
     static final String PREFIX = "logout-relay.";
     private static final String OF_TRIGGER = PREFIX + "policy.";
+    private static final String ASK = "ask";
     private static final String MODE = PREFIX + "mode";
     private static final String PRIVILEGED_ROLES = PREFIX + "privileged.roles";
+    private static final String SPARED_CLIENTS = PREFIX + "spare-offline.clients";
+    private static final String STEP_UP_USERS = PREFIX + "step-up.users";
     private static final String FACTOR_WINDOW = PREFIX + "recent-factors.window";
     private static final String FACTOR_WINDOW_DEFAULT = "86400";
     private static final String OPERATOR_LIMIT = PREFIX + "operator.limit";
@@ -48,7 +51,11 @@ final class Policy {
         /** Removes every credential but the password. */
         FACTORS,
         /** Removes the recovery codes. */
-        RECOVERY_CODES;
+        RECOVERY_CODES,
+        /** Leaves the offline tokens of named clients alive, and so sets no not-before: {@link #sparedClients}. */
+        SPARE_OFFLINE,
+        /** Has the user, by default only a privileged one, owe a second factor: {@link StepUp}. */
+        STEP_UP;
 
         static Optional<Step> of(String name) {
             return Arrays.stream(values()).filter(step -> step.word().equals(name)).findFirst();
@@ -81,7 +88,7 @@ final class Policy {
     /** The steps beyond ending the sessions, or empty where the trigger causes nothing. */
     Optional<Set<Step>> steps(Trigger trigger) {
         String text = trimmed(OF_TRIGGER + trigger.id());
-        if (text == null) {
+        if (text == null || asks(trigger)) {
             return Optional.ofNullable(trigger.steps());
         }
         if (text.equals("off")) {
@@ -104,14 +111,22 @@ final class Policy {
     Map<String, String> inForce() {
         Map<String, String> all = new TreeMap<>();
         for (Trigger trigger : Trigger.ALL) {
-            all.put(trigger.id(), steps(trigger).map(steps -> Stream.concat(Stream.of("sessions"),
+            all.put(trigger.id(), asks(trigger) ? ASK : steps(trigger).map(steps -> Stream.concat(Stream.of("sessions"),
                     steps.stream().map(Step::word)).collect(Collectors.joining(", "))).orElse("off"));
         }
         String roles = trimmed(PRIVILEGED_ROLES);
         all.put("mode", isShadow() ? "shadow" : "enforce");
         all.put("privileged.roles", roles == null ? PRIVILEGED_DEFAULT : roles);
+        all.put("spare-offline.clients", String.join(", ", words(attributes.getOrDefault(SPARED_CLIENTS, ""))));
+        all.put("step-up.users", stepsUpEverybody() ? "all" : "privileged");
         all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
         return all;
+    }
+
+    /** Whether it waits for a person's word. */
+    boolean asks(Trigger trigger) {
+        String text = trimmed(OF_TRIGGER + trigger.id());
+        return trigger == Trigger.REALM_LOGOUT && (text == null || text.equals(ASK));
     }
 
     long recentFactorsWindowMs() {
@@ -130,6 +145,17 @@ final class Policy {
     private long number(String name, String otherwise) {
         String text = trimmed(name);
         return Long.parseLong(text != null && text.matches("\\d{1,9}") ? text : otherwise);
+    }
+
+    /** The clients, by client id, whose offline tokens outlive a trigger with these steps. */
+    Set<String> sparedClients(Set<Step> steps) {
+        String names = trimmed(SPARED_CLIENTS);
+        return names == null || !steps.contains(Step.SPARE_OFFLINE) ? Set.of() : Set.copyOf(words(names));
+    }
+
+    /** Whether the step {@link Step#STEP_UP} is for everybody, and not for privileged users alone. */
+    boolean stepsUpEverybody() {
+        return "all".equals(trimmed(STEP_UP_USERS));
     }
 
     boolean isPrivileged(RealmModel realm, UserModel user) {
@@ -162,7 +188,8 @@ final class Policy {
                     return name + " names no trigger; there are "
                             + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "));
                 }
-                for (String word : words(value)) {
+                boolean asks = value.equals(ASK) && id.equals(Trigger.REALM_LOGOUT.id());
+                for (String word : asks ? List.<String>of() : words(value)) {
                     if (!value.equals("off") && !word.equals("sessions") && Step.of(word).isEmpty()) {
                         return name + " has the unknown step '" + word + "'; give off, or sessions and any of "
                                 + Arrays.stream(Step.values()).map(Step::word).collect(Collectors.joining(", "));
@@ -170,6 +197,8 @@ final class Policy {
                 }
             } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {
                 return name + " is '" + value + "'; give enforce or shadow";
+            } else if (name.equals(STEP_UP_USERS) && !value.isEmpty() && !value.equals("all") && !value.equals("privileged")) {
+                return name + " is '" + value + "'; give privileged or all";
             } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {
                 return name + " is not a number of seconds; give, for example, "
                         + (name.equals(FACTOR_WINDOW) ? FACTOR_WINDOW_DEFAULT : OPERATOR_WINDOW_DEFAULT);

@@ -70,6 +70,12 @@ final class SecurityEventToken {
         if (row.askedBy != null) {
             containment.put("asked", Map.of("by", row.askedBy, "client_id", row.askedClient, "reason", row.askedReason));
         }
+        if (row.sparedOffline != null) {
+            containment.put("spared_offline", ListedSession.array(row.sparedOffline));
+        }
+        if (row.watched != null) {
+            containment.put("watched", ListedSession.object(row.watched));
+        }
         containment.put("removed_at_ms", row.removedMs);
         containment.put("part", row.part);
         containment.put("parts", row.parts);

@@ -28,7 +28,7 @@ final class Steps {
         this.policy = policy;
     }
 
-    /** @return how much each step has ended, by its word; what was nothing to end is left out */
+    /** @return how much each step has ended, by its word, and 1 for {@code step-up}; what was nothing to end is left out */
     Map<String, Integer> run(Set<Policy.Step> steps, long watermarkMs) {
         Map<String, Integer> done = new TreeMap<>();
         for (Policy.Step step : steps) {
@@ -39,6 +39,9 @@ final class Steps {
                         ? removeFactors(watermarkMs - policy.recentFactorsWindowMs(), watermarkMs) : 0;
                 case FACTORS -> removeFactors(Long.MIN_VALUE, watermarkMs);
                 case RECOVERY_CODES -> removeRecoveryCodes();
+                // Not an end: what is spared was left out when the sessions were ended.
+                case SPARE_OFFLINE -> 0;
+                case STEP_UP -> policy.stepsUpEverybody() || policy.isPrivileged(realm, user) ? demandStepUp(watermarkMs) : 0;
             };
             if (count > 0) {
                 done.put(step.word(), count);
@@ -77,6 +80,11 @@ final class Steps {
     private int removeRecoveryCodes() {
         return remove(user.credentialManager()
                 .getStoredCredentialsByTypeStream(RecoveryAuthnCodesCredentialModel.TYPE).toList());
+    }
+
+    private int demandStepUp(long sinceMs) {
+        StepUp.demand(session, realm, user.getId(), sinceMs);
+        return 1;
     }
 
     private int remove(List<CredentialModel> credentials) {

@@ -8,7 +8,7 @@ import org.keycloak.connections.jpa.entityprovider.JpaEntityProviderFactory;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 
-/** Puts our four tables into Keycloak's own database, so that a row can commit with a password. */
+/** Puts our tables into Keycloak's own database, so that a row can commit with a password. */
 public class TablesFactory implements JpaEntityProviderFactory {
     /** Keycloak names Liquibase's table after the first ten characters; they must not be those of another extension. */
     static final String ID = "logoutrelay";
@@ -16,7 +16,8 @@ public class TablesFactory implements JpaEntityProviderFactory {
     private static final JpaEntityProvider TABLES = new JpaEntityProvider() {
         @Override
         public List<Class<?>> getEntities() {
-            return List.of(LedgerRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class);
+            return List.of(LedgerRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class, RealmLogoutRow.class,
+                    StepUpRow.class, WatchRow.class);
         }
 
         @Override

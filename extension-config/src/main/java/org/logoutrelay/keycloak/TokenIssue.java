@@ -66,6 +66,9 @@ final class TokenIssue {
         List<LedgerRow> rows = rows(event, client, online);
         return () -> {
             rows.forEach(Ledger.em(session)::persist);
+            if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
+                Watch.count(session, realm.getId(), event.getUserId(), Watch.Sight.LOGIN);
+            }
             return null;
         };
     }
@@ -86,6 +89,7 @@ final class TokenIssue {
 
     /** A login that was under way when everything from before was ended. Its code, if it gets one, is worth nothing. */
     private AllOrNothing.Recording tooLate(Event event, ClientModel client, UserSessionModel online) {
+        Watch.countApart(session, realm.getId(), online.getUser().getId(), Watch.Sight.FAILED_LOGIN);
         boolean codeOnly = event.getType() == EventType.LOGIN && RelyingParty.isOidc(client)
                 && !issuesTokensAtLogin(event, clientSession(online, client));
         if (!codeOnly) {

@@ -17,6 +17,7 @@ import org.keycloak.events.admin.ResourceType;
 import static org.logoutrelay.keycloak.Policy.Step.BROKER_TOKENS;
 import static org.logoutrelay.keycloak.Policy.Step.CONSENTS;
 import static org.logoutrelay.keycloak.Policy.Step.RECENT_FACTORS;
+import static org.logoutrelay.keycloak.Policy.Step.STEP_UP;
 
 /**
  * What starts a containment, one line each in {@link #ALL}. What each one causes by default, and why, is in
@@ -31,7 +32,7 @@ import static org.logoutrelay.keycloak.Policy.Step.RECENT_FACTORS;
  */
 record Trigger(String id, When when, Type type, String initiatingEntity, String reason, Set<Policy.Step> steps) {
 
-    private static final Set<Policy.Step> ALL_ACCESS = Set.of(CONSENTS, BROKER_TOKENS, RECENT_FACTORS);
+    private static final Set<Policy.Step> ALL_ACCESS = Set.of(CONSENTS, BROKER_TOKENS, RECENT_FACTORS, STEP_UP);
     private static final Set<Policy.Step> SESSIONS_ONLY = Set.of();
     private static final Set<Policy.Step> OFF = null;
 
@@ -51,6 +52,9 @@ record Trigger(String id, When when, Type type, String initiatingEntity, String 
             "A privileged role was given to the user", SESSIONS_ONLY);
     static final Trigger OPERATOR = new Trigger("operator", null, Type.SESSION_REVOKED, "admin",
             "An operator or a program asked for it", ALL_ACCESS);
+
+    static final Trigger REALM_LOGOUT = new Trigger("realm-logout", null, Type.SESSION_REVOKED, "admin",
+            "An administrator signed everybody out", SESSIONS_ONLY);
 
     static final List<Trigger> ALL = List.of(
             new Trigger("admin-reset-password",
@@ -81,6 +85,7 @@ record Trigger(String id, When when, Type type, String initiatingEntity, String 
                     Type.SESSION_REVOKED, "admin", "An administrator signed the user out", SESSIONS_ONLY),
             new Trigger("session-removed", session(ResourceType.USER_SESSION, OperationType.DELETE, "sessions/([^/]+)"),
                     Type.SESSION_REVOKED, "admin", "An administrator ended one session", SESSIONS_ONLY),
+            REALM_LOGOUT,
             new Trigger("user-logout", session(EventType.LOGOUT), Type.SESSION_REVOKED, "user", "The user signed out", OFF),
             // Whoever has a list of user names could sign everybody out without a password.
             new Trigger("brute-force-lockout",
@@ -134,14 +139,19 @@ record Trigger(String id, When when, Type type, String initiatingEntity, String 
      * @param sid the one session that it is about, or null for all of the user's
      * @param detail the type of the credential, or null
      * @param asked who asked for it, or null where it just happened
+     * @param atMs when it was, or null for now
      */
-    record Match(Trigger trigger, String userId, String sid, String detail, Asked asked) {
+    record Match(Trigger trigger, String userId, String sid, String detail, Asked asked, Long atMs) {
         Match(Trigger trigger, String userId, String sid, String detail) {
-            this(trigger, userId, sid, detail, null);
+            this(trigger, userId, sid, detail, null, null);
         }
 
         Match(Trigger trigger, String userId) {
             this(trigger, userId, null, null);
+        }
+
+        Match(Trigger trigger, String userId, long atMs) {
+            this(trigger, userId, null, null, null, atMs);
         }
     }
 

@@ -1,0 +1,156 @@
+package org.logoutrelay.keycloak;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.UUID;
+
+import org.jboss.logging.Logger;
+import org.keycloak.common.util.Time;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.utils.KeycloakModelUtils;
+
+/**
+ * An administrator signs everybody out of the realm. Keycloak removes its online sessions and tells no application; here
+ * every subject is contained, one transaction for each, so many at a time that Keycloak can go on serving. Unless the
+ * realm's policy says otherwise it waits for a person's word: one click must not log everybody out of everything.
+ */
+final class RealmLogout {
+    private static final Logger LOG = Logger.getLogger(RealmLogout.class);
+
+    static final String HELD = "held";
+    private static final String UNDER_WAY = "under_way";
+    private static final String DONE = "done";
+    private static final String DISMISSED = "dismissed";
+
+    /** Subjects for each sweep, which comes every five seconds. */
+    private static final int PACE = 100;
+    private static final long LEASE_MS = 60_000;
+    private static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
+
+    private RealmLogout() {
+    }
+
+    static AllOrNothing.Recording seen(KeycloakSession session, RealmModel realm, String issuer) {
+        Policy policy = Policy.of(session, realm);
+        if (policy.steps(Trigger.REALM_LOGOUT).isEmpty()) {
+            return AllOrNothing.Recording.NOTHING;
+        }
+        long now = Time.currentTimeMillis();
+        return () -> {
+            RealmLogoutRow row = new RealmLogoutRow();
+            row.id = UUID.randomUUID().toString();
+            row.realmId = realm.getId();
+            row.iss = issuer;
+            row.atMs = now;
+            row.state = HELD;
+            row.reached = "";
+            Ledger.em(session).persist(row);
+            if (policy.asks(Trigger.REALM_LOGOUT)) {
+                LOG.warnf("Everybody was signed out of realm %s. The sessions of the applications live on until somebody says "
+                        + "so: POST /realms/%s/logout-relay/realm-logouts {\"id\": \"%s\", \"decision\": \"confirm\"}",
+                        realm.getName(), realm.getName(), row.id);
+            } else {
+                begin(session, realm, row);
+            }
+            return null;
+        };
+    }
+
+    private static void begin(KeycloakSession session, RealmModel realm, RealmLogoutRow row) {
+        row.state = UNDER_WAY;
+        if (!Policy.of(session, realm).isShadow()) {
+            // At once for everybody: a login that is under way now must not get a session while the subjects are gone through.
+            Ledger.em(session).persist(Ledger.watermark(realm, Ledger.EVERYBODY, row.atMs, row.id));
+        }
+    }
+
+    /** A person's word about one that is held. @return it as it is now, or empty for an id that is not held here */
+    static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed,
+            String by) {
+        return Optional.ofNullable(id).map(known -> Ledger.em(session).find(RealmLogoutRow.class, known))
+                .filter(row -> row.realmId.equals(realm.getId()) && row.state.equals(HELD)).map(row -> {
+                    row.decidedBy = by;
+                    if (confirmed) {
+                        begin(session, realm, row);
+                    } else {
+                        row.state = DISMISSED;
+                    }
+                    return shown(session, row);
+                });
+    }
+
+    static List<Map<String, Object>> list(KeycloakSession session, RealmModel realm) {
+        return Ledger.em(session).createQuery("select r from RealmLogoutRow r where r.realmId = :realm order by r.atMs desc",
+                RealmLogoutRow.class).setParameter("realm", realm.getId()).getResultStream()
+                .map(row -> shown(session, row)).toList();
+    }
+
+    private static Map<String, Object> shown(KeycloakSession session, RealmLogoutRow row) {
+        Map<String, Object> shown = new LinkedHashMap<>();
+        shown.put("id", row.id);
+        shown.put("at_ms", row.atMs);
+        shown.put("state", row.state);
+        if (row.decidedBy != null) {
+            shown.put("decided_by", row.decidedBy);
+        }
+        shown.put("contained", row.contained);
+        shown.put("left", row.state.equals(HELD) || row.state.equals(UNDER_WAY) ? Ledger.subjectsLeft(session, row) : 0);
+        return shown;
+    }
+
+    /** The next subjects of every one that is under way. */
+    static void goOn(KeycloakSessionFactory factory, AfterCommit afterCommit) {
+        for (String id : KeycloakModelUtils.<List<String>>runJobInTransactionWithResult(factory, RealmLogout::leased)) {
+            RealmLogoutRow row = KeycloakModelUtils.runJobInTransactionWithResult(factory,
+                    session -> Ledger.em(session).find(RealmLogoutRow.class, id));
+            List<String> subjects = KeycloakModelUtils.runJobInTransactionWithResult(factory,
+                    session -> Ledger.subjectsAfter(session, row, PACE));
+            for (String subject : subjects) {
+                try {
+                    KeycloakModelUtils.runJobInTransaction(factory, session -> contain(session, row, subject, afterCommit));
+                    row.contained++;
+                } catch (RuntimeException e) {
+                    LOG.errorf(e, "A subject could not be contained after everybody was signed out; it is tried again");
+                    row.failed++;
+                }
+                row.reached = subject;
+            }
+            if (subjects.size() < PACE) {
+                row.state = row.failed == 0 ? DONE : UNDER_WAY;
+                row.failed = 0;
+                row.reached = "";
+            }
+            row.leaseMs = 0;
+            KeycloakModelUtils.runJobInTransaction(factory, session -> Ledger.em(session).merge(row));
+        }
+    }
+
+    private static List<String> leased(KeycloakSession session) {
+        long now = Time.currentTimeMillis();
+        return Ledger.em(session).createQuery("select r.id from RealmLogoutRow r where r.state = :state and r.leaseMs < :now",
+                String.class).setParameter("state", UNDER_WAY).setParameter("now", now).getResultList().stream()
+                .filter(id -> Ledger.em(session).createQuery("update RealmLogoutRow r set r.leaseMs = :until where r.id = :id"
+                        + " and r.leaseMs < :now").setParameter("until", now + LEASE_MS).setParameter("id", id)
+                        .setParameter("now", now).executeUpdate() == 1).toList();
+    }
+
+    private static void contain(KeycloakSession session, RealmLogoutRow row, String subject, AfterCommit afterCommit) {
+        RealmModel realm = session.realms().getRealm(row.realmId);
+        session.getContext().setRealm(realm);
+        UserModel user = realm == null ? null : session.users().getUserById(realm, subject);
+        if (user != null) {
+            AllOrNothing.of(session, afterCommit).run(() -> AllOrNothing.orNothing(Containment.begin(session, realm, user,
+                    new Trigger.Match(Trigger.REALM_LOGOUT, subject, row.atMs), row.iss, null, false)));
+        }
+    }
+
+    static int prune(KeycloakSession session) {
+        return Ledger.em(session).createQuery("delete from RealmLogoutRow r where r.atMs < :old and r.state <> :state")
+                .setParameter("old", Time.currentTimeMillis() - KEEP_MS).setParameter("state", UNDER_WAY).executeUpdate();
+    }
+}

@@ -1,0 +1,55 @@
+package org.logoutrelay.keycloak;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+
+import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.UserSessionModel;
+
+/**
+ * The offline sessions that live on because the realm's policy names their client: jobs that must not stop with their
+ * owner's password. Of such a session everything of other clients ends.
+ *
+ * @param clients by client id
+ */
+record Spared(Set<String> clients) {
+    static final Spared NOTHING = new Spared(Set.of());
+
+    /** As an outbox row has it. */
+    static Spared of(OutboxRow event) {
+        return event.sparedOffline == null ? NOTHING : new Spared(Set.copyOf(ListedSession.array(event.sparedOffline)));
+    }
+
+    boolean isSpared(UserSessionModel session) {
+        return session.isOffline() && session.getAuthenticatedClientSessions().values().stream().anyMatch(this::names);
+    }
+
+    private boolean names(AuthenticatedClientSessionModel session) {
+        return clients.contains(session.getClient().getClientId());
+    }
+
+    private List<AuthenticatedClientSessionModel> among(List<UserSessionModel> sessions) {
+        return sessions.stream().filter(this::isSpared).flatMap(session -> session.getAuthenticatedClientSessions().values().stream())
+                .filter(this::names).toList();
+    }
+
+    /** {@link ListedSession#key()} of each: its relying party is not told. */
+    List<String> keys(List<UserSessionModel> sessions) {
+        return among(sessions).stream()
+                .map(session -> ListedSession.key(session.getClient().getId(), session.getUserSession().getId())).toList();
+    }
+
+    /** What an outbox row keeps of it: the clients of which something is really left, or null. */
+    String kept(List<UserSessionModel> sessions) {
+        Set<String> left = new TreeSet<>(among(sessions).stream().map(session -> session.getClient().getClientId()).toList());
+        return left.isEmpty() ? null : ListedSession.json(left);
+    }
+
+    /** Ends what other clients have in a session that is spared for one. */
+    void endOthers(UserSessionModel session) {
+        new ArrayList<>(session.getAuthenticatedClientSessions().values()).stream().filter(other -> !names(other))
+                .forEach(AuthenticatedClientSessionModel::detachFromUserSession);
+    }
+}

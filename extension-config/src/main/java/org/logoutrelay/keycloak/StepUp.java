@@ -1,0 +1,75 @@
+package org.logoutrelay.keycloak;
+
+import java.util.Set;
+import java.util.UUID;
+
+import org.keycloak.authentication.Authenticator;
+import org.keycloak.authentication.AuthenticatorFactory;
+import org.keycloak.authentication.authenticators.directgrant.ValidateOTP;
+import org.keycloak.authentication.authenticators.util.AuthenticatorUtils;
+import org.keycloak.models.AuthenticationExecutionModel;
+import org.keycloak.models.Constants;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.credential.OTPCredentialModel;
+import org.keycloak.models.credential.RecoveryAuthnCodesCredentialModel;
+import org.keycloak.models.credential.WebAuthnCredentialModel;
+import org.keycloak.sessions.AuthenticationSessionModel;
+
+/**
+ * After an event the password alone does not prove who somebody is: it may have been reset by whoever reads their mail.
+ * Until they have proven a second factor, a flow with {@link StepUpCondition} asks for it.
+ */
+final class StepUp {
+    private static final Set<String> SECOND_FACTORS = Set.of(OTPCredentialModel.TYPE, WebAuthnCredentialModel.TYPE_TWOFACTOR,
+            WebAuthnCredentialModel.TYPE_PASSWORDLESS, RecoveryAuthnCodesCredentialModel.TYPE);
+
+    private StepUp() {
+    }
+
+    static void demand(KeycloakSession session, RealmModel realm, String userId, long sinceMs) {
+        StepUpRow row = new StepUpRow();
+        row.id = UUID.randomUUID().toString();
+        row.realmId = realm.getId();
+        row.userId = userId;
+        row.sinceMs = sinceMs;
+        Ledger.em(session).persist(row);
+    }
+
+    /** Whether this user owes a second factor that this login has not proven yet. */
+    static boolean isOwed(KeycloakSession session, RealmModel realm, String userId, AuthenticationSessionModel login) {
+        Long since = Ledger.em(session).createQuery("select max(s.sinceMs) from StepUpRow s where s.userId = :user"
+                + " and s.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realm.getId())
+                .getSingleResult();
+        return since != null && provenMs(session, realm, login) < since;
+    }
+
+    /** The user has logged in: what this login has proven is owed no longer. */
+    static AllOrNothing.Recording loggedIn(KeycloakSession session, RealmModel realm, String userId,
+            AuthenticationSessionModel login) {
+        long proven = login == null ? 0 : provenMs(session, realm, login);
+        return proven == 0 ? AllOrNothing.Recording.NOTHING : () -> {
+            Ledger.em(session).createQuery("delete from StepUpRow s where s.userId = :user and s.realmId = :realm"
+                    + " and s.sinceMs <= :proven").setParameter("user", userId).setParameter("realm", realm.getId())
+                    .setParameter("proven", proven).executeUpdate();
+            return null;
+        };
+    }
+
+    /** When this login has last proven a second factor, to the end of that second; 0 if it has not. */
+    private static long provenMs(KeycloakSession session, RealmModel realm, AuthenticationSessionModel login) {
+        return AuthenticatorUtils.parseCompletedExecutions(login.getUserSessionNotes().get(Constants.AUTHENTICATORS_COMPLETED))
+                .entrySet().stream().filter(done -> isSecondFactor(session, realm.getAuthenticationExecutionById(done.getKey())))
+                .mapToLong(done -> done.getValue() * 1000L + 999).max().orElse(0);
+    }
+
+    private static boolean isSecondFactor(KeycloakSession session, AuthenticationExecutionModel execution) {
+        if (execution == null || execution.getAuthenticator() == null) {
+            return false;
+        }
+        AuthenticatorFactory factory = (AuthenticatorFactory) session.getKeycloakSessionFactory()
+                .getProviderFactory(Authenticator.class, execution.getAuthenticator());
+        String category = factory == null ? null : factory.getReferenceCategory();
+        return ValidateOTP.PROVIDER_ID.equals(execution.getAuthenticator()) || category != null && SECOND_FACTORS.contains(category);
+    }
+}
