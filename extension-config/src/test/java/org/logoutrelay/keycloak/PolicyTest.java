@@ -58,6 +58,31 @@ class PolicyTest {
     }
 
     @Test
+    void onlyTheSignOutOfEverybodyIsAskedAbout() {
+        assertTrue(new Policy(Map.of()).asks(Trigger.REALM_LOGOUT));
+        assertTrue(policy("policy.realm-logout", "ask").asks(Trigger.REALM_LOGOUT));
+        assertFalse(policy("policy.realm-logout", "sessions").asks(Trigger.REALM_LOGOUT));
+        assertEquals(Optional.empty(), policy("policy.realm-logout", "off").steps(Trigger.REALM_LOGOUT));
+        assertNull(Policy.complaint(Map.of("logout-relay.policy.realm-logout", "ask")));
+        assertTrue(Policy.complaint(Map.of("logout-relay.policy.admin-logout", "ask")).contains("'ask'"));
+    }
+
+    @Test
+    void clientsAreSparedOnlyWhereTheTriggerSaysSo() {
+        Policy policy = policy("spare-offline.clients", "backup, report ,backup");
+        assertEquals(Set.of("backup", "report"), policy.sparedClients(Set.of(Policy.Step.SPARE_OFFLINE)));
+        assertEquals(Set.of(), policy.sparedClients(RESET.steps()));
+        assertEquals(Set.of(), new Policy(Map.of()).sparedClients(Set.of(Policy.Step.SPARE_OFFLINE)));
+    }
+
+    @Test
+    void theSecondFactorIsOwedByPrivilegedUsersUnlessByAll() {
+        assertFalse(new Policy(Map.of()).stepsUpEverybody());
+        assertTrue(policy("step-up.users", "all").stepsUpEverybody());
+        assertTrue(Policy.complaint(Map.of("logout-relay.step-up.users", "everybody")).contains("privileged or all"));
+    }
+
+    @Test
     void aComplaintNamesTheAttributeAndWhatThereIs() {
         String trigger = Policy.complaint(Map.of("logout-relay.policy.admin-reset", "off"));
         assertTrue(trigger.startsWith("logout-relay.policy.admin-reset names no trigger"));
