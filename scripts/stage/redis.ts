@@ -78,7 +78,10 @@ export async function startRedisGroup(args: readonly string[] = []): Promise<Red
     async () => {
       const states = await Promise.all(sentinels.map(({ port }) => askRedis(port, ['SENTINEL', 'CKQUORUM', name])))
       const replicas = await Promise.all(sentinels.map(({ port }) => askRedis(port, ['SENTINEL', 'REPLICAS', name])))
-      return states.every((state) => /^OK 3 /.test(String(state))) && replicas.every((all) => (all as unknown[]).length === 1)
+      return (
+        states.every((state) => /^OK 3 /.test(String(state))) &&
+        replicas.every((all) => (all as unknown[]).length === 1)
+      )
     },
     { seconds: 30 },
   )
