@@ -19,13 +19,15 @@ export interface CaseOptions {
   readonly seed: number
   /** The member `store` of relay.yaml, given a directory. */
   readonly store: (dir: string) => object
+  /** How many relay processes there are room for; 1 unless it is given. */
+  readonly relays?: number
 }
 
 type Play = (world: World) => Promise<{ says: string; wrong?: readonly string[] }>
 
 /** Runs one case in a world of its own, to the end of everything owed. */
-export async function play(name: string, { seed, store }: CaseOptions, act: Play): Promise<Result> {
-  const world = await World.start(seed, store)
+export async function play(name: string, { seed, store, relays }: CaseOptions, act: Play): Promise<Result> {
+  const world = await World.start(seed, store, relays)
   try {
     // What is not done in time is lost as far as anybody can tell: the account says how much.
     const seen = await act(world)
@@ -34,7 +36,7 @@ export async function play(name: string, { seed, store }: CaseOptions, act: Play
         return result
       })
       .catch((cause: unknown) => ({ says: 'broken off', wrong: [String(cause)] }))
-    await world.relay?.stop()
+    await Promise.all(world.relays.map((relay) => relay.stop()))
     return { name, says: seen.says, wrong: seen.wrong ?? [], account: world.ledger.account(world.idp) }
   } finally {
     await world.stop()

@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util'
 import type { Result } from './cases.ts'
+import { redis } from './redis.ts'
 import { sqlite } from './sqlite.ts'
 
 /** The command: a real relay process, with everything done to it that a machine can do, and a ledger outside of it. */
@@ -14,6 +15,7 @@ const { values: options } = parseArgs({
 /** The cases of each store, as they end. */
 const STORES: Readonly<Record<string, (seed: number, kills: number, short: boolean) => AsyncIterable<Result>>> = {
   sqlite,
+  redis,
 }
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 const cases = STORES[options.store]

@@ -68,7 +68,7 @@ export class World {
   }
 
   async stop(): Promise<void> {
-    await Promise.all(this.#relays.map((relay) => relay?.stop()))
+    await Promise.all(this.relays.map((relay) => relay.stop()))
     this.#balancer?.stop()
     this.idp.stop()
     this.ledger.stop()

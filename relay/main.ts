@@ -26,7 +26,7 @@ import { guardRoutes } from './guard/routes.ts'
 import { Keycloak } from './idp/keycloak.ts'
 import { pollOutbox } from './ingest/poll.ts'
 import { pushRoute } from './ingest/push.ts'
-import { reread, type RereadPorts, takeUpIncomplete } from './ingest/reread.ts'
+import { reread, type RereadPorts, takeUp } from './ingest/reread.ts'
 import { verifySet } from './ingest/set.ts'
 import { Registrar } from './registry/registrar.ts'
 import { RelyingParties } from './registry/registry.ts'
@@ -35,7 +35,7 @@ import { fileSink, httpSink, type Sink } from './security-feed/sink.ts'
 import { RealmKeys } from './signing/realm-keys.ts'
 import { relaySigned } from './signing/signer.ts'
 import { underAllNames } from './store/names.ts'
-import type { Store } from './store/port.ts'
+import type { Shared, Store } from './store/port.ts'
 import { openRedisStore } from './store/redis/redis.ts'
 import { openSqliteStore } from './store/sqlite/sqlite.ts'
 
@@ -50,6 +50,9 @@ const FORGET_MS = 3_600_000
 const WAKE_MS = 200
 /** How soon a key of the relay's that the realm publishes, or no longer publishes, is noticed. */
 const LOOK_MS = 15_000
+const GAP_MS = 500
+/** Longer than a push, or a poll with its acknowledgements, is under way. */
+const ACKNOWLEDGED_MS = 10_000
 
 export const systemClock: Clock = {
   nowMs: () => Date.now(),
@@ -274,12 +277,14 @@ export async function startRelay(
     )
   }
   loops.push(every(FORGET_MS, forget))
-  if (store.shared) {
+  const { shared } = store
+  if (shared) {
     loops.push(
       every(WAKE_MS, () => {
         flow.wake()
         return Promise.resolve()
       }),
+      every(GAP_MS, () => fillGap(shared)),
     )
   }
   async function forget(): Promise<void> {
@@ -321,7 +326,7 @@ export async function startRelay(
     await Promise.all([
       pollOutbox(
         {
-          poll: (max, ack, errs) => (leads() ? keycloak.poll(max, ack, errs) : Promise.resolve({ sets: {} })),
+          poll: (max, ack, errs) => (leads() ? poll(keycloak, max, ack, errs) : Promise.resolve({ sets: {} })),
           verify,
           receive: (event) => receive(event, 'poll'),
           polled: () => leads() && metrics.polled.set({ issuer }, systemClock.nowMs() / 1000),
@@ -331,9 +336,17 @@ export async function startRelay(
         pollMs,
         stop.signal,
       ),
-      takeUp(issuer),
+      fetchMissing(issuer),
       refresh(keycloak),
     ])
+  }
+  async function poll(keycloak: Keycloak, ...asked: Parameters<Keycloak['poll']>): ReturnType<Keycloak['poll']> {
+    const atMs = systemClock.nowMs()
+    const answer = await keycloak.poll(...asked)
+    if (Object.keys(answer.sets).length === 0) {
+      await store.shared?.stored(keycloak.issuer, atMs).catch(() => undefined)
+    }
+    return answer
   }
   async function look(keycloak: Keycloak): Promise<void> {
     const { issuer } = keycloak
@@ -375,10 +388,30 @@ export async function startRelay(
       }
     }
   }
-  async function takeUp(issuer: string): Promise<void> {
-    const taken = await takeUpIncomplete(rereadPorts(issuer), systemClock, stop.signal)
+  /** First what is not complete; @param sinceMs then also what was, for the evidence and the guards */
+  async function fetchMissing(issuer: string, sinceMs?: number): Promise<void> {
+    let taken = await takeUp(rereadPorts(issuer), systemClock, stop.signal)
+    if (sinceMs !== undefined) {
+      taken += await takeUp(rereadPorts(issuer), systemClock, stop.signal, sinceMs)
+    }
     if (taken > 0) {
-      log.warn({ issuer, taken }, 'The store lacked events that are not complete; they were read from the outbox again')
+      log.warn({ issuer, taken }, 'The store lacked events; they were read from the outbox again')
+    }
+  }
+  /** The store has lost something, or may have: whoever leads reads the outbox again. */
+  async function fillGap(shared: Shared): Promise<void> {
+    const found = shared.gap()
+    if (!found || !leads() || waitingFor.size > 0) {
+      return
+    }
+    const fill = () => Promise.all(config.issuers.map(({ issuer }) => fetchMissing(issuer, found.sinceMs)))
+    log.warn({ since_ms: found.sinceMs }, 'The store may have lost what it acknowledged; reading the outbox again')
+    await fill()
+    // What was answered just before the loss may have been acknowledged at the outbox just after that.
+    await systemClock.sleep(ACKNOWLEDGED_MS, stop.signal)
+    await fill()
+    if (!stop.signal.aborted) {
+      await shared.closeGap(found).catch((cause: unknown) => observer.trouble('It is noted again later', cause))
     }
   }
   async function refresh(keycloak: Keycloak): Promise<void> {

@@ -3,7 +3,7 @@ import { RelayError } from '../relay/errors.ts'
 import { Flow } from '../relay/flow/flow.ts'
 import type { Idp, Send } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
-import { takeUpIncomplete } from '../relay/ingest/reread.ts'
+import { takeUp } from '../relay/ingest/reread.ts'
 import { Process } from './clock.ts'
 import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
 import type { Token } from './invariants.ts'
@@ -126,7 +126,7 @@ export class SimulatedRelay {
       )
     }
     if (hands.rereads ?? true) {
-      void takeUpIncomplete(
+      void takeUp(
         {
           rows: (which) => process.learn(idp.rows(which)),
           sets: (jtis) => process.learn(idp.sets(jtis)),

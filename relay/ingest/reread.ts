@@ -59,16 +59,17 @@ export async function reread(ports: RereadPorts, which: Which): Promise<Reread> 
 }
 
 /**
- * Takes up all that is not complete and that the store lacks, once, trying until it is done or the signal is aborted: at the
- * start, since the store may be empty or put back from a backup.
+ * Takes up all that the store lacks, once, trying until it is done or the signal is aborted: at the start, since the store
+ * may be empty or put back from a backup, and when it has lost something.
  *
+ * @param sinceMs as in {@link Which}; without it only events in which a session has no end yet
  * @returns how many events the store lacked
  */
-export async function takeUpIncomplete(ports: RereadPorts, clock: Clock, stop: AbortSignal): Promise<number> {
+export async function takeUp(ports: RereadPorts, clock: Clock, stop: AbortSignal, sinceMs?: number): Promise<number> {
   let taken = 0
   for (let after: string | undefined, more = true; more && !stop.aborted;) {
     try {
-      const page: Reread = await reread(ports, { after })
+      const page: Reread = await reread(ports, { sinceMs, after })
       taken += page.taken
       after = page.next
       more = after !== undefined

@@ -73,16 +73,22 @@ export interface FeedBatch {
   readonly lines: readonly FeedLine[]
 }
 
+/** From when on events may be missing; `id` is of this gap alone. */
+export interface Gap {
+  readonly sinceMs: number
+  readonly id: string
+}
+
 /** What a store tells that several processes share, and that lives on machines which may lose what came last. */
 export interface Shared {
   /** Whether it is this process that polls, reports and prunes for all. It moves to another within ten seconds. */
   leads(): boolean
-  /** From when on events may be missing that were acknowledged, since the store was emptied or another server is master. */
-  gap(): number | undefined
+  /** What may be missing of what was acknowledged, since the store was emptied or another server is master. */
+  gap(): Gap | undefined
   /** The outbox has been read again from there. */
-  closeGap(sinceMs: number): Promise<void>
-  /** Everything that the identity provider had committed before is in the store. */
-  stored(untilMs: number): Promise<void>
+  closeGap(gap: Gap): Promise<void>
+  /** Everything that the issuer had committed before is in the store. */
+  stored(issuer: string, untilMs: number): Promise<void>
   /** How an event is kept when it is acknowledged, in words for people. */
   promised(): string
   /** Why the store cannot be used now; undefined if it can. */

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { reread, type RereadPorts, takeUpIncomplete, type Which } from '../../relay/ingest/reread.ts'
+import { reread, type RereadPorts, takeUp as takeUpAll, type Which } from '../../relay/ingest/reread.ts'
 import { FakeClock } from './fake-clock.ts'
 import { NOW_MS, securityEvent, uuid } from './given.ts'
 
@@ -34,7 +34,7 @@ function given(events: number, stored: readonly number[] = [], ports: Partial<Re
 
 test('an emptied store gets every event of every page, once', async () => {
   const { ports, has, fetched } = given(70)
-  const takeUp = () => takeUpIncomplete(ports, new FakeClock(), new AbortController().signal)
+  const takeUp = () => takeUpAll(ports, new FakeClock(), new AbortController().signal)
   expect(await takeUp()).toBe(70)
   expect([has.size, fetched.length]).toEqual([70, 70])
   expect(await takeUp()).toBe(0)
@@ -52,7 +52,7 @@ test('an identity provider that is away is asked again until all is taken up', a
         ? Promise.reject(new RelayError('idp_unavailable', 'away'))
         : ports.sets(jtis),
   }
-  const done = takeUpIncomplete(flaky, clock, new AbortController().signal)
+  const done = takeUpAll(flaky, clock, new AbortController().signal)
   await clock.advance(60_000)
   expect(await done).toBeGreaterThan(0)
   expect([has.size, troubles.length]).toEqual([70, 3])

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { RelayError } from '../../errors.ts'
+import type { Gap } from '../port.ts'
 import type { Client, Connection } from './connection.ts'
 import type { Locator } from './locate.ts'
 import { runScript } from './scripts.ts'
@@ -31,7 +32,7 @@ export class Member {
   #connections: readonly Connection[] = []
   #epoch = ''
   #leads = false
-  #gap: number | undefined
+  #gap: Gap | undefined
   #ledMs = -Infinity
 
   constructor(ports: MemberPorts) {
@@ -44,13 +45,13 @@ export class Member {
     return this.#leads && performance.now() - this.#ledMs < this.#leaseMs
   }
 
-  /** From when on the outbox must be read again. */
-  get gap(): number | undefined {
+  /** What the outbox must be read again for. */
+  get gap(): Gap | undefined {
     return this.#gap
   }
 
-  closed(gap: number): void {
-    if (this.#gap === gap) {
+  closed({ id }: Gap): void {
+    if (this.#gap?.id === id) {
       this.#gap = undefined
     }
   }
@@ -67,7 +68,7 @@ export class Member {
       )
     }
     this.#epoch = epoch
-    this.#gap = gap === '' ? undefined : Number(gap)
+    this.#gap = gapOf(gap)
   }
 
   start({
@@ -120,7 +121,7 @@ export class Member {
       }
       this.#leads = leads === '1'
       this.#ledMs = began
-      this.#gap = gap === '' ? undefined : Number(gap)
+      this.#gap = gapOf(gap)
     } catch (cause) {
       this.#ports.trouble('The store on Redis does not hear this relay', cause)
     }
@@ -140,4 +141,8 @@ export class Member {
   get #leaseMs(): number {
     return this.#ports.leaseMs ?? LEASE_MS
   }
+}
+
+function gapOf(text: string): Gap | undefined {
+  return text === '' ? undefined : { sinceMs: Number(text.split(' ')[0]), id: text }
 }

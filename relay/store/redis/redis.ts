@@ -197,8 +197,8 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
     shared: {
       leads: () => member.leads,
       gap: () => member.gap,
-      closeGap: (sinceMs) => script('close_gap', sinceMs).then(() => member.closed(sinceMs)),
-      stored: (untilMs) => script('stored', untilMs).then(() => undefined),
+      closeGap: (gap) => script('close_gap', gap.id).then(() => member.closed(gap)),
+      stored: (issuer, untilMs) => script('stored', issuer, untilMs).then(() => undefined),
       promised: () => (replicas > 0 ? `${promised}, ${replicas} replicas` : promised),
       problem: () => work.problem ?? events.problem,
     },

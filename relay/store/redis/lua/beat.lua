@@ -3,7 +3,7 @@
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local member = ARGV[1]
-local meta = redis.call('HMGET', P .. 'meta', 'epoch', 'gapMs')
+local meta = redis.call('HMGET', P .. 'meta', 'epoch', 'gap')
 if meta[1] ~= ARGV[3] then
   return { 'emptied' }
 end

@@ -1,4 +1,4 @@
--- gap. Unless a wider one has been found meanwhile.
-if redis.call('HGET', P .. 'meta', 'gapMs') == ARGV[1] then
-  redis.call('HDEL', P .. 'meta', 'gapMs')
+-- gap. Unless another one has been found meanwhile.
+if redis.call('HGET', P .. 'meta', 'gap') == ARGV[1] then
+  redis.call('HDEL', P .. 'meta', 'gap')
 end

@@ -1,5 +1,5 @@
--- ms: everything that was committed at the identity provider before it is in this store.
-local known = tonumber(redis.call('HGET', P .. 'meta', 'storedMs') or 0)
-if tonumber(ARGV[1]) > known then
-  redis.call('HSET', P .. 'meta', 'storedMs', ARGV[1])
+-- issuer, ms: everything that was committed there before it is in this store.
+local known = tonumber(redis.call('HGET', P .. 'stored', ARGV[1]) or 0)
+if tonumber(ARGV[2]) > known then
+  redis.call('HSET', P .. 'stored', ARGV[1], ARGV[2])
 end
