@@ -398,20 +398,29 @@ export async function startRelay(
       log.warn({ issuer, taken }, 'The store lacked events; they were read from the outbox again')
     }
   }
-  /** The store has lost something, or may have: whoever leads reads the outbox again. */
+  let filled: { readonly id: string; readonly atMs: number } | undefined
+  /**
+   * The store has lost something, or may have: whoever leads reads the outbox again, at once, and once more later. What was
+   * answered just before the loss may have been acknowledged at the outbox just after the first look.
+   */
   async function fillGap(shared: Shared): Promise<void> {
-    const found = shared.gap()
-    if (!found || !leads() || waitingFor.size > 0) {
+    const gap = shared.gap()
+    if (!gap || !leads() || waitingFor.size > 0) {
       return
     }
-    const fill = () => Promise.all(config.issuers.map(({ issuer }) => fetchMissing(issuer, found.sinceMs)))
-    log.warn({ since_ms: found.sinceMs }, 'The store may have lost what it acknowledged; reading the outbox again')
-    await fill()
-    // What was answered just before the loss may have been acknowledged at the outbox just after that.
-    await systemClock.sleep(ACKNOWLEDGED_MS, stop.signal)
-    await fill()
-    if (!stop.signal.aborted) {
-      await shared.closeGap(found).catch((cause: unknown) => observer.trouble('It is noted again later', cause))
+    const isSecond = filled?.id === gap.id
+    if (isSecond && systemClock.monotonicMs() - (filled?.atMs ?? 0) < ACKNOWLEDGED_MS) {
+      return
+    }
+    if (!isSecond) {
+      log.warn({ since_ms: gap.sinceMs }, 'The store may have lost what it acknowledged; reading the outbox again')
+    }
+    await Promise.all(config.issuers.map(({ issuer }) => fetchMissing(issuer, gap.sinceMs)))
+    filled = { id: gap.id, atMs: systemClock.monotonicMs() }
+    if (isSecond && !stop.signal.aborted) {
+      await shared
+        .closeGap(gap)
+        .catch((cause: unknown) => observer.trouble('That the outbox has been read again could not be stored', cause))
     }
   }
   async function refresh(keycloak: Keycloak): Promise<void> {

@@ -7,6 +7,8 @@ export interface Balancer {
   readonly port: number
   /** Breaks what goes through it, and takes nothing more until it is joined again. */
   cut(): void
+  /** What comes back through it is held. */
+  deafen(): void
   join(): void
   stop(): void
 }
@@ -14,6 +16,7 @@ export interface Balancer {
 /** A plain TCP balancer: each connection goes to the next of the ports on this machine that takes it. */
 export async function startBalancer(ports: readonly number[], port?: number): Promise<Balancer> {
   const open = new Set<Socket>()
+  const backs = new Set<Socket>()
   let turn = 0
   let isCut = false
   const server = createServer((from) => {
@@ -32,11 +35,14 @@ export async function startBalancer(ports: readonly number[], port?: number): Pr
     to.once('connect', () => {
       clearTimeout(late)
       through = true
-      from.pipe(to).pipe(from)
+      from.pipe(to)
+      to.pipe(from)
+      backs.add(to)
     })
     to.once('error', () => undefined)
     to.once('close', () => {
       clearTimeout(late)
+      backs.delete(to)
       if (through || tries <= 1 || from.destroyed) {
         from.destroy()
       } else {
@@ -54,6 +60,7 @@ export async function startBalancer(ports: readonly number[], port?: number): Pr
   return {
     port: mine,
     cut,
+    deafen: () => backs.forEach((back) => back.pause()),
     join: () => {
       isCut = false
     },

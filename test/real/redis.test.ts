@@ -167,6 +167,27 @@ test('a process that dies loses its claims to another, which goes on in less tha
   await dead.close()
 })
 
+test('a claim whose answer was lost on its way is free again with the next one, not after its lease', async () => {
+  const way = await startBalancer([redis.port])
+  onTestFinished(() => way.stop())
+  const store = await open({ where: { nodes: [{ host: '127.0.0.1', port: way.port }] } })
+  onTestFinished(() => store.close())
+  await accept(store, 1, ['orders', 'wiki'])
+  const [kept] = await store.claim(NOW_MS, 30_000, 1, oneEach)
+  way.deafen()
+  const lost = store.claim(NOW_MS, 30_000, 1, oneEach)
+  const count = "return redis.call('SCARD', redis.call('KEYS', '{logout-relay}:claims:*')[1])"
+  await until('it has come there', async () => (await redis.ask('EVAL', count, '0')) === 2)
+  way.cut()
+  await expect(lost).rejects.toMatchObject({ code: 'store_unavailable' })
+  way.join()
+  await until('it is connected again', () => store.shared?.problem() === undefined)
+  const again = await store.claim(NOW_MS, 30_000, 10, oneEach)
+  expect(again.map(({ delivery }) => delivery.id)).toHaveLength(1)
+  expect(again[0]?.delivery.id).not.toBe(kept?.delivery.id)
+  expect(kept && (await store.record(kept, outcome(kept, 'delivered', NOW_MS)))).toBe(true)
+})
+
 test('a store that was emptied is noticed, and the outbox is to be read from its beginning', async () => {
   const store = await open({ memberLeaseMs: 1000 })
   onTestFinished(() => store.close())

@@ -92,6 +92,17 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
     closings.forEach((ms) => options.closed?.(issuer, Number(ms)))
     return first
   }
+  /** What this process has claimed, as far as it knows, and whether an answer was lost that says otherwise. */
+  const held = new Set<string>()
+  let inDoubt = false
+  const doubting = async <T>(work: Promise<T>): Promise<T> => {
+    try {
+      return await work
+    } catch (cause) {
+      inDoubt = true
+      throw cause
+    }
+  }
   const read = <T>(use: (client: Client) => Promise<T>) => work.run(use)
   const load = async (client: Client, ids: readonly string[]): Promise<Delivery[]> => {
     const rows = await Promise.all(ids.map((id) => client.hGetAll(`${PREFIX}delivery:${id}`)))
@@ -229,6 +240,10 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
       }),
 
     claim: async (nowMs, leaseMs, limit, room) => {
+      if (inDoubt) {
+        await script('give_back', member.id, ...held)
+        inDoubt = false
+      }
       const privileged: (string | number)[] = []
       for await (const { lane, place } of lanesWithRoom('privileged-lanes', nowMs, limit, room, 'privileged')) {
         privileged.push(lane, place.privileged)
@@ -241,18 +256,24 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         return []
       }
       const lanes = [privileged.length / 2, ...privileged, ...others]
-      const rows = (await script('claim', nowMs, leaseMs, limit, member.id, ...lanes)) as string[][]
-      return rows.map(rowOf).map((row): Claim => ({ delivery: deliveryOf(row), fence: Number(row['fence']) }))
+      const rows = await doubting(script('claim', nowMs, leaseMs, limit, member.id, ...lanes))
+      const claims = (rows as string[][]).map(rowOf).map((row): Claim => {
+        return { delivery: deliveryOf(row), fence: Number(row['fence']) }
+      })
+      claims.forEach(({ delivery }) => held.add(delivery.id))
+      return claims
     },
 
     record: async ({ delivery, fence }, { state, atMs, dueMs, attempts, reason, status, logoutUri, evidence }) => {
       const { id, issuer } = delivery
       const fields = [id, fence, state, atMs, dueMs, attempts, reason, status ?? '', logoutUri]
-      return closing(issuer, await script('record', ...fields, JSON.stringify(evidence))) === '1'
+      held.delete(id)
+      return closing(issuer, await doubting(script('record', ...fields, JSON.stringify(evidence)))) === '1'
     },
 
     release: async ({ delivery, fence }, dueMs) => {
-      await script('release', delivery.id, fence, dueMs)
+      held.delete(delivery.id)
+      await doubting(script('release', delivery.id, fence, dueMs))
     },
 
     hasten: (selection, { by = '', atMs }, limit) => {

@@ -10,6 +10,7 @@ const NAMES = [
   'close_gap',
   'dismiss',
   'forget_watermarks',
+  'give_back',
   'hasten',
   'leave',
   'meet',

@@ -9,7 +9,7 @@ if meta[1] ~= ARGV[3] then
 end
 redis.call('ZADD', P .. 'members', now + ARGV[2], member)
 for _, dead in ipairs(redis.call('ZRANGEBYSCORE', P .. 'members', '-inf', now)) do
-  if free(dead, ARGV[4]) == 0 then
+  if free_all(dead, ARGV[4]) == 0 then
     redis.call('ZREM', P .. 'members', dead)
   end
 end

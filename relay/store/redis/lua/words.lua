@@ -65,9 +65,8 @@ local function finish(id, lane, issuer, containment, at)
   close_if_ended(issuer, containment, at)
 end
 
--- What a process had claimed that is gone: due at once, and its outcomes count no more. At most `most`; how many are left.
-local function free(member, most)
-  local ids = redis.call('SRANDMEMBER', P .. 'claims:' .. member, most)
+-- A claim of whoever is gone, or does not know of it: due at once, and its outcome counts no more.
+local function free(member, ids)
   for _, id in ipairs(ids) do
     local key = P .. 'delivery:' .. id
     local row = redis.call('HMGET', key, 'owner', 'issuer', 'clientId')
@@ -81,6 +80,11 @@ local function free(member, most)
       redis.call('SREM', P .. 'claims:' .. member, id)
     end
   end
+end
+
+-- At most `most` of the claims of a process that is gone; how many are left.
+local function free_all(member, most)
+  free(member, redis.call('SRANDMEMBER', P .. 'claims:' .. member, most))
   return redis.call('SCARD', P .. 'claims:' .. member)
 end
 
