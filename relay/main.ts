@@ -6,6 +6,7 @@ import { Hono } from 'hono'
 import { type Logger, pino } from 'pino'
 import type { Gauge } from 'prom-client'
 import { apiRoutes } from './api/app.ts'
+import { otherMethods } from './api/described.ts'
 import { measureIdp, measureStore } from './api/measure.ts'
 import { readRealmOf } from './audit/read.ts'
 import { makeMetrics } from './api/metrics.ts'
@@ -184,25 +185,23 @@ export async function startRelay(
       },
     }),
   )
-  app.route(
-    '/',
-    apiRoutes({
-      store,
-      relyingParties,
-      registrar,
-      metrics,
-      keysOf,
-      isEnded,
-      flow,
-      reread: (issuer, which) => reread(rereadPorts(issuer), which),
-      contain: (issuer, token, word) => keycloaks.get(issuer)?.contain(token, word),
-      audience: config.identifier,
-      notReady: () => [
-        ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
-        ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
-      ],
-    }),
-  )
+  const api = apiRoutes({
+    store,
+    relyingParties,
+    registrar,
+    metrics,
+    keysOf,
+    isEnded,
+    flow,
+    reread: (issuer, which) => reread(rereadPorts(issuer), which),
+    contain: (issuer, token, word) => keycloaks.get(issuer)?.contain(token, word),
+    audience: config.identifier,
+    notReady: () => [
+      ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
+      ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
+    ],
+  })
+  app.route('/', api)
 
   const people = config.console
   if (people) {
@@ -244,6 +243,7 @@ export async function startRelay(
       }),
     )
   }
+  app.route('/', otherMethods(api))
 
   /** Of the processes that share a store one polls, reports and prunes for all. */
   const leads = () => store.shared?.leads() ?? true

@@ -2,6 +2,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Command } from 'commander'
 import { z } from 'zod'
+import { apiRoutes, type ApiPorts } from '../relay/api/app.ts'
+import { DOCUMENT } from '../relay/api/described.ts'
 import { makeMetrics } from '../relay/api/metrics.ts'
 import { EXIT_STATUSES, program } from '../relay/cli.ts'
 import { Schema } from '../relay/config.ts'
@@ -14,12 +16,14 @@ const DOCS = join(import.meta.dirname, '..', 'docs')
 const BLOCKS: Readonly<Record<string, () => string | Promise<string>>> = {
   configuration: () => table(['field', 'default', ''], fields(z.toJSONSchema(Schema, { io: 'input' }) as JsonSchema)),
   metrics,
+  routes,
   commands: () => leaves(program).map(help).join('\n\n'),
   'exit statuses': () => table(['status', ''], EXIT_STATUSES),
 }
 
 /** Whole files that are generated. */
 const FILES: Readonly<Record<string, () => string>> = {
+  'openapi.json': () => `${JSON.stringify(apiRoutes({} as ApiPorts).getOpenAPI31Document(DOCUMENT), null, 2)}\n`,
   'security-feed.schema.json': () => `${JSON.stringify(z.toJSONSchema(SecurityFeedLine), null, 2)}\n`,
 }
 
@@ -92,6 +96,27 @@ async function metrics(): Promise<string> {
     return [`\`${name}\``, String(type), labelNames.map((label) => `\`${label}\``).join(', '), says]
   })
   return table(['metric', 'type', 'labels', ''], rows)
+}
+
+/** From the description that the relay serves; describing takes none of what answering takes. */
+function routes(): string {
+  const { paths } = apiRoutes({} as ApiPorts).getOpenAPI31Document(DOCUMENT)
+  const rows = Object.entries(paths ?? {}).flatMap(([path, methods]) =>
+    Object.entries(methods as Readonly<Record<string, Operation>>).map(([method, { summary, responses }]) => [
+      `\`${method.toUpperCase()} ${path}\``,
+      summary,
+      Object.keys(responses).join(', '),
+    ]),
+  )
+  return table(
+    ['route', '', 'answers'],
+    rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
+  )
+}
+
+interface Operation {
+  readonly summary: string
+  readonly responses: object
 }
 
 function leaves(command: Command): Command[] {

@@ -6,6 +6,7 @@ import { RelayError } from '../errors.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
 import { type ApiEnv, requireRole } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
+import { describeOthers, DOCUMENT, Refused, REFUSALS } from './described.ts'
 import type { Metrics } from './metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
@@ -69,10 +70,6 @@ const json = <T extends z.ZodType>(schema: T, description: string) => ({
   description,
   content: { 'application/json': { schema } },
 })
-const errors = {
-  401: { description: 'No valid access token' },
-  403: { description: 'The token lacks the role' },
-}
 const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
   path: P,
   query: Q,
@@ -85,7 +82,7 @@ const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
     summary,
     security: [{ bearer: [] }],
     request: { query },
-    responses: { 200: json(answer, summary), ...errors },
+    responses: { 200: json(answer, summary), ...REFUSALS },
   })
 
 const listContainments = route(
@@ -114,8 +111,8 @@ const showContainment = createRoute({
   request: { params: z.object({ id: z.string().max(255) }) },
   responses: {
     200: json(ContainmentOut.extend({ evidence: z.array(EvidenceOut) }), 'The containment'),
-    404: { description: 'No such containment in this realm' },
-    ...errors,
+    404: json(Refused, 'No such containment in this realm'),
+    ...REFUSALS,
   },
 })
 
@@ -132,6 +129,7 @@ const Selected = z
     path: ['id'],
     error: 'name at least one of id, client_id, containment_id, created_from_ms, created_before_ms',
   })
+  .openapi({ minProperties: 1 })
 const Dismissal = z.strictObject({
   deliveries: Selected,
   reason: z.string().trim().min(3, 'say why, for whoever reads the evidence').max(500),
@@ -146,7 +144,7 @@ const act = <P extends string, T extends z.ZodType>(path: P, body: T, summary: s
     summary,
     security: [{ bearer: [] }],
     request: { body: { required: true, content: { 'application/json': { schema: body } } } },
-    responses: { 200: json(Changed, 'How many open deliveries it was'), ...errors },
+    responses: { 200: json(Changed, 'How many open deliveries it was'), ...REFUSALS },
   })
 const retryDeliveries = act('/api/v1/deliveries/retry', Retry, 'Attempt waiting deliveries now (role operate)')
 const rereadOutbox = createRoute({
@@ -156,7 +154,7 @@ const rereadOutbox = createRoute({
   security: [{ bearer: [] }],
   request: {
     body: {
-      required: true,
+      required: false,
       content: {
         'application/json': {
           schema: z.strictObject({
@@ -172,7 +170,7 @@ const rereadOutbox = createRoute({
       z.object({ read: z.number(), taken: z.number(), next: z.string().optional() }),
       'How many events this page of the outbox holds, how many of them were new; give next as after for the page behind',
     ),
-    ...errors,
+    ...REFUSALS,
   },
 })
 const dismissDeliveries = act('/api/v1/deliveries/dismiss', Dismissal, 'Give up open deliveries (role dismiss)')
@@ -237,7 +235,8 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     scheme: 'bearer',
     bearerFormat: 'JWT',
   })
-  app.doc31('/api/v1/openapi.json', { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } })
+  describeOthers(app)
+  app.doc31('/api/v1/openapi.json', DOCUMENT)
 
   for (const path of ['containments', 'containments/:id', 'deliveries']) {
     app.get(`/api/v1/${path}`, requireRole('view', ports))

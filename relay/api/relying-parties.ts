@@ -4,6 +4,7 @@ import type { Registrar } from '../registry/registrar.ts'
 import { type RelyingParties, SOURCES } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { type ApiEnv, type CallerPorts, requireRole } from './auth.ts'
+import { Refused, REFUSALS } from './described.ts'
 
 export interface RelyingPartyPorts extends CallerPorts {
   readonly store: Pick<Store, 'changes'>
@@ -56,10 +57,6 @@ const json = <T extends z.ZodType>(schema: T, description: string) => ({
 export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {
   const { store, relyingParties, registrar, flow } = ports
   const security = [{ bearer: [] }]
-  const errors = {
-    401: { description: 'No valid access token' },
-    403: { description: 'The token lacks the role' },
-  }
   const view = requireRole('view', ports)
   const operate = requireRole('operate', ports)
   const act = <P extends string, B extends z.ZodType, T extends z.ZodType>(
@@ -77,9 +74,8 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       request: { body: { required: true, content: { 'application/json': { schema: body } } } },
       responses: {
         200: json(answer, 'Done'),
-        400: { description: 'What is wrong with the request, or why that address is never allowed' },
-        404: { description: 'No such relying party, or nothing to take back' },
-        ...errors,
+        404: json(Refused, 'No such relying party, or nothing to take back'),
+        ...REFUSALS,
       },
     })
 
@@ -89,7 +85,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     summary: 'The relying parties of the caller’s realm',
     security,
     middleware: view,
-    responses: { 200: json(z.object({ relying_parties: z.array(RelyingPartyOut) }), 'All of them'), ...errors },
+    responses: { 200: json(z.object({ relying_parties: z.array(RelyingPartyOut) }), 'All of them'), ...REFUSALS },
   })
   app.openapi(list, (c) =>
     c.json(
@@ -119,12 +115,11 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     request: { body: { required: true, content: { 'application/json': { schema: Registration } } } },
     responses: {
       200: json(z.object({ registered: z.literal(true), check: FindingOut }), 'It is registered'),
-      400: { description: 'What is wrong with the request, or why that address is never allowed' },
       422: json(
         z.object({ error: z.string(), error_description: z.string(), check: FindingOut }),
         'It failed the check and is not registered; despite_check registers it all the same',
       ),
-      ...errors,
+      ...REFUSALS,
     },
   })
   app.openapi(register, async (c) => {
@@ -184,7 +179,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     },
     responses: {
       200: json(z.object({ changes: z.array(ChangeOut) }), 'Give the last seq as before for what is older'),
-      ...errors,
+      ...REFUSALS,
     },
   })
   app.openapi(changes, async (c) => {

@@ -108,7 +108,8 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
   })
 
   app.post('/guard/introspect', requireRole('guard', ports), async (c) => {
-    const { token } = await c.req.parseBody()
+    // A form that is none, such as multipart without a boundary, has no token either.
+    const { token } = await c.req.parseBody().catch((): Record<string, unknown> => ({}))
     if (typeof token !== 'string' || token === '') {
       return c.json({ error: 'invalid_request', error_description: 'Send the token as form parameter: token=…' }, 400)
     }

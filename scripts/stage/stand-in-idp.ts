@@ -69,6 +69,23 @@ export class StandInIdp {
     this.#server.close()
   }
 
+  /** An access token of a program with these roles at the relay, for an hour. */
+  operatorToken(roles: readonly string[]): Promise<string> {
+    const iat = Math.floor(Date.now() / 1000)
+    return new SignJWT({
+      iss: this.issuer,
+      sub: 'operator',
+      azp: 'operator',
+      aud: 'logout-relay',
+      typ: 'Bearer',
+      iat,
+      exp: iat + 3600,
+      resource_access: { 'logout-relay': { roles } },
+    })
+      .setProtectedHeader({ alg: this.#alg, kid: 'stand-in', typ: 'JWT' })
+      .sign(this.#key)
+  }
+
   pushTo(url: string): void {
     this.#pushUrl = url
   }

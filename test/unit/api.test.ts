@@ -1,12 +1,16 @@
 import { join } from 'node:path'
+import { Hono } from 'hono'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { apiRoutes } from '../../relay/api/app.ts'
+import { otherMethods } from '../../relay/api/described.ts'
 import { makeMetrics } from '../../relay/api/metrics.ts'
 import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/guard/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
+import { guardRoutes } from '../../relay/guard/routes.ts'
+import { pushRoute } from '../../relay/ingest/push.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
@@ -239,25 +243,7 @@ test('the metrics count what is open, by relying party and without a person or a
   expect(text).not.toMatch(/user-1|sid-/)
 })
 
-test('the API describes itself', async () => {
-  const { paths } = (await (await get('/api/v1/openapi.json')).json()) as { paths: Record<string, unknown> }
-  expect(Object.keys(paths).sort()).toEqual([
-    '/api/v1/changes',
-    '/api/v1/containments',
-    '/api/v1/containments/{id}',
-    '/api/v1/deliveries',
-    '/api/v1/deliveries/dismiss',
-    '/api/v1/deliveries/retry',
-    '/api/v1/outbox/reread',
-    '/api/v1/relying-parties',
-    '/api/v1/relying-parties/check',
-    '/api/v1/relying-parties/pause',
-    '/api/v1/relying-parties/resume',
-    '/api/v1/relying-parties/unregister',
-  ])
-})
-
-test('every route of the API is described, and each says what it answers to who may not', async () => {
+test('every route of the relay is described, those of the push and the guard too, and each with a token says what it answers to who may not', async () => {
   interface Described {
     responses: Record<string, unknown>
     security?: unknown
@@ -266,14 +252,29 @@ test('every route of the API is described, and each says what it answers to who 
     paths: Record<string, Record<string, Described>>
   }
   const described = Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((m) => `${m} ${path}`))
-  const routed = app.routes
-    .filter(({ path, method }) => path.startsWith('/api/v1/') && method !== 'ALL' && !path.endsWith('openapi.json'))
+  const none = {} as never
+  const routed = [...app.routes, ...pushRoute(none).routes, ...guardRoutes({ key: {} } as never).routes]
+    .filter(({ method }) => method !== 'ALL')
     .map(({ path, method }) => `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
+  expect(described.length).toBeGreaterThan(18)
   expect(described.sort()).toEqual([...new Set(routed)].sort())
-  for (const operation of Object.values(paths).flatMap((methods) => Object.values(methods))) {
-    expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(['200', '401', '403']))
-    expect(operation.security).toEqual([{ bearer: [] }])
+  for (const [path, operations] of Object.entries(paths).filter(([path]) => /^.api.v1.(?!openapi)/.test(path))) {
+    for (const operation of Object.values(operations)) {
+      expect([path, Object.keys(operation.responses)]).toEqual([
+        path,
+        expect.arrayContaining(['200', '400', '401', '403', '503']) as string[],
+      ])
+      expect(operation.security).toEqual([{ bearer: [] }])
+    }
   }
+})
+
+test('a method that a path does not take is answered with those that it takes, and what is not switched on is not there', async () => {
+  const all = new Hono().route('/', app).route('/', otherMethods(app))
+  const answer = await all.request('/healthz', { method: 'DELETE' })
+  expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, HEAD'])
+  expect((await all.request('/guard/jwks')).status).toBe(404)
+  expect((await all.request('/nowhere', { method: 'DELETE' })).status).toBe(404)
 })
 
 describe('what a person does to open deliveries', () => {
