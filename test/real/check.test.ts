@@ -38,12 +38,13 @@ async function check(file = config): Promise<{ status: number; lines: Line[]; to
   return { status: code, lines, todo: lines.filter(({ ok }) => !ok) }
 }
 
-/** The config with something in it replaced. */
+/** The config with something in it replaced: a text wherever it is, since the console names the realm too. */
 function configWith(from: string | RegExp, to: string): string {
   const file = join(world.relay.dir, 'broken.yaml')
   const text = readFileSync(config, 'utf8')
   expect(text).toMatch(from)
-  writeFileSync(file, text.replace(from, to), { mode: 0o600 })
+  const changed = typeof from === 'string' ? text.replaceAll(from, to) : text.replace(from, to)
+  writeFileSync(file, changed, { mode: 0o600 })
   return file
 }
 
