@@ -1,0 +1,237 @@
+import { createHmac } from 'node:crypto'
+import { Browser } from '../stage/browser.ts'
+import { call } from '../stage/http.ts'
+import type { EndsWith } from './access.ts'
+import { codeOf, NEW_PASSWORD, type Person } from './person.ts'
+import { REDIRECT_URI } from './world.ts'
+
+const SESSIONS: readonly EndsWith[] = ['own session', 'session']
+const ONE_SESSION: readonly EndsWith[] = ['own session']
+const ALL_ACCESS: readonly EndsWith[] = [...SESSIONS, 'consents', 'broker-tokens']
+const EVERYTHING: readonly EndsWith[] = [...ALL_ACCESS, 'factors', 'recovery-codes']
+
+/** One way in which a trigger fires. */
+export interface Act {
+  /** The trigger, as docs/policy.md has it. */
+  readonly trigger: string
+  /** How it fires, where there is more than one way. */
+  readonly how?: string
+  /** The policy, where it is not the default. */
+  readonly policy?: Readonly<Record<string, string>>
+  /** What it must end. */
+  readonly ends: readonly EndsWith[]
+  /** What comes before the factors are there, such as a login; then the act itself. Throws if it does not succeed. */
+  readonly prepare: (person: Person) => Promise<() => Promise<unknown>>
+}
+
+/** An act of an administrator, which needs nothing before it. */
+function byAdmin(
+  trigger: string,
+  ends: readonly EndsWith[],
+  act: (person: Person) => Promise<unknown>,
+  more: { how?: string; policy?: Record<string, string> } = {},
+): Act {
+  return { trigger, ends, ...more, prepare: (person) => Promise.resolve(() => act(person)) }
+}
+
+/** An act of the person in a browser that is logged in, in the way of the account console; they go on in that tab. */
+function byPerson(
+  trigger: string,
+  ends: readonly EndsWith[],
+  action: (person: Person) => Promise<string>,
+  fields: (form: string) => Record<string, string>,
+  more: { how?: string } = {},
+): Act {
+  return {
+    trigger,
+    ends,
+    ...more,
+    prepare: async (person) => {
+      const browser = await person.loggedIn()
+      return async () => {
+        const page = await browser.open(person.authorization({ kc_action: await action(person) }), REDIRECT_URI)
+        await goesOn(person, codeOf(await browser.submit(page, fields(page.text), REDIRECT_URI)))
+      }
+    },
+  }
+}
+
+const NEW = { 'password-new': NEW_PASSWORD, 'password-confirm': NEW_PASSWORD }
+const policy = (trigger: string, steps: string) => ({ [`logout-relay.policy.${trigger}`]: steps })
+const admin = (person: Person) => person.world.keycloak.admin
+const put = (person: Person, change: object) => admin(person).must('PUT', `/demo/users/${person.id}`, change)
+const reset = async (person: Person) => {
+  const answer = await admin(person).resetPassword('demo', person.id, NEW_PASSWORD)
+  if (answer.status !== 204) {
+    throw new Error(`The reset: ${answer.status} ${answer.text}`)
+  }
+}
+/** The id of the session that the person's own browser has at Keycloak. */
+async function ownSession(person: Person): Promise<string> {
+  const back = await person.browser.open(person.authorization(), REDIRECT_URI)
+  return new URL(back.url).searchParams.get('session_state') ?? ''
+}
+
+export const ACTS: readonly Act[] = [
+  byAdmin('admin-reset-password', ALL_ACCESS, reset),
+  byAdmin('admin-reset-password', EVERYTHING, reset, {
+    how: 'with every step',
+    policy: policy('admin-reset-password', 'sessions, consents, broker-tokens, factors, recovery-codes'),
+  }),
+  {
+    trigger: 'admin-reset-password',
+    how: 'of a privileged user',
+    ends: EVERYTHING,
+    prepare: async (person) => {
+      await person.world.setPolicy(policy('privileged-role-added', 'off'))
+      await person.giveRole('manage-users')
+      return () => reset(person)
+    },
+  },
+  byAdmin('admin-set-password', ALL_ACCESS, (person) =>
+    put(person, { credentials: [{ type: 'password', value: NEW_PASSWORD }] }),
+  ),
+  byPerson(
+    'user-update-password',
+    ALL_ACCESS,
+    () => Promise.resolve('UPDATE_PASSWORD'),
+    () => NEW,
+  ),
+  byPerson(
+    'user-update-password',
+    ALL_ACCESS,
+    () => Promise.resolve('UPDATE_PASSWORD'),
+    () => ({ ...NEW, 'logout-sessions': 'on' }),
+    { how: 'signing out other devices' },
+  ),
+  {
+    trigger: 'user-update-password',
+    how: 'by the link of a forgotten password',
+    ends: ALL_ACCESS,
+    prepare: async (person) => {
+      const browser = new Browser()
+      const login = await browser.open(person.authorization(), REDIRECT_URI)
+      const forgot = /href="([^"]*reset-credentials[^"]*)"/.exec(login.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
+      const ask = await browser.open(new URL(forgot, login.url).href)
+      const link = await person.mailed(() => browser.submit(ask, { username: person.name }))
+      return async () => {
+        let page = await browser.open(link, REDIRECT_URI)
+        if (page.text.includes('totpSecret')) {
+          // Keycloak asks who had one-time passwords for a new one first.
+          page = await browser.submit(page, newOneTimePassword(page.text), REDIRECT_URI)
+        }
+        await goesOn(person, codeOf(await browser.submit(page, NEW, REDIRECT_URI)))
+      }
+    },
+  },
+  byAdmin('account-disabled', ALL_ACCESS, (person) => put(person, { enabled: false })),
+  byAdmin('account-deleted', EVERYTHING, (person) => admin(person).must('DELETE', `/demo/users/${person.id}`)),
+  byAdmin('operator', ALL_ACCESS, async (person) => {
+    const { relay, tokens, secret } = person.world
+    const authorization = `Bearer ${await tokens.serviceAccount('logout-relay-operator', secret)}`
+    const answer = await call('POST', `${relay.url}/api/v1/containments`, {
+      json: { subject: person.name, reason: 'the matrix' },
+      headers: { authorization },
+    })
+    if (answer.status !== 200) {
+      throw new Error(`The operator's word: ${answer.status} ${answer.text}`)
+    }
+  }),
+  byAdmin('admin-credential-removed', [...SESSIONS, 'recovery-codes'], async (person) => {
+    for (const id of await person.credentials('recovery-authn-codes')) {
+      await admin(person).must('DELETE', `/demo/users/${person.id}/credentials/${id}`)
+    }
+  }),
+  byAdmin(
+    'admin-credential-changed',
+    SESSIONS,
+    (person) =>
+      put(person, {
+        credentials: [{ type: 'otp', secretData: '{"value":"other"}', credentialData: '{"subType":"totp"}' }],
+      }),
+    { policy: policy('admin-credential-changed', '') },
+  ),
+  byPerson(
+    'user-credential-removed',
+    [...SESSIONS, 'recovery-codes'],
+    async (person) => `delete_credential:${(await person.credentials('recovery-authn-codes'))[0] ?? ''}`,
+    () => ({ accept: 'Yes' }),
+  ),
+  byPerson('user-credential-changed', SESSIONS, () => Promise.resolve('CONFIGURE_TOTP'), newOneTimePassword),
+  byAdmin('email-changed', SESSIONS, (person) => put(person, { email: `new-${person.email}` })),
+  byAdmin('username-changed', SESSIONS, (person) => put(person, { username: `new-${person.name}` }), {
+    policy: policy('username-changed', 'sessions'),
+  }),
+  byAdmin('privileged-role-added', SESSIONS, (person) => person.giveRole('manage-users')),
+  byAdmin('admin-identity-provider-removed', [...SESSIONS, 'broker-tokens'], (person) =>
+    admin(person).must('DELETE', `/demo/users/${person.id}/federated-identity/upstream`),
+  ),
+  {
+    trigger: 'user-identity-provider-removed',
+    ends: [...SESSIONS, 'broker-tokens'],
+    prepare: async (person) => {
+      const { tokens, keycloak } = person.world
+      const { access_token } = await tokens.directGrant('flows-app', person.name, 'password')
+      const headers = { authorization: `Bearer ${access_token}`, accept: 'application/json' }
+      const url = `${keycloak.issuer('demo')}/account/linked-accounts/upstream`
+      return async () => {
+        const answer = await call('DELETE', url, { headers })
+        if (answer.status !== 204) {
+          throw new Error(`The link could not be removed: ${answer.status} ${answer.text}`)
+        }
+      }
+    },
+  },
+  byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', `/demo/users/${person.id}/logout`)),
+  byAdmin('session-removed', ONE_SESSION, async (person) =>
+    admin(person).must('DELETE', `/demo/sessions/${await ownSession(person)}`),
+  ),
+  byAdmin(
+    'user-logout',
+    ONE_SESSION,
+    async (person) => {
+      const page = await person.browser.open(person.endpoint('logout?client_id=flows-app'))
+      await person.browser.submit(page, { confirmLogout: 'Logout' })
+    },
+    { policy: policy('user-logout', 'sessions') },
+  ),
+  {
+    trigger: 'brute-force-lockout',
+    policy: policy('brute-force-lockout', 'sessions'),
+    ends: SESSIONS,
+    prepare: (person) =>
+      Promise.resolve(async () => {
+        const { tokens } = person.world
+        const wrong = { grant_type: 'password', client_id: 'flows-app', username: person.name, password: 'wrong' }
+        await admin(person).must('PUT', '/demo', { bruteForceProtected: true, failureFactor: 1 })
+        try {
+          await tokens.ask(wrong)
+          await tokens.ask(wrong)
+        } finally {
+          await admin(person).must('PUT', '/demo', { bruteForceProtected: false })
+        }
+      }),
+  },
+]
+
+async function goesOn(person: Person, code: string): Promise<void> {
+  const answer = await person.exchange(code)
+  if (answer.status !== 200) {
+    throw new Error(`The person cannot go on in the tab of their own change: ${answer.status} ${answer.text}`)
+  }
+}
+
+/** The fields of Keycloak's page on which a one-time password is enrolled. */
+function newOneTimePassword(form: string): Record<string, string> {
+  const secret = /name="totpSecret"[^>]*value="([^"]+)"/.exec(form)?.[1] ?? ''
+  return { totp: oneTimePassword(secret), userLabel: 'of the matrix' }
+}
+
+/** RFC 6238 with SHA-1, six digits, thirty seconds. */
+function oneTimePassword(secret: string): string {
+  const counter = Buffer.alloc(8)
+  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)))
+  const mac = createHmac('sha1', secret).update(counter).digest()
+  const at = (mac.at(-1) ?? 0) & 15
+  return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0')
+}

@@ -1,0 +1,163 @@
+import { execFile } from 'node:child_process'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { KINDS } from '../../scripts/matrix/access.ts'
+import { ACTS } from '../../scripts/matrix/acts.ts'
+import { asItShouldBe, play } from '../../scripts/matrix/play.ts'
+import { startWorld, type World } from '../../scripts/matrix/world.ts'
+import { call } from '../../scripts/stage/http.ts'
+import { ROOT, until } from '../../scripts/stage/process.ts'
+
+let world: World
+/** Of a program with the role `operate`. */
+let program: string
+
+beforeAll(async () => {
+  world = await startWorld(() => undefined, '26.7.3')
+  await world.keycloak.admin.createClient('demo', {
+    clientId: 'people',
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+  })
+  program = await world.tokens.serviceAccount('logout-relay-operator', world.secret)
+})
+
+afterAll(() => world.stop())
+
+const REASON = 'laptop stolen'
+const person = (name: string, realm = 'demo') => world.keycloak.admin.createUser(realm, name, 'password')
+
+/** What the relay answers to this word. */
+async function contain(word: object, token = program): Promise<Record<string, unknown>> {
+  const answer = await call<Record<string, unknown>>('POST', `${world.relay.url}/api/v1/containments`, {
+    json: { reason: REASON, ...word },
+    headers: { authorization: `Bearer ${token}` },
+  })
+  return { status: answer.status, ...answer.json() }
+}
+
+async function loggedIn(name: string) {
+  const user = await person(name)
+  const tokens = await world.tokens.directGrant('flows-app', name, 'password')
+  await until('the next second has begun', () => Date.now() % 1000 < 100)
+  return { user, lives: () => world.tokens.lives('flows-app', tokens) }
+}
+
+describe("an operator's word", () => {
+  test('ends every kind of access that the person had', async () => {
+    const act = ACTS.find(({ trigger }) => trigger === 'operator')
+    const cells = act ? await play(world, act, 'everything') : []
+    expect(cells.filter((cell) => !asItShouldBe(cell))).toEqual([])
+    expect(cells.map(({ access }) => access)).toEqual(KINDS.map(({ id }) => id))
+  })
+
+  test('says beforehand what would end, and leaves in the evidence who asked and why', async () => {
+    const { user, lives } = await loggedIn('taken-over')
+    const counts = { subject: user, sessions: 1, relying_parties: 0, unreachable: 1, shadow: false }
+    expect(await contain({ subject: 'taken-over', dry_run: true })).toMatchObject({ ...counts, dry_run: true })
+    expect(await lives()).toBe(true)
+    const done = await contain({ subject: user })
+    expect(done).toMatchObject({ status: 200, ...counts, dry_run: false })
+    expect(await lives()).toBe(false)
+    const headers = { authorization: `Bearer ${program}` }
+    const containment = `${world.relay.url}/api/v1/containments/${String(done['containment_id'])}`
+    await until('the relay has it', async () => (await call('GET', containment, { headers })).status === 200)
+    const { evidence } = (
+      await call<{ evidence: { kind: string; data: object }[] }>('GET', containment, { headers })
+    ).json()
+    const by = await world.keycloak.admin.userId('demo', 'service-account-logout-relay-operator')
+    expect(evidence).toContainEqual(
+      expect.objectContaining({ kind: 'asked', data: { by, client_id: 'logout-relay-operator', reason: REASON } }),
+    )
+  })
+
+  test('is given on the command line too', async () => {
+    const { user, lives } = await loggedIn('on-the-line')
+    const env = { ...process.env, LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_TOKEN: program }
+    const cli = (...args: string[]) =>
+      promisify(execFile)(process.execPath, [join(ROOT, 'relay', 'cli.ts'), 'contain', ...args, '--json'], { env })
+    const { stdout } = await cli('on-the-line', '--reason', REASON)
+    expect(JSON.parse(stdout)).toMatchObject({ subject: user, sessions: 1 })
+    expect(await lives()).toBe(false)
+    const failed = await cli('nobody', '--reason', REASON).catch((cause: unknown) => cause as object)
+    expect(failed).toMatchObject({ code: 1, stderr: expect.stringContaining('not one of this realm') as string })
+  })
+
+  test('about somebody who is logged in nowhere is done all the same', async () => {
+    await person('nowhere')
+    expect(await contain({ subject: 'nowhere' })).toMatchObject({ status: 200, sessions: 0, relying_parties: 0 })
+  })
+
+  test.each<[string, () => Promise<string>, number, RegExp]>([
+    ['an unknown user', () => Promise.resolve('nobody'), 404, /not one of this realm, or no longer/],
+    [
+      'a user who has been deleted',
+      async () => {
+        const user = await person('gone')
+        await world.keycloak.admin.must('DELETE', `/demo/users/${user}`)
+        return user
+      },
+      404,
+      /not one of this realm, or no longer/,
+    ],
+    ['a user of another realm', () => person('foreign', 'upstream'), 404, /not one of this realm/],
+    ['a service account', () => Promise.resolve('service-account-logout-relay'), 400, /service account of a client/],
+  ])('about %s is refused with the reason', async (_, subject, status, why) => {
+    const answer = await contain({ subject: await subject() })
+    expect(answer).toMatchObject({ status, error_description: expect.stringMatching(why) as string })
+  })
+
+  test('is refused where the policy is that nobody has one', async () => {
+    const { user, lives } = await loggedIn('no-word')
+    await world.setPolicy({ 'logout-relay.policy.operator': 'off' })
+    expect(await contain({ subject: user })).toMatchObject({ status: 409, error: 'policy_off' })
+    await world.setPolicy({})
+    expect(await lives()).toBe(true)
+  })
+
+  test('is not the relay’s to give, nor anybody’s without the role, nor of those from whom it has been taken since', async () => {
+    const { user, lives } = await loggedIn('not-theirs')
+    const relays = await world.tokens.serviceAccount('logout-relay', world.secret)
+    expect(await contain({ subject: user }, relays)).toMatchObject({ status: 401 })
+    const direct = await call('POST', `${world.keycloak.issuer('demo')}/logout-relay/containments`, {
+      json: { user, reason: REASON },
+      headers: { authorization: `Bearer ${relays}` },
+    })
+    expect(direct.status).toBe(403)
+
+    const guards = await world.tokens.serviceAccount('orders-api', world.secret)
+    expect(await contain({ subject: user }, guards)).toMatchObject({ status: 403, error: 'insufficient_scope' })
+
+    const { admin } = world.keycloak
+    const account = await admin.userId('demo', 'service-account-logout-relay-operator')
+    const client = await admin.clientUuid('demo', 'logout-relay')
+    const roles = `/demo/users/${account}/role-mappings/clients/${client}`
+    const operate = (await admin.must('GET', `/demo/clients/${client}/roles/operate`)).json()
+    await admin.must('DELETE', roles, [operate])
+    expect(await contain({ subject: user })).toMatchObject({ status: 403, error: 'insufficient_scope' })
+    await admin.must('POST', roles, [operate])
+    expect(await lives()).toBe(true)
+  })
+
+  test('about more users than the realm’s limit waits until somebody with that right confirms it', async () => {
+    const { user, lives } = await loggedIn('one-too-many')
+    await world.setPolicy({ 'logout-relay.operator.limit': '1' })
+    expect(await contain({ subject: user })).toMatchObject({ status: 409, error: 'confirmation_required' })
+    expect(await contain({ subject: user, dry_run: true })).toMatchObject({ confirmation_required: true })
+    expect(await contain({ subject: user, confirm: true })).toMatchObject({
+      status: 403,
+      error_description: expect.stringContaining('role confirm') as string,
+    })
+    expect(await lives()).toBe(true)
+    const olivia = await world.tokens.directGrant('people', 'olivia', 'password')
+    expect(await contain({ subject: user, confirm: true }, olivia.access_token)).toMatchObject({ status: 200 })
+    expect(await lives()).toBe(false)
+    await world.setPolicy({})
+  })
+
+  test('is not called done while Keycloak is down', async () => {
+    await world.keycloak.stop()
+    expect(await contain({ subject: 'nowhere' })).toMatchObject({ status: 503, error: 'temporarily_unavailable' })
+  })
+})

@@ -1,0 +1,36 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { KINDS } from '../../scripts/matrix/access.ts'
+import { ACTS } from '../../scripts/matrix/acts.ts'
+import { asItShouldBe, type Cell } from '../../scripts/matrix/play.ts'
+import { asMarkdown } from '../../scripts/matrix/table.ts'
+
+const KEYCLOAK = join(import.meta.dirname, '..', '..', 'extension-config/src/main/java/org/logoutrelay/keycloak')
+const TRIGGERS = [...readFileSync(join(KEYCLOAK, 'Trigger.java'), 'utf8').matchAll(/new Trigger\("([\w-]+)"/g)]
+
+test('the matrix plays every trigger that the extension has, and no other', () => {
+  expect(TRIGGERS.length).toBeGreaterThan(15)
+  expect([...new Set(ACTS.map(({ trigger }) => trigger))].sort()).toEqual(TRIGGERS.map(([, id]) => id).sort())
+})
+
+const cell: Cell = { trigger: 'operator', access: 'sso', aliveBefore: true, aliveAfter: false, expected: 'dead' }
+
+test.each<[string, Cell, boolean]>([
+  ['what is dead and must be', cell, true],
+  ['what lives on and must not', { ...cell, aliveAfter: true }, false],
+  ['what is dead and should have been left alone', { ...cell, expected: 'alive' }, false],
+  ['what was never alive: its death proves nothing', { ...cell, aliveBefore: false }, false],
+])('a cell tells %s', (_, one, ok) => {
+  expect(asItShouldBe(one)).toBe(ok)
+})
+
+test('the tables have a line for every kind of access, and do not hide a cell that was not played', () => {
+  const lines = asMarkdown([
+    { keycloak: '26.5.0', seconds: 1, cells: [{ ...cell, deadAfterMs: 12 }] },
+    { keycloak: '26.7.3', seconds: 1, cells: [{ ...cell, deadAfterMs: 34 }] },
+  ]).split('\n')
+  expect(lines).toHaveLength(KINDS.length + 2)
+  expect(lines[2]).toBe('| browser session at Keycloak | 12 · 34 |')
+  expect(lines[3]).toBe('| session at mod_auth_openidc | WRONG |')
+})
