@@ -94,10 +94,13 @@ final class Logins {
             return Long.MAX_VALUE;
         }
         try {
-            Long issued = new JWSInput(token).readJsonContent(JsonWebToken.class).getIat();
-            return issued == null ? 0 : issued * 1000L + 999;
+            return linkIssued(new JWSInput(token).readJsonContent(JsonWebToken.class));
         } catch (JWSInputException e) {
             return 0;
         }
+    }
+
+    static long linkIssued(JsonWebToken token) {
+        return token.getIat() == null ? 0 : token.getIat() * 1000L + 999;
     }
 }
