@@ -9,6 +9,15 @@ export const CATALOGUE = {
     title: 'The listener is not switched on in this realm: a reset ends nothing',
     remedy: 'Realm settings, Events, Event listeners: add logout-relay.',
   },
+  'shadow-mode': {
+    title: 'Shadow mode: the extension ends nothing',
+    remedy: 'When you have looked long enough, set the realm attribute logout-relay.mode to enforce.',
+  },
+  'trigger-off': {
+    title: 'Policy has nothing ended when an account is taken back',
+    remedy:
+      'Remove the realm attribute logout-relay.policy.… that says off, so that the default counts (docs/policy.md).',
+  },
   unread: {
     title: 'Not everything could be read',
     remedy: 'Give the account the role that is named and audit again; docs/audit.md lists those that suffice.',

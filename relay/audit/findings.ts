@@ -25,6 +25,9 @@ const DAY = 86_400
 /** Keycloak's default; nobody is alarmed by that. */
 const USUAL_ACCESS_TOKEN = 5 * MINUTE
 
+/** What people do when an account is stolen, by the names of docs/policy.md. */
+const OF_A_STOLEN_ACCOUNT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
+
 /** Danger is how long a stolen account goes on: without end, longer than a day, than a quarter of an hour, or less. */
 export function levelOf(worst: number): Level {
   if (worst === Infinity) {
@@ -79,6 +82,14 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
   if (!listens) {
     const detail = `Its event listeners are: ${realm.eventsListeners.join(', ') || 'none'}.`
     add('listener-off', nothingEnded, detail, atLeast(levelOf(nothingEnded), 'high'))
+  }
+  if (listens && extension?.installed === true && judge.isShadow(realm)) {
+    const detail = 'The realm attribute logout-relay.mode is shadow: everything is reported, and nothing is ended.'
+    add('shadow-mode', nothingEnded, detail, atLeast(levelOf(nothingEnded), 'high'))
+  }
+  const off = OF_A_STOLEN_ACCOUNT.filter((trigger) => realm.policy[`logout-relay.policy.${trigger}`]?.trim() === 'off')
+  if (contained && off.length > 0) {
+    add('trigger-off', nothingEnded, `Nothing is ended on: ${off.join(', ')}.`)
   }
   for (const { what, why } of realm.unread) {
     add('unread', undefined, `${what}: ${why}`, 'high')

@@ -21,6 +21,7 @@ const Realm = z.object({
   oauth2DeviceCodeLifespan: z.number().default(600),
   defaultSignatureAlgorithm: z.string().default('RS256'),
   eventsListeners: z.array(z.string()).default([]),
+  attributes: z.record(z.string(), z.string()).default({}),
   defaultRole: z.object({ name: z.string() }).optional(),
 })
 
@@ -93,6 +94,7 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
   return {
     realm: realm.realm,
     eventsListeners: realm.eventsListeners,
+    policy: Object.fromEntries(Object.entries(realm.attributes).filter(([name]) => name.startsWith('logout-relay.'))),
     lifespans: {
       accessToken: accessTokenLifespan,
       accessTokenImplicit: realm.accessTokenLifespanForImplicitFlow,

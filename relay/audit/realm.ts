@@ -2,6 +2,8 @@
 export interface RealmDescription {
   readonly realm: string
   readonly eventsListeners: readonly string[]
+  /** The realm's attributes `logout-relay.*`. */
+  readonly policy: Readonly<Record<string, string>>
   readonly lifespans: Lifespans
   readonly defaultSignatureAlgorithm: string
   /** Who may have offline tokens: the role `offline_access` is in the realm's default role, only elsewhere, or gone. */

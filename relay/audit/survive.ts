@@ -23,9 +23,14 @@ export interface Survival {
   readonly worst: number
 }
 
-/** Whether the extension is on the server and switched on in the realm. On doubt it is not. */
-export function isContained({ extension, eventsListeners }: RealmDescription): boolean {
-  return extension?.installed === true && eventsListeners.includes('logout-relay')
+/** Whether the extension is on the server, switched on in the realm, and ends something. On doubt it is not. */
+export function isContained(realm: RealmDescription): boolean {
+  return realm.extension?.installed === true && realm.eventsListeners.includes('logout-relay') && !isShadow(realm)
+}
+
+/** Whether the extension only reports what it would end. */
+export function isShadow({ policy }: RealmDescription): boolean {
+  return policy['logout-relay.mode']?.trim() === 'shadow'
 }
 
 /** The longest life of a session at Keycloak. */

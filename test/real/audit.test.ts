@@ -100,6 +100,16 @@ describe('with the extension', () => {
     ])
   })
 
+  test('a policy that ends nothing looks like protection and is found', async () => {
+    const foundWith = async (attributes: Record<string, string>) => {
+      await keycloak.admin.must('PUT', '/demo', { attributes })
+      return idsOf(await found('demo', env))
+    }
+    expect(await foundWith({ 'logout-relay.mode': 'shadow' })).toContain('shadow-mode')
+    expect(await foundWith({ 'logout-relay.policy.admin-reset-password': 'off' })).toContain('trigger-off')
+    expect(await foundWith({})).toHaveLength(7)
+  })
+
   test('an administrator of another realm, a token and the table do as well', async () => {
     const { username, password } = keycloak.adminUser
     const administrator = { LOGOUT_RELAY_AUDIT_USERNAME: username, LOGOUT_RELAY_AUDIT_PASSWORD: password }
@@ -149,7 +159,7 @@ describe('without the extension', () => {
 
   test('every finding that such a realm can have is found in it, each once', async () => {
     const all = idsOf(await found('all', env))
-    const withExtension = ['own-change', 'push-off']
+    const withExtension = ['own-change', 'push-off', 'shadow-mode', 'trigger-off']
     const expected = Object.keys(CATALOGUE).filter((id) => ![...withExtension, 'unread'].includes(id))
     expect(all).toEqual(expected.toSorted())
   })

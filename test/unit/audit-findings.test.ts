@@ -41,6 +41,22 @@ const TABLE: Row[] = [
     'critical',
     Infinity,
   ],
+  [
+    'shadow-mode',
+    'the extension only reports',
+    contained({ policy: { 'logout-relay.mode': 'shadow' } }),
+    contained({ policy: { 'logout-relay.mode': 'enforce' } }),
+    'high',
+    10 * HOUR,
+  ],
+  [
+    'trigger-off',
+    'a reset ends nothing',
+    contained({ policy: { 'logout-relay.policy.admin-reset-password': 'off' } }),
+    contained({ policy: { 'logout-relay.policy.username-changed': 'off' } }),
+    'medium',
+    10 * HOUR,
+  ],
   ['unread', 'a role is missing', contained({ unread: [{ what: 'x', why: 'y' }] }), contained(), 'high', undefined],
   [
     'own-change',

@@ -31,6 +31,7 @@ export function contained(more: Partial<RealmDescription> = {}): RealmDescriptio
   return {
     realm: 'main',
     eventsListeners: ['jboss-logging', 'logout-relay'],
+    policy: {},
     lifespans: {
       accessToken: 300,
       accessTokenImplicit: 900,
