@@ -2,20 +2,19 @@ import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
-import type { Containment, FeedLine, Selection, Store } from '../relay/store/port.ts'
+import type { Containment, Selection, Store } from '../relay/store/port.ts'
+import { inTheirTurn } from './claims.ts'
+import { type FeedTables, modelFeed } from './feed.ts'
 import { modelNotes, type NoteTables } from './notes.ts'
 
 type Changing<T> = { -readonly [K in keyof T]: T[K] }
 type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
 
-interface Tables extends NoteTables {
+interface Tables extends NoteTables, FeedTables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Containment>>
   readonly deliveries: Map<string, Row>
   readonly watermarks: Map<string, Change & { readonly issuer: string }>
-  /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
-  readonly journal: (FeedLine & { readonly issuer: string })[]
-  readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>
 }
 
 const emptyTables = (): Tables => ({
@@ -175,21 +174,8 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
     claim: async (nowMs, leaseMs, limit, room) => {
       checkOpen()
       await io.arrive()
-      const due = [...disk.seen.deliveries.values()]
-        .filter((row) => row.state === 'open' && row.dueMs <= nowMs)
-        .sort((a, b) => a.dueMs - b.dueMs)
-      const lanes = [...Map.groupBy(due, (row) => laneOf(row.issuer, row.clientId)).values()].map((rows) => {
-        const [first] = rows
-        const places = first ? room(first.issuer, first.clientId) : { privileged: 0, others: 0, latest: 0 }
-        const served = rows.filter(({ privileged }) => privileged).slice(0, Math.max(0, places.privileged))
-        const left = rows.filter((row) => !served.includes(row))
-        const most = Math.max(0, places.others - served.length)
-        const fromBehind = Math.min(places.latest, most)
-        const longest = left.splice(0, most - fromBehind)
-        const latest = fromBehind > 0 ? left.slice(-fromBehind) : []
-        return { served, rest: [...longest, ...latest] }
-      })
-      const ids = [...lanes.flatMap(({ served }) => served), ...lanes.flatMap(({ rest }) => rest)]
+      const due = [...disk.seen.deliveries.values()].filter((row) => row.state === 'open' && row.dueMs <= nowMs)
+      const ids = inTheirTurn(due, room)
         .slice(0, limit)
         .map(({ id }) => id)
       if (ids.length === 0) {
@@ -362,31 +348,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
         }
       }),
 
-    takeFeed: (issuer, nowMs, leaseMs, limit) =>
-      write(({ journal, feeds }) => {
-        const feed = feeds.get(issuer) ?? { at: 0, fence: 0, leaseMs: 0 }
-        const news = journal.map((line, n) => ({ ...line, n: n + 1 })).slice(feed.at)
-        const lines = news.filter((line) => line.issuer === issuer).slice(0, limit)
-        const last = lines.at(-1)
-        if (!last || feed.leaseMs > nowMs) {
-          return undefined
-        }
-        const taken = { at: feed.at, fence: feed.fence + 1, leaseMs: nowMs + leaseMs }
-        feeds.set(issuer, taken)
-        const told = lines.map(({ containmentId, trigger, evidence }) => ({ containmentId, trigger, evidence }))
-        return { issuer, fence: taken.fence, next: String(last.n), lines: told }
-      }),
-
-    settleFeed: ({ issuer, fence, next }, delivered) =>
-      write(({ feeds }) => {
-        const feed = feeds.get(issuer)
-        if (feed?.fence !== fence || feed.leaseMs === 0) {
-          return false
-        }
-        feed.leaseMs = 0
-        feed.at = delivered ? Number(next) : feed.at
-        return true
-      }),
+    ...modelFeed(write),
     ...modelNotes(write, read),
 
     close: () => {

@@ -1,0 +1,40 @@
+import type { FeedLine, Store } from '../relay/store/port.ts'
+
+export interface FeedTables {
+  /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
+  readonly journal: (FeedLine & { readonly issuer: string })[]
+  readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>
+}
+
+/** The security feed's place in the evidence, on the model of a disk. */
+export function modelFeed(
+  write: <T>(change: (tables: FeedTables) => T) => Promise<T>,
+): Pick<Store, 'takeFeed' | 'settleFeed'> {
+  return {
+    takeFeed: (issuer, nowMs, leaseMs, limit) =>
+      write(({ journal, feeds }) => {
+        const feed = feeds.get(issuer) ?? { at: 0, fence: 0, leaseMs: 0 }
+        const news = journal.map((line, n) => ({ ...line, n: n + 1 })).slice(feed.at)
+        const lines = news.filter((line) => line.issuer === issuer).slice(0, limit)
+        const last = lines.at(-1)
+        if (!last || feed.leaseMs > nowMs) {
+          return undefined
+        }
+        const taken = { at: feed.at, fence: feed.fence + 1, leaseMs: nowMs + leaseMs }
+        feeds.set(issuer, taken)
+        const told = lines.map(({ containmentId, trigger, evidence }) => ({ containmentId, trigger, evidence }))
+        return { issuer, fence: taken.fence, next: String(last.n), lines: told }
+      }),
+
+    settleFeed: ({ issuer, fence, next }, delivered) =>
+      write(({ feeds }) => {
+        const feed = feeds.get(issuer)
+        if (feed?.fence !== fence || feed.leaseMs === 0) {
+          return false
+        }
+        feed.leaseMs = 0
+        feed.at = delivered ? Number(next) : feed.at
+        return true
+      }),
+  }
+}
