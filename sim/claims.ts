@@ -4,6 +4,7 @@ import { type Delivery, laneOf, type Room } from '../relay/domain/model.ts'
 export function inTheirTurn<T extends Delivery>(
   due: readonly T[],
   room: (issuer: string, clientId: string) => Room,
+  limit: number,
 ): T[] {
   const sorted = [...due].sort((a, b) => a.dueMs - b.dueMs)
   const lanes = [...Map.groupBy(sorted, (row) => laneOf(row.issuer, row.clientId)).values()].map((rows) => {
@@ -17,5 +18,5 @@ export function inTheirTurn<T extends Delivery>(
     const latest = fromBehind > 0 ? left.slice(-fromBehind) : []
     return { served, rest: [...longest, ...latest] }
   })
-  return [...lanes.flatMap(({ served }) => served), ...lanes.flatMap(({ rest }) => rest)]
+  return [...lanes.flatMap(({ served }) => served), ...lanes.flatMap(({ rest }) => rest)].slice(0, limit)
 }

@@ -175,9 +175,7 @@ export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Sto
       checkOpen()
       await io.arrive()
       const due = [...disk.seen.deliveries.values()].filter((row) => row.state === 'open' && row.dueMs <= nowMs)
-      const ids = inTheirTurn(due, room)
-        .slice(0, limit)
-        .map(({ id }) => id)
+      const ids = inTheirTurn(due, room, limit).map(({ id }) => id)
       if (ids.length === 0) {
         await io.answered()
         return []
