@@ -174,8 +174,12 @@ test('a claim whose answer was lost on its way is free again with the next one, 
   onTestFinished(() => store.close())
   await accept(store, 1, ['orders', 'wiki'])
   const [kept] = await store.claim(NOW_MS, 30_000, 1, oneEach)
-  way.deafen()
-  const lost = store.claim(NOW_MS, 30_000, 1, oneEach)
+  // It is asked for room when all has been read, just before the claim is sent.
+  const lost = store.claim(NOW_MS, 30_000, 1, () => {
+    way.deafen()
+    return oneEach()
+  })
+  lost.catch(() => undefined)
   const count = "return redis.call('SCARD', redis.call('KEYS', '{logout-relay}:claims:*')[1])"
   await until('it has come there', async () => (await redis.ask('EVAL', count, '0')) === 2)
   way.cut()
