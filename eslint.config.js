@@ -26,4 +26,6 @@ export default tseslint.config(
       '@typescript-eslint/no-confusing-void-expression': ['error', { ignoreArrowShorthand: true }],
     },
   },
+  // What browsers run as it is: no types, no build.
+  { files: ['examples/browser-app/*.js'], ...tseslint.configs.disableTypeChecked },
 )

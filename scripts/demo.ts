@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { type GuardedWorld, startGuarded } from './demo/guarded.ts'
 import { held, play } from './demo/story.ts'
 import { table } from './demo/table.ts'
 import { applications, startWorld, type World } from './demo/world.ts'
@@ -9,7 +10,8 @@ const USAGE = `npm run demo [-- --once] [--json] [--keycloak VERSION]
   --json      nothing on standard output but JSON lines: what is up, then the story
   --keycloak  a version that scripts/setup has brought (26.7.3)
 
-Ports are free ones unless DEMO_KEYCLOAK_PORT, DEMO_RELAY_PORT, DEMO_APACHE_PORT or DEMO_EXPRESS_PORT say otherwise.`
+Ports are free ones unless DEMO_KEYCLOAK_PORT, DEMO_RELAY_PORT, DEMO_APACHE_PORT,
+DEMO_EXPRESS_PORT or DEMO_BROWSER_APP_PORT say otherwise.`
 
 const began = performance.now()
 const seconds = () => Math.round((performance.now() - began) / 1000)
@@ -17,7 +19,9 @@ const progress = (what: string) => void process.stderr.write(`${String(seconds()
 const print = (line: string) => void process.stdout.write(`${line}\n`)
 
 let world: World | undefined
+let guarded: GuardedWorld | undefined
 const end = async (status: number) => {
+  await guarded?.stop()
   await world?.stop()
   process.exit(status)
 }
@@ -34,7 +38,15 @@ try {
   if (options.json) {
     print(JSON.stringify(ready(world)))
   }
-  const story = await play(world, progress)
+  progress('Starting what has no sessions: an API, nginx before an application, a browser app')
+  guarded = await startGuarded(world)
+  if (!guarded.demo.intranet) {
+    progress('nginx is not to be had here and is left out')
+  }
+  if (!guarded.chrome) {
+    progress('Chromium is not installed: what the browser app would ask for is asked over HTTP')
+  }
+  const story = await play(world, guarded, progress)
   const ok = story.every(held)
   if (options.json) {
     print(JSON.stringify({ story, held: ok, seconds: seconds() }))
@@ -44,7 +56,7 @@ try {
   if (options.once) {
     await end(ok ? 0 : 1)
   } else if (!options.json) {
-    print(lookAround(world))
+    print(lookAround(world, guarded))
   }
 } catch (cause) {
   process.stderr.write(`The demo failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
@@ -73,14 +85,15 @@ function ready({ keycloak, relay, demo, operatorToken, consoleUrl }: World) {
   }
 }
 
-function lookAround({ keycloak, relay, demo, operatorToken, consoleUrl, password }: World): string {
+function lookAround(
+  { keycloak, relay, demo, operatorToken, consoleUrl, password }: World,
+  { demo: { browserApp } }: GuardedWorld,
+): string {
   const { username, password: adminPassword } = keycloak.adminUser
   return `Have a look around. Log in as Bob, reset his password in the realm demo, load his page again.
 
   bob           ${password}
-${applications(demo)
-  .map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}`)
-  .join('\n')}
+${[...applications(demo), browserApp].map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}`).join('\n')}
   Keycloak      ${keycloak.url}/admin/master/console/#/demo/users (${username} / ${adminPassword})
   the console   ${consoleUrl} (olivia / ${password})
   the relay     curl -H 'Authorization: Bearer ${operatorToken}' ${relay.url}/api/v1/deliveries

@@ -1,7 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { openBrowserApp, showsOrders } from '../stage/browser-app.ts'
 import { Browser } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import { until } from '../stage/process.ts'
+import type { Guarded, GuardedWorld } from './guarded.ts'
 import { applications, type Realm, type World } from './world.ts'
 
 /** One line of the story. What is not asked of an access is absent. */
@@ -37,14 +39,18 @@ const GIVE_UP_MS = 15_000
 const NEXT_SECOND_MS = 1100
 
 /** Plays the whole story and tells it line by line. Nothing in it is simulated. */
-export async function play(world: World, progress: (what: string) => void): Promise<Line[]> {
+export async function play(world: World, guarded: GuardedWorld, progress: (what: string) => void): Promise<Line[]> {
   const { stock, demo, password } = world
   const { admin } = world.keycloak
   const alice = { realm: 'demo', id: await admin.userId('demo', 'alice') }
   progress('Alice and Bob log in everywhere, in both realms')
-  const onStock = await logInEverywhere(stock, 'alice', password)
-  const hers = await logInEverywhere(demo, 'alice', password)
-  const his = await logInEverywhere(demo, 'bob', password)
+  const logIn = async (realm: Realm, username: string, newest: string) => [
+    ...(await logInEverywhere(realm, username, newest)),
+    ...(await logInWithoutSessions(realm, guarded, username, newest)),
+  ]
+  const onStock = await logIn(stock, 'alice', password)
+  const hers = await logIn(demo, 'alice', password)
+  const his = await logIn(demo, 'bob', password)
   const hersBefore = await whichLive(hers)
   const hisBefore = await whichLive(his)
   await delay(NEXT_SECOND_MS)
@@ -63,7 +69,7 @@ export async function play(world: World, progress: (what: string) => void): Prom
 
   progress('She logs in again with the new password')
   await delay(NEXT_SECOND_MS)
-  const anew = await logInEverywhere(demo, 'alice', `${password}-2`)
+  const anew = await logIn(demo, 'alice', `${password}-2`)
   const anewBefore = await whichLive(anew)
   const revived = await whichLive(hers)
   await allDelivered(world)
@@ -123,6 +129,41 @@ async function logInEverywhere(realm: Realm, username: string, password: string)
     accesses.push({ access, clientId: 'mobile-app', isAlive: () => realm.tokens.lives('mobile-app', tokens) })
   }
   return accesses
+}
+
+/** What no back-channel logout reaches: an API and a proxy that take access tokens, and a single-page app. */
+async function logInWithoutSessions(
+  realm: Realm,
+  guarded: GuardedWorld,
+  username: string,
+  password: string,
+): Promise<Access[]> {
+  const { orders, intranet, browserApp }: Guarded = guarded[realm.name]
+  const { access_token: token } = await realm.tokens.directGrant('mobile-app', username, password)
+  const { clientId, url } = browserApp
+  let app: Access
+  if (guarded.chrome) {
+    const page = await openBrowserApp(guarded.chrome, url, username, password)
+    app = { access: 'browser app in Chromium', clientId, isAlive: () => showsOrders(page) }
+  } else {
+    const login = { clientId, redirectUri: url }
+    const tokens = await realm.tokens.codeFlow(new Browser(), login, username, password)
+    const isAlive = async () => (await orders.status(tokens.access_token)) === 200
+    app = { access: 'browser app, over HTTP', clientId, isAlive }
+  }
+  return [
+    { access: 'access token', clientId: 'orders-api', isAlive: async () => (await orders.status(token)) === 200 },
+    ...(intranet
+      ? [
+          {
+            access: 'access token, at nginx',
+            clientId: intranet.clientId,
+            isAlive: async () => (await intranet.status(token)) === 200,
+          },
+        ]
+      : []),
+    app,
+  ]
 }
 
 function whichLive(accesses: readonly Access[]): Promise<boolean[]> {

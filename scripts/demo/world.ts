@@ -12,6 +12,8 @@ import { TokenEndpoint } from '../stage/tokens.ts'
 export interface Realm {
   readonly name: 'demo' | 'stock'
   readonly tokens: TokenEndpoint
+  /** Where its browser app will be, as the realm was told. */
+  readonly browserAppPort: number
   /** Absent where Debian's packages are not to be had. */
   readonly apache?: Application
   express: ExpressApplication
@@ -27,20 +29,27 @@ export interface World {
   /** A token for the relay's API that lives as long as anybody will look at the demo. */
   readonly operatorToken: string
   readonly consoleUrl: string
+  /** Of the applications' clients in both realms. */
+  readonly appSecret: string
   stop(): Promise<void>
 }
 
 interface Ports {
   readonly apache: number
   readonly express: number
+  readonly browserApp: number
 }
 
 /** Starts every part, for real, on free ports or those that the environment names. `version` is Keycloak's. */
 export async function startWorld(progress: (what: string) => void, version = '26.7.3'): Promise<World> {
   const keycloakPort = await portOf('DEMO_KEYCLOAK_PORT')
   const relayPort = await portOf('DEMO_RELAY_PORT')
-  const demoPorts = { apache: await portOf('DEMO_APACHE_PORT'), express: await portOf('DEMO_EXPRESS_PORT') }
-  const stockPorts = { apache: await freePort(), express: await freePort() }
+  const demoPorts = {
+    apache: await portOf('DEMO_APACHE_PORT'),
+    express: await portOf('DEMO_EXPRESS_PORT'),
+    browserApp: await portOf('DEMO_BROWSER_APP_PORT'),
+  }
+  const stockPorts = { apache: await freePort(), express: await freePort(), browserApp: await freePort() }
   const secrets = { app: randomUUID(), relay: randomUUID(), operator: randomUUID(), console: randomUUID() }
   const password = `demo-${randomUUID().slice(0, 8)}`
 
@@ -60,8 +69,10 @@ export async function startWorld(progress: (what: string) => void, version = '26
       env: {
         LOGOUT_RELAY_DEMO_APACHE_URL: `http://localhost:${demoPorts.apache}`,
         LOGOUT_RELAY_DEMO_EXPRESS_URL: `http://localhost:${demoPorts.express}`,
+        LOGOUT_RELAY_DEMO_BROWSER_URL: `http://localhost:${demoPorts.browserApp}`,
         LOGOUT_RELAY_STOCK_APACHE_URL: `http://localhost:${stockPorts.apache}`,
         LOGOUT_RELAY_STOCK_EXPRESS_URL: `http://localhost:${stockPorts.express}`,
+        LOGOUT_RELAY_STOCK_BROWSER_URL: `http://localhost:${stockPorts.browserApp}`,
         LOGOUT_RELAY_APP_SECRET: secrets.app,
         LOGOUT_RELAY_CLIENT_SECRET: secrets.relay,
         LOGOUT_RELAY_OPERATOR_SECRET: secrets.operator,
@@ -90,7 +101,7 @@ export async function startWorld(progress: (what: string) => void, version = '26
     // Looked up at the end: the story starts this one again.
     started.push({ stop: () => demo.express.stop() })
     const operatorToken = await demo.tokens.serviceAccount('logout-relay-operator', secrets.operator)
-    return { keycloak, relay, stock, demo, password, operatorToken, consoleUrl, stop }
+    return { keycloak, relay, stock, demo, password, operatorToken, consoleUrl, appSecret: secrets.app, stop }
   } catch (cause) {
     await stop()
     throw cause
@@ -113,7 +124,8 @@ async function startRealm(
     startExpress({ issuer, clientId: 'express-app', clientSecret, port: ports.express }),
     apacheIsThere() ? startApache({ issuer, clientId: 'apache-app', clientSecret, port: ports.apache }) : undefined,
   ])
-  return { name, tokens: new TokenEndpoint(issuer), express, ...(apache ? { apache } : {}) }
+  const realm = { name, tokens: new TokenEndpoint(issuer), browserAppPort: ports.browserApp, express }
+  return { ...realm, ...(apache ? { apache } : {}) }
 }
 
 async function portOf(variable: string): Promise<number> {

@@ -4,6 +4,7 @@ import { freePort, ROOT, type Running, start, untilUp } from './process.ts'
 import { temporary } from './temporary.ts'
 
 export interface OrdersApi extends Running {
+  readonly url: string
   /** What the API answers to that access token. */
   status(token: string): Promise<number>
   ask(token: string): ReturnType<typeof call>
@@ -15,6 +16,8 @@ export async function startOrders(options: {
   clientId: string
   clientSecret: string
   relayUrl?: string
+  /** The browser app that may call it. */
+  allowOrigin?: string
 }): Promise<OrdersApi> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
@@ -25,10 +28,11 @@ export async function startOrders(options: {
       CLIENT_SECRET: options.clientSecret,
       PORT: String(port),
       ...(options.relayUrl === undefined ? {} : { RELAY_URL: options.relayUrl }),
+      ...(options.allowOrigin === undefined ? {} : { ALLOW_ORIGIN: options.allowOrigin }),
     },
     logFile: join(temporary('orders'), 'log'),
   })
   await untilUp('The orders API does not come up', running, async () => (await call('GET', url)).status === 200, 30)
   const ask = (token: string) => call('GET', `${url}/orders`, { headers: { authorization: `Bearer ${token}` } })
-  return { ...running, ask, status: async (token) => (await ask(token)).status }
+  return { ...running, url, ask, status: async (token) => (await ask(token)).status }
 }

@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto'
 import type { Browser } from './browser.ts'
 import { call } from './http.ts'
 
@@ -24,14 +25,17 @@ export class TokenEndpoint {
     return answer.json()
   }
 
-  /** The authorization code flow of a public client, in that browser. */
+  /** The authorization code flow of a public client with PKCE, in that browser. */
   async codeFlow(
     browser: Browser,
     { clientId, redirectUri, scope = 'openid' }: { clientId: string; redirectUri: string; scope?: string },
     username: string,
     password: string,
   ): Promise<Tokens> {
-    const query = { response_type: 'code', client_id: clientId, redirect_uri: redirectUri, scope }
+    const code_verifier = randomBytes(32).toString('base64url')
+    const code_challenge = createHash('sha256').update(code_verifier).digest('base64url')
+    const pkce = { code_challenge, code_challenge_method: 'S256' }
+    const query = { response_type: 'code', client_id: clientId, redirect_uri: redirectUri, scope, ...pkce }
     const request = `${this.#base}/auth?${new URLSearchParams(query).toString()}`
     const back = await browser.authorize(request, redirectUri, username, password)
     const code = back.searchParams.get('code') ?? ''
@@ -40,6 +44,7 @@ export class TokenEndpoint {
       client_id: clientId,
       redirect_uri: redirectUri,
       code,
+      code_verifier,
     })
     if (answer.status !== 200) {
       throw new Error(`code flow: ${answer.status} ${answer.text}`)

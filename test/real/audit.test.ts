@@ -90,6 +90,7 @@ describe('with the extension', () => {
   test('the demo realm’s findings are these', async () => {
     const { findings } = await found('demo', env)
     expect(findings.map(({ id, level, where }) => `${level} ${id} ${where.name}`)).toEqual([
+      'low no-logout-url browser-app',
       'low no-logout-url mobile-app',
       'low push-off demo',
       'low direct-grants admin-cli',
@@ -113,7 +114,7 @@ describe('with the extension', () => {
   test('an administrator of another realm, a token and the table do as well', async () => {
     const { username, password } = keycloak.adminUser
     const administrator = { LOGOUT_RELAY_AUDIT_USERNAME: username, LOGOUT_RELAY_AUDIT_PASSWORD: password }
-    expect(idsOf(await found('demo', administrator, '--login-realm', 'master'))).toHaveLength(7)
+    expect(idsOf(await found('demo', administrator, '--login-realm', 'master'))).toHaveLength(8)
     const { status, out } = await run('demo', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })
     expect(status).toBe(0)
     expect(out).toMatch(/^mobile-app +– +ended +ended +5 minutes +0 sessions$/m)
