@@ -18,10 +18,12 @@ export async function startOrders(options: {
   relayUrl?: string
   /** The browser app that may call it. */
   allowOrigin?: string
+  /** Which of the examples: Hono's is `server`. */
+  example?: 'server' | 'express' | 'node'
 }): Promise<OrdersApi> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
-  const running = start(process.execPath, [join(ROOT, 'examples', 'orders-api', 'server.ts')], {
+  const running = start(process.execPath, [join(ROOT, 'examples', 'orders-api', `${options.example ?? 'server'}.ts`)], {
     env: {
       ISSUER: options.issuer,
       CLIENT_ID: options.clientId,

@@ -1,41 +1,39 @@
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { type GuardedWorld, startGuarded } from '../../scripts/demo/guarded.ts'
 import { startWorld, type World } from '../../scripts/demo/world.ts'
+import { Browser } from '../../scripts/stage/browser.ts'
+import { logInAgain, openBrowserApp } from '../../scripts/stage/browser-app.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { type OrdersApi, startOrders } from '../../scripts/stage/orders.ts'
-import { until } from '../../scripts/stage/process.ts'
+import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
+import { temporary } from '../../scripts/stage/temporary.ts'
 
 let world: World
+let guarded: GuardedWorld
 let orders: OrdersApi
 let stockOrders: OrdersApi
-const apis: OrdersApi[] = []
 
 beforeAll(async () => {
   world = await startWorld(() => undefined)
-  const secretOf = async (realm: string) => {
-    const uuid = await world.keycloak.admin.clientUuid(realm, 'orders-api')
-    const path = `/${realm}/clients/${uuid}/client-secret`
-    return (await world.keycloak.admin.must<{ value: string }>('GET', path)).json().value
-  }
-  const api = { clientId: 'orders-api' }
-  ;[orders, stockOrders] = await Promise.all([
-    startOrders({
-      ...api,
-      issuer: world.keycloak.issuer('demo'),
-      clientSecret: await secretOf('demo'),
-      relayUrl: world.relay.url,
-    }),
-    startOrders({ ...api, issuer: world.keycloak.issuer('stock'), clientSecret: await secretOf('stock') }),
-  ])
-  apis.push(orders, stockOrders)
+  guarded = await startGuarded(world)
+  orders = guarded.demo.orders
+  stockOrders = guarded.stock.orders
 })
 
 afterAll(async () => {
-  await Promise.all(apis.map((api) => api.stop()))
+  await guarded.stop()
   await world.stop()
 })
 
+const chrome = () => {
+  if (!guarded.chrome) {
+    throw new Error('Chromium is missing: apt-get install chromium')
+  }
+  return guarded.chrome
+}
 const person = (name: string, realm = 'demo') => world.keycloak.admin.createUser(realm, name, 'password')
 const reset = (user: string, realm = 'demo') => world.keycloak.admin.resetPassword(realm, user, 'another')
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
@@ -102,9 +100,7 @@ test('what is not written in Node gets the same answer from the relay, by check 
   const { access_token: token } = await world.demo.tokens.directGrant('mobile-app', 'ida', 'password')
   const check = () =>
     call('GET', `${world.relay.url}/guard/check?audience=orders-api`, { headers: { authorization: `Bearer ${token}` } })
-  const uuid = await world.keycloak.admin.clientUuid('demo', 'orders-api')
-  const secret = await world.keycloak.admin.must<{ value: string }>('GET', `/demo/clients/${uuid}/client-secret`)
-  const caller = await world.demo.tokens.serviceAccount('orders-api', secret.json().value)
+  const caller = await world.demo.tokens.serviceAccount('orders-api', world.appSecret)
   const introspect = () =>
     call('POST', `${world.relay.url}/guard/introspect`, {
       form: { token },
@@ -121,6 +117,102 @@ test('what is not written in Node gets the same answer from the relay, by check 
   await reset(user)
   await until('the relay refuses it', async () => (await check()).status === 401, { seconds: 20 })
   expect((await introspect()).json()).toEqual({ active: false })
+})
+
+test('on Express and on Node alone it is the same', async () => {
+  const user = await person('kim')
+  const { access_token: token } = await world.demo.tokens.directGrant('mobile-app', 'kim', 'password')
+  const options = { issuer: world.keycloak.issuer('demo'), clientId: 'orders-api', clientSecret: world.appSecret }
+  const apis = await Promise.all(
+    (['express', 'node'] as const).map((example) => startOrders({ ...options, relayUrl: world.relay.url, example })),
+  )
+  apis.forEach((api) => onTestFinished(() => api.stop()))
+  const answers = () => Promise.all(apis.map((api) => api.ask(token)))
+  expect((await answers()).map(({ text }) => JSON.parse(text) as object)).toEqual(
+    apis.map(() => ({ orders: ['a book'], for: user })),
+  )
+  await nextSecond()
+  await reset(user)
+  await until('both refuse', async () => (await answers()).every(({ status }) => status === 401), { seconds: 20 })
+})
+
+test('a browser app fails at once after the reset and asks for a login; the new password brings the orders back', async () => {
+  const user = await person('lea')
+  const { url } = guarded.demo.browserApp
+  const page = await openBrowserApp(chrome(), url, 'lea', 'password')
+  expect(await page.textContent('#orders')).toBe('a book')
+  await nextSecond()
+  await reset(user)
+  await page.waitForURL(/prompt=login/)
+  await page.waitForSelector('#kc-login')
+  await nextSecond()
+  await logInAgain(page, 'lea', 'another')
+  expect(page.url()).toBe(url)
+})
+
+test('a token on a login from before the reset steps up: the app asks Keycloak for a login that is new enough', async () => {
+  await person('mia')
+  const { url } = guarded.demo.browserApp
+  const page = await openBrowserApp(chrome(), url, 'mia', 'password')
+  await nextSecond()
+  // In another tab, she changes her own password: her login goes on, and is older than the change.
+  const change = new URL(`${world.keycloak.issuer('demo')}/protocol/openid-connect/auth`)
+  const pkce = { code_challenge: 'x'.repeat(43), code_challenge_method: 'S256' }
+  change.search = new URLSearchParams({
+    ...{ client_id: 'browser-app', redirect_uri: url, response_type: 'code', scope: 'openid' },
+    ...{ kc_action: 'UPDATE_PASSWORD', ...pkce },
+  }).toString()
+  const tab = await page.context().newPage()
+  await tab.goto(change.href)
+  await tab.fill('#password-new', 'another')
+  await tab.fill('#password-confirm', 'another')
+  await tab.click('[type=submit]')
+  await tab.waitForSelector('body[data-state=out]')
+  await nextSecond()
+  // Single sign-on gives her a token at once, but not one that counts.
+  const asked = tab.waitForRequest(/max_age=\d+/)
+  await tab.click('#log-in')
+  await asked
+  await logInAgain(tab, 'mia', 'another')
+  expect(await tab.textContent('#orders')).toBe('a book')
+})
+
+test('sessions that are nothing but cookies die with the reset, and a later login revives none of them', async () => {
+  const port = await freePort()
+  const base = `http://localhost:${port}`
+  await world.keycloak.admin.createClient('demo', {
+    clientId: 'cookie-app',
+    secret: world.appSecret,
+    redirectUris: [`${base}/callback`],
+    attributes: {
+      'backchannel.logout.url': `${base}/backchannel-logout`,
+      'backchannel.logout.session.required': 'true',
+    },
+  })
+  const app = start(process.execPath, [join(ROOT, 'examples', 'cookie-sessions', 'server.ts')], {
+    env: {
+      ISSUER: world.keycloak.issuer('demo'),
+      CLIENT_ID: 'cookie-app',
+      CLIENT_SECRET: world.appSecret,
+      PORT: String(port),
+    },
+    logFile: join(temporary('cookie-app'), 'log'),
+  })
+  onTestFinished(() => app.stop())
+  await untilUp('The cookie app does not come up', app, async () => (await call('GET', base)).status === 200, 30)
+  const page = `${base}/protected`
+  const user = await person('nora')
+  const [hers, stolen, anew] = [new Browser(), new Browser(), new Browser()]
+  await hers.login(page, 'nora', 'password')
+  await stolen.login(page, 'nora', 'password')
+  expect(await Promise.all([hers.isAlive(page), stolen.isAlive(page)])).toEqual([true, true])
+  await nextSecond()
+  await reset(user)
+  const dead = async () => !(await hers.isAlive(page)) && !(await stolen.isAlive(page))
+  await until('both are dead', dead, { seconds: 20 })
+  await nextSecond()
+  await anew.login(page, 'nora', 'another')
+  expect([await anew.isAlive(page), await dead()]).toEqual([true, true])
 })
 
 test(
