@@ -5,7 +5,7 @@ import { StaleError } from '../../guard/feed.ts'
 import type { Claims } from '../../guard/watermarks.ts'
 import { type ApiEnv, type CallerPorts, requireRole } from '../api/auth.ts'
 import { RelayError } from '../errors.ts'
-import type { RealmFeed, Subscriber } from './feed.ts'
+import { eventOf, type RealmFeed, type Subscriber } from './feed.ts'
 import type { FeedKey } from './key.ts'
 
 export interface GuardPorts extends CallerPorts {
@@ -17,8 +17,8 @@ export interface GuardPorts extends CallerPorts {
 /** How old the relay's own reading of its store may be for it to judge tokens. */
 const LIMIT_MS = 30_000
 const LONGEST_CONNECTION_MS = 3_600_000
-/** Lines that a guard may be behind before it is let go; it comes back with its cursor. */
-const MOST_BEHIND = 1000
+/** Bytes that a guard may be behind before it is let go; it comes back with its cursor. */
+const MOST_BEHIND = 16 * 2 ** 20
 /** Claims that an introspecting caller gets to see (RFC 7662 §2.2, RFC 9470 §6.2). */
 const SHOWN = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'scope', 'sid', 'auth_time', 'acr']
 
@@ -74,8 +74,10 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     })
   })
 
-  app.get('/guard/check', async (c) => {
-    const forAudience = c.req.query('audience') ?? ''
+  // Envoy asks with the method of the request that it judges.
+  app.all('/guard/check', async (c) => {
+    // The first counts: behind it Envoy puts the path and query of that request, which are whatever their sender wants.
+    const [forAudience = ''] = c.req.queries('audience') ?? []
     if (forAudience === '') {
       return c.json(
         { error: 'invalid_request', error_description: 'Say for whom: /guard/check?audience=<client id>' },
@@ -100,10 +102,16 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
       return new Response(judgement.body, judgement)
     }
     const { sub, sid, azp } = judgement.claims
+    const subject = headerOf(sub)
+    if (subject === '') {
+      c.header('WWW-Authenticate', 'Bearer error="invalid_token", error_description="It names nobody"')
+      return c.json({ error: 'invalid_token', error_description: 'The token has no sub that a header can carry' }, 401)
+    }
+    // All of them always: some proxies let a header through that the request itself has brought, where the answer has none.
     return c.body(null, 200, {
-      ...headerOf('x-guard-subject', sub),
-      ...headerOf('x-guard-client', azp),
-      ...headerOf('x-guard-sid', sid),
+      'x-guard-subject': subject,
+      'x-guard-client': headerOf(azp),
+      'x-guard-sid': headerOf(sid),
     })
   })
 
@@ -150,17 +158,17 @@ function send(
   more: AsyncGenerator<string, number | undefined>,
   endsMs: number | undefined,
 ): ReadableStream<Uint8Array> {
-  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>()
+  const queue = new ByteLengthQueuingStrategy({ highWaterMark: 2 ** 16 })
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>(undefined, queue)
   const writer = writable.getWriter()
-  const encoder = new TextEncoder()
-  const frame = (line: string) => encoder.encode(endsMs === undefined ? `${line}\n` : `data: ${line}\n\n`)
+  const frame = endsMs === undefined ? (line: string) => Buffer.from(`${line}\n`) : eventOf
   const subscriber: Subscriber = {
-    send: (line) => {
+    send: (event) => {
       if ((writer.desiredSize ?? -Infinity) < -MOST_BEHIND) {
         writer.abort().catch(() => undefined)
         return false
       }
-      writer.write(frame(line)).catch(() => feed.leave(clientId, subscriber))
+      writer.write(event).catch(() => feed.leave(clientId, subscriber))
       return true
     },
     end: () => void writer.close().catch(() => undefined),
@@ -227,7 +235,7 @@ function issuerIn(authorization: string | undefined): string | undefined {
   }
 }
 
-/** Only what cannot break a header goes into one. */
-function headerOf(name: string, value: unknown): Record<string, string> {
-  return typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value) ? { [name]: value } : {}
+/** Only what cannot break a header goes into one; else it is empty. */
+function headerOf(value: unknown): string {
+  return typeof value === 'string' && /^[\x21-\x7e]{1,255}$/.test(value) ? value : ''
 }

@@ -1,6 +1,6 @@
 import type { Browser as Chrome } from 'playwright-core'
 import { type BrowserApp, openChromium, startBrowserApp } from '../stage/browser-app.ts'
-import { type Intranet, nginxIsThere, startIntranet, startVerifier } from '../stage/nginx.ts'
+import { type Intranet, proxyIsThere, startIntranet, startVerifier } from '../stage/intranet.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
 import type { Realm, World } from './world.ts'
 
@@ -39,13 +39,13 @@ export async function startGuarded(world: World): Promise<GuardedWorld> {
     const options = { issuer, clientId: 'browser-app', apiUrl: orders.url, port: browserAppPort }
     const browserApp = await startBrowserApp(options)
     started.push(browserApp)
-    if (!nginxIsThere()) {
+    if (!proxyIsThere('nginx')) {
       return { orders, browserApp }
     }
     const clientId = 'intranet'
     const verifier = relayUrl === undefined ? await startVerifier({ issuer, audience: clientId }) : undefined
     started.push(...(verifier ? [verifier] : []))
-    const intranet = await startIntranet({ clientId, checkUrl: verifier?.url ?? world.relay.url })
+    const intranet = await startIntranet('nginx', { clientId, checkUrl: verifier?.url ?? world.relay.url })
     started.push(intranet)
     return { orders, browserApp, intranet }
   }

@@ -58,13 +58,17 @@ describe('GET /guard/check', () => {
     expect((await check(more && (await user(more)), query)).status).toBe(status)
   })
 
-  test('puts nothing into a header that could break it', async () => {
-    const answer = await check(await user({ sub: 'al\r\nice', sid: 'ß' }))
-    expect([answer.status, answer.headers.get('x-guard-subject'), answer.headers.get('x-guard-sid')]).toEqual([
-      200,
-      null,
-      null,
-    ])
+  test('refuses who has no name that a header can carry: the application would see nobody, or whom the request says', async () => {
+    for (const more of [{ sub: 'al\r\nice' }, { sub: 'zoë' }, { sub: undefined }]) {
+      const answer = await check(await user(more))
+      expect([answer.status, answer.headers.get('x-guard-subject')]).toEqual([401, null])
+    }
+  })
+
+  test('says all three headers always, so that none that the request has brought along is left standing', async () => {
+    const answer = await check(await user({ sid: 'ß', azp: undefined }))
+    const headers = ['x-guard-subject', 'x-guard-client', 'x-guard-sid'].map((name) => answer.headers.get(name))
+    expect([answer.status, headers]).toEqual([200, ['alice', '', '']])
   })
 
   test('answers 503 when the watermarks have not been read for longer than the limit', async () => {
@@ -74,6 +78,53 @@ describe('GET /guard/check', () => {
     const answer = await check(token)
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
   })
+})
+
+/** How each proxy asks about `POST /orders/1?x=2` that somebody sends with a header of his own making. */
+const FORGED = { 'x-guard-subject': 'mallory', 'x-guard-sid': 'forged' }
+const FORWARDED = {
+  'x-forwarded-method': 'POST',
+  'x-forwarded-proto': 'https',
+  'x-forwarded-host': 'orders.example.org',
+  'x-forwarded-uri': '/orders/1?x=2',
+  'x-forwarded-for': '203.0.113.7',
+}
+const ENVOY = '/guard/check?audience=orders&path='
+describe.each<[string, string, Record<string, string>, string?]>([
+  ['nginx auth_request', '/guard/check?audience=orders', { ...FORGED, connection: 'close' }],
+  ['Traefik forwardAuth', '/guard/check?audience=orders', { ...FORGED, ...FORWARDED }],
+  ['Caddy forward_auth', '/guard/check?audience=orders', { ...FORGED, ...FORWARDED, via: '1.1 Caddy' }],
+  ['Envoy ext_authz', `${ENVOY}/orders/1?x=2`, { 'content-length': '0' }, 'POST'],
+  ['Envoy ext_authz, of a preflight', `${ENVOY}/orders/1?x=2`, {}, 'OPTIONS'],
+])('%s', (_, path, headers, method = 'GET') => {
+  const ask = (token: string) =>
+    world.app.request(path, { method, headers: { ...headers, authorization: `Bearer ${token}` } })
+
+  test('gets 200 with the subject, and after the reset the challenge to hand on', async () => {
+    const token = await user()
+    const before = await ask(token)
+    expect([before.status, before.headers.get('x-guard-subject'), before.headers.get('x-guard-sid')]).toEqual([
+      200,
+      'alice',
+      's-1',
+    ])
+    await world.reset('alice')
+    const after = await ask(token)
+    expect(after.status).toBe(401)
+    expect(after.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
+  })
+})
+
+test.each([
+  '/orders?audience=wiki',
+  '/x&audience=wiki',
+  '/../../healthz',
+  '/%2e%2e/%2e%2e/guard/jwks',
+  '//\\..\\..\\guard\\jwks',
+])('what Envoy puts behind the audience cannot change the question: %s', async (target) => {
+  const wiki = await user({ aud: 'wiki' })
+  const answer = await world.app.request(ENVOY + target, { headers: { authorization: `Bearer ${wiki}` } })
+  expect(answer.status).toBe(401)
 })
 
 describe('POST /guard/introspect', () => {

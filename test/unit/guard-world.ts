@@ -24,6 +24,8 @@ export interface GuardWorld {
   readonly feed: RealmFeed
   readonly app: Hono
   readonly key: FeedKey
+  /** The relay and the realm go away. */
+  close(): void
   /** What passes between relay and guards; a test may put its own hand in. */
   wire: (request: Request, answer: Response) => Response | Promise<Response>
   /** What the relay reads its watermarks from. */
@@ -73,6 +75,7 @@ export async function guardWorld(): Promise<GuardWorld> {
     feed,
     app,
     key,
+    close: server.close,
     wire: (_, answer) => answer,
     log: store,
     async reset(subject, more = {}) {

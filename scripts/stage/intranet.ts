@@ -7,28 +7,29 @@ import { call } from './http.ts'
 import { freePort, ROOT, start, untilUp } from './process.ts'
 import { temporary } from './temporary.ts'
 
-const NGINX = '/usr/sbin/nginx'
+export type Proxy = 'nginx' | 'caddy'
+const BINARIES: Readonly<Record<Proxy, string>> = { nginx: '/usr/sbin/nginx', caddy: '/usr/bin/caddy' }
 
 export interface Intranet {
   readonly clientId: string
   readonly url: string
   ask(headers?: Record<string, string>): ReturnType<typeof call>
-  /** What nginx answers to that access token. */
+  /** What the proxy answers to that access token. */
   status(token: string): Promise<number>
   stop(): Promise<void>
 }
 
-export function nginxIsThere(): boolean {
-  return existsSync(NGINX)
+export function proxyIsThere(proxy: Proxy): boolean {
+  return existsSync(BINARIES[proxy])
 }
 
 /**
- * The example of nginx with `auth_request`, before an application that knows nothing of OpenID Connect and shows who it was
- * told is there. `checkUrl` is the relay, or what {@link startVerifier} has started.
+ * The example of that proxy, before an application that knows nothing of OpenID Connect and shows who it was told is there.
+ * `checkUrl` is the relay, or what {@link startVerifier} has started.
  */
-export async function startIntranet(options: { clientId: string; checkUrl: string }): Promise<Intranet> {
+export async function startIntranet(proxy: Proxy, options: { clientId: string; checkUrl: string }): Promise<Intranet> {
   const application = await listen((request, response) => response.end(String(request.headers['x-guard-subject'])))
-  const dir = temporary('nginx')
+  const dir = temporary(proxy)
   const port = await freePort()
   const values: Record<string, string> = {
     DIR: dir,
@@ -37,16 +38,14 @@ export async function startIntranet(options: { clientId: string; checkUrl: strin
     APPLICATION: new URL(application.url).host,
     CLIENT_ID: options.clientId,
   }
-  const example = readFileSync(join(ROOT, 'examples', 'nginx-auth-request', 'nginx.conf'), 'utf8')
-  const conf = join(dir, 'nginx.conf')
-  writeFileSync(
-    conf,
-    example.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole),
-  )
-  const running = start(NGINX, ['-c', conf, '-p', dir, '-e', 'stderr'], { logFile: join(dir, 'log') })
+  const running = start(BINARIES[proxy], proxy === 'nginx' ? nginx(dir, values) : CADDY, {
+    // Caddy takes them from there, and its own folders too.
+    env: { ...values, XDG_DATA_HOME: dir, XDG_CONFIG_HOME: dir },
+    logFile: join(dir, 'log'),
+  })
   const url = `http://127.0.0.1:${port}/`
   const ask = (headers: Record<string, string> = {}) => call('GET', url, { headers })
-  await untilUp('nginx does not come up', running, async () => (await ask()).status > 0, 30)
+  await untilUp(`${proxy} does not come up`, running, async () => (await ask()).status > 0, 30)
   return {
     clientId: options.clientId,
     url,
@@ -57,6 +56,18 @@ export async function startIntranet(options: { clientId: string; checkUrl: strin
       await application.stop()
     },
   }
+}
+
+const CADDY = ['run', '--config', join(ROOT, 'examples', 'caddy-forward-auth', 'Caddyfile'), '--adapter', 'caddyfile']
+
+function nginx(dir: string, values: Record<string, string>): string[] {
+  const example = readFileSync(join(ROOT, 'examples', 'nginx-auth-request', 'nginx.conf'), 'utf8')
+  const conf = join(dir, 'nginx.conf')
+  writeFileSync(
+    conf,
+    example.replace(/\$\{(\w+)\}/g, (whole, name: string) => values[name] ?? whole),
+  )
+  return ['-c', conf, '-p', dir, '-e', 'stderr']
 }
 
 /** What stands in the relay's place where there is none: it verifies the token, and knows of nothing that happened since. */
