@@ -72,7 +72,7 @@ export async function readBatch(
   } catch (cause) {
     throw cause instanceof FeedError ? cause : new FeedError('A batch is not signed by the relay', { cause })
   }
-  const claims: unknown = JSON.parse(new TextDecoder().decode(payload))
+  const claims = json(new TextDecoder().decode(payload))
   if (!isClaims(claims)) {
     throw new FeedError('A batch does not say what the protocol has it say')
   }
@@ -87,18 +87,22 @@ export async function readBatch(
 }
 
 function parse(line: string): SignedBatch {
-  try {
-    const value: unknown = JSON.parse(line)
-    if (typeof value === 'object' && value !== null && 'jws' in value && 'entries' in value) {
-      const { jws, entries } = value
-      if (typeof jws === 'string' && typeof entries === 'string') {
-        return { jws, entries }
-      }
+  const value = json(line)
+  if (typeof value === 'object' && value !== null && 'jws' in value && 'entries' in value) {
+    const { jws, entries } = value
+    if (typeof jws === 'string' && typeof entries === 'string') {
+      return { jws, entries }
     }
-  } catch {
-    // Answered below.
   }
   throw new FeedError('A line of the feed is not a batch; it may have been cut off')
+}
+
+function json(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
 
 function isClaims(value: unknown): value is BatchClaims {

@@ -6,6 +6,9 @@ import type { Claims } from './watermarks.ts'
 /** Asymmetric only: with a symmetric one the published key would do as the secret. */
 export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
+/** How long after one look for keys a `kid` that is not among them counts as wrong. */
+export const COOLDOWN_MS = 5000
+
 export interface BearerOptions {
   readonly guard: Pick<Guard, 'check' | 'maxAgeSeconds' | 'issuer'>
   /** What `aud` of the access tokens must name: this application. */
@@ -82,7 +85,7 @@ export function bearer({ guard, audience, acrValues, keys = keysOf(guard.issuer)
 
 /** The realm's published keys. */
 export function keysOf(issuer: string): JWTVerifyGetKey {
-  return createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`))
+  return createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`), { cooldownDuration: COOLDOWN_MS })
 }
 
 /** Whether the token is at fault; else the keys could not be had. */

@@ -56,13 +56,19 @@ export function nodeGuard(options: BearerOptions) {
 /** A handler for Express and plain Node: `app.post('/backchannel-logout', nodeLogout(receiver))`, before any body parser. */
 export function nodeLogout(receiver: LogoutReceiver) {
   return async function logout(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const answer = await receiver.receive(
-      new Request('http://localhost/', {
-        method: request.method ?? 'GET',
-        headers: { 'content-type': request.headers['content-type'] ?? '' },
-        ...(request.method === 'POST' ? { body: Readable.toWeb(request) as ReadableStream, duplex: 'half' } : {}),
-      }),
-    )
-    response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
+    try {
+      const answer = await receiver.receive(
+        new Request('http://localhost/', {
+          method: request.method ?? 'GET',
+          headers: { 'content-type': request.headers['content-type'] ?? '' },
+          ...(request.method === 'POST' ? { body: Readable.toWeb(request) as ReadableStream, duplex: 'half' } : {}),
+        }),
+      )
+      response.writeHead(answer.status, Object.fromEntries(answer.headers)).end(await answer.text())
+    } catch {
+      // The caller has gone away in the middle of its request. Nobody waits for this promise in plain Node, and one that
+      // is rejected would end the process.
+      response.destroy()
+    }
   }
 }

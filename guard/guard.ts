@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createRemoteJWKSet } from 'jose'
+import { calculateJwkThumbprint, createRemoteJWKSet, exportJWK, type JWTVerifyGetKey } from 'jose'
 import { FeedError, readBatch } from './batch.ts'
+import { COOLDOWN_MS } from './bearer.ts'
 import { FeedState, type WhenStale } from './feed.ts'
 import { readLines } from './lines.ts'
 import { clientCredentials } from './token.ts'
@@ -10,6 +11,11 @@ import type { Claims, Verdict } from './watermarks.ts'
 export interface GuardOptions {
   /** The relay's address, https but on loopback. Its keys are taken from there. */
   readonly relay: string
+  /**
+   * The `kid` of the relay's key, which is its thumbprint (RFC 7638). No other is believed then, whoever answers in the
+   * relay's name.
+   */
+  readonly relayKey?: string
   /** The realm, exactly as in `iss` of its tokens. */
   readonly issuer: string
   /** The client whose feed this is, with the secret of its service account. */
@@ -38,7 +44,7 @@ export class Guard {
 
   /** @throws TypeError for options that cannot be used */
   constructor(options: GuardOptions) {
-    const { relay, issuer, limitMs = 30_000, whenStale = 'refuse', pollMs } = options
+    const { relay, relayKey, issuer, limitMs = 30_000, whenStale = 'refuse', pollMs } = options
     for (const [name, url] of Object.entries({ relay, issuer })) {
       if (!URL.canParse(url) || !isSafe(new URL(url))) {
         throw new TypeError(`${name} must be an https URL (http only on this machine)`)
@@ -49,6 +55,9 @@ export class Guard {
     }
     if (!options.clientId || !options.clientSecret) {
       throw new TypeError('clientId and clientSecret must be given')
+    }
+    if (relayKey !== undefined && !/^[\w-]{43}$/.test(relayKey)) {
+      throw new TypeError('relayKey must be the kid of a key in {relay}/guard/jwks: 43 characters of base64url')
     }
     this.issuer = issuer
     this.#state = new FeedState(() => performance.now(), limitMs, whenStale)
@@ -95,8 +104,9 @@ export class Guard {
   }
 
   async #follow(options: GuardOptions, limitMs: number): Promise<void> {
-    const { relay, issuer, clientId, clientSecret, pollMs, onTrouble } = options
-    const keys = createRemoteJWKSet(new URL('/guard/jwks', relay))
+    const { relay, relayKey, issuer, clientId, clientSecret, pollMs, onTrouble } = options
+    const at = (path: string) => new URL(relay.replace(/\/*$/, path))
+    const keys = relayKeys(at('/guard/jwks'), relayKey)
     const token = clientCredentials(issuer, clientId, clientSecret)
     let failures = 0
     while (!this.#stop.signal.aborted) {
@@ -114,7 +124,7 @@ export class Guard {
         const nonce = randomBytes(16).toString('base64url')
         const bearer = await token(signal)
         this.#state.open({ nonce, askedMs: performance.now() })
-        const url = new URL(`/guard/feed?cursor=${this.#state.cursor}&nonce=${nonce}`, relay)
+        const url = at(`/guard/feed?cursor=${this.#state.cursor}&nonce=${nonce}`)
         const accept = pollMs === undefined ? 'text/event-stream' : 'application/jsonl'
         const response = await fetch(url, {
           headers: { authorization: `Bearer ${bearer}`, accept },
@@ -152,6 +162,19 @@ export class Guard {
       this.#waiting.forEach((resolve) => resolve())
       this.#waiting.clear()
     }
+  }
+}
+
+/** The relay's keys; with `pinned` only the one that has this thumbprint, computed here, not as the answer says. */
+function relayKeys(url: URL, pinned: string | undefined): JWTVerifyGetKey {
+  // A relay with a new key is heard again well before the feed is too old.
+  const keys = createRemoteJWKSet(url, { cooldownDuration: COOLDOWN_MS })
+  return async (header, token) => {
+    const key = await keys(header, token)
+    if (pinned !== undefined && (await calculateJwkThumbprint(await exportJWK(key))) !== pinned) {
+      throw new FeedError('The relay has another key than the one in relayKey')
+    }
+    return key
   }
 }
 

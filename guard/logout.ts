@@ -48,9 +48,9 @@ export class LogoutReceiver {
     this.#options = { ...options, nowMs, maxLifeSeconds, keys: keys ?? keysOf(options.issuer) }
   }
 
-  /** Judges what a session remembers of its ID token: `sid`, `sub`, `iat`, `auth_time`. */
+  /** Judges what a session remembers of its ID token: `iss`, `sid`, `sub`, `iat`, `auth_time`. */
   check(claims: Claims): Verdict {
-    return this.#ended.check(claims, this.#options.nowMs())
+    return claims['iss'] === this.#options.issuer ? this.#ended.check(claims, this.#options.nowMs()) : 'revoked'
   }
 
   /** The answer to the POST: 200, or 400 for a bad token, 500 when the sessions could not be ended, 503 without keys. */

@@ -46,5 +46,10 @@ async function json(response: Response): Promise<Record<string, unknown>> {
   if (response.status !== 200) {
     throw new FeedError(`The identity provider answered ${response.status}; is the service account of the client on?`)
   }
-  return (await response.json()) as Record<string, unknown>
+  try {
+    return (await response.json()) as Record<string, unknown>
+  } catch {
+    // What JSON.parse says shows a piece of the answer, which may be one of a token.
+    throw new FeedError('The identity provider answered something else than JSON')
+  }
 }

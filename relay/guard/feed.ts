@@ -9,6 +9,8 @@ import type { Change, WatermarkLog } from './port.ts'
 const BATCH = 8192
 /** What was read for one guard serves others of its client that ask soon after: thousands may come at once. */
 const SHARED_MS = 10_000
+/** Batches that are kept for guards that are all in the same place, as after a restart. Each has up to 220 kB. */
+const MOST_SHARED = 64
 /** How often a guard hears that nothing has happened. */
 const BEAT_MS = 5000
 
@@ -21,8 +23,8 @@ export interface FeedPorts {
 
 /** A guard that is connected. */
 export interface Subscriber {
-  /** Gives up the line; false if the guard is too far behind and is to be let go. */
-  send(line: string): boolean
+  /** Sends what {@link eventOf} made; false if the guard is too far behind and is to be let go. */
+  send(event: Uint8Array): boolean
   end(): void
 }
 
@@ -46,6 +48,8 @@ export class RealmFeed {
   readonly #ports: FeedPorts
   readonly #channels = new Map<string, Channel>()
   readonly #parts = new Map<string, { readonly atMs: number; readonly parts: Promise<Part[]> }>()
+  /** Batches by client and by what they follow on, until there is news or the next beat. */
+  readonly #next = new Map<string, Promise<Part>>()
   readonly #known = new Watermarks(randomBytes(8))
   #head = 0
   #readMs = -Infinity
@@ -101,6 +105,7 @@ export class RealmFeed {
       // Who joins while this is signed finds a channel that is behind the head, and asks again.
       if (changes.length > 0 || atMs - this.#beatMs >= BEAT_MS) {
         this.#beatMs = atMs
+        this.#next.clear()
         await Promise.all([...this.#channels].map(([id, channel]) => this.#publish(id, channel, changes, head, readMs)))
       }
       this.#readMs = readMs
@@ -119,8 +124,9 @@ export class RealmFeed {
     const { line } = await this.#part(clientId, channel.names, fresh, { after: channel.seq, seq, head: seq }, readMs)
     // From here nothing waits: whoever joins is either before this line or after it.
     channel.seq = seq
+    const event = eventOf(line)
     for (const subscriber of channel.subscribers) {
-      if (!subscriber.send(line)) {
+      if (!subscriber.send(event)) {
         channel.subscribers.delete(subscriber)
       }
     }
@@ -164,10 +170,22 @@ export class RealmFeed {
   async *since(clientId: string, seq: number): AsyncGenerator<Part> {
     const names = new Watermarks(this.#ports.key.hashKey(this.#ports.issuer, clientId))
     while (seq < this.#head) {
-      const part = await this.#next(clientId, names, seq)
+      const part = await this.#nextPart(clientId, names, seq)
       yield part
       seq = part.seq
     }
+  }
+
+  #nextPart(clientId: string, names: Watermarks, after: number): Promise<Part> {
+    const place = `${after} ${clientId}`
+    const shared = this.#next.get(place)
+    if (shared || this.#next.size >= MOST_SHARED) {
+      return shared ?? this.#read(clientId, names, after)
+    }
+    const part = this.#read(clientId, names, after)
+    this.#next.set(place, part)
+    part.catch(() => this.#next.delete(place))
+    return part
   }
 
   /** From now on the guard gets every change; false if it is not where its client's channel is: catch up once more. */
@@ -215,7 +233,7 @@ export class RealmFeed {
     return parts
   }
 
-  async #next(clientId: string, names: Watermarks, after: number): Promise<Part> {
+  async #read(clientId: string, names: Watermarks, after: number): Promise<Part> {
     const head = this.#head
     const read = await this.#ports.log.watermarks(this.#ports.issuer, after, BATCH)
     const changes = read.filter(({ seq }) => seq <= head)
@@ -249,6 +267,11 @@ export class RealmFeed {
     const batch: SignedBatch = { jws, entries: Buffer.from(entries.buffer).toString('base64') }
     return { line: JSON.stringify(batch), seq: place.seq }
   }
+}
+
+/** A line as a server-sent event: made once, however many it goes to. */
+export function eventOf(line: string): Uint8Array {
+  return Buffer.from(`data: ${line}\n\n`)
 }
 
 function untilSeconds(untilMs: number): number {

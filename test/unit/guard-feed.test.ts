@@ -2,11 +2,8 @@ import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { FeedError, readBatch } from '../../guard/batch.ts'
 import { FeedState, StaleError } from '../../guard/feed.ts'
 import { readLines } from '../../guard/lines.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { RealmFeed } from '../../relay/guard/feed.ts'
-import type { WatermarkLog } from '../../relay/guard/port.ts'
-import { securityEvent, session, uuid } from './given.ts'
+import { session, uuid } from './given.ts'
 import { type GuardWorld, guardWorld } from './guard-world.ts'
 import { realm } from './signed.ts'
 
@@ -252,37 +249,6 @@ describe('a guard without news', () => {
   let replayed = ''
 })
 
-test(
-  '10,000 guards that come at once after a restart share what is read and signed for them',
-  { timeout: 20_000 },
-  async () => {
-    const events = Array.from({ length: 100 }, (_, n) =>
-      securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }),
-    )
-    const none = () => undefined
-    await Promise.all(events.map((event) => world.store.accept(event, plan(event, Date.now(), none))))
-    let reads = 0
-    let signed = 0
-    const log = {
-      ...world.store,
-      watermarks: (...asked: Parameters<WatermarkLog['watermarks']>) => {
-        reads++
-        return world.store.watermarks(...asked)
-      },
-    }
-    const sign = () => Promise.resolve(`signature ${++signed}`)
-    const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
-    const guards = Array.from({ length: 10_000 }, (_, n) =>
-      Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')),
-    )
-    const answers = await Promise.all(guards)
-    expect(answers.every((lines) => lines.length === 2)).toBe(true)
-    // One answer to each nonce; everything else once for each client.
-    expect(signed).toBe(10_000 + 3)
-    expect(reads).toBeLessThanOrEqual(2 + 3)
-  },
-)
-
 test('lines are put together whatever the chunks are, and the last counts only with its end', async () => {
   const bytes = Buffer.from(': comment\ndata: {"é":1}\n\nevent: x\r\ndata:{"b":2}\r\n\r\n{"c":3}\n{"d"')
   async function* chunks(size: number) {
@@ -314,6 +280,7 @@ test('a guard cannot be made with options that would leave it open or asking wit
     [{ limitMs: Number.NaN }, /limitMs must be at least 1000/],
     [{ pollMs: 20_000 }, /half of limitMs/],
     [{ clientSecret: '' }, /clientSecret must be given/],
+    [{ relayKey: 'abc' }, /relayKey must be the kid/],
   ] as const) {
     expect(() => world.guard('x', { ...right, ...wrong })).toThrow(says)
   }

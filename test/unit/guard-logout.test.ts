@@ -1,5 +1,8 @@
-import { createServer } from 'node:http'
+import { createServer, type Server } from 'node:http'
+import { type AddressInfo, connect } from 'node:net'
+import { createAdaptorServer } from '@hono/node-server'
 import express from 'express'
+import { Hono } from 'hono'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Logout, LogoutReceiver, nodeLogout } from '../../guard/index.ts'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
@@ -150,18 +153,50 @@ test('a later login revives nothing: what was ended stays ended, by sid and by s
   expect([receiver.check(stolen), receiver.check(other)]).toEqual(['revoked', 'revoked'])
 })
 
-test.each(['express', 'node'])('it is a handler of a few lines for %s', async (framework) => {
+const FRAMEWORKS = ['hono', 'express', 'node'] as const
+const listening = async (framework: (typeof FRAMEWORKS)[number]): Promise<number> => {
   const handle = nodeLogout(receiver)
-  const server = createServer(
-    framework === 'express' ? express().post('/logout', handle) : (request, response) => void handle(request, response),
-  )
+  const hono = new Hono().post('/logout', (c) => receiver.receive(c.req.raw))
+  const server = {
+    hono: () => createAdaptorServer(hono) as Server,
+    express: () => createServer(express().post('/logout', handle)),
+    node: () => createServer((request, response) => void handle(request, response)),
+  }[framework]()
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
-  const address = server.address()
-  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/logout`
+  return (server.address() as AddressInfo).port
+}
+
+test.each(FRAMEWORKS)('it is a handler of a few lines for %s', async (framework) => {
+  const url = `http://127.0.0.1:${await listening(framework)}/logout`
   const body = new URLSearchParams({ logout_token: await token() })
   const answer = await fetch(url, { method: 'POST', body })
   expect([answer.status, answer.headers.get('cache-control')]).toEqual([200, 'no-store'])
   expect((await fetch(url, { method: 'POST', body })).status).toBe(400)
   expect(ended).toHaveLength(1)
+})
+
+test.each(['express', 'node'] as const)('who goes away in mid-request does not bring %s down', async (framework) => {
+  const port = await listening(framework)
+  const rejections: unknown[] = []
+  const note = (cause: unknown) => void rejections.push(cause)
+  process.on('unhandledRejection', note)
+  onTestFinished(() => void process.off('unhandledRejection', note))
+  const socket = connect(port, '127.0.0.1')
+  const form = 'content-type: application/x-www-form-urlencoded\r\ncontent-length: 100'
+  socket.write(`POST /logout HTTP/1.1\r\nhost: x\r\n${form}\r\n\r\nlogout_token=`)
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  socket.destroy()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  const answer = await fetch(`http://127.0.0.1:${port}/logout`, {
+    method: 'POST',
+    body: new URLSearchParams({ logout_token: await token() }),
+  })
+  expect([answer.status, rejections]).toEqual([200, []])
+})
+
+test('a session of another issuer is none that it could vouch for', () => {
+  const session = { sub: 'alice', sid: 'sid-1', iat: NOW - 10 }
+  expect(receiver.check({ ...session, iss: 'https://elsewhere.example.org' })).toBe('revoked')
+  expect(receiver.check({ ...session, iss: ISSUER })).toBe('ok')
 })

@@ -1,0 +1,193 @@
+import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { plan } from '../../relay/domain/plan.ts'
+import { RealmFeed } from '../../relay/guard/feed.ts'
+import type { WatermarkLog } from '../../relay/guard/port.ts'
+import { guardRoutes } from '../../relay/guard/routes.ts'
+import { securityEvent } from './given.ts'
+import { type GuardWorld, guardWorld, makeFeedKey } from './guard-world.ts'
+
+let world: GuardWorld
+beforeEach(async () => {
+  world = await guardWorld()
+})
+
+const nowSeconds = () => Math.floor(Date.now() / 1000)
+/** A token from an hour ago. */
+const old = (sub: string, more: object = {}) => ({
+  iss: world.issuer,
+  sub,
+  sid: 'some-session',
+  iat: nowSeconds() - 3600,
+  auth_time: nowSeconds() - 3600,
+  ...more,
+})
+const until = (condition: () => unknown) => vi.waitUntil(condition, { timeout: 8000, interval: 5 })
+const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
+
+test(
+  '10,000 guards that come at once after a restart share what is read and signed for them',
+  { timeout: 20_000 },
+  async () => {
+    const events = Array.from({ length: 100 }, (_, n) =>
+      securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }),
+    )
+    const none = () => undefined
+    await Promise.all(events.map((event) => world.store.accept(event, plan(event, Date.now(), none))))
+    let reads = 0
+    let signed = 0
+    const log = {
+      ...world.store,
+      watermarks: (...asked: Parameters<WatermarkLog['watermarks']>) => {
+        reads++
+        return world.store.watermarks(...asked)
+      },
+    }
+    const sign = () => Promise.resolve(`signature ${++signed}`)
+    const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+    const guards = Array.from({ length: 10_000 }, (_, n) =>
+      Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')),
+    )
+    const answers = await Promise.all(guards)
+    expect(answers.every((lines) => lines.length === 2)).toBe(true)
+    // One answer to each nonce; everything else once for each client.
+    expect(signed).toBe(10_000 + 3)
+    expect(reads).toBeLessThanOrEqual(2 + 3)
+  },
+)
+
+test('10,000 guards that come back with the same cursor share what they have missed', { timeout: 20_000 }, async () => {
+  let head = 100
+  let reads = 0
+  let signed = 0
+  const log: WatermarkLog = {
+    watermarks: (_, after) => {
+      reads++
+      const change = { kind: 'sub', name: 'alice', watermarkMs: 1000, untilMs: Date.now() + 1e6, seq: head } as const
+      return Promise.resolve(after < head ? [change] : [])
+    },
+    watermarksOf: () => Promise.resolve([]),
+    forgetWatermarks: () => Promise.resolve(),
+  }
+  const sign = () => Promise.resolve(`signature ${++signed}`)
+  const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+  await feed.advance()
+  head = 200
+  reads = 0
+  const guards = Array.from({ length: 10_000 }, (_, n) =>
+    Array.fromAsync(feed.catchUp(`client-${n % 3}`, 100, 'nonce')),
+  )
+  expect((await Promise.all(guards)).every((lines) => lines.length === 2)).toBe(true)
+  expect(signed).toBe(10_000 + 3)
+  expect(reads).toBeLessThanOrEqual(2 + 3)
+})
+
+test(
+  'a guard that does not take in what it is sent is let go before it fills the memory',
+  { timeout: 20_000 },
+  async () => {
+    let seq = 0
+    const log: WatermarkLog = {
+      watermarks: () => {
+        const change = { kind: 'sub', name: 'alice', watermarkMs: 1000, untilMs: Date.now() + 1e6 } as const
+        // Less than a full batch, so that each reading ends.
+        return Promise.resolve(Array.from({ length: seq === 0 ? 0 : 8000 }, () => ({ ...change, seq: ++seq })))
+      },
+      watermarksOf: () => Promise.resolve([]),
+      forgetWatermarks: () => Promise.resolve(),
+    }
+    const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
+    const keysOf = () => Promise.resolve(world.realm.keys)
+    const isEnded = () => Promise.resolve(false)
+    const ports = { feeds: new Map([[world.issuer, feed]]), key: world.key, keysOf, audience: 'logout-relay', isEnded }
+    const answer = await guardRoutes({ ...ports, nowMs: () => Date.now() }).request(`/guard/feed${NONCE}`, {
+      headers: { accept: 'text/event-stream', authorization: `Bearer ${await world.token('orders')}` },
+    })
+    expect(answer.status).toBe(200)
+    const reader = answer.body?.getReader()
+    await reader?.read()
+    await until(() => feed.subscribers === 1)
+    let lines = 0
+    for (seq = 1; feed.subscribers === 1 && lines < 200; lines++) {
+      await feed.advance()
+    }
+    // 16 MiB of lines of 210 kB each.
+    expect(lines).toBeGreaterThan(70)
+    expect(lines).toBeLessThan(100)
+  },
+)
+
+test('a clock that is 5 minutes off at the application changes no verdict', async () => {
+  const guard = world.guard('orders')
+  await guard.ready()
+  await world.reset('alice')
+  await until(() => guard.check(old('alice')) === 'revoked')
+  const now = Date.now()
+  const fresh = old('alice', { iat: nowSeconds() + 2, auth_time: nowSeconds() + 2 })
+  const future = old('bob', { iat: nowSeconds() + 200 })
+  for (const off of [-300_000, 300_000]) {
+    vi.spyOn(Date, 'now').mockReturnValue(now + off)
+    expect([fresh, old('alice'), old('bob'), future].map((claims) => guard.check(claims))).toEqual([
+      'ok',
+      'revoked',
+      'ok',
+      'revoked',
+    ])
+  }
+})
+
+describe('whoever answers in the relay’s name', () => {
+  const keyOfRelay = async () => {
+    const { keys } = (await (await world.app.request('/guard/jwks')).json()) as { keys: { kid: string }[] }
+    return keys[0]?.kid ?? ''
+  }
+
+  test('is believed with the key that the guard was given', async () => {
+    const guard = world.guard('orders', { relayKey: await keyOfRelay() })
+    await guard.ready()
+    expect(guard.check(old('bob'))).toBe('ok')
+  })
+
+  test('is not believed with another, though he publishes it himself under that name', async () => {
+    const kid = await keyOfRelay()
+    const forged = await makeFeedKey()
+    const [jwk] = forged.jwks.keys
+    const lie = new RealmFeed({ issuer: world.issuer, log: world.store, key: forged, nowMs: () => Date.now() })
+    const right = world.wire
+    world.wire = async (request, answer) => {
+      const { pathname, searchParams } = new URL(request.url)
+      if (pathname === '/guard/jwks') {
+        return Response.json({
+          keys: [
+            { ...jwk, kid: jwk?.kid },
+            { ...jwk, kid },
+          ],
+        })
+      }
+      if (pathname === '/guard/feed') {
+        const lines = await Array.fromAsync(lie.catchUp('orders', 0, searchParams.get('nonce') ?? ''))
+        return new Response(lines.map((line) => `data: ${line}\n\n`).join(''))
+      }
+      return right(request, answer)
+    }
+    const deceived = world.guard('orders')
+    await deceived.ready()
+    const troubles: string[] = []
+    const pinned = world.guard('orders', { relayKey: kid, onTrouble: ({ message }) => troubles.push(message) })
+    await until(() => troubles.length > 1)
+    expect(troubles[0]).toBe('The relay has another key than the one in relayKey')
+    expect(pinned.ageMs).toBe(Infinity)
+  })
+})
+
+test('a relay under a path of its host is asked there', async () => {
+  const asked: string[] = []
+  const right = world.wire
+  world.wire = (request, answer) => {
+    asked.push(new URL(request.url).pathname)
+    return right(request, answer)
+  }
+  const guard = world.guard('orders', { relay: `${world.url}/guard/` })
+  await until(() => asked.length > 0)
+  expect(asked[0]).toBe('/guard/guard/feed')
+  await guard.close()
+})
