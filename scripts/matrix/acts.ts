@@ -189,6 +189,9 @@ export const ACTS: readonly Act[] = [
     },
   },
   byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', `/demo/users/${person.id}/logout`)),
+  byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/demo/logout-all'), {
+    policy: policy('realm-logout', 'sessions'),
+  }),
   byAdmin('session-removed', ONE_SESSION, async (person) =>
     admin(person).must('DELETE', `/demo/sessions/${await ownSession(person)}`),
   ),

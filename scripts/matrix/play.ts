@@ -16,8 +16,8 @@ export interface Cell {
   readonly expected: 'dead' | 'alive'
 }
 
-/** Longer than the relay takes for an application that is up. */
-const GIVE_UP_MS = 15_000
+/** Longer than the relay takes for an application that is up, and than the sweep that follows a realm-wide logout. */
+const GIVE_UP_MS = 30_000
 /** By then all that the event has ended is dead, as the cells beside it show. */
 const SETTLED_MS = 3000
 /** Login times are whole seconds, and a login in the event's own second counts as from before it. */
