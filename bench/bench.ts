@@ -3,32 +3,41 @@ import { parseArgs } from 'node:util'
 import { breach } from './breach.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
+import { minted } from './minted.ts'
 import { native } from './native.ts'
 import { resume } from './resume.ts'
 import { spine } from './spine.ts'
-import type { Line } from './stats.ts'
+import { type Line, reached, type Size } from './stats.ts'
 
-/** The command: every figure, or those of one bench, as a table or as JSON lines. It measures; it judges nothing. */
+/**
+ * The command: every figure, or those of one bench, as a table, as JSON lines or as the rows of docs/performance.md. It
+ * measures and judges nothing: its exit status is 0 if all of it ran. Its last line counts the goals that were reached.
+ */
 const { values: options } = parseArgs({
   options: {
     json: { type: 'boolean', default: false },
+    markdown: { type: 'boolean', default: false },
     rounds: { type: 'string', default: '15' },
+    share: { type: 'string', default: '1' },
     only: { type: 'string' },
-    share: { type: 'string', default: '0.02' },
   },
 })
-const BENCHES: Readonly<Record<string, (rounds: number) => Promise<Line[]>>> = {
+const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   'fan-out': fanOut,
+  minted,
   slow,
   'black-hole': blackHole,
-  history,
-  breach: () => breach(Number(options.share)),
+  breach,
   'events-in': eventsIn,
+  history,
   resume,
   native,
   spine,
 }
-const rounds = whole('rounds', options.rounds)
+const size: Size = { rounds: whole('rounds', options.rounds), share: Number(options.share) }
+if (!(size.share > 0 && size.share <= 1)) {
+  throw new TypeError('--share must be more than 0 and at most 1; 1 is the size that the goals are meant for')
+}
 if (options.only !== undefined && !(options.only in BENCHES)) {
   throw new TypeError(`--only must be one of ${Object.keys(BENCHES).join(', ')}`)
 }
@@ -38,26 +47,45 @@ const machine = {
   memoryGiB: Math.round(totalmem() / 2 ** 30),
   node: process.version,
 }
-const say = (line: object) => void process.stdout.write(`${JSON.stringify(line)}\n`)
+const say = (line: string) => void process.stdout.write(`${line}\n`)
 if (options.json) {
-  say({ machine, rounds })
+  say(JSON.stringify({ machine, ...size }))
+} else {
+  say(`${machine.cores} cores (${machine.cpu}), ${machine.memoryGiB} GiB, Node ${machine.node}; ${size.rounds} rounds`)
 }
+if (options.markdown) {
+  say('\n| | unit | median | min | max | wanted |\n| --- | --- | --- | --- | --- | --- |')
+}
+const all: Line[] = []
 for (const [name, bench] of Object.entries(BENCHES)) {
   if (options.only !== undefined && options.only !== name) {
     continue
   }
   process.stderr.write(`· ${name}\n`)
-  const lines = await bench(rounds)
+  const lines = await bench(size)
+  all.push(...lines)
   if (options.json) {
-    lines.forEach((line) => say({ bench: name, ...line }))
+    lines.forEach((line) => say(JSON.stringify({ bench: name, ...line })))
+  } else if (options.markdown) {
+    for (const line of lines) {
+      const { median, min, max } = line.figure
+      say(`| ${[line.what, line.unit, median, min, max, reached(line)].join(' | ')} |`)
+    }
   } else {
     console.table(
-      lines.map(({ what, unit, figure, goal = '' }) => {
-        const { median, p99, min, max, n } = figure
-        return { what, unit, median, p99, min, max, n, goal }
+      lines.map((line) => {
+        const { median, p99, min, max, n } = line.figure
+        return { what: line.what, unit: line.unit, median, p99, min, max, n, goal: reached(line).replaceAll('*', '') }
       }),
     )
   }
+}
+const goals = all.filter(({ goal }) => goal !== undefined)
+const missed = goals.filter((line) => reached(line).includes('not reached')).map(({ what }) => what)
+if (options.json) {
+  say(JSON.stringify({ figures: all.length, goals: goals.length, missed }))
+} else {
+  say(`\n${all.length} figures, ${goals.length - missed.length} of ${goals.length} goals reached`)
 }
 
 function whole(option: string, text: string): number {

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { openEngine } from './engine.ts'
 import { startReceivers } from './receivers.ts'
-import { figure, type Line } from './stats.ts'
+import { figure, type Line, scaled, type Size } from './stats.ts'
 
 const SUBJECTS = 100_000
 const RELYING_PARTIES = 10
@@ -11,10 +11,10 @@ const AT_ONCE = 100
 
 /**
  * Breach day: every subject is reset at once, each with a session at each of ten relying parties, over TLS with kept-alive
- * connections. In the middle one more subject is reset. `share` of 1 is the full size: a million deliveries.
+ * connections, a million deliveries in all. In the middle one more subject is reset, a privileged one.
  */
-export async function breach(share: number): Promise<Line[]> {
-  const subjects = Math.max(AT_ONCE, Math.round(SUBJECTS * share))
+export async function breach({ share }: Size): Promise<Line[]> {
+  const subjects = scaled(SUBJECTS, share)
   const receivers = await startReceivers({ origins: RELYING_PARTIES, tls: true })
   const engine = openEngine({ receivers, relyingParties: RELYING_PARTIES, concurrency: CONCURRENCY })
   const clients = Array.from({ length: RELYING_PARTIES }, (_, n) => n)
@@ -32,8 +32,8 @@ export async function breach(share: number): Promise<Line[]> {
     const burst = Array.from({ length: Math.min(AT_ONCE, subjects - n) }, () => engine.deliver(clients))
     all.push(...burst)
     await delay(0)
-    if (Number.isNaN(privileged) && n >= subjects / 2) {
-      privileged = await engine.deliver(clients)
+    if (Number.isNaN(privileged) && n + AT_ONCE >= subjects / 2) {
+      privileged = await engine.deliver(clients, { privileged: true })
     }
   }
   await Promise.all(all)
@@ -52,9 +52,25 @@ export async function breach(share: number): Promise<Line[]> {
       what: 'breach day, share of the bare loop',
       unit: 'ratio',
       figure: figure([perSecond / rawPerSecond]),
-      goal: 'at least 0.8',
+      goal: ['median', 'at least', 0.8],
     },
-    { what: 'breach day, resident', unit: 'MB', figure: figure(resident), goal: 'max below 400' },
-    { what: 'a single reset in the middle of it', unit: 'ms', figure: figure([privileged]), goal: 'at most 1000' },
+    { what: 'breach day, resident', unit: 'MB', figure: figure(resident), goal: ['max', 'at most', 400] },
+    {
+      what: 'breach day, resident in the last quarter beside the second',
+      unit: 'ratio',
+      figure: figure([figure(quarter(resident, 3)).median / figure(quarter(resident, 1)).median]),
+      goal: ['median', 'at most', 1.1],
+    },
+    {
+      what: 'a privileged reset in the middle of it',
+      unit: 'ms',
+      figure: figure([privileged]),
+      goal: ['median', 'at most', 1000],
+    },
   ]
+}
+
+function quarter(values: readonly number[], n: number): readonly number[] {
+  const size = values.length / 4
+  return values.slice(Math.floor(n * size), Math.ceil((n + 1) * size))
 }

@@ -1,5 +1,4 @@
-import { generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
-import { promisify } from 'node:util'
+import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import { openSender } from '../relay/delivery/sender.ts'
@@ -8,50 +7,27 @@ import { Flow } from '../relay/flow/flow.ts'
 import type { AttemptLine, Idp } from '../relay/flow/ports.ts'
 import { systemClock } from '../relay/main.ts'
 import { RelyingParties } from '../relay/registry/registry.ts'
+import { createKey } from '../relay/signing/acts.ts'
+import { type Algorithm, readRelayKey } from '../relay/signing/key.ts'
+import { RealmKeys } from '../relay/signing/realm-keys.ts'
+import { relaySigned } from '../relay/signing/signer.ts'
+import { logoutToken } from '../relay/signing/token.ts'
 import { openSqliteStore } from '../relay/store/sqlite/sqlite.ts'
 import { temporary } from '../scripts/stage/temporary.ts'
 import type { Receivers } from './receivers.ts'
-
-export type Alg = 'ES256' | 'RS256'
 
 export const ISSUER = 'http://127.0.0.1/realms/bench'
 const MOST_SESSIONS_IN_A_SET = 500
 /** What the bare loop has in flight; more did not make it faster. */
 const RAW_IN_FLIGHT = 64
 
-const signAsync = promisify(sign)
-const encoded = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
-
-/** Signs a logout token in this process. In place of the relay-held key of docs/design.md, which is not built yet. */
-export function signer(alg: Alg): (clientId: string, sid: string) => Promise<string> {
-  const { privateKey } =
-    alg === 'ES256'
-      ? generateKeyPairSync('ec', { namedCurve: 'P-256' })
-      : generateKeyPairSync('rsa', { modulusLength: 2048 })
-  const key: KeyObject = privateKey
-  const header = encoded({ alg, kid: 'bench', typ: 'logout+jwt' })
-  return async (clientId, sid) => {
-    const iat = Math.floor(Date.now() / 1000)
-    const claims = {
-      iss: ISSUER,
-      aud: clientId,
-      iat,
-      exp: iat + 120,
-      jti: randomUUID(),
-      sid,
-      sub: 'subject',
-      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-    }
-    const input = `${header}.${encoded(claims)}`
-    const signature = await signAsync('sha256', Buffer.from(input), { key, dsaEncoding: 'ieee-p1363' })
-    return `${input}.${signature.toString('base64url')}`
-  }
-}
-
 export interface EngineOptions {
   readonly receivers: Receivers
   readonly relyingParties: number
-  readonly alg?: Alg
+  readonly alg?: Algorithm
+  /** What mints; else the relay with a key of its own. */
+  readonly idp?: Idp
+  readonly issuer?: string
   /** An existing store; else an empty one. */
   readonly file?: string
   /** The logout URLs of these hang. */
@@ -61,13 +37,12 @@ export interface EngineOptions {
 
 export type Engine = ReturnType<typeof openEngine>
 
-/** The relay's flow, sender and SQLite store as they run in the product; a signer in this process mints. */
+/** The relay's flow, signer, sender and SQLite store as they run in the product. */
 export function openEngine(options: EngineOptions) {
-  const { receivers, relyingParties: count, alg = 'ES256', hung = 0, concurrency = 4 } = options
+  const { receivers, relyingParties: count, alg = 'ES256', hung = 0, concurrency = 4, issuer = ISSUER } = options
   const { origins, ca } = receivers
   const store = openSqliteStore(options.file ?? join(temporary('bench'), 'relay.db'))
-  const mint = signer(alg)
-  const clientOf = new Map<string, string>()
+  const own = ownKey(alg)
   const registry = new RelyingParties({
     allowHttpOnLoopback: true,
     allowAddresses: [],
@@ -77,31 +52,19 @@ export function openEngine(options: EngineOptions) {
   })
   const uri = (n: number) => `${origins[n % origins.length] ?? ''}${n < hung ? '/hang' : `/${n}`}`
   const parties = Array.from({ length: count }, (_, n) => ({
-    issuer: ISSUER,
+    issuer,
     clientId: `client-${n}`,
     logoutUri: uri(n),
     sessionRequired: true,
     enabled: true,
   }))
-  registry.replace(ISSUER, parties)
-  const idp: Idp = {
-    mint: async (deliveries) => {
-      const tokens = await Promise.all(
-        deliveries.map(async ({ id, clientId }): Promise<[string, string]> => [id, await mint(clientId, id)]),
-      )
-      return { tokens: new Map(tokens), refused: new Map() }
-    },
-    report: (ended) => {
-      ended.forEach(({ id }) => clientOf.delete(id))
-      return Promise.resolve(ended.map(({ id }) => id))
-    },
-  }
+  registry.replace(issuer, parties)
   const rawAgent = new Agent({ connect: ca === undefined ? {} : { ca }, allowH2: false })
   const sender = openSender(ca === undefined ? {} : { ca })
   const watchers = new Set<(line: AttemptLine) => void>()
   const flow = new Flow({
     store,
-    idps: new Map([[ISSUER, idp]]),
+    idps: new Map([[issuer, options.idp ?? own.idp]]),
     registry,
     send: sender.send,
     clock: systemClock,
@@ -119,10 +82,10 @@ export function openEngine(options: EngineOptions) {
   flow.start()
 
   /** @param clients the numbers of the clients that the subject has a session at, one each time it is named */
-  function event(clients: readonly number[], txn: string, part = 1, parts = 1): SecurityEvent {
+  function event(clients: readonly number[], { txn, part, parts, privileged }: Part): SecurityEvent {
     const jti = randomUUID()
     return {
-      issuer: ISSUER,
+      issuer,
       jti,
       txn,
       type: 'https://schemas.openid.net/secevent/caep/event-type/credential-change',
@@ -133,51 +96,72 @@ export function openEngine(options: EngineOptions) {
       part,
       parts,
       scope: 'subject',
-      privileged: false,
+      privileged,
       shadow: false,
       survivors: 0,
       steps: {},
       sessions: clients.map((n, at) => {
         const id = `${jti}.${at}`
-        clientOf.set(id, `client-${n}`)
-        return { id, clientId: `client-${n}`, sid: id, logoutUri: uri(n), latestEndMs: Date.now() + 86_400_000 }
+        const session = {
+          id,
+          clientId: `client-${n}`,
+          sid: id,
+          logoutUri: uri(n),
+          alg,
+          tokenIssuer: issuer,
+          sidOnly: true,
+        }
+        return { ...session, latestEndMs: Date.now() + 86_400_000 }
       }),
     }
   }
 
-  return {
-    store,
-    flow,
-    event,
-    /** One event; resolves to the milliseconds until the outcome of the last delivery that counts is durable. */
-    async deliver(clients: readonly number[], counts: (clientId: string) => boolean = () => true): Promise<number> {
-      const txn = randomUUID()
-      let left = clients.filter((n) => counts(`client-${n}`)).length
-      const parts: SecurityEvent[] = []
-      const all = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
-      for (let part = 0; part < all; part++) {
-        const of = clients.slice(part * MOST_SESSIONS_IN_A_SET, (part + 1) * MOST_SESSIONS_IN_A_SET)
-        parts.push(event(of, txn, part + 1, all))
-      }
-      const began = performance.now()
-      const done = new Promise<void>((resolve) => {
-        const watch = ({ containment, clientId, outcome }: AttemptLine) => {
-          if (containment === txn && outcome === 'delivered' && counts(clientId) && --left === 0) {
-            watchers.delete(watch)
-            resolve()
-          }
+  /** Resolves to the milliseconds until the outcome of the last delivery that counts is durable. */
+  async function deliverAll(events: readonly SecurityEvent[], counts: (clientId: string) => boolean): Promise<number> {
+    const owed = new Set(
+      events.flatMap(({ sessions }) => sessions.filter((s) => counts(s.clientId)).map(({ id }) => id)),
+    )
+    const began = performance.now()
+    const done = new Promise<void>((resolve) => {
+      const watch = ({ delivery, outcome }: AttemptLine) => {
+        if (outcome === 'delivered' && owed.delete(delivery) && owed.size === 0) {
+          watchers.delete(watch)
+          resolve()
         }
-        watchers.add(watch)
-      })
-      await Promise.all(parts.map((part) => flow.receive(part, 'push')))
-      await done
-      return performance.now() - began
+      }
+      watchers.add(watch)
+    })
+    await Promise.all(events.map((one) => flow.receive(one, 'push')))
+    await done
+    return performance.now() - began
+  }
+
+  return {
+    uri,
+    deliverAll,
+    /** One event, in as many parts as it takes, about one session at each client each time it is named. */
+    deliver(
+      clients: readonly number[],
+      {
+        counts = () => true,
+        privileged = false,
+      }: { counts?: (clientId: string) => boolean; privileged?: boolean } = {},
+    ): Promise<number> {
+      const txn = randomUUID()
+      const parts = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
+      const events = Array.from({ length: parts }, (_, n) =>
+        event(clients.slice(n * MOST_SESSIONS_IN_A_SET, (n + 1) * MOST_SESSIONS_IN_A_SET), {
+          ...{ txn, parts, privileged },
+          part: n + 1,
+        }),
+      )
+      return deliverAll(events, counts)
     },
     /** The bare loop: sign and POST to the same receivers, nothing stored, nothing judged. */
     raw: (clients: readonly number[]) =>
       rawLoop(
         clients.map((n): [string, string] => [`client-${n}`, uri(n)]),
-        mint,
+        own.sign,
         rawAgent,
       ),
     async close() {
@@ -186,6 +170,32 @@ export function openEngine(options: EngineOptions) {
       await rawAgent.destroy()
       await store.close()
     },
+  }
+}
+
+interface Part {
+  readonly txn: string
+  readonly part: number
+  readonly parts: number
+  readonly privileged: boolean
+}
+
+/** A key of the relay's that the realm has published for long enough; there is no realm. */
+function ownKey(alg: Algorithm) {
+  const place = { alg, file: join(temporary('bench'), 'key.pem') }
+  createKey(place)
+  const key = readRelayKey(place.file, alg)
+  const silent = () => undefined
+  const keys = new RealmKeys({ places: [place], publishedForMs: 0, tell: silent, trouble: silent })
+  keys.look([{ ...key.publicJwk, kid: 'bench', alg }], Date.now())
+  const realm: Idp = {
+    mint: () => Promise.reject(new Error('Everything here is a first attempt, which the relay signs')),
+    report: (ended) => Promise.resolve(ended.map(({ id }) => id)),
+  }
+  const nowMs = () => Date.now()
+  return {
+    idp: relaySigned({ issuer: ISSUER, realm, keys, nowMs, made: silent, trouble: silent }),
+    sign: (aud: string, sid: string) => logoutToken(key, 'bench', { iss: ISSUER, aud, sid }, nowMs()),
   }
 }
 

@@ -9,14 +9,15 @@ import { verifySet } from '../relay/ingest/set.ts'
 import { openSqliteStore } from '../relay/store/sqlite/sqlite.ts'
 import { temporary } from '../scripts/stage/temporary.ts'
 import { ISSUER } from './engine.ts'
-import { figure, type Line } from './stats.ts'
+import { figure, type Line, scaled, type Size } from './stats.ts'
 
 const SENDERS = 100
 const EVENTS = 1000
 const MOST_ROUNDS = 7
 
 /** Pushed SETs of two sessions, verified, stored, answered; beside the same without HTTP: verify and group commit alone. */
-export async function eventsIn(rounds: number): Promise<Line[]> {
+export async function eventsIn({ rounds, share }: Size): Promise<Line[]> {
+  const events = scaled(EVENTS, share)
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256' }] })
   const store = openSqliteStore(join(temporary('bench'), 'relay.db'))
@@ -48,10 +49,10 @@ export async function eventsIn(rounds: number): Promise<Line[]> {
   const ours: number[] = []
   const alone: number[] = []
   for (let round = -1; round < Math.min(rounds, MOST_ROUNDS); round++) {
-    const sets = await Promise.all(Array.from({ length: 2 * EVENTS }, () => signedSet(privateKey)))
+    const sets = await Promise.all(Array.from({ length: 2 * events }, () => signedSet(privateKey)))
     const perSecond = [
-      await rate(sets.slice(0, EVENTS), push),
-      await rate(sets.slice(EVENTS), async (set) => {
+      await rate(sets.slice(0, events), push),
+      await rate(sets.slice(events), async (set) => {
         await receive(await verify(set))
       }),
     ] as const
@@ -70,7 +71,7 @@ export async function eventsIn(rounds: number): Promise<Line[]> {
       what: 'events in, share of verify and group commit alone',
       unit: 'ratio',
       figure: figure(ours.map((each, n) => each / (alone[n] ?? Number.NaN))),
-      goal: 'at least 0.8',
+      goal: ['median', 'at least', 0.8],
     },
   ]
 }

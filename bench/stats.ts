@@ -22,5 +22,27 @@ export interface Line {
   readonly what: string
   readonly unit: 'ms' | 'ratio' | 'per second' | 'MB'
   readonly figure: Figure
-  readonly goal?: string
+  readonly goal?: Goal
+}
+
+export type Goal = readonly [of: 'median' | 'p99' | 'max', bound: 'at least' | 'at most', value: number]
+
+/** What became of a goal, in words; nothing where there is none. */
+export function reached({ figure, goal }: Line): string {
+  if (goal === undefined) {
+    return ''
+  }
+  const [of, bound, value] = goal
+  const is = bound === 'at least' ? figure[of] >= value : figure[of] <= value
+  return `${of === 'median' ? '' : `${of} `}${bound} ${value}: ${is ? 'reached' : '**not reached**'}`
+}
+
+/** How much is measured: how often, and which share of the sizes that the figures are promised for. */
+export interface Size {
+  readonly rounds: number
+  readonly share: number
+}
+
+export function scaled(full: number, share: number): number {
+  return Math.max(10, Math.round(full * share))
 }

@@ -1,6 +1,6 @@
 import { retryDelayMs } from '../domain/backoff.ts'
 import { judge } from '../domain/judge.ts'
-import type { Answer, Claim, Delivery, DeliveryState, SecurityEvent } from '../domain/model.ts'
+import type { Answer, Claim, Delivery, DeliveryState, Room, SecurityEvent } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
@@ -13,6 +13,8 @@ const LEASE_MS = 30_000
 /** Tokens are asked for in small batches, so that the first deliveries start while the last are still being signed. */
 const MINT_BATCH = 25
 const CLAIM_LIMIT = 200
+/** With so many of one identity provider waiting for their tokens no more are claimed: it has logins to serve as well. */
+const MINTED_AT_ONCE = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
 const MINT_PAUSE_MS = 1000
 const REPORT_BATCH = 500
@@ -44,6 +46,8 @@ export class Flow {
   readonly #stopping = new AbortController()
   readonly #lanes: Lanes
   readonly #work = new Set<Promise<void>>()
+  /** Deliveries that wait for their tokens, by issuer. */
+  readonly #asked = new Map<string, number>()
   readonly #due: Doorbell
   readonly #ends = new Map<string, Doorbell>()
   #loops: Promise<unknown> = Promise.resolve()
@@ -137,7 +141,7 @@ export class Flow {
       let waitMs: number
       try {
         const claims = await store.claim(nowMs, LEASE_MS, CLAIM_LIMIT, (issuer, clientId) =>
-          this.#lanes.room(issuer, clientId),
+          this.#room(issuer, clientId),
         )
         for (const claim of claims) {
           this.#lanes.enter(claim.delivery)
@@ -154,6 +158,11 @@ export class Flow {
       }
       await this.#due.wait(waitMs)
     }
+  }
+
+  #room(issuer: string, clientId: string): Room {
+    const room = this.#lanes.room(issuer, clientId)
+    return (this.#asked.get(issuer) ?? 0) < MINTED_AT_ONCE ? room : { ...room, others: 0, latest: 0 }
   }
 
   /** Never rejects. Every claim leaves its lane again, whatever happens. */
@@ -173,7 +182,7 @@ export class Flow {
       if (!idp) {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
-      const { tokens, refused } = await idp.mint(live.map(({ delivery }) => delivery))
+      const { tokens, refused } = await this.#mint(issuer, idp, live)
       if (clock.nowMs() - nowMs >= LEASE_MS) {
         // This process stood still: the claims may be another's by now, and the tokens may be past their end.
         throw new RelayError('idp_unavailable', 'The logout tokens came after the lease had ended')
@@ -192,6 +201,17 @@ export class Flow {
     } catch (cause) {
       observer.trouble('The identity provider made no logout tokens; trying again', cause)
       await Promise.all(live.map((claim) => this.#giveBack(claim)))
+    }
+  }
+
+  async #mint(issuer: string, idp: Idp, claims: readonly Claim[]): ReturnType<Idp['mint']> {
+    const ask = (more: number) => this.#asked.set(issuer, (this.#asked.get(issuer) ?? 0) + more)
+    ask(claims.length)
+    try {
+      return await idp.mint(claims.map(({ delivery }) => delivery))
+    } finally {
+      ask(-claims.length)
+      this.#due.ring()
     }
   }
 
