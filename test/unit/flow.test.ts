@@ -206,6 +206,33 @@ test('a token that could not be made now costs its relying party no attempt, and
   ])
 })
 
+test('a large event does not ask for all its tokens at once, and a privileged one does not wait for it', async () => {
+  const { flow, start, clock, idp, lines } = given()
+  const { mint } = idp
+  let [waiting, most] = [0, 0]
+  let slow = true
+  const asked: string[] = []
+  idp.mint = async (some) => {
+    asked.push(...some.map(({ id }) => id))
+    most = Math.max(most, (waiting += some.length))
+    await clock.sleep(slow ? 1000 : 0)
+    waiting -= some.length
+    return mint(some)
+  }
+  start()
+  const clients = Array.from({ length: 480 }, (_, n) => `client-${n}`)
+  await flow.receive(securityEvent(1, clients), 'push')
+  await flow.receive(securityEvent(2, clients), 'push')
+  await clock.advance(500)
+  await flow.receive(securityEvent(3, ['boss'], { privileged: true }), 'push')
+  await clock.advance(100)
+  expect(asked).toContain(`${uuid(3)}.0`)
+  expect(most).toBeLessThanOrEqual(400)
+  slow = false
+  await clock.advance(10_000)
+  expect(lines.filter(({ outcome }) => outcome === 'delivered')).toHaveLength(961)
+})
+
 test('what the relay may sign is asked for apart from what only the realm can make, and from retries', async () => {
   const { flow, start, clock, idp } = given({ answers: () => DOWN })
   const asked: string[][] = []
