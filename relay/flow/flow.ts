@@ -4,21 +4,19 @@ import type { Answer, Claim, Delivery, DeliveryState, Room, SecurityEvent } from
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
+import { batches, inBatches } from './batches.ts'
 import { Doorbell } from './doorbell.ts'
 import { Lanes } from './lanes.ts'
 import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
-/** Tokens are asked for in small batches, so that the first deliveries start while the last are still being signed. */
-const MINT_BATCH = 25
 const CLAIM_LIMIT = 200
 /** With so many of one identity provider waiting for their tokens no more are claimed: it has logins to serve as well. */
 const MINTED_AT_ONCE = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
 const MINT_PAUSE_MS = 1000
 const REPORT_BATCH = 500
-const CHANGE_BATCH = 500
 const REPORT_GATHER_MS = 100
 const REPORT_PAUSE_MS = 2000
 const STORE_PAUSE_MS = 1000
@@ -385,30 +383,6 @@ export class Flow {
         observer.trouble('Ends could not be reported to the identity provider; trying again', cause)
       }
       await clock.sleep(REPORT_PAUSE_MS, this.#stopping.signal)
-    }
-  }
-}
-
-/** Until a batch is not full, so that no transaction grows with what a person selects. */
-async function inBatches(change: (limit: number) => Promise<number>): Promise<number> {
-  for (let count = 0; ;) {
-    const changed = await change(CHANGE_BATCH)
-    count += changed
-    if (changed < CHANGE_BATCH) {
-      return count
-    }
-  }
-}
-
-/** Claims in batches for minting, each of one issuer. What the relay may sign does not wait for what the realm must. */
-function* batches(claims: readonly Claim[]): Generator<readonly Claim[]> {
-  const together = Map.groupBy(
-    claims,
-    ({ delivery: { issuer, alg, attempts } }) => `${issuer} ${alg !== undefined && attempts === 0}`,
-  )
-  for (const some of together.values()) {
-    for (let from = 0; from < some.length; from += MINT_BATCH) {
-      yield some.slice(from, from + MINT_BATCH)
     }
   }
 }
