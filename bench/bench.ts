@@ -1,6 +1,7 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
 import { parseArgs } from 'node:util'
 import { breach } from './breach.ts'
+import { cluster } from './cluster.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
 import { minted } from './minted.ts'
@@ -31,6 +32,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   'events-in': eventsIn,
   history,
   resume,
+  cluster,
   native,
   spine,
 }

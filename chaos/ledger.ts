@@ -40,6 +40,8 @@ export interface Account {
 export class Ledger {
   readonly clients: Client[] = []
   delayMs = 0
+  /** Every answer takes this long, and up to `delayMs` more. */
+  answerMs = 0
   /** How often a relying party answers 503, and how often its 200 is lost. */
   failing = 0
   readonly #tellings: Telling[] = []
@@ -147,7 +149,7 @@ export class Ledger {
               response.writeHead(200).end()
             }
           },
-          this.#chance.ms(0, this.delayMs),
+          this.answerMs + this.#chance.ms(0, this.delayMs),
         )
       })
     })
