@@ -1,7 +1,7 @@
 import { join } from 'node:path'
 import { World } from '../chaos/world.ts'
 import { startRedis } from '../scripts/stage/redis.ts'
-import { figure, type Line } from './stats.ts'
+import { figure, type Line, type Size } from './stats.ts'
 
 const MOST_ROUNDS = 5
 const EVENTS = 250
@@ -11,7 +11,7 @@ const EVENTS = 250
  * same Redis with relying parties of 50 ms, and one on Redis with `appendfsync always` beside one on SQLite with instant
  * ones, in turn.
  */
-export async function cluster(rounds: number): Promise<Line[]> {
+export async function cluster({ rounds }: Size): Promise<Line[]> {
   const redis = await startRedis()
   const onRedis = () => ({ redis: { nodes: [`127.0.0.1:${redis.port}`] } })
   const onSqlite = (dir: string) => ({ sqlite: join(dir, 'relay.db') })
@@ -35,10 +35,20 @@ export async function cluster(rounds: number): Promise<Line[]> {
   return [
     { what: 'one relay on Redis, RPs of 50 ms', unit: 'per second', figure: figure(figures.one) },
     { what: 'two relays on Redis, RPs of 50 ms', unit: 'per second', figure: figure(figures.two) },
-    { what: 'two beside one', unit: 'ratio', figure: ratio(figures.two, figures.one), goal: 'at least 1.7' },
+    {
+      what: 'two beside one',
+      unit: 'ratio',
+      figure: ratio(figures.two, figures.one),
+      goal: ['median', 'at least', 1.7],
+    },
     { what: 'one relay on SQLite, instant RPs', unit: 'per second', figure: figure(figures.sqlite) },
     { what: 'one relay on Redis, appendfsync always', unit: 'per second', figure: figure(figures.redis) },
-    { what: 'Redis beside SQLite', unit: 'ratio', figure: ratio(figures.redis, figures.sqlite), goal: 'at least 0.7' },
+    {
+      what: 'Redis beside SQLite',
+      unit: 'ratio',
+      figure: ratio(figures.redis, figures.sqlite),
+      goal: ['median', 'at least', 0.7],
+    },
   ]
 }
 

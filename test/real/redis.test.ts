@@ -265,3 +265,31 @@ function listens(port: number): Promise<boolean> {
     socket.once('connect', () => socket.destroy())
   })
 }
+
+test('in a Redis Cluster of three masters the one that owns its keys is found from any of them', async () => {
+  const args = ['--cluster-enabled', 'yes', '--appendfsync', 'everysec']
+  const nodes = await Promise.all([1, 2, 3].map(() => startRedis(args)))
+  onTestFinished(async () => {
+    await Promise.all(nodes.map((node) => node.stop()))
+  })
+  const slots = [
+    [0, 5460],
+    [5461, 10_922],
+    [10_923, 16_383],
+  ]
+  for (const [n, node] of nodes.entries()) {
+    await node.ask('CLUSTER', 'ADDSLOTSRANGE', ...(slots[n] ?? []).map(String))
+    await nodes[0]?.ask('CLUSTER', 'MEET', '127.0.0.1', String(node.port))
+  }
+  const isWhole = async (node: RedisServer) => /cluster_state:ok/.test(String(await node.ask('CLUSTER', 'INFO')))
+  await until('the cluster is whole', async () => (await Promise.all(nodes.map(isWhole))).every(Boolean))
+  for (const { port } of nodes) {
+    const store = await open({ where: { nodes: [{ host: '127.0.0.1', port }] } })
+    expect(await accept(store, port)).toBe('accepted')
+    const [claim] = await store.claim(NOW_MS, 30_000, 10, oneEach)
+    expect(claim && (await store.record(claim, outcome(claim, 'delivered', NOW_MS)))).toBe(true)
+    await store.close()
+  }
+  const sizes = await Promise.all(nodes.map(async (node) => Number(await node.ask('DBSIZE'))))
+  expect(sizes.filter((size) => size > 0)).toHaveLength(1)
+})
