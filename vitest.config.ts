@@ -8,8 +8,8 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/real/**/*.test.ts'],
-          // Real servers on two cores: one file at a time, and a limit that only a hang reaches.
-          fileParallelism: false,
+          // Real servers on two cores: two files at a time, since much of it is waiting, and a limit that only a hang reaches.
+          maxWorkers: 2,
           testTimeout: 120_000,
           hookTimeout: 300_000,
         },
