@@ -254,6 +254,8 @@ test('every route of the relay is described, those of the push and the guard too
   const described = Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((m) => `${m} ${path}`))
   const none = {} as never
   const routed = [...app.routes, ...pushRoute(none).routes, ...guardRoutes({ key: {} } as never).routes]
+    // The check takes the method of whatever request a gateway asks about; a description has no word for that.
+    .map(({ path, method }) => ({ path, method: path === '/guard/check' ? 'GET' : method }))
     .filter(({ method }) => method !== 'ALL')
     .map(({ path, method }) => `${method.toLowerCase()} ${path.replaceAll(/:(\w+)/g, '{$1}')}`)
   expect(described.length).toBeGreaterThan(18)
