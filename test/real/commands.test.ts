@@ -1,9 +1,11 @@
 import { execFile } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { expect, onTestFinished, test } from 'vitest'
+import { commandsIn } from '../../scripts/stage/documented.ts'
 
 const CLI = join(import.meta.dirname, '..', '..', 'relay', 'cli.ts')
 
@@ -72,4 +74,11 @@ test('contain says what has ended for each user, and what a dry run would have',
   ])
   expect((await run(ended, ...words, '--dry-run')).out).toContain('would end 3 sessions')
   expect((await run(ended, ...words, '--dry-run')).out).toContain('takes --confirm')
+})
+
+test('every command in the documents is one that a shell can read', async () => {
+  const documents = readdirSync(join(CLI, '..', '..', 'docs')).filter((file) => file.endsWith('.md'))
+  const commands = documents.flatMap((file) => commandsIn(join('docs', file)))
+  expect(commands.length).toBeGreaterThan(30)
+  await promisify(execFile)('bash', ['-n', '-c', commands.map(({ text }) => `{\n${text}\n}`).join('\n')])
 })

@@ -56,6 +56,11 @@ test('a command or an option that is not there would be seen', () => {
   expect(wrongWith(['check', '--config', 'relay.yaml'])).toEqual([])
 })
 
+test('every document is in the index', () => {
+  const index = read('README.md')
+  expect(DOCS.filter((file) => file !== 'README.md' && !index.includes(`(${file}`))).toEqual([])
+})
+
 test.each(DOCS)('every file that docs/%s leads to is there', (file) => {
   const links = [...read(file).matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, link]) => link ?? '')
   expect(links.filter((link) => !existsSync(join(ROOT, 'docs', link)))).toEqual([])
