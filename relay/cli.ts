@@ -9,7 +9,8 @@ import { check } from './check/check.ts'
 import { addKeyCommands } from './cli-keys.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
-import { makeRelyingParties, startRelay } from './main.ts'
+import { startRelay } from './main.ts'
+import { makeRelyingParties } from './parts.ts'
 
 export const program = new Command('logout-relay')
   .description('Ends every session at every relying party when a password is reset')

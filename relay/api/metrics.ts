@@ -167,3 +167,12 @@ export function makeMetrics(store: Store) {
 }
 
 export type Metrics = ReturnType<typeof makeMetrics>
+
+/** A time of something that is not always there. */
+export function setOrRemove(gauge: Gauge, issuer: string, ms: number | undefined): void {
+  if (ms === undefined) {
+    gauge.remove({ issuer })
+  } else {
+    gauge.set({ issuer }, ms / 1000)
+  }
+}

@@ -1,0 +1,102 @@
+import { readFileSync } from 'node:fs'
+import { createServer as createHttpsServer } from 'node:https'
+import { setTimeout as delay } from 'node:timers/promises'
+import { serve } from '@hono/node-server'
+import type { Hono } from 'hono'
+import type { Logger } from 'pino'
+import type { Config } from './config.ts'
+import type { Clock } from './flow/ports.ts'
+import { RelyingParties } from './registry/registry.ts'
+import { RealmKeys } from './signing/realm-keys.ts'
+import type { Store } from './store/port.ts'
+import { openRedisStore } from './store/redis/redis.ts'
+import { openSqliteStore } from './store/sqlite/sqlite.ts'
+
+export const systemClock: Clock = {
+  nowMs: () => Date.now(),
+  monotonicMs: () => performance.now(),
+  sleep: (ms, signal) => delay(ms, undefined, signal ? { signal } : {}).catch(() => undefined),
+}
+
+/** The store that the config names. @param closed told of each containment whose last delivery has ended */
+export async function openStore(
+  { store }: Config,
+  log: Logger,
+  closed: (issuer: string, msSinceEvent: number) => void,
+): Promise<Store> {
+  if (!store.redis) {
+    return openSqliteStore(store.sqlite, closed)
+  }
+  const trouble = (what: string, cause: unknown) =>
+    log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
+  const opened = await openRedisStore({ ...store.redis, nowMs: () => systemClock.nowMs(), trouble, closed })
+  if (opened.shared?.promised().startsWith('everysec')) {
+    log.warn(
+      'Redis writes its disk once a second: with the power, events of that second are lost there and read again from ' +
+        'the outbox. Set "appendfsync always", or use Redis 7.2 or newer',
+    )
+  }
+  return opened
+}
+
+/** The registry with the delivery settings of the config; the realms have not been asked yet. */
+export function makeRelyingParties(config: Config): RelyingParties {
+  return new RelyingParties({
+    formerIssuers: new Map(
+      config.issuers.flatMap(({ issuer, former_issuers }) => former_issuers.map((name) => [name, issuer] as const)),
+    ),
+    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    allowAddresses: config.delivery.allow_addresses,
+    timeoutMs: config.delivery.timeout_ms,
+    concurrency: config.delivery.concurrency,
+    overrides: config.relying_parties.map(
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency, ...registered }) => ({
+        issuer,
+        clientId: client_id,
+        ...(registered.backchannel_logout_uri === undefined ? {} : { logoutUri: registered.backchannel_logout_uri }),
+        sessionRequired: registered.backchannel_logout_session_required,
+        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
+        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+        ...(concurrency === undefined ? {} : { concurrency }),
+      }),
+    ),
+  })
+}
+
+/** The keys of the relay's own, of those realms that have any. */
+export function makeOwnKeys(config: Config, log: Logger): Map<string, RealmKeys> {
+  const realms = new Map<string, RealmKeys>()
+  for (const { issuer, signing } of config.issuers) {
+    if (signing) {
+      const options = {
+        places: signing.keys.map(({ alg, key_file }) => ({ alg, file: key_file })),
+        publishedForMs: signing.published_for_s * 1000,
+        tell: (what: string, about: Readonly<Record<string, string>>) => log.info({ issuer, ...about }, what),
+        trouble: (what: string, cause: unknown) =>
+          log.error({ issuer, why: cause instanceof Error ? cause.message : undefined }, what),
+      }
+      realms.set(issuer, new RealmKeys(options))
+    }
+  }
+  return realms
+}
+
+export function listen(
+  app: Hono,
+  { listen: { host, port, tls } }: Config,
+): Promise<{ server: ReturnType<typeof serve>; url: string }> {
+  const options = tls
+    ? {
+        createServer: createHttpsServer,
+        serverOptions: { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file) },
+      }
+    : {}
+  return new Promise((resolve, reject) => {
+    const server = serve({ fetch: app.fetch, hostname: host, port, ...options }, (address) => {
+      const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
+      resolve({ server, url: `${tls ? 'https' : 'http'}://${name}:${address.port}` })
+    })
+    server.once('error', reject)
+  })
+}
