@@ -18,6 +18,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
+import org.keycloak.models.session.UserSessionPersisterProvider;
 import org.keycloak.representations.LogoutToken;
 
 import jakarta.persistence.EntityManager;
@@ -73,6 +74,9 @@ final class Containment {
         Map<String, ListedSession> asOthers = Ledger.openedAsOthers(session, realm, user.getId(), act.watermarkMs);
         if (!act.shadow) {
             remove(session, realm, old, left);
+            if (flow != null) {
+                makeRoomFor(session, flow.sid());
+            }
             asOthers.values().stream().map(ListedSession::sid).distinct()
                     .forEach(sid -> endOne(session, realm, sid, act.watermarkMs));
         }
@@ -221,6 +225,14 @@ final class Containment {
                 session.sessions().removeUserSession(realm, userSession);
             }
         }
+    }
+
+    /**
+     * The person's login goes on under the id of a session that has just been removed. The row of that one is taken away at
+     * once: from 26.7 Keycloak would find it, older than ten seconds, and fail instead of making the new one.
+     */
+    private static void makeRoomFor(KeycloakSession session, String sid) {
+        session.getProvider(UserSessionPersisterProvider.class).removeUserSession(sid, false);
     }
 
     private static List<UserSessionModel> liveOldSessions(KeycloakSession session, RealmModel realm, UserModel user,
