@@ -49,13 +49,27 @@ test('status names who has not answered, oldest first, and its exit status says 
 })
 
 test('a name that would drive the terminal is shown without its power', async () => {
-  const party = { client_id: '\u001b[2Jorders', backchannel_logout_uri: 'https://o.example.org', enabled: false }
+  const party = {
+    client_id: '\u001b[2Jorders',
+    backchannel_logout_uri: 'https://o.example.org',
+    enabled: false,
+    source: 'realm',
+  }
   const { out } = await run({ relying_parties: [party] }, 'relying-parties')
   expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')
 })
 
 test('a containment shows its evidence line by line', async () => {
-  const one = { id: 'txn-1', trigger: 't', event_at_ms: 1, received_at_ms: 2, deliveries: 3, open: 1 }
+  const one = {
+    id: 'txn-1',
+    trigger: 't',
+    event_at_ms: 1,
+    received_at_ms: 2,
+    deliveries: 3,
+    open: 1,
+    parts: 1,
+    arrived: 1,
+  }
   const { out } = await run({ ...one, evidence: [{ at_ms: 0, kind: 'planned', data: { n: 3 } }] }, 'containments', 'x')
   expect(out).toBe('1970-01-01T00:00:00.000Z  planned  n=3\n')
   expect((await run({ containments: [one] }, 'containments')).out).toContain('txn-1  1970-01-01T00:00:00.001Z  t')

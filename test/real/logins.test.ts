@@ -181,19 +181,17 @@ describe('the person who changes the password', () => {
     await until('the mail has come', () => people.mail.linkFor('stale-link@example.org'))
     await nextSecond()
     await people.admin.resetPassword('demo', person.user, 'another')
-    const browser = new Browser()
-    const confirm = await browser.open(people.mail.linkFor('stale-link@example.org') ?? '')
-    const proceed = /href="([^"]*action-token[^"]*)"/.exec(confirm.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
-    const page = await browser.open(new URL(proceed, confirm.url).href)
-    const answer = await browser.submit(page, { 'password-new': 'mine', 'password-confirm': 'mine' })
+    await nextSecond()
+    const answer = await new Browser().open(people.mail.linkFor('stale-link@example.org') ?? '')
     expect(answer.status).toBe(400)
+    expect(answer.text).not.toContain('action-token')
     const grant = await realm.tokens.ask({
       grant_type: 'password',
       client_id: 'flows-app',
       username: 'stale-link',
-      password: 'mine',
+      password: 'another',
     })
-    expect(grant.status).not.toBe(200)
+    expect(grant.status).toBe(200)
   })
 })
 

@@ -134,7 +134,9 @@ test('a relay that loses its whole store takes up again what is not complete, an
   }
   relay = await relay.restart()
   await dies(browser)
-  expect((await deliveries('client_id=long-down-app')).map(({ state }) => state)).toEqual(['open'])
+  await until('what is owed to the application that is down is known again', async () =>
+    (await deliveries('client_id=long-down-app')).some(({ state }) => state === 'open'),
+  )
   expect(await deliveries('client_id=express-app')).toHaveLength(1)
   const again = async () => {
     const answer = await call<{ read: number; taken: number }>('POST', `${relay.url}/api/v1/outbox/reread`, {
@@ -209,6 +211,7 @@ describe('a containment reaches', () => {
     expect(answers.map(({ status }) => status).filter((status) => status !== 204 && status !== 500)).toEqual([])
     expect(done).not.toEqual([])
     await dies(browser)
+    await nextSecond()
     const works = await Promise.all(
       passwords.map(async (password) => {
         const form = { grant_type: 'password', client_id: 'mobile-app', username: 'ivan', password }
