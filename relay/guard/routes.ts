@@ -86,15 +86,16 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     }
     const authorization = c.req.header('authorization')
     const guard = guardOf(feeds, issuerIn(authorization), nowMs)
-    const keys = guard && keysOf(guard.issuer)
     const judge = bearer({
       guard: guard ?? NOBODY,
       audience: forAudience,
+      // Asked for only when a token needs them: a promise that fails with nobody waiting for it would end the process.
       keys: async (header, token) => {
+        const keys = guard && (await keysOf(guard.issuer))
         if (!keys) {
           throw new errors.JWKSNoMatchingKey()
         }
-        return (await keys)(header, token)
+        return keys(header, token)
       },
     })
     const judgement = await judge(authorization)

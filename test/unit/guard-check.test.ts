@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RelayError } from '../../relay/errors.ts'
 import { type GuardWorld, guardWorld } from './guard-world.ts'
 
@@ -35,6 +35,20 @@ describe('GET /guard/check', () => {
     expect(after.headers.get('www-authenticate')).toMatch(/^Bearer error="invalid_token"/)
     expect(after.headers.get('cache-control')).toBe('no-store')
     expect(after.headers.get('x-guard-subject')).toBeNull()
+  })
+
+  test('leaves no failure unwatched for a token that needs no key while the keys cannot be had', async () => {
+    const unwatched = vi.fn()
+    process.on('unhandledRejection', unwatched)
+    onTestFinished(() => void process.off('unhandledRejection', unwatched))
+    world.keys = () => Promise.reject(new RelayError('idp_unavailable', 'down'))
+    const unsigned = [{ alg: 'none' }, { iss: world.issuer }].map((part) =>
+      Buffer.from(JSON.stringify(part)).toString('base64url'),
+    )
+    expect((await check(`${unsigned.join('.')}.x`)).status).toBe(401)
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(unwatched).not.toHaveBeenCalled()
+    expect((await check(await user())).status).toBe(503)
   })
 
   test('asks for a fresh login where only the login is too old', async () => {

@@ -2,6 +2,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { join } from 'node:path'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
+import type { JWTVerifyGetKey } from 'jose'
 import { onTestFinished } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
@@ -30,6 +31,8 @@ export interface GuardWorld {
   wire: (request: Request, answer: Response) => Response | Promise<Response>
   /** What the relay reads its watermarks from. */
   log: WatermarkLog
+  /** How the relay gets the realm's keys. */
+  keys: () => Promise<JWTVerifyGetKey>
   reset(subject: string, more?: Partial<SecurityEvent>): Promise<void>
   guard(clientId: string, more?: Partial<GuardOptions>): Guard
   /** A token of the realm: by default one that a guard of that client would get. */
@@ -65,7 +68,7 @@ export async function guardWorld(): Promise<GuardWorld> {
   const feed = new RealmFeed({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
   const timer = setInterval(() => void feed.advance().catch(() => undefined), 200)
   onTestFinished(() => clearInterval(timer))
-  const keysOf = (of: string) => (of === issuer ? Promise.resolve(demo.keys) : undefined)
+  const keysOf = (of: string) => (of === issuer ? world.keys() : undefined)
   let events = 0
   const world: GuardWorld = {
     url: server.url,
@@ -78,6 +81,7 @@ export async function guardWorld(): Promise<GuardWorld> {
     close: server.close,
     wire: (_, answer) => answer,
     log: store,
+    keys: () => Promise.resolve(demo.keys),
     async reset(subject, more = {}) {
       const event = securityEvent(++events, [], { issuer, subject, watermarkMs: Date.now(), ...more })
       await store.accept(
