@@ -23,7 +23,6 @@ const BLOCKS: Readonly<Record<string, () => string | Promise<string>>> = {
 
 /** Whole files that are generated. */
 const FILES: Readonly<Record<string, () => string>> = {
-  'openapi.json': () => `${JSON.stringify(apiRoutes({} as ApiPorts).getOpenAPI31Document(DOCUMENT), null, 2)}\n`,
   'security-feed.schema.json': () => `${JSON.stringify(z.toJSONSchema(SecurityFeedLine), null, 2)}\n`,
 }
 
