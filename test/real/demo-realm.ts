@@ -79,17 +79,17 @@ export class DemoRealm {
     return this.keycloak.admin.createUser('demo', name, 'password')
   }
 
-  /** Asks one of the extension's endpoints as a service account: POST with a body, else GET. */
-  async call<T>(endpoint: string, body?: object, clientId = 'logout-relay') {
-    const authorization = `Bearer ${await this.tokens.serviceAccount(clientId, SECRET)}`
+  /** Asks one of the extension's endpoints: POST with a body, else GET; with the relay's own token unless another is given. */
+  async call<T>(endpoint: string, body?: object, token?: string) {
+    const authorization = `Bearer ${token ?? (await this.tokens.serviceAccount('logout-relay', SECRET))}`
     return call<T>(body ? 'POST' : 'GET', `${this.keycloak.issuer('demo')}/logout-relay/${endpoint}`, {
       ...(body ? { json: body } : {}),
       headers: { authorization },
     })
   }
 
-  async ask<T>(endpoint: string, body?: object, clientId?: string): Promise<T> {
-    const answer = await this.call<T>(endpoint, body, clientId)
+  async ask<T>(endpoint: string, body?: object, token?: string): Promise<T> {
+    const answer = await this.call<T>(endpoint, body, token)
     expect(answer.status, answer.text).toBe(200)
     return answer.json()
   }

@@ -142,12 +142,6 @@ describe("an operator's word", () => {
 
   test('about more users than the realm’s limit waits until somebody with that right confirms it', async () => {
     const { user, lives } = await loggedIn('one-too-many')
-    const { admin } = world.keycloak
-    const account = await admin.userId('demo', 'service-account-logout-relay-operator')
-    const client = await admin.clientUuid('demo', 'logout-relay')
-    const right = (await admin.must('GET', `/demo/clients/${client}/roles/confirm`)).json()
-    // The demo's program has it; a program that asks should not.
-    await admin.must('DELETE', `/demo/users/${account}/role-mappings/clients/${client}`, [right])
     await world.setPolicy({ 'logout-relay.operator.limit': '1' })
     expect(await contain({ subject: user })).toMatchObject({ status: 409, error: 'confirmation_required' })
     expect(await contain({ subject: user, dry_run: true })).toMatchObject({ confirmation_required: true })

@@ -1,7 +1,7 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
-import { type DemoRealm, nextSecond } from './demo-realm.ts'
+import { type DemoRealm, nextSecond, SECRET } from './demo-realm.ts'
 import { EVERYBODY, NOBODY, type People, type Person, startPeople } from './people.ts'
 
 let people: People
@@ -181,8 +181,9 @@ describe('what is odd has a clear end', () => {
   test('a user of another realm, or one who is deleted, is none of this one', async () => {
     const deleted = await realm.person('deleted')
     await people.admin.must('DELETE', `/demo/users/${deleted}`)
+    const program = await realm.tokens.serviceAccount('logout-relay-operator', SECRET)
     for (const user of [await people.admin.userId('master', 'admin'), deleted]) {
-      const answer = await realm.call('containments', { user, reason: 'a test' }, 'logout-relay-operator')
+      const answer = await realm.call('containments', { user, reason: 'a test' }, program)
       expect(answer.status).toBe(404)
       expect(answer.text).toContain('not one of this realm')
     }
@@ -236,11 +237,13 @@ describe('what is odd has a clear end', () => {
 })
 
 describe('when an administrator signs everybody out of the realm', () => {
-  const decide = (body: object) => realm.ask('realm-logouts', body, 'logout-relay-operator')
+  /** Of a person with the role `confirm`. Her earlier ones end with everybody's. */
+  const token = async () => (await realm.tokens.directGrant('flows-app', 'olivia', 'password')).access_token
+  const decide = async (body: object) => realm.ask('realm-logouts', body, await token())
   const newest = async () => {
     const { realm_logouts } = await realm.ask<{
       realm_logouts: { id: string; state: string; left: number; contained: number }[]
-    }>('realm-logouts', undefined, 'logout-relay-operator')
+    }>('realm-logouts', undefined, await token())
     return realm_logouts[0]
   }
   const signEverybodyOut = () => people.admin.must('POST', '/demo/logout-all')
@@ -282,7 +285,7 @@ describe('when an administrator signs everybody out of the realm', () => {
     const held = await newest()
     expect(await decide({ id: held?.id, decision: 'dismiss' })).toMatchObject({ state: 'dismissed' })
     expect(await realm.told(person.user)).toEqual([])
-    const again = await realm.call('realm-logouts', { id: held?.id, decision: 'confirm' }, 'logout-relay-operator')
+    const again = await realm.call('realm-logouts', { id: held?.id, decision: 'confirm' }, await token())
     expect(again.status).toBe(400)
     expect(again.text).toContain('waits for a decision')
   })
