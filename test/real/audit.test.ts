@@ -106,11 +106,12 @@ describe('with the extension', () => {
       await keycloak.admin.must('PUT', '/demo', { attributes })
       return idsOf(await found('demo', env))
     }
+    const sound = idsOf(await found('demo', env))
     expect(await foundWith({ 'logout-relay.mode': 'shadow' })).toContain('shadow-mode')
     expect(await foundWith({ 'logout-relay.policy.admin-reset-password': 'off' })).toContain('trigger-off')
-    const sound = await foundWith({})
     expect(sound).not.toContain('shadow-mode')
     expect(sound).not.toContain('trigger-off')
+    expect(await foundWith({})).toEqual(sound)
   })
 
   test('an administrator of another realm, a token and the table do as well', async () => {

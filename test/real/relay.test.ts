@@ -134,9 +134,11 @@ test('a relay that loses its whole store takes up again what is not complete, an
   }
   relay = await relay.restart()
   await dies(browser)
-  await until('what is owed to the application that is down is known again', async () =>
-    (await deliveries('client_id=long-down-app')).some(({ state }) => state === 'open'),
+  await until(
+    'what is owed to the application that is down is known again',
+    async () => (await deliveries('client_id=long-down-app')).length > 0,
   )
+  expect((await deliveries('client_id=long-down-app')).map(({ state }) => state)).toEqual(['open'])
   expect(await deliveries('client_id=express-app')).toHaveLength(1)
   const again = async () => {
     const answer = await call<{ read: number; taken: number }>('POST', `${relay.url}/api/v1/outbox/reread`, {
