@@ -46,6 +46,8 @@ export class RealmKeys {
   readonly #options: RealmKeysOptions
   readonly #seen = new Map<KeyPlace, Seen>()
   #held: readonly Held[] = []
+  /** Every name of a key that was the relay's since its start. */
+  readonly #own = new Set<string>()
 
   /** @throws RelayError `config_invalid` for a key file that cannot be used */
   constructor(options: RealmKeysOptions) {
@@ -53,7 +55,7 @@ export class RealmKeys {
     for (const place of options.places) {
       this.#seen.set(place, readSeen(place.file))
     }
-    this.#held = options.places.flatMap((place) => readKeys(place).map((key) => ({ ...key, place })))
+    this.#hold(options.places.flatMap((place) => readKeys(place).map((key) => ({ ...key, place }))))
   }
 
   /** Compares the key files, read anew, with what the realm publishes now. */
@@ -91,7 +93,15 @@ export class RealmKeys {
         )
       }
     }
+    this.#hold(held)
+  }
+
+  #hold(held: readonly Held[]): void {
     this.#held = held
+    held.forEach(({ fingerprint }) => this.#own.add(fingerprint))
+    for (const seen of this.#seen.values()) {
+      Object.entries(seen).forEach(([fingerprint, { kid }]) => this.#own.add(fingerprint).add(kid))
+    }
   }
 
   /** The key to sign with at this moment, the next one as soon as it may be; undefined where the realm must sign. */
@@ -105,15 +115,17 @@ export class RealmKeys {
     return usable.at(-1)
   }
 
-  /** The realm's keys without the relay's: whoever steals one of these shall not start a logout or read the API with it. */
+  /**
+   * The realm's keys without the relay's: whoever steals one of these shall not start a logout or read the API with it. Nor
+   * with one that was changed for another, or whose file cannot be read now: the realm may publish it still.
+   */
   allBut(keys: JWTVerifyGetKey): JWTVerifyGetKey {
     return (header, token) => {
       const { kid } = header
       // Keycloak names its keys; a token that names none could be verified with whichever fits.
-      const isOwn = this.#held.some(
-        ({ place, fingerprint }) => kid === fingerprint || kid === this.#seen.get(place)?.[fingerprint]?.kid,
-      )
-      return kid === undefined || isOwn ? Promise.reject(new errors.JWKSNoMatchingKey()) : keys(header, token)
+      return kid === undefined || this.#own.has(kid)
+        ? Promise.reject(new errors.JWKSNoMatchingKey())
+        : keys(header, token)
     }
   }
 }

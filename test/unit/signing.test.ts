@@ -164,6 +164,25 @@ describe('a key of the relay', () => {
     })
     await expect(keys.allBut(all)({ alg: 'ES256' }, token)).rejects.toMatchObject({ code: 'ERR_JWKS_NO_MATCHING_KEY' })
   })
+
+  test('is none of the realm’s either once it was changed for the next, or while its file cannot be read', async () => {
+    const at = place()
+    createKey(at)
+    const { keys } = realmKeys([at])
+    const old = published(at, 'old')
+    keys.look([old], NOW_MS)
+    rotateKey(at, WAIT_MS, NOW_MS)
+    const next = published({ ...at, file: nextOf(at.file) }, 'next')
+    keys.look([old, next], NOW_MS)
+    rotateKey(at, WAIT_MS, NOW_MS + WAIT_MS)
+    keys.look([old, next], NOW_MS + WAIT_MS)
+    const believed = (kid: string) =>
+      keys.allBut(createLocalJWKSet({ keys: [old, next] }))({ alg: 'ES256', kid }, { payload: '', signature: '' })
+    await expect(believed('old')).rejects.toMatchObject({ code: 'ERR_JWKS_NO_MATCHING_KEY' })
+    chmodSync(at.file, 0o644)
+    keys.look([old, next], NOW_MS + WAIT_MS + 1)
+    await expect(believed('next')).rejects.toMatchObject({ code: 'ERR_JWKS_NO_MATCHING_KEY' })
+  })
 })
 
 describe('a key file', () => {
