@@ -3,17 +3,16 @@ package org.logoutrelay.keycloak;
 import java.util.Set;
 import java.util.UUID;
 
-import org.keycloak.authentication.Authenticator;
-import org.keycloak.authentication.AuthenticatorFactory;
+import org.keycloak.authentication.authenticators.browser.OTPFormAuthenticatorFactory;
+import org.keycloak.authentication.authenticators.browser.RecoveryAuthnCodesFormAuthenticatorFactory;
+import org.keycloak.authentication.authenticators.browser.WebAuthnAuthenticatorFactory;
+import org.keycloak.authentication.authenticators.browser.WebAuthnPasswordlessAuthenticatorFactory;
 import org.keycloak.authentication.authenticators.directgrant.ValidateOTP;
 import org.keycloak.authentication.authenticators.util.AuthenticatorUtils;
 import org.keycloak.models.AuthenticationExecutionModel;
 import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
-import org.keycloak.models.credential.OTPCredentialModel;
-import org.keycloak.models.credential.RecoveryAuthnCodesCredentialModel;
-import org.keycloak.models.credential.WebAuthnCredentialModel;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
 /**
@@ -21,8 +20,10 @@ import org.keycloak.sessions.AuthenticationSessionModel;
  * Until they have proven a second factor, a flow with {@link StepUpCondition} asks for it.
  */
 final class StepUp {
-    private static final Set<String> SECOND_FACTORS = Set.of(OTPCredentialModel.TYPE, WebAuthnCredentialModel.TYPE_TWOFACTOR,
-            WebAuthnCredentialModel.TYPE_PASSWORDLESS, RecoveryAuthnCodesCredentialModel.TYPE);
+    /** Authenticators of Keycloak that succeed only with a second factor proven. */
+    private static final Set<String> SECOND_FACTORS = Set.of(OTPFormAuthenticatorFactory.PROVIDER_ID, ValidateOTP.PROVIDER_ID,
+            WebAuthnAuthenticatorFactory.PROVIDER_ID, WebAuthnPasswordlessAuthenticatorFactory.PROVIDER_ID,
+            RecoveryAuthnCodesFormAuthenticatorFactory.PROVIDER_ID);
 
     private StepUp() {
     }
@@ -41,13 +42,13 @@ final class StepUp {
         Long since = Ledger.em(session).createQuery("select max(s.sinceMs) from StepUpRow s where s.userId = :user"
                 + " and s.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realm.getId())
                 .getSingleResult();
-        return since != null && provenMs(session, realm, login) < since;
+        return since != null && provenMs(realm, login) < since;
     }
 
     /** The user has logged in: what this login has proven is owed no longer. */
     static AllOrNothing.Recording loggedIn(KeycloakSession session, RealmModel realm, String userId,
             AuthenticationSessionModel login) {
-        long proven = login == null ? 0 : provenMs(session, realm, login);
+        long proven = login == null ? 0 : provenMs(realm, login);
         return proven == 0 ? AllOrNothing.Recording.NOTHING : () -> {
             Ledger.em(session).createQuery("delete from StepUpRow s where s.userId = :user and s.realmId = :realm"
                     + " and s.sinceMs <= :proven").setParameter("user", userId).setParameter("realm", realm.getId())
@@ -57,19 +58,18 @@ final class StepUp {
     }
 
     /** When this login has last proven a second factor, to the end of that second; 0 if it has not. */
-    private static long provenMs(KeycloakSession session, RealmModel realm, AuthenticationSessionModel login) {
+    private static long provenMs(RealmModel realm, AuthenticationSessionModel login) {
         return AuthenticatorUtils.parseCompletedExecutions(login.getUserSessionNotes().get(Constants.AUTHENTICATORS_COMPLETED))
-                .entrySet().stream().filter(done -> isSecondFactor(session, realm.getAuthenticationExecutionById(done.getKey())))
+                .entrySet().stream().filter(done -> isSecondFactor(realm.getAuthenticationExecutionById(done.getKey())))
                 .mapToLong(done -> done.getValue() * 1000L + 999).max().orElse(0);
     }
 
-    private static boolean isSecondFactor(KeycloakSession session, AuthenticationExecutionModel execution) {
-        if (execution == null || execution.getAuthenticator() == null) {
-            return false;
-        }
-        AuthenticatorFactory factory = (AuthenticatorFactory) session.getKeycloakSessionFactory()
-                .getProviderFactory(Authenticator.class, execution.getAuthenticator());
-        String category = factory == null ? null : factory.getReferenceCategory();
-        return ValidateOTP.PROVIDER_ID.equals(execution.getAuthenticator()) || category != null && SECOND_FACTORS.contains(category);
+    private static boolean isSecondFactor(AuthenticationExecutionModel execution) {
+        return execution != null && isSecondFactor(execution.getAuthenticator());
+    }
+
+    /** By name and not by category: {@code auth-conditional-otp-form} also succeeds where it has skipped the code. */
+    static boolean isSecondFactor(String authenticator) {
+        return authenticator != null && SECOND_FACTORS.contains(authenticator);
     }
 }
