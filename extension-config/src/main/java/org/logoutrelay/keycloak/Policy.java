@@ -120,6 +120,8 @@ final class Policy {
         all.put("spare-offline.clients", String.join(", ", words(attributes.getOrDefault(SPARED_CLIENTS, ""))));
         all.put("step-up.users", stepsUpEverybody() ? "all" : "privileged");
         all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
+        all.put("operator.limit", String.valueOf(operatorLimit()));
+        all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
         return all;
     }
 

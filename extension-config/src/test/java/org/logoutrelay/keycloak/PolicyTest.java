@@ -31,6 +31,12 @@ class PolicyTest {
     }
 
     @Test
+    void whatIsInForceShowsHowFarSomebodysWordReaches() {
+        assertEquals("9999", policy("operator.limit", "9999").inForce().get("operator.limit"));
+        assertEquals("3600", policy("operator.limit", "9999").inForce().get("operator.window"));
+    }
+
+    @Test
     void howManyUsersSomebodysWordMayContainIsANumber() {
         assertEquals(0, policy("operator.limit", "0").operatorLimit());
         assertEquals(20, policy("operator.limit", "many").operatorLimit());
