@@ -14,6 +14,8 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 
+import jakarta.persistence.LockModeType;
+
 /**
  * An administrator signs everybody out of the realm. Keycloak removes its online sessions and tells no application; here
  * every subject is contained, one transaction for each, so many at a time that Keycloak can go on serving. Unless the
@@ -72,7 +74,9 @@ final class RealmLogout {
     /** A person's word about one that is held. @return it as it is now, or empty for an id that is not held here */
     static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed,
             String by) {
-        return Optional.ofNullable(id).map(known -> Ledger.em(session).find(RealmLogoutRow.class, known))
+        return Optional.ofNullable(id)
+                // Locked: of two who decide at once the second finds it decided.
+                .map(known -> Ledger.em(session).find(RealmLogoutRow.class, known, LockModeType.PESSIMISTIC_WRITE))
                 .filter(row -> row.realmId.equals(realm.getId()) && row.state.equals(HELD)).map(row -> {
                     row.decidedBy = by;
                     if (confirmed) {
