@@ -91,7 +91,11 @@ function isWeaker(setting: string, was: string, is: string): boolean {
     case 'mode':
       return is === 'shadow'
     case 'recent-factors.window':
+    case 'operator.limit':
       return Number(is) < Number(was)
+    // Longer, fewer users can be contained before somebody has to confirm.
+    case 'operator.window':
+      return Number(is) > Number(was)
     case 'step-up.users':
       return is === 'privileged'
     case 'spare-offline.clients':

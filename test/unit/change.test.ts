@@ -10,6 +10,8 @@ const seen: RealmSeen = {
     'realm-logout': 'sessions',
     'step-up.users': 'all',
     'spare-offline.clients': 'backup',
+    'operator.limit': '20',
+    'operator.window': '3600',
   },
   logoutUris: { wiki: 'https://wiki.example.org/logout' },
 }
@@ -55,6 +57,10 @@ describe('between two looks at a realm', () => {
     ['one more client is spared', { 'spare-offline.clients': 'backup, report' }, 'policy_weakened'],
     ['no client is spared any more', { 'spare-offline.clients': '' }, 'policy_changed'],
     ['fewer owe a second factor', { 'step-up.users': 'privileged' }, 'policy_weakened'],
+    ['fewer may be ended on somebody’s word', { 'operator.limit': '5' }, 'policy_weakened'],
+    ['more may be ended on somebody’s word', { 'operator.limit': '100' }, 'policy_changed'],
+    ['words count against the limit for longer', { 'operator.window': '7200' }, 'policy_weakened'],
+    ['words count against the limit for less long', { 'operator.window': '60' }, 'policy_changed'],
     ['nothing is enforced', { mode: 'shadow' }, 'policy_weakened'],
   ])('%s in the policy', (_, policy, kind) => {
     expect(kinds(seen, { ...seen, policy: { ...seen.policy, ...policy } })).toEqual([kind])
