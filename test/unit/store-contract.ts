@@ -117,6 +117,20 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await all()).toMatchObject([{ clientId: 'wiki' }])
     })
 
+    test('a claim in the turn of an event that cannot be written takes all that is due, once', async () => {
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      const broken = securityEvent(2, ['orders'])
+      const twice = { ...broken, sessions: [...broken.sessions, ...broken.sessions] }
+      const claiming = claim()
+      // The claim has looked and stands first in the turn's commit; the event fails behind it.
+      await new Promise<void>((resolve) => process.nextTick(resolve))
+      const [claimed, bad] = await Promise.allSettled([claiming, accept(twice)])
+      expect(bad.status).toBe('rejected')
+      expect(claimed).toMatchObject({ status: 'fulfilled', value: { length: 2 } })
+      expect(await claim()).toEqual([])
+      expect(await claim(NOW_MS + LEASE_MS)).toHaveLength(2)
+    })
+
     test('a claim leases: nobody else gets it before the lease ends', async () => {
       await accept(securityEvent(1, ['orders']))
       expect(await claim()).toHaveLength(1)

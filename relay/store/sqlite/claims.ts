@@ -37,24 +37,16 @@ export class DueLanes {
 
   /** Whether there may be anything to claim. */
   some(nowMs: number, room: (issuer: string, clientId: string) => Room): boolean {
-    // A clock that was set back: what has been seen as due is so again later.
-    this.#seenMs = Math.min(this.#seenMs, nowMs)
-    const rows = this.#sql(
-      `select issuer, client_id, max(privileged) as privileged from delivery
-       where state = 'open' and due_ms > ? and due_ms <= ? group by issuer, client_id`,
-    ).all(this.#seenMs, nowMs)
-    for (const row of rows) {
-      this.#add({ issuer: String(row['issuer']), clientId: String(row['client_id']) }, row['privileged'] === 1)
-    }
-    this.#seenMs = nowMs
+    this.#look(nowMs)
     return (
       [...this.#privileged.values()].some(({ issuer, clientId }) => room(issuer, clientId).privileged > 0) ||
       [...this.#lanes.values()].some(({ issuer, clientId }) => room(issuer, clientId).others > 0)
     )
   }
 
-  /** Leases and returns the rows. Runs in a transaction, after {@link some}. */
+  /** Leases and returns the rows. Runs in a transaction, and again after a rollback, when {@link forget} has been called. */
   claim(nowMs: number, leaseMs: number, limit: number, room: (issuer: string, clientId: string) => Room): Row[] {
+    this.#look(nowMs)
     const claimed: Row[] = []
     const taken = new Map<string, number>()
     const take = ({ issuer, clientId }: Lane, most: number, which: string, order: 'asc' | 'desc') => {
@@ -93,6 +85,19 @@ export class DueLanes {
       }
     }
     return claimed
+  }
+
+  #look(nowMs: number): void {
+    // A clock that was set back: what has been seen as due is so again later.
+    this.#seenMs = Math.min(this.#seenMs, nowMs)
+    const rows = this.#sql(
+      `select issuer, client_id, max(privileged) as privileged from delivery
+       where state = 'open' and due_ms > ? and due_ms <= ? group by issuer, client_id`,
+    ).all(this.#seenMs, nowMs)
+    for (const row of rows) {
+      this.#add({ issuer: String(row['issuer']), clientId: String(row['client_id']) }, row['privileged'] === 1)
+    }
+    this.#seenMs = nowMs
   }
 
   #add({ issuer, clientId }: Lane, privileged: boolean): void {

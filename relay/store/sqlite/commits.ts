@@ -3,18 +3,23 @@ import type { RelayError } from '../../errors.ts'
 import { isDamage, storeError } from './failures.ts'
 
 /**
- * Group commit: changes asked for in one turn of the event loop share one transaction and so one fsync. Each runs in a
- * savepoint of its own, so one that fails takes no other with it, and each promise resolves only after the commit.
+ * Group commit: changes asked for in one turn of the event loop share one transaction and so one fsync, and each promise
+ * resolves only after the commit. One that fails takes no other with it: all are rolled back and run again, then each in a
+ * savepoint of its own. Savepoints from the start would double the cost of every statement, since SQLite keeps a copy of
+ * each page that is changed within one, and a change all but never fails. So a change may run twice.
  */
 export class Commits {
   readonly #db: DatabaseSync
   readonly #path: string
+  readonly #rolledBack: () => void
   #damage: RelayError | undefined
   #queue: { readonly work: () => void; readonly done: (failure?: unknown) => void }[] = []
 
-  constructor(db: DatabaseSync, path: string) {
+  /** @param rolledBack told before changes run again, and of those that are lost: what memory says of them is wrong */
+  constructor(db: DatabaseSync, path: string, rolledBack: () => void) {
     this.#db = db
     this.#path = path
+    this.#rolledBack = rolledBack
   }
 
   /** Puts a failure in words. Once damage has been met nothing is written any more: what is acknowledged must be found again. */
@@ -57,33 +62,55 @@ export class Commits {
     if (queue.length === 0) {
       return
     }
-    const failures = new Map<number, unknown>()
+    let failures: ReadonlyMap<number, unknown> = new Map()
     try {
       this.#db.exec('begin immediate')
-      queue.forEach(({ work }, n) => {
-        this.#db.exec('savepoint work')
-        try {
-          work()
-        } catch (failure) {
-          if (isDamage(failure)) {
-            throw failure
-          }
-          failures.set(n, failure)
-          this.#db.exec('rollback to work')
+      try {
+        queue.forEach(({ work }) => work())
+      } catch (failure) {
+        if (isDamage(failure)) {
+          throw failure
         }
-        this.#db.exec('release work')
-      })
+        this.#rollBack()
+        this.#db.exec('begin immediate')
+        failures = this.#oneByOne(queue.map(({ work }) => work))
+      }
       this.#db.exec('commit')
     } catch (failure) {
       // A full disk or a lock: nothing of this turn is durable, and everybody is told so.
-      if (this.#db.isOpen && this.#db.isTransaction) {
-        this.#db.exec('rollback')
-      }
+      this.#rollBack()
       for (const { done } of queue) {
         done(failure)
       }
       return
     }
     queue.forEach(({ done }, n) => done(failures.get(n)))
+  }
+
+  #rollBack(): void {
+    if (this.#db.isOpen && this.#db.isTransaction) {
+      this.#db.exec('rollback')
+    }
+    this.#rolledBack()
+  }
+
+  /** Runs each in a savepoint. Says which have failed, and how. */
+  #oneByOne(works: readonly (() => void)[]): ReadonlyMap<number, unknown> {
+    const failures = new Map<number, unknown>()
+    works.forEach((work, n) => {
+      this.#db.exec('savepoint work')
+      try {
+        work()
+      } catch (failure) {
+        if (isDamage(failure)) {
+          throw failure
+        }
+        failures.set(n, failure)
+        this.#db.exec('rollback to work')
+        this.#rolledBack()
+      }
+      this.#db.exec('release work')
+    })
+    return failures
   }
 }

@@ -25,7 +25,6 @@ export function openSqliteStore(
   closed: (issuer: string, msSinceEvent: number) => void = () => undefined,
 ): Store {
   const db = open(path)
-  const commits = new Commits(db, path)
   const prepared = new Map<string, StatementSync>()
   const sql = (text: string): StatementSync => {
     let statement = prepared.get(text)
@@ -34,6 +33,8 @@ export function openSqliteStore(
     }
     return statement
   }
+  const dueLanes = new DueLanes(sql)
+  const commits = new Commits(db, path, () => dueLanes.forget())
   const read = <T>(work: () => T): Promise<T> => {
     try {
       return Promise.resolve(work())
@@ -62,7 +63,6 @@ export function openSqliteStore(
       closed(issuer, sinceMs)
     }
   }
-  const dueLanes = new DueLanes(sql)
   const addWatermarks = (issuer: string, watermarks: readonly Watermark[], atMs: number) => {
     const newest = sql('select max(seq) as seq from watermark where issuer = ?').get(issuer)
     let seq = Math.max(Number(newest?.['seq'] ?? 0), atMs * 1000)
@@ -153,13 +153,8 @@ export function openSqliteStore(
       if (!(await read(() => dueLanes.some(nowMs, room)))) {
         return []
       }
-      try {
-        const rows = await commits.run(() => dueLanes.claim(nowMs, leaseMs, limit, room))
-        return rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') }))
-      } catch (cause) {
-        dueLanes.forget()
-        throw cause
-      }
+      const rows = await commits.run(() => dueLanes.claim(nowMs, leaseMs, limit, room))
+      return rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') }))
     },
 
     record: ({ delivery, fence }, outcome) =>
