@@ -4,6 +4,7 @@ import { breach } from './breach.ts'
 import { cluster } from './cluster.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
+import { guard } from './guard.ts'
 import { minted } from './minted.ts'
 import { native } from './native.ts'
 import { resume } from './resume.ts'
@@ -32,6 +33,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   'events-in': eventsIn,
   history,
   resume,
+  guard,
   cluster,
   native,
   spine,
