@@ -138,11 +138,15 @@ export class SimulatedIdp implements Idp {
     })
   }
 
-  /** What was acknowledged and in which a session has no end. */
-  rows({ after = '' }: Which): Promise<{ jtis: readonly string[]; next?: string | undefined }> {
+  /** All since a time, or what was acknowledged and in which a session has no end. */
+  rows({ sinceMs, after = '' }: Which): Promise<{ jtis: readonly string[]; next?: string | undefined }> {
     return this.#exchange(() => {
       const jtis = [...this.outbox.values()]
-        .filter(({ event, acknowledged }) => acknowledged && event.sessions.some(({ id }) => !this.answers.has(id)))
+        .filter(({ event, committedMs, acknowledged }) =>
+          sinceMs === undefined
+            ? acknowledged && event.sessions.some(({ id }) => !this.answers.has(id))
+            : committedMs >= sinceMs,
+        )
         .map(({ event }) => event.jti)
       const from = jtis.indexOf(after) + 1
       const page = jtis.slice(from, from + ROWS)

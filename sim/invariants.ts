@@ -1,5 +1,5 @@
 import type { SecurityEvent } from '../relay/domain/model.ts'
-import type { Disk } from './store.ts'
+import type { Tables } from './disk.ts'
 
 const TOKEN_LIFE_MS = 120_000
 
@@ -39,7 +39,9 @@ export class Invariants {
   readonly #confirmed = new Set<string>()
   readonly #ended = new Map<string, string>()
   /** Events from before the store was lost. */
-  readonly #lost = new Set<string>()
+  #lost: ReadonlySet<string> = new Set()
+  /** Those, and events from before a failover. */
+  readonly #forgotten = new Set<string>()
 
   get violation(): Violation | undefined {
     return this.#violation
@@ -78,9 +80,15 @@ export class Invariants {
 
   /** The store is gone with all it knew. What has its end at the identity provider need not come back. */
   storeLost(outbox: Iterable<Row>): void {
+    this.failedOver(outbox)
+    this.#lost = new Set(this.#forgotten)
+  }
+
+  /** The store may have lost what it was told last. The events must come back all the same; what has its end need not. */
+  failedOver(outbox: Iterable<Row>): void {
     this.#ended.clear()
     for (const { event } of outbox) {
-      this.#lost.add(event.jti)
+      this.#forgotten.add(event.jti)
     }
   }
 
@@ -91,17 +99,19 @@ export class Invariants {
   }
 
   /**
-   * What must hold at every instant of what is durable, and of what can be seen.
+   * What must hold at every instant of what the store keeps. What it may have lost, an open gap must reach back to.
    *
    * @param skewMs how far the clocks of relay and identity provider may be apart
    */
-  look(disk: Disk, outbox: Iterable<Row>, nowMs: number, skewMs: number): void {
-    for (const { event, acknowledged } of outbox) {
-      if (acknowledged && !this.#lost.has(event.jti) && !disk.durable.events.has(`${event.issuer} ${event.jti}`)) {
+  look(tables: Tables, outbox: Iterable<Row>, nowMs: number, skewMs: number): void {
+    const { events, shared } = tables
+    for (const { event, committedMs, acknowledged } of outbox) {
+      const isExcused = this.#lost.has(event.jti) || (shared.gap?.sinceMs ?? Infinity) <= committedMs
+      if (acknowledged && !isExcused && !events.has(`${event.issuer} ${event.jti}`)) {
         this.fail('G1', `The event ${event.jti} was acknowledged and is not in the store`)
       }
     }
-    for (const row of disk.durable.deliveries.values()) {
+    for (const row of tables.deliveries.values()) {
       const before = this.#ended.get(row.id)
       if (before !== undefined && before !== row.state) {
         this.fail('G1', `${row.id} had ended as ${before} and is ${row.state}`)
@@ -120,13 +130,13 @@ export class Invariants {
         this.fail('G1', `${row.id} was dismissed by nobody`)
       }
     }
-    this.#readEvidence(disk)
+    this.#readEvidence(tables)
   }
 
   /** The attempts that the evidence of a delivery names are 1, 2, 3…: each counted once, by who held the claim. */
-  #readEvidence({ durable }: Disk): void {
+  #readEvidence({ journal, deliveries }: Tables): void {
     const counted = new Map<string, number>()
-    for (const { kind, data } of durable.journal.map(({ evidence }) => evidence)) {
+    for (const { kind, data } of journal.map(({ evidence }) => evidence)) {
       if (kind === 'attempt') {
         const id = String(data['delivery'])
         const expected = (counted.get(id) ?? 0) + 1
@@ -137,21 +147,21 @@ export class Invariants {
       }
     }
     for (const [id, attempts] of counted) {
-      if (durable.deliveries.get(id)?.attempts !== attempts) {
+      if (deliveries.get(id)?.attempts !== attempts) {
         this.fail('evidence', `${id} counts other attempts than the ${attempts} of its evidence`)
       }
     }
   }
 
   /** Why something is still owed, if it is. */
-  owed(disk: Disk, outbox: Iterable<Row>, answers: ReadonlyMap<string, string>): string | undefined {
+  owed({ deliveries }: Tables, outbox: Iterable<Row>, answers: ReadonlyMap<string, string>): string | undefined {
     for (const { event, acknowledged } of outbox) {
       if (!acknowledged) {
         return `the event ${event.jti} has not reached the relay`
       }
       for (const { id, clientId } of event.sessions) {
-        const row = disk.durable.deliveries.get(id)
-        if (!row && answers.has(id) && this.#lost.has(event.jti)) {
+        const row = deliveries.get(id)
+        if (!row && answers.has(id) && this.#forgotten.has(event.jti)) {
           continue
         }
         if (!row) {

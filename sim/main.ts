@@ -22,6 +22,7 @@ async function many(): Promise<boolean> {
     pauses: 0,
     powerLosses: 0,
     storesLost: 0,
+    failovers: 0,
     virtualMs: 0,
   }
   let broken = 0
@@ -35,10 +36,10 @@ async function many(): Promise<boolean> {
       say(`seed ${seed}: ${violation.guarantee} is broken. ${violation.says}. Replay: npm run sim -- --seed ${seed}`)
     }
   }
-  const { events, deliveries, attempts, crashes, pauses, powerLosses, storesLost, virtualMs } = sum
+  const { events, deliveries, attempts, crashes, pauses, powerLosses, storesLost, failovers, virtualMs } = sum
   say(
     `${seeds - broken} of ${seeds} seeds held: ${events} events, ${deliveries} deliveries, ${attempts} attempts, ` +
-      `${crashes} crashes, ${pauses} pauses, ${powerLosses} power losses, ${storesLost} stores lost, ${Math.round(virtualMs / 3_600_000)} hours ` +
+      `${crashes} crashes, ${pauses} pauses, ${powerLosses} power losses, ${storesLost} stores lost, ${failovers} failovers, ${Math.round(virtualMs / 3_600_000)} hours ` +
       `in ${((performance.now() - began) / 1000).toFixed(1)} s`,
   )
   return broken === 0

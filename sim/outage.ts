@@ -5,7 +5,7 @@ import { Invariants } from './invariants.ts'
 import { SimulatedRelay } from './relay.ts'
 import { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
-import { Disk } from './store.ts'
+import { Disk } from './disk.ts'
 
 const MINUTE = 60_000
 const PROBE_MAX_MS = 30_000

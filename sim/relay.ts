@@ -3,17 +3,24 @@ import { RelayError } from '../relay/errors.ts'
 import { Flow } from '../relay/flow/flow.ts'
 import type { Idp, Send } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
-import { takeUp } from '../relay/ingest/reread.ts'
+import { gapFiller } from '../relay/ingest/gap.ts'
+import { type RereadPorts, takeUp } from '../relay/ingest/reread.ts'
 import { Process } from './clock.ts'
 import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
+import type { Store } from '../relay/store/port.ts'
 import type { Token } from './invariants.ts'
 import type { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
-import { type Disk, openModelStore } from './store.ts'
+import type { Disk } from './disk.ts'
+import type { SimulatedRedis } from './redis.ts'
+import { openModelStore } from './store.ts'
 
 /** How long a system without fsync may keep a change in memory. */
 const UNSYNCED_MS = 10_000
 const POLL_MS = 5000
+/** As in relay/duties.ts. */
+const WAKE_MS = 200
+const GAP_MS = 500
 const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4, allowAddresses: [] } as const
 /** As long as main.ts waits at a graceful stop. */
 const GRACE_MS = 10_000
@@ -21,7 +28,8 @@ export const SKEW_MS = 2000
 
 export interface Surroundings {
   readonly world: World
-  readonly disk: Disk
+  /** One's own disk, or what is shared. */
+  readonly disk: Disk | SimulatedRedis
   readonly idp: SimulatedIdp
   readonly relyingParties: ReadonlyMap<string, SimulatedRelyingParty>
   readonly hands: Hands
@@ -40,6 +48,115 @@ export class SimulatedRelay {
     const process = new Process(time, world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0)
     this.process = process
 
+    const { store, disk: reached } = 'join' in disk ? disk.join(process, name) : this.#own(around, disk, freeLeases)
+    const leads = () => store.shared?.leads() ?? true
+    const relayIdp: Idp = {
+      mint: (deliveries) => process.learn(idp.mint(deliveries)),
+      report: (ended) => process.learn(idp.report(ended)),
+    }
+    const transmit: Send = async (_, token, policy) => {
+      const parsed = JSON.parse(token) as Token
+      world.invariants.sent(parsed, time.nowMs)
+      tell(`${name}: POST to ${parsed.clientId} for ${parsed.id}`)
+      const underWay = (this.#underWay.get(parsed.clientId) ?? 0) + 1
+      this.#underWay.set(parsed.clientId, underWay)
+      if (underWay > LANE.concurrency + 1) {
+        world.invariants.fail('lane', `${underWay} attempts are under way at ${parsed.clientId} at once`)
+      }
+      const answer = await relyingParties.get(parsed.clientId)?.take(parsed, policy)
+      this.#underWay.set(parsed.clientId, (this.#underWay.get(parsed.clientId) ?? 0) - 1)
+      return answer ?? { kind: 'failure', code: 'name_not_found' }
+    }
+    const send = hands.send?.(transmit) ?? transmit
+    const trouble = (what: string) => tell(`${name}: ${what}`)
+    this.#flow = new Flow({
+      store: hands.store?.(store, reached) ?? store,
+      idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
+      registry: { find: () => undefined, lane: () => LANE },
+      send: (uri, token, policy) => process.learn(send(uri, token, policy)),
+      clock: process.clock,
+      random: () => chance.fraction(),
+      ...(store.shared ? { leads } : {}),
+      observer: {
+        received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
+        watched: () => undefined,
+        dismissed: () => undefined,
+        changed: () => undefined,
+        lane: (health) => {
+          hands.lane?.(health)
+          tell(`${name}: ${health.clientId} is ${health.state}`)
+        },
+        attempted: ({ delivery, attempt, outcome, reason }) =>
+          tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
+        trouble,
+      },
+    })
+    this.#flow.start()
+    if (hands.polls ?? true) {
+      void pollOutbox(
+        {
+          poll: async (max, ack) => {
+            const atMs = process.clock.nowMs()
+            const answer = leads() ? await process.learn(idp.poll(max, ack)) : { sets: {}, moreAvailable: false }
+            if (leads() && Object.keys(answer.sets).length === 0) {
+              await store.shared?.stored(ISSUER, atMs).catch(() => undefined)
+            }
+            return answer
+          },
+          verify: (set) => process.learn(idp.verify(set)),
+          receive: (event) => this.#flow.receive(event, 'poll'),
+          polled: () => undefined,
+          trouble,
+        },
+        process.clock,
+        POLL_MS,
+        this.#stop.signal,
+      )
+    }
+    const read = async (sinceMs?: number): Promise<void> => {
+      const ports: RereadPorts = {
+        rows: (which) => process.learn(idp.rows(which)),
+        sets: (jtis) => process.learn(idp.sets(jtis)),
+        unknown: (jtis) => store.unknown(ISSUER, jtis),
+        verify: (set) => process.learn(idp.verify(set)),
+        receive: (event, ended) => this.#flow.receive(event, 'reread', ended),
+        trouble,
+      }
+      await takeUp(ports, process.clock, this.#stop.signal, sinceMs)
+    }
+    if (hands.rereads ?? true) {
+      void read()
+    }
+    const { shared } = store
+    if (shared) {
+      const fillGap = gapFiller({
+        gap: () => shared.gap(),
+        closeGap: (gap) => shared.closeGap(gap),
+        mayRead: leads,
+        read: async (sinceMs) => {
+          if (hands.gap !== 'not read') {
+            await read()
+            await read(hands.gap === 'from now on' ? process.clock.nowMs() : sinceMs)
+          }
+        },
+        noticed: ({ sinceMs }) => tell(`${name}: reads the outbox again from ${sinceMs}`),
+        trouble,
+        clock: process.clock,
+        stopping: this.#stop.signal,
+      })
+      void this.#every(WAKE_MS, () => {
+        this.#flow.wake()
+        return Promise.resolve()
+      })
+      void this.#every(GAP_MS, fillGap)
+    }
+    tell(`${name}: up`)
+  }
+
+  /** The store of a relay that has it to itself. */
+  #own({ world, hands }: Surroundings, disk: Disk, freeLeases: boolean): { store: Store; disk: Disk } {
+    const { time, chance } = world
+    const { process } = this
     const delay = () => time.sleep(world.faults ? chance.ms(0, 300) : 1)
     const fails = () => world.faults && chance.hit(0.01)
     const failed = () => new RelayError('store_unavailable', 'The disk does not answer')
@@ -70,76 +187,14 @@ export class SimulatedRelay {
       },
       freeLeases,
     )
-    const relayIdp: Idp = {
-      mint: (deliveries) => process.learn(idp.mint(deliveries)),
-      report: (ended) => process.learn(idp.report(ended)),
+    return { store, disk }
+  }
+
+  async #every(ms: number, work: () => Promise<void>): Promise<void> {
+    while (!this.#stop.signal.aborted) {
+      await work()
+      await this.process.clock.sleep(ms, this.#stop.signal)
     }
-    const transmit: Send = async (_, token, policy) => {
-      const parsed = JSON.parse(token) as Token
-      world.invariants.sent(parsed, time.nowMs)
-      tell(`${name}: POST to ${parsed.clientId} for ${parsed.id}`)
-      const underWay = (this.#underWay.get(parsed.clientId) ?? 0) + 1
-      this.#underWay.set(parsed.clientId, underWay)
-      if (underWay > LANE.concurrency + 1) {
-        world.invariants.fail('lane', `${underWay} attempts are under way at ${parsed.clientId} at once`)
-      }
-      const answer = await relyingParties.get(parsed.clientId)?.take(parsed, policy)
-      this.#underWay.set(parsed.clientId, (this.#underWay.get(parsed.clientId) ?? 0) - 1)
-      return answer ?? { kind: 'failure', code: 'name_not_found' }
-    }
-    const send = hands.send?.(transmit) ?? transmit
-    const trouble = (what: string) => tell(`${name}: ${what}`)
-    this.#flow = new Flow({
-      store: hands.store?.(store, disk) ?? store,
-      idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
-      registry: { find: () => undefined, lane: () => LANE },
-      send: (uri, token, policy) => process.learn(send(uri, token, policy)),
-      clock: process.clock,
-      random: () => chance.fraction(),
-      observer: {
-        received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
-        watched: () => undefined,
-        dismissed: () => undefined,
-        changed: () => undefined,
-        lane: (health) => {
-          hands.lane?.(health)
-          tell(`${name}: ${health.clientId} is ${health.state}`)
-        },
-        attempted: ({ delivery, attempt, outcome, reason }) =>
-          tell(`${name}: attempt ${attempt} at ${delivery}: ${outcome}, ${reason}`),
-        trouble,
-      },
-    })
-    this.#flow.start()
-    if (hands.polls ?? true) {
-      void pollOutbox(
-        {
-          poll: (max, ack) => process.learn(idp.poll(max, ack)),
-          verify: (set) => process.learn(idp.verify(set)),
-          receive: (event) => this.#flow.receive(event, 'poll'),
-          polled: () => undefined,
-          trouble,
-        },
-        process.clock,
-        POLL_MS,
-        this.#stop.signal,
-      )
-    }
-    if (hands.rereads ?? true) {
-      void takeUp(
-        {
-          rows: (which) => process.learn(idp.rows(which)),
-          sets: (jtis) => process.learn(idp.sets(jtis)),
-          unknown: (jtis) => store.unknown(ISSUER, jtis),
-          verify: (set) => process.learn(idp.verify(set)),
-          receive: (event, ended) => this.#flow.receive(event, 'reread', ended),
-          trouble,
-        },
-        process.clock,
-        this.#stop.signal,
-      )
-    }
-    tell(`${name}: up`)
   }
 
   /** Whether it answers 202. One that is gone never answers. */

@@ -1,6 +1,7 @@
 import { Chance } from './chance.ts'
 import { VirtualTime } from './clock.ts'
 import { SimulatedIdp, type World } from './idp.ts'
+import { failoversLoseNothing } from './failover.ts'
 import { hungOnesDelayNobody } from './hung.ts'
 import { Invariants, type Violation } from './invariants.ts'
 import { massResetDelaysNobody } from './mass.ts'
@@ -8,7 +9,7 @@ import { outageIsSpared } from './outage.ts'
 import { SimulatedRelay, SKEW_MS, type Surroundings } from './relay.ts'
 import { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
-import { Disk } from './store.ts'
+import { Disk } from './disk.ts'
 
 export const START_MS = 1_790_000_000_000
 const SECOND = 1000
@@ -24,6 +25,7 @@ export interface Figures {
   pauses: number
   powerLosses: number
   storesLost: number
+  failovers: number
   virtualMs: number
 }
 
@@ -58,9 +60,10 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
     pauses: 0,
     powerLosses: 0,
     storesLost: 0,
+    failovers: 0,
     virtualMs: 0,
   }
-  const look = () => invariants.look(disk, idp.outbox.values(), time.nowMs, SKEW_MS)
+  const look = () => invariants.look(disk.durable, idp.outbox.values(), time.nowMs, SKEW_MS)
   const failed = () => invariants.violation !== undefined
 
   relays.boot(around)
@@ -77,7 +80,7 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
   tell('--- no more faults')
   idp.away(0)
   relays.settle(around)
-  const owed = () => invariants.owed(disk, idp.outbox.values(), idp.answers)
+  const owed = () => invariants.owed(disk.durable, idp.outbox.values(), idp.answers)
   const calmEndsMs = time.nowMs + CALM_MS
   while (time.nowMs < calmEndsMs && !failed() && owed() !== undefined) {
     await time.run(Math.min(10 * SECOND, calmEndsMs - time.nowMs), failed)
@@ -91,6 +94,12 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
     await hungOnesDelayNobody(seed, hands, invariants)
     await massResetDelaysNobody(seed, hands, invariants)
     await outageIsSpared(seed, hands, invariants)
+    figures.failovers = await failoversLoseNothing(
+      seed,
+      hands,
+      invariants,
+      traced ? (line) => trace.push(line) : undefined,
+    )
   }
   figures.events = idp.outbox.size
   figures.deliveries = disk.seen.deliveries.size

@@ -1,17 +1,19 @@
 import type { Idp, LaneHealth, Send } from '../relay/flow/ports.ts'
 import type { Store } from '../relay/store/port.ts'
 import type { Guarantee, Token } from './invariants.ts'
-import type { Disk } from './store.ts'
+import type { Disk } from './disk.ts'
 
 /** What is put around the ports of a run. */
 export interface Hands {
-  readonly store?: (store: Store, disk: Disk) => Store
+  readonly store?: (store: Store, disk: Pick<Disk, 'seen'>) => Store
   readonly idp?: (idp: Idp) => Idp
   readonly send?: (send: Send) => Send
   /** Whether a change is told of before it is durable. */
   readonly early?: boolean
   readonly polls?: boolean
   readonly rereads?: boolean
+  /** How the outbox is read again after a failover, if not as it should be. */
+  readonly gap?: 'not read' | 'from now on'
   /** Told of each change of a lane's health. */
   readonly lane?: (health: LaneHealth) => void
 }
@@ -116,6 +118,11 @@ export const SABOTAGES: Readonly<
     }),
   },
   'outbox not read again': { finds: ['G1', 'G5'], hands: () => ({ rereads: false }) },
+  'outbox not read again after a failover': { finds: ['G1', 'G5'], hands: () => ({ gap: 'not read' }) },
+  'outbox read from the failover on, not from before it': {
+    finds: ['G1'],
+    hands: () => ({ gap: 'from now on' }),
+  },
   'any answer taken for a yes': {
     finds: ['G2'],
     hands: () => ({

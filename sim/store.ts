@@ -4,70 +4,11 @@ import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
 import type { Containment, Selection, Store } from '../relay/store/port.ts'
 import { inTheirTurn } from './claims.ts'
-import { type FeedTables, modelFeed } from './feed.ts'
-import { modelNotes, type NoteTables } from './notes.ts'
+import type { Changing, Disk, Row, Tables } from './disk.ts'
+import { modelFeed } from './feed.ts'
+import { modelNotes } from './notes.ts'
 
-type Changing<T> = { -readonly [K in keyof T]: T[K] }
-type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
-
-interface Tables extends NoteTables, FeedTables {
-  readonly events: Map<string, string>
-  readonly containments: Map<string, Changing<Containment>>
-  readonly deliveries: Map<string, Row>
-  readonly watermarks: Map<string, Change & { readonly issuer: string }>
-}
-
-const emptyTables = (): Tables => ({
-  events: new Map(),
-  containments: new Map(),
-  deliveries: new Map(),
-  watermarks: new Map(),
-  journal: [],
-  feeds: new Map(),
-  notes: new Map(),
-  changes: [],
-})
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
-
-/** What is written is seen at once, and survives the loss of power only after a sync. */
-export class Disk {
-  #seen = emptyTables()
-  readonly #durable = emptyTables()
-  #unsynced: ((tables: Tables) => unknown)[] = []
-
-  get seen(): Tables {
-    return this.#seen
-  }
-
-  get durable(): Tables {
-    return this.#durable
-  }
-
-  /** @param change done once on each side, so it may depend on nothing but the tables; throws before it changes any */
-  write<T>(change: (tables: Tables) => T): T {
-    const result = change(this.#seen)
-    this.#unsynced.push(change)
-    return result
-  }
-
-  sync(): void {
-    const changes = this.#unsynced
-    this.#unsynced = []
-    changes.forEach((change) => change(this.#durable))
-  }
-
-  /** The whole of it is gone. */
-  loseAll(): void {
-    this.#unsynced = []
-    Object.assign(this.#durable, emptyTables())
-    this.#seen = emptyTables()
-  }
-
-  losePower(): void {
-    this.#unsynced = []
-    this.#seen = structuredClone(this.#durable)
-  }
-}
 
 /** How one process reaches the disk. Each may take its time and may reject. */
 export interface DiskIo {
@@ -83,7 +24,7 @@ export interface DiskIo {
  *
  * @param freeLeases whether opening it frees what was leased, as the one process of SQLite may do
  */
-export function openModelStore(disk: Disk, io: DiskIo, freeLeases: boolean): Store {
+export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, freeLeases: boolean): Store {
   let closed = false
   const checkOpen = () => {
     if (closed) {

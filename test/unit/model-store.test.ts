@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { plan } from '../../relay/domain/plan.ts'
-import { Disk, openModelStore } from '../../sim/store.ts'
+import { Disk } from '../../sim/disk.ts'
+import { openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'

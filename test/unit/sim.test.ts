@@ -4,7 +4,8 @@ import { Flow } from '../../relay/flow/flow.ts'
 import { Process, VirtualTime } from '../../sim/clock.ts'
 import { run } from '../../sim/run.ts'
 import { SABOTAGES } from '../../sim/sabotage.ts'
-import { Disk, openModelStore } from '../../sim/store.ts'
+import { Disk } from '../../sim/disk.ts'
+import { openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 
 const SEEDS = 50

@@ -1,0 +1,88 @@
+import type { Delivery } from '../relay/domain/model.ts'
+import type { Change } from '../relay/guard/port.ts'
+import type { Containment, Gap } from '../relay/store/port.ts'
+import type { FeedTables } from './feed.ts'
+import type { NoteTables } from './notes.ts'
+
+export type Changing<T> = { -readonly [K in keyof T]: T[K] }
+export type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
+
+/** What relays that share the store know of each other, and of what it may have lost. */
+interface SharedTables {
+  epoch?: string
+  /** The server that was met last. */
+  run?: string
+  gap?: Gap | undefined
+  storedMs: number
+  leader?: string
+  /** When the lease of each ends. */
+  readonly members: Map<string, number>
+}
+
+export interface Tables extends NoteTables, FeedTables {
+  readonly events: Map<string, string>
+  readonly containments: Map<string, Changing<Containment>>
+  readonly deliveries: Map<string, Row>
+  readonly watermarks: Map<string, Change & { readonly issuer: string }>
+  readonly shared: SharedTables
+}
+
+export const emptyTables = (): Tables => ({
+  events: new Map(),
+  containments: new Map(),
+  deliveries: new Map(),
+  watermarks: new Map(),
+  journal: [],
+  feeds: new Map(),
+  notes: new Map(),
+  changes: [],
+  shared: { storedMs: 0, members: new Map() },
+})
+
+/** What is written is seen at once, and survives the loss of power only after a sync. */
+export class Disk {
+  #seen = emptyTables()
+  readonly #durable = emptyTables()
+  #unsynced: ((tables: Tables) => unknown)[] = []
+
+  get seen(): Tables {
+    return this.#seen
+  }
+
+  get durable(): Tables {
+    return this.#durable
+  }
+
+  /** @param change done once on each side, so it may depend on nothing but the tables; throws before it changes any */
+  write<T>(change: (tables: Tables) => T): T {
+    const result = change(this.#seen)
+    this.#unsynced.push(change)
+    return result
+  }
+
+  sync(): void {
+    const changes = this.#unsynced
+    this.#unsynced = []
+    changes.forEach((change) => change(this.#durable))
+  }
+
+  /** The whole of it is gone. */
+  loseAll(): void {
+    this.#unsynced = []
+    Object.assign(this.#durable, emptyTables())
+    this.#seen = emptyTables()
+  }
+
+  /** A replica that is made master: it has what it was sent in time. */
+  promoted(): Disk {
+    const replica = new Disk()
+    replica.#seen = structuredClone(this.#durable)
+    Object.assign(replica.#durable, structuredClone(this.#durable))
+    return replica
+  }
+
+  losePower(): void {
+    this.#unsynced = []
+    this.#seen = structuredClone(this.#durable)
+  }
+}
