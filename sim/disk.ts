@@ -14,6 +14,8 @@ interface SharedTables {
   run?: string
   gap?: Gap | undefined
   storedMs: number
+  /** Every fence is above those of claims that are lost. */
+  floor: number
   leader?: string
   /** When the lease of each ends. */
   readonly members: Map<string, number>
@@ -36,7 +38,7 @@ export const emptyTables = (): Tables => ({
   feeds: new Map(),
   notes: new Map(),
   changes: [],
-  shared: { storedMs: 0, members: new Map() },
+  shared: { storedMs: 0, floor: 0, members: new Map() },
 })
 
 /** What is written is seen at once, and survives the loss of power only after a sync. */

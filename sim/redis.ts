@@ -121,9 +121,12 @@ export class SimulatedRedis {
     const meet = async (): Promise<void> => {
       const { master } = this
       await process.learn(delay())
-      const atMs = time.nowMs
+      const atMs = process.clock.nowMs()
       server = master.reachable ? master : undefined
       gap = disk.write(({ shared }) => {
+        if (shared.run !== master.run || shared.epoch === undefined) {
+          shared.floor = Math.max(shared.floor + 60_000_000, (atMs + 60_000) * 1000)
+        }
         if (shared.epoch === undefined) {
           shared.epoch = `epoch ${id} ${atMs}`
           shared.gap = { sinceMs: 0, id: `${shared.epoch} ${master.run}` }

@@ -121,13 +121,14 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         await io.answered()
         return []
       }
-      const claims = disk.write(({ deliveries }) =>
+      const claims = disk.write(({ deliveries, shared }) =>
         ids.flatMap((id): Claim[] => {
           const row = deliveries.get(id)
           if (!row) {
             return []
           }
-          Object.assign(row, { fence: row.fence + 1, leased: true, dueMs: nowMs + leaseMs })
+          const fence = Math.max(row.fence + 1, shared.floor)
+          Object.assign(row, { fence, leased: true, dueMs: nowMs + leaseMs })
           return [{ delivery: deliveryOf(row), fence: row.fence }]
         }),
       )

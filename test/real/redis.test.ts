@@ -202,6 +202,25 @@ test('a store that was emptied is noticed, and the outbox is to be read from its
   expect(await accept(store, 1)).toBe('accepted')
 })
 
+test('a claim that went with the store does not count for the one that another process has after it', async () => {
+  let nowMs = NOW_MS
+  const one = await open({ nowMs: () => nowMs })
+  onTestFinished(() => one.close())
+  await filled(one)
+  await accept(one, 1)
+  const [lost] = (await one.claim(nowMs, 30_000, 10, oneEach)) as [Claim]
+  nowMs += 1
+  await redis.ask('FLUSHALL')
+  await until('it is noticed', () => one.shared?.gap() !== undefined, { seconds: 5 })
+  const other = await open({ nowMs: () => nowMs })
+  onTestFinished(() => other.close())
+  await accept(other, 1)
+  const [current] = (await other.claim(nowMs, 30_000, 10, oneEach)) as [Claim]
+  expect(current.delivery.id).toBe(lost.delivery.id)
+  expect(await one.record(lost, outcome(lost, 'open', nowMs))).toBe(false)
+  expect(await other.record(current, outcome(current, 'delivered', nowMs))).toBe(true)
+})
+
 test('another server in the place of the one before is noticed, and the outbox is to be read from before it', async () => {
   const store = await open()
   onTestFinished(() => store.close())

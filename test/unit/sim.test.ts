@@ -8,7 +8,7 @@ import { Disk } from '../../sim/disk.ts'
 import { openModelStore } from '../../sim/store.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 
-const SEEDS = 50
+const SEEDS = 25
 /** Every sabotage is found in fewer; `npm run sim -- --sabotage` says by which. */
 const SABOTAGED_SEEDS = 100
 
