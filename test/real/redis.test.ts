@@ -167,6 +167,22 @@ test('a process that dies loses its claims to another, which goes on in less tha
   await dead.close()
 })
 
+test('a process that dies before its first sign of life in an emptied store loses its claims as well', async () => {
+  const way = await startBalancer([redis.port])
+  onTestFinished(() => way.stop())
+  const dead = await open({ memberLeaseMs: 5000, where: { nodes: [{ host: '127.0.0.1', port: way.port }] } })
+  const alive = await open({ memberLeaseMs: 1000 })
+  onTestFinished(() => alive.close())
+  await accept(dead, 1)
+  // Nobody is known; `alive` shows itself again at once, `dead` would only after a second.
+  await redis.ask('DEL', '{logout-relay}:members')
+  expect(await dead.claim(NOW_MS, 30_000, 10, oneEach)).toHaveLength(1)
+  way.cut()
+  onTestFinished(() => dead.close())
+  const isFree = async () => (await alive.claim(NOW_MS, 30_000, 10, oneEach)).length === 1
+  await until('it is free', isFree, { seconds: 8 })
+})
+
 test('a claim whose answer was lost on its way is free again with the next one, not after its lease', async () => {
   const way = await startBalancer([redis.port])
   onTestFinished(() => way.stop())

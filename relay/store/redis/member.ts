@@ -42,7 +42,12 @@ export class Member {
 
   /** Only for as long as the lease that says so: a process that stood still must not go on as leader. */
   get leads(): boolean {
-    return this.#leads && performance.now() - this.#ledMs < this.#leaseMs
+    return this.#leads && performance.now() - this.#ledMs < this.leaseMs
+  }
+
+  /** How long it may give no sign of life before others take what it has claimed. */
+  get leaseMs(): number {
+    return this.#ports.leaseMs ?? LEASE_MS
   }
 
   /** What the outbox must be read again for. */
@@ -90,7 +95,7 @@ export class Member {
         if (follows) {
           await this.#follow(connections, locator)
         }
-        const pauseMs = Math.min(BEAT_MS, this.#leaseMs / 5)
+        const pauseMs = Math.min(BEAT_MS, this.leaseMs / 5)
         await delay(pauseMs, undefined, { signal: this.#stop.signal }).catch(() => undefined)
       }
     }
@@ -111,7 +116,7 @@ export class Member {
   async #beat(work: Connection): Promise<void> {
     try {
       const began = performance.now()
-      const args = [this.id, this.#leaseMs, this.#epoch, FREE_AT_MOST]
+      const args = [this.id, this.leaseMs, this.#epoch, FREE_AT_MOST]
       const [state, leads, gap = ''] = (await work.run((client) => runScript(client, 'beat', args))) as string[]
       if (state === 'emptied') {
         // Greeting it again gives it a new epoch, and the gap that goes with it.
@@ -136,10 +141,6 @@ export class Member {
         connection.drop('another server is master now')
       }
     }
-  }
-
-  get #leaseMs(): number {
-    return this.#ports.leaseMs ?? LEASE_MS
   }
 }
 

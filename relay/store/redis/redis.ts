@@ -256,7 +256,7 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         return []
       }
       const lanes = [privileged.length / 2, ...privileged, ...others]
-      const rows = await doubting(script('claim', nowMs, leaseMs, limit, member.id, ...lanes))
+      const rows = await doubting(script('claim', nowMs, leaseMs, limit, member.id, member.leaseMs, ...lanes))
       const claims = (rows as string[][]).map(rowOf).map((row): Claim => {
         return { delivery: deliveryOf(row), fence: Number(row['fence']) }
       })

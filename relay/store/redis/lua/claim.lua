@@ -1,4 +1,4 @@
--- now, lease ms, limit, member, how many lanes of privileged subjects, these (lane, room), then lanes (lane, room for others,
+-- now, lease ms, limit, member, its lease ms, how many lanes of privileged subjects, these (lane, room), then lanes (lane, room for others,
 -- how many of it for the latest)
 local now, lease, left, member = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local claimed, taken = {}, {}
@@ -19,8 +19,8 @@ local function take(lane, ids)
   return #ids
 end
 
-local privileged = tonumber(ARGV[5])
-local at = 6
+local privileged = tonumber(ARGV[6])
+local at = 7
 for _ = 1, privileged do
   local lane, most = ARGV[at], math.min(tonumber(ARGV[at + 1]), left)
   at = at + 2
@@ -45,5 +45,10 @@ while at <= #ARGV do
 end
 for lane in pairs(taken) do
   place(lane)
+end
+if claimed[1] then
+  -- A store that was emptied knows nobody until the next beat; whoever dies before it would keep its claims to their end.
+  local time = redis.call('TIME')
+  redis.call('ZADD', P .. 'members', 'NX', time[1] * 1000 + math.floor(time[2] / 1000) + ARGV[5], member)
 end
 return claimed
