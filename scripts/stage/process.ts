@@ -110,7 +110,7 @@ function isFree(port: number): Promise<boolean> {
 }
 
 /** Waits until the condition holds; an exception counts as "not yet". */
-export async function until(what: string, holds: () => unknown, { seconds = 30, everyMs = 25 } = {}): Promise<void> {
+export async function until(what: string, holds: () => unknown, { seconds = 60, everyMs = 25 } = {}): Promise<void> {
   const end = performance.now() + seconds * 1000
   let last: unknown
   while (performance.now() < end) {

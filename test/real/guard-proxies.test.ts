@@ -25,7 +25,7 @@ test.each<Proxy>(['nginx', 'caddy'])(
     expect(odd.status).toBe(401)
     await world.reset('alice')
     await until('the proxy refuses', async () => (await intranet.ask({ authorization })).status === 401, {
-      seconds: 20,
+      seconds: 60,
     })
     expect((await intranet.ask({ authorization })).headers['www-authenticate']).toMatch(/error="invalid_token"/)
     const bob = await token('bob')

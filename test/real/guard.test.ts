@@ -39,7 +39,7 @@ const reset = (user: string, realm = 'demo') => world.keycloak.admin.resetPasswo
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
 const nextSecond = () => delay(1100)
 const becomes = (token: string, status: number) =>
-  until(`the API answers ${status}`, async () => (await orders.status(token)) === status, { seconds: 20, everyMs: 5 })
+  until(`the API answers ${status}`, async () => (await orders.status(token)) === status, { everyMs: 5 })
 
 test('a token of a pairwise client, whose sub nobody else knows, dies with the reset', async () => {
   await world.keycloak.admin.createClient('demo', {
@@ -81,8 +81,8 @@ test('an access token lives on after a reset on stock Keycloak, and is dead with
   const began = performance.now()
   await reset(demo)
   await becomes(tokens.access_token, 401)
-  // Tens of milliseconds on a quiet machine; this is for one that other tests keep busy.
-  expect(performance.now() - began).toBeLessThan(5000)
+  // Tens of milliseconds on a quiet machine (`npm run bench`); a busy one is no finding, the token's own end would be.
+  expect(performance.now() - began).toBeLessThan(30_000)
   const answer = await orders.ask(tokens.access_token)
   expect(answer.headers['www-authenticate']).toBe(
     'Bearer error="invalid_token", error_description="The access token was revoked"',
@@ -115,7 +115,7 @@ test('what is not written in Node gets the same answer from the relay, by check 
   expect((await introspect()).json()).toMatchObject({ active: true, sub: user, client_id: 'mobile-app' })
   await nextSecond()
   await reset(user)
-  await until('the relay refuses it', async () => (await check()).status === 401, { seconds: 20 })
+  await until('the relay refuses it', async () => (await check()).status === 401)
   expect((await introspect()).json()).toEqual({ active: false })
 })
 
@@ -133,7 +133,7 @@ test('on Express and on Node alone it is the same', async () => {
   )
   await nextSecond()
   await reset(user)
-  await until('both refuse', async () => (await answers()).every(({ status }) => status === 401), { seconds: 20 })
+  await until('both refuse', async () => (await answers()).every(({ status }) => status === 401))
 })
 
 test('a browser app fails at once after the reset and asks for a login; the new password brings the orders back', async () => {
@@ -209,7 +209,7 @@ test('sessions that are nothing but cookies die with the reset, and a later logi
   await nextSecond()
   await reset(user)
   const dead = async () => !(await hers.isAlive(page)) && !(await stolen.isAlive(page))
-  await until('both are dead', dead, { seconds: 20 })
+  await until('both are dead', dead)
   await nextSecond()
   await anew.login(page, 'nora', 'another')
   expect([await anew.isAlive(page), await dead()]).toEqual([true, true])

@@ -80,7 +80,7 @@ async function deliveries(
   return answer.json().deliveries
 }
 
-const dies = (browser: Browser, app = express, seconds = 20) =>
+const dies = (browser: Browser, app = express, seconds = 60) =>
   until('the session is dead', async () => !(await browser.isAlive(app.url)), { seconds })
 
 describe('an event is not lost', () => {
@@ -91,7 +91,8 @@ describe('an event is not lost', () => {
     await relay.stop()
     const began = performance.now()
     expect((await reset(user)).status).toBe(204)
-    expect(performance.now() - began).toBeLessThan(2000)
+    // A push that waited for the relay would take its whole deadline; a busy machine takes less.
+    expect(performance.now() - began).toBeLessThan(10_000)
     expect(await browser.isAlive(express.url)).toBe(true)
     relay = await relay.restart()
     await dies(browser)

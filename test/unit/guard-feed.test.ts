@@ -1,10 +1,10 @@
-import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { beforeEach, describe, expect, test } from 'vitest'
 import { FeedError, readBatch } from '../../guard/batch.ts'
 import { FeedState, StaleError } from '../../guard/feed.ts'
 import { readLines } from '../../guard/lines.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { session, uuid } from './given.ts'
-import { type GuardWorld, guardWorld } from './guard-world.ts'
+import { type GuardWorld, guardWorld, NONCE, until } from './guard-world.ts'
 import { realm } from './signed.ts'
 
 let world: GuardWorld
@@ -12,22 +12,11 @@ beforeEach(async () => {
   world = await guardWorld()
 })
 
-const nowSeconds = () => Math.floor(Date.now() / 1000)
-/** A token from an hour ago. */
-const old = (sub: string, more: object = {}) => ({
-  iss: world.issuer,
-  sub,
-  sid: 'some-session',
-  iat: nowSeconds() - 3600,
-  auth_time: nowSeconds() - 3600,
-  ...more,
-})
-const until = (condition: () => unknown) => vi.waitUntil(condition, { timeout: 8000, interval: 5 })
+const old = (sub: string, more: object = {}) => world.old(sub, more)
 const ask = async (query: string, token?: string, accept = 'application/jsonl') =>
   world.app.request(`/guard/feed${query}`, {
     headers: { accept, ...(token === undefined ? {} : { authorization: `Bearer ${token}` }) },
   })
-const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
 
 describe('a guard refuses what is older than the reset', () => {
   test('at a pairwise client, which knows the subject under another sub than anybody else', async () => {
@@ -64,7 +53,7 @@ describe('a guard refuses what is older than the reset', () => {
 })
 
 describe('a guard comes to know', () => {
-  test('what happened before it started, over many batches', { timeout: 20_000 }, async () => {
+  test('what happened before it started, over many batches', { timeout: 60_000 }, async () => {
     for (let n = 0; n < 17; n++) {
       const sessions = Array.from({ length: 500 }, (_, at) =>
         session(uuid(n + 1), at, 'app', { sub: `sub-${n}-${at}` }),

@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { JWTVerifyGetKey } from 'jose'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
@@ -35,9 +35,15 @@ export interface GuardWorld {
   keys: () => Promise<JWTVerifyGetKey>
   reset(subject: string, more?: Partial<SecurityEvent>): Promise<void>
   guard(clientId: string, more?: Partial<GuardOptions>): Guard
+  /** What a token from an hour ago says. */
+  old(sub: string, more?: object): { iss: string; sub: string; sid: string; iat: number; auth_time: number }
   /** A token of the realm: by default one that a guard of that client would get. */
   token(clientId: string, claims?: Record<string, unknown>): Promise<string>
 }
+
+export const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
+/** Waits far longer than it takes: a busy machine is no finding. */
+export const until = (condition: () => unknown) => vi.waitUntil(condition, { timeout: 30_000, interval: 5 })
 
 export const makeFeedKey = () => feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 
@@ -94,6 +100,10 @@ export async function guardWorld(): Promise<GuardWorld> {
       const guard = new Guard({ relay: server.url, issuer, clientId, clientSecret: 'secret', ...more })
       onTestFinished(() => guard.close())
       return guard
+    },
+    old: (sub, more = {}) => {
+      const iat = Math.floor(Date.now() / 1000) - 3600
+      return { iss: issuer, sub, sid: 'some-session', iat, auth_time: iat, ...more }
     },
     token: (clientId, claims = {}) => {
       const now = Math.floor(Date.now() / 1000)

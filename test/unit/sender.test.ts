@@ -88,7 +88,9 @@ async function httpParty(listener: RequestListener) {
 /** undici looks whether the other side closes a connection before it uses it again. */
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve))
 
-const isClosed = (seen: { closed: number }) => expect.poll(() => seen.closed, { interval: 5 }).toBeGreaterThan(0)
+/** Far above what it takes: a busy machine is no finding. */
+const WITHIN = { interval: 5, timeout: 30_000 }
+const isClosed = (seen: { closed: number }) => expect.poll(() => seen.closed, WITHIN).toBeGreaterThan(0)
 
 describe('a logout token', () => {
   test('is posted as the only parameter of a form, to the URL with its query', async () => {
@@ -293,7 +295,7 @@ describe('a deadline that is over before the connection is made', () => {
     const answer = await send(`http://localhost:${port}/late`, TOKEN, policy({ timeoutMs: 100 }))
     expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
     resolveName()
-    await expect.poll(() => seen.connections, { interval: 5 }).toBe(1)
+    await expect.poll(() => seen.connections, WITHIN).toBe(1)
     expect(await send(uri, TOKEN, policy())).toEqual({ kind: 'response', status: 204 })
     expect(seen.text).not.toContain('/late')
   })
@@ -427,9 +429,8 @@ describe('an answer', () => {
         clearInterval(drip)
       })
     })
-    const from = performance.now()
+    // At the deadline it would be a timeout, not an answer.
     expect(await open().send(uri, TOKEN, policy())).toEqual(ok)
-    expect(performance.now() - from).toBeLessThan(LONG_MS / 2)
     await isClosed(seen)
   })
 
@@ -525,13 +526,22 @@ describe('an answer', () => {
     await isClosed(seen)
   })
 
-  test('that never begins costs half of the deadline, and the connection is closed', async () => {
-    const { uri, seen } = await rawParty(() => undefined)
-    const began = performance.now()
-    const answer = await open().send(uri, TOKEN, policy({ timeoutMs: 1000 }))
-    expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
-    expect(performance.now() - began).toBeLessThan(950)
-    await isClosed(seen)
+  test('that never begins is given up before one that stops in its header, and the connection is closed', async () => {
+    const ended: string[] = []
+    const parties = [
+      ['stops', await rawParty((socket) => socket.write(`${head}x: `))],
+      ['never begins', await rawParty(() => undefined)],
+    ] as const
+    // Half of the deadline beside the whole, in one run: how long either takes is the machine's affair.
+    await Promise.all(
+      parties.map(async ([name, { uri, seen }]) => {
+        const answer = await open().send(uri, TOKEN, policy({ timeoutMs: 4000 }))
+        expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
+        ended.push(name)
+        await isClosed(seen)
+      }),
+    )
+    expect(ended).toEqual(['never begins', 'stops'])
   })
 
   test('that stops in its header costs the deadline, and the connection is closed', async () => {
