@@ -30,7 +30,7 @@ export const AUDIT_SCOPE = 'logout-relay-audit'
 
 export interface RealmLogin {
   /** Where to send the browser, and what must match when it comes back. With `audit` it asks for that scope as well. */
-  begin(returnTo: string, audit?: boolean): Promise<{ to: URL; login: Omit<Login, 'beganMs'> }>
+  begin(returnTo: string, audit?: boolean): Promise<{ to: URL; login: Login }>
   /** Who has come back; throws for an answer that does not belong to this login. The access token is for one reading. */
   finish(query: string, login: Login): Promise<{ person: Person; accessToken: string }>
   /** The realm's own logout, for who wants to leave. */

@@ -21,7 +21,7 @@ import type { ConsolePorts } from './ports.ts'
 import { registerPage } from './register.ts'
 import { relyingPartiesPage } from './relying-parties.ts'
 import { relyingPartyPage } from './relying-party.ts'
-import { Sessions } from './sessions.ts'
+import { type Session, Sessions } from './sessions.ts'
 import { settingsPage } from './settings.ts'
 
 const MAX_BODY = 128 * 1024
@@ -104,17 +104,20 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     return c.body(null, 200)
   })
 
+  const lacks = (role: string, session?: Session) =>
+    notice('You may not do that', `It takes the role ${role} of the client ${client.audience}.`, session)
   const begin = async (c: Context, returnTo: string, audit = false) => {
     const { to, login: begun } = await login.begin(returnTo, audit)
-    setCookie(c, loginCookie, sessions.beginLogin(begun), { ...cookieOptions, maxAge: 600 })
+    setCookie(c, loginCookie, await sessions.sealLogin(begun), { ...cookieOptions, maxAge: 600 })
     return c.redirect(to.href)
   }
   app.get('/login', (c) => {
-    const wanted = c.req.query('to') ?? ''
+    // It has to fit into a cookie.
+    const wanted = c.req.query('to')?.slice(0, 1000) ?? ''
     return begin(c, /^\/console(\/[\w/?=&%.-]*)?$/.test(wanted) ? wanted : '/console')
   })
   app.get('/callback', async (c) => {
-    const begun = sessions.takeLogin(getCookie(c, loginCookie) ?? '')
+    const begun = await sessions.openLogin(getCookie(c, loginCookie) ?? '')
     setCookie(c, loginCookie, '', { ...cookieOptions, maxAge: 0 })
     const { search, searchParams } = new URL(c.req.url)
     const before = sessions.find(getCookie(c, cookie) ?? '')
@@ -123,6 +126,10 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       return c.redirect(begun.returnTo)
     }
     const found = begun && (await login.finish(search, begun).catch(() => undefined))
+    if (found && !found.person.roles.includes('view')) {
+      // Anybody of the realm can log in there; who may see nothing here takes no room among the sessions.
+      return c.html(lacks('view'), 403)
+    }
     const session = found && sessions.begin(found.person)
     if (!session) {
       return c.html(
@@ -132,7 +139,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     }
     sessions.end(before?.id ?? '')
     setCookie(c, cookie, session.id, cookieOptions)
-    if (begun.audit && session.roles.includes('view')) {
+    if (begun.audit) {
       // The token is used here and now, and kept nowhere.
       session.audit = await ports.readRealm(found.accessToken).then(
         (realm) => ({ atMs: nowMs(), realm }),
@@ -162,10 +169,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     createMiddleware<ConsoleEnv>(async (c, next) => {
       const { session } = c.var
       if (!session.roles.includes(role)) {
-        return c.html(
-          notice('You may not do that', `It takes the role ${role} of the client ${client.audience}.`, session),
-          403,
-        )
+        return c.html(lacks(role, session), 403)
       }
       await next()
       return undefined

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import { EncryptJWT, jwtDecrypt } from 'jose'
 import type { RealmDescription } from '../audit/realm.ts'
 
 /** An access token's roles hold for this long; then single sign-on lets the person in again, with those of that moment. */
 const SESSION_MS = 60 * 60_000
 const LOGIN_MS = 10 * 60_000
 const MAX_SESSIONS = 1000
-const MAX_LOGINS = 1000
 
 /** A person who is logged in to the console, as the realm said at the login. */
 export interface Person {
@@ -35,14 +35,14 @@ export interface Login {
   readonly returnTo: string
   /** Whether the person also asked to read the realm. */
   readonly audit: boolean
-  readonly beganMs: number
 }
 
-/** Sessions and logins under way, in memory: a restart asks people to log in again, which single sign-on does for them. */
+/** Sessions, in memory: a restart asks people to log in again, which single sign-on does for them. */
 export class Sessions {
   readonly #nowMs: () => number
   readonly #sessions = new Map<string, Session>()
-  readonly #logins = new Map<string, Login>()
+  /** A login under way is sealed into its browser's cookie: whoever begins many takes no room from anybody. */
+  readonly #key = randomBytes(32)
   /** Logged out at the realm, perhaps while the login here is still under way. By `sid`, with the end of remembering. */
   readonly #loggedOut = new Map<string, number>()
   readonly #names = new Map<string, string>()
@@ -51,19 +51,21 @@ export class Sessions {
     this.#nowMs = nowMs
   }
 
-  /** Remembers a login; answers the id for its cookie. */
-  beginLogin(login: Omit<Login, 'beganMs'>): string {
-    const id = secret()
-    dropOldest(this.#logins, MAX_LOGINS)
-    this.#logins.set(id, { ...login, beganMs: this.#nowMs() })
-    return id
+  /** What the browser keeps of a login until it comes back: readable here alone (RFC 7516), and by this process alone. */
+  sealLogin(login: Login): Promise<string> {
+    return new EncryptJWT({ ...login })
+      .setProtectedHeader({ alg: 'dir', enc: 'A256GCM' })
+      .setExpirationTime(new Date(this.#nowMs() + LOGIN_MS))
+      .encrypt(this.#key)
   }
 
-  /** Each login is taken once. */
-  takeLogin(id: string): Login | undefined {
-    const login = this.#logins.get(id)
-    this.#logins.delete(id)
-    return login && login.beganMs > this.#nowMs() - LOGIN_MS ? login : undefined
+  /** The login that was sealed here; undefined if it was not, or is too old. */
+  async openLogin(sealed: string): Promise<Login | undefined> {
+    const options = { currentDate: new Date(this.#nowMs()), requiredClaims: ['exp'] }
+    return jwtDecrypt<Login>(sealed, this.#key, options).then(
+      ({ payload }) => payload,
+      () => undefined,
+    )
   }
 
   /** A new session with an id that nobody has seen; undefined if the realm has ended its session meanwhile. */

@@ -119,26 +119,26 @@ describe('a session at the console', () => {
     expect(sessions.find(session?.id ?? '')).toBeUndefined()
   })
 
-  test('has an id and a token of its own each time, and a login is taken once and in time', () => {
-    let nowMs = NOW_MS
-    const sessions = new Sessions(() => nowMs)
+  test('has an id and a token of its own each time', () => {
+    const sessions = new Sessions(() => NOW_MS)
     const [a, b] = [sessions.begin(person), sessions.begin(person)]
     expect(new Set([a?.id, b?.id, a?.csrf, b?.csrf]).size).toBe(4)
-    const login = { state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false }
-    const id = sessions.beginLogin(login)
-    expect([sessions.takeLogin(id)?.state, sessions.takeLogin(id)]).toEqual(['s', undefined])
-    const late = sessions.beginLogin(login)
-    nowMs += 10 * 60_000
-    expect(sessions.takeLogin(late)).toBeUndefined()
   })
 
-  test('costs bounded memory, however many logins are begun', () => {
-    const sessions = new Sessions(() => NOW_MS)
-    const first = sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false })
-    for (let n = 0; n < 1000; n++) {
-      sessions.beginLogin({ state: 's', nonce: 'n', verifier: 'v', returnTo: '/console', audit: false })
+  test('begins with a login that its browser alone has kept, unread and unchanged, and for ten minutes', async () => {
+    let nowMs = NOW_MS
+    const sessions = new Sessions(() => nowMs)
+    const login = { state: 's', nonce: 'n', verifier: 'secret-verifier', returnTo: '/console', audit: false }
+    const sealed = await sessions.sealLogin(login)
+    expect(Buffer.from(sealed.split('.')[3] ?? '', 'base64url').toString('latin1')).not.toContain('secret-verifier')
+    expect(await sessions.openLogin(sealed)).toMatchObject(login)
+    const parts = sealed.split('.')
+    parts[3] = `${parts[3]?.startsWith('A') ? 'B' : 'A'}${parts[3]?.slice(1)}`
+    for (const other of ['', 'x', parts.join('.'), await new Sessions(() => nowMs).sealLogin(login)]) {
+      expect(await sessions.openLogin(other)).toBeUndefined()
     }
-    expect(sessions.takeLogin(first)).toBeUndefined()
+    nowMs += 10 * 60_000
+    expect(await sessions.openLogin(sealed)).toBeUndefined()
   })
 })
 
@@ -248,11 +248,17 @@ describe('a person at the console', () => {
     expect([world.acts, await changed(world)]).toEqual([[], 0])
   })
 
-  test('who has neither role of the relay sees no page', async () => {
-    const nobody = await withApp().logIn({ roles: [] })
-    for (const path of PAGES) {
-      expect((await nobody.get(path)).status).toBe(403)
+  test('who has no role of the relay gets no session, and pushes nobody out of theirs', async () => {
+    const world = withApp()
+    const olivia = await world.logIn()
+    world.person = { ...world.person, subject: 'nobody-1', sid: 'sid-nobody', roles: ['operate'] }
+    for (let n = 0; n < 1001; n++) {
+      const begun = (await world.request('/login?to=/console', '')).headers.getSetCookie()[0]?.split(';')[0] ?? ''
+      const answer = await world.request('/callback?code=c', begun)
+      expect(answer.status).toBe(403)
+      expect(answer.headers.getSetCookie().filter((cookie) => !cookie.includes('-login='))).toEqual([])
     }
+    expect((await olivia.get('')).status).toBe(200)
   })
 
   test('a login that has expired, or was begun in another browser, is not finished', async () => {
