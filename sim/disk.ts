@@ -14,7 +14,7 @@ interface SharedTables {
   run?: string
   gap?: Gap | undefined
   storedMs: number
-  /** Every fence is above those of claims that are lost. */
+  /** Every fence is above those of leases that are lost. */
   floor: number
   leader?: string
   /** When the lease of each ends. */

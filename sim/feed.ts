@@ -4,6 +4,8 @@ export interface FeedTables {
   /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
   readonly journal: (FeedLine & { readonly issuer: string })[]
   readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>
+  /** Every fence is above those of leases that are lost. */
+  readonly shared: { readonly floor: number }
 }
 
 /** The security feed's place in the evidence, on the model of a disk. */
@@ -12,7 +14,7 @@ export function modelFeed(
 ): Pick<Store, 'takeFeed' | 'settleFeed'> {
   return {
     takeFeed: (issuer, nowMs, leaseMs, limit) =>
-      write(({ journal, feeds }) => {
+      write(({ journal, feeds, shared }) => {
         const feed = feeds.get(issuer) ?? { at: 0, fence: 0, leaseMs: 0 }
         const news = journal.map((line, n) => ({ ...line, n: n + 1 })).slice(feed.at)
         const lines = news.filter((line) => line.issuer === issuer).slice(0, limit)
@@ -20,7 +22,7 @@ export function modelFeed(
         if (!last || feed.leaseMs > nowMs) {
           return undefined
         }
-        const taken = { at: feed.at, fence: feed.fence + 1, leaseMs: nowMs + leaseMs }
+        const taken = { at: feed.at, fence: Math.max(feed.fence + 1, shared.floor), leaseMs: nowMs + leaseMs }
         feeds.set(issuer, taken)
         const told = lines.map(({ containmentId, trigger, evidence }) => ({ containmentId, trigger, evidence }))
         return { issuer, fence: taken.fence, next: String(last.n), lines: told }

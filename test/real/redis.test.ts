@@ -237,6 +237,25 @@ test('a claim that went with the store does not count for the one that another p
   expect(await other.record(current, outcome(current, 'delivered', nowMs))).toBe(true)
 })
 
+test('a lease of the security feed that went with the store does not count for the one that another process has after it', async () => {
+  let nowMs = NOW_MS
+  const one = await open({ nowMs: () => nowMs })
+  onTestFinished(() => one.close())
+  await filled(one)
+  await accept(one, 1)
+  const lost = await one.takeFeed(ISSUER, nowMs, 30_000, 500)
+  nowMs += 1
+  await redis.ask('FLUSHALL')
+  await until('it is noticed', () => one.shared?.gap() !== undefined)
+  const other = await open({ nowMs: () => nowMs })
+  onTestFinished(() => other.close())
+  await accept(other, 1)
+  const current = await other.takeFeed(ISSUER, nowMs, 30_000, 500)
+  expect(lost && (await one.settleFeed(lost, true))).toBe(false)
+  expect(await one.takeFeed(ISSUER, nowMs, 30_000, 500)).toBeUndefined()
+  expect(current && (await other.settleFeed(current, true))).toBe(true)
+})
+
 test('another server in the place of the one before is noticed, and the outbox is to be read from before it', async () => {
   const store = await open()
   onTestFinished(() => store.close())

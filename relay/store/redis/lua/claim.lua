@@ -2,15 +2,12 @@
 -- how many of it for the latest)
 local now, lease, left, member = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local claimed, taken = {}, {}
--- A claim that is lost with a failover must not come again for another: its holder would speak for both.
-local floor = tonumber(redis.call('HGET', P .. 'meta', 'floor') or 0)
 
 local function take(lane, ids)
   for _, id in ipairs(ids) do
     local key = P .. 'delivery:' .. id
     leave(id, redis.call('HGET', key, 'owner'))
-    local fence = math.max(tonumber(redis.call('HGET', key, 'fence')) + 1, floor)
-    redis.call('HSET', key, 'fence', whole(fence), 'owner', member)
+    redis.call('HSET', key, 'fence', fence_after(redis.call('HGET', key, 'fence')), 'owner', member)
     redis.call('SADD', P .. 'claims:' .. member, id)
     due(id, lane, now + lease)
     claimed[#claimed + 1] = redis.call('HGETALL', key)

@@ -22,7 +22,7 @@ elseif row[3] ~= run then
 end
 if row[3] ~= run or not row[2] then
   -- No change of a watermark may get a number that guards have seen on another one that is lost, whatever the clocks say;
-  -- nor a claim the fence of one that is lost.
+  -- nor a lease the fence of one that is lost.
   local floor = math.max(tonumber(redis.call('HGET', meta, 'floor') or 0) + 60000000, (now + 60000) * 1000)
   redis.call('HSET', meta, 'layout', ARGV[4], 'epoch', epoch, 'run', run, 'gap', gap, 'floor', whole(floor))
 end

@@ -6,6 +6,14 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- The fence of the next lease. One that is lost with a failover must not come again for another: its holder would speak for
+-- both.
+local floor
+local function fence_after(fence)
+  floor = floor or tonumber(redis.call('HGET', P .. 'meta', 'floor') or 0)
+  return whole(math.max(tonumber(fence) + 1, floor))
+end
+
 -- Where a lane stands among the lanes is where its first delivery stands. What is owed for privileged subjects stands in a
 -- list of its own as well.
 local function place(lane)
