@@ -119,4 +119,20 @@ describe('a row of the outbox', () => {
     const sids = Object.values(events).flatMap((event) => event['logout-relay'].sessions.map(({ sid }) => sid))
     expect(sids).toEqual([decodeJwt(access_token)['sid']])
   })
+
+  test.each<[string, string, object]>([
+    ['maxEvents', 'a negative number', { maxEvents: -1 }],
+    ['ack', 'a jti that is null', { ack: [null] }],
+    ['ack', 'more than can be looked up in one request', { ack: Array<string>(501).fill('x') }],
+    ['setErrs', 'an error that is null', { setErrs: { x: null } }],
+  ])('stays when a poll carries in its %s %s: 400 names the member', async (member, _, body) => {
+    const waits = (await realm.ask<{ sets: object }>('outbox', { maxEvents: 50 })).sets
+    const [jti = ''] = Object.keys(waits)
+    expect(jti).not.toBe('')
+    const answer = await realm.call<{ error_description: string }>('outbox', { ack: [jti], ...body })
+    expect([answer.status, answer.json().error_description.split(' ')[0]]).toEqual([400, member])
+    expect(Object.keys((await realm.ask<{ sets: object }>('outbox', { maxEvents: 50 })).sets)).toEqual(
+      Object.keys(waits),
+    )
+  })
 })

@@ -43,6 +43,8 @@ public final class Endpoints {
     private static final Logger LOG = Logger.getLogger(Endpoints.class);
     private static final String CLIENT = "logout-relay";
     private static final int MAX_EVENTS = 50;
+    /** Each costs a look into the table, in the one transaction of the request. */
+    private static final int MAX_ACKS = 500;
     private static final int MAX_IDS = 100;
     private static final int MAX_ANSWERS = 500;
     private static final int MAX_CLIENTS = 500;
@@ -100,6 +102,12 @@ public final class Endpoints {
             throw badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);
         }
         max = Math.min(max, MAX_EVENTS);
+        if (request.ack() != null && (request.ack().size() > MAX_ACKS || request.ack().contains(null))) {
+            throw badRequest("ack must hold at most " + MAX_ACKS + " jtis");
+        }
+        if (request.setErrs() != null && (request.setErrs().size() > MAX_ACKS || request.setErrs().containsValue(null))) {
+            throw badRequest("setErrs must hold at most " + MAX_ACKS + " jtis, each with its err and description");
+        }
         if (request.ack() != null) {
             request.ack().forEach(jti -> Outbox.find(session, realm.getId(), jti)
                     .ifPresent(row -> Outbox.acknowledge(session, row.jti)));
@@ -175,7 +183,8 @@ public final class Endpoints {
     @Path("logout-tokens")
     public Response mint(MintRequest request) {
         RealmModel realm = requireRole("logout-tokens");
-        if (request == null || request.ids() == null || request.ids().isEmpty() || request.ids().size() > MAX_IDS) {
+        if (request == null || request.ids() == null || request.ids().isEmpty() || request.ids().size() > MAX_IDS
+                || request.ids().contains(null)) {
             throw badRequest("ids must hold 1 to " + MAX_IDS + " session ids");
         }
         return ok(new LogoutTokens(session, realm).mint(request.ids()));
@@ -186,7 +195,7 @@ public final class Endpoints {
     public Response answers(AnswersRequest request) {
         RealmModel realm = requireRole("answers");
         if (request == null || request.answers() == null || request.answers().isEmpty()
-                || request.answers().size() > MAX_ANSWERS) {
+                || request.answers().size() > MAX_ANSWERS || request.answers().contains(null)) {
             throw badRequest("answers must hold 1 to " + MAX_ANSWERS + " answers");
         }
         return ok(Answers.record(session, realm, request.answers()));
