@@ -2,9 +2,11 @@ import type { Config } from '../config.ts'
 import type { RelyingParty } from '../domain/model.ts'
 import { openSender } from '../delivery/sender.ts'
 import type { Registry, Send } from '../flow/ports.ts'
+import { checkConsole } from './console.ts'
 import type { Finding } from './finding.ts'
 import { findingsOn } from './finding.ts'
-import { checkRealm } from './realm.ts'
+import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from './own.ts'
+import { type CheckedRealm, checkRealm } from './realm.ts'
 import { checkRelyingParty } from './relying-party.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 
@@ -27,19 +29,32 @@ export async function* check(
   const { store: kept } = config
   const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
-  const { host, port, tls } = config.listen
-  if (store.held && !tls) {
-    yield await checkRunning(`http://${host.includes(':') ? `[${host}]` : host}:${port}`)
+  const { tls } = config.listen
+  if (store.held) {
+    yield await checkRunning(config.listen)
+  }
+  if (tls) {
+    yield checkCertificate(tls, nowMs())
+  }
+  if (config.guard) {
+    yield await checkGuardKey(config.guard.key_file)
+  }
+  if (config.security_feed) {
+    yield await checkSecurityFeed(config.security_feed)
   }
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   try {
-    for (const { issuer, client_id, client_secret } of config.issuers) {
+    for (const { issuer, client_id, client_secret, signing } of config.issuers) {
       const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier: config.identifier }
-      const { findings, relyingParties } = await checkRealm(realm, nowMs)
+      const { findings, reached, relyingParties, published } = await checkRealm(realm, nowMs)
       yield* findings
-      const named = new Set(relyingParties.map(({ clientId }) => clientId))
+      yield* checkSigning({ issuer, signing }, published, nowMs())
+      if (config.console?.issuer === issuer && reached) {
+        yield* await checkConsole(config.console, relyingParties)
+      }
+      const named = new Set(relyingParties?.map(({ clientId }) => clientId))
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
-      yield* relyingPartiesOf(issuer, [...relyingParties, ...ofFile], registry, sender.send, nowMs)
+      yield* relyingPartiesOf(issuer, [...(relyingParties ?? []), ...ofFile], registry, sender.send, nowMs)
     }
   } finally {
     await sender.close()
@@ -48,7 +63,7 @@ export async function* check(
 
 async function* relyingPartiesOf(
   issuer: string,
-  parties: Awaited<ReturnType<typeof checkRealm>>['relyingParties'],
+  parties: NonNullable<CheckedRealm['relyingParties']>,
   registry: Configured,
   send: Send,
   nowMs: () => number,

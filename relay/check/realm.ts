@@ -1,19 +1,21 @@
-import { request } from 'undici'
+import { decodeJwt, type JWK } from 'jose'
 import { z } from 'zod'
-import { codeOf, type Finding, findingsOn } from './finding.ts'
+import { ask, type Asked } from './ask.ts'
+import { type Finding, findingsOn } from './finding.ts'
 import { judgeRoles } from './roles.ts'
 
-const TIMEOUT_MS = 5000
 /** Half of what a security event's `iat` may be off is left for what else goes wrong. */
 const SKEW_MS = 30_000
 const WAITING_MS = 60_000
 const PAGE = 500
+/** Triggers that somebody who has lost an account counts on. */
+const ENDS_BY_DEFAULT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
 /** Nobody's session, so that a minted token would be a fault. */
 const NO_SESSION = '00000000-0000-4000-8000-000000000000.0'
 
 const Metadata = z.object({ issuer: z.string(), jwks_uri: z.string(), token_endpoint: z.string() })
 const Keys = z.object({
-  keys: z.array(z.object({ use: z.string().optional(), kty: z.string(), alg: z.string().optional() })),
+  keys: z.array(z.looseObject({ use: z.string().exactOptional(), kty: z.string(), alg: z.string().exactOptional() })),
 })
 const Refusal = z.object({ error: z.string() })
 const Token = z.object({ access_token: z.string() })
@@ -29,6 +31,7 @@ const Extension = z.object({
       audience: z.string(),
       keycloak: z.string(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }),
+      policy: z.record(z.string(), z.string()).optional(),
     })
     .optional(),
 })
@@ -44,7 +47,12 @@ export interface RealmToCheck {
 
 export interface CheckedRealm {
   readonly findings: readonly Finding[]
-  readonly relyingParties: readonly {
+  /** Whether the realm gives out tokens, so that it can be asked for more. */
+  readonly reached: boolean
+  /** The realm's key set; absent where it could not be had. */
+  readonly published?: readonly JWK[]
+  /** Absent where the extension could not be asked. */
+  readonly relyingParties?: readonly {
     readonly clientId: string
     readonly logoutUri: string
     readonly enabled: boolean
@@ -56,10 +64,12 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   const { issuer } = realm
   const { ok, todo } = findingsOn(issuer)
   const findings: Finding[] = []
-  const stop = (check: string, says: string): CheckedRealm => ({
-    findings: [...findings, todo(check, says)],
-    relyingParties: [],
-  })
+  let published: readonly JWK[] | undefined = undefined
+  let reached = false
+  const stop = (check: string, says: string): CheckedRealm => {
+    findings.push(todo(check, says))
+    return { findings, reached, ...(published ? { published } : {}) }
+  }
 
   const discovery = await ask(`${issuer}/.well-known/openid-configuration`, {})
   if (typeof discovery === 'string') {
@@ -72,7 +82,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (discovery.status !== 200 || !metadata.success) {
     return stop(
       'keycloak',
-      `${discovery.status} instead of the realm’s metadata: does the realm exist, and is the path in issuers.issuer complete?`,
+      `${discovery.status} instead of the realm’s metadata: is the realm there and enabled, and is the path in issuers.issuer complete?`,
     )
   }
   findings.push(ok('keycloak', 'answers'))
@@ -83,18 +93,8 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
     )
   }
   findings.push(ok('issuer', 'is what the realm calls itself'))
-  if (discovery.serverMs !== undefined) {
-    const skewMs = Math.abs(discovery.serverMs - nowMs())
-    findings.push(
-      skewMs <= SKEW_MS
-        ? ok('clocks', 'agree')
-        : todo(
-            'clocks',
-            `differ by ${Math.round(skewMs / 1000)} s: run NTP on both machines; from 60 s on events are refused`,
-          ),
-    )
-  }
-  findings.push(await keys(issuer, metadata.data.jwks_uri))
+  published = await keys(metadata.data.jwks_uri)
+  findings.push(judgeKeys(issuer, published))
 
   const { clientId, clientSecret } = realm
   const basic = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')
@@ -106,7 +106,10 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (token === undefined) {
     return stop('client', whyNoToken(clientId, granted))
   }
-  findings.push(ok('client', `${clientId} has its secret and a service account`), ...judgeRoles(issuer, token))
+  findings.push(ok('client', `${clientId} has its secret and a service account`))
+  const clock = judgeClocks(issuer, token, nowMs())
+  findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token))
+  reached = true
 
   const extension = await readExtension(issuer, token)
   if (typeof extension === 'string') {
@@ -114,14 +117,17 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   }
   findings.push(...extension.findings, await minting(issuer, token))
   findings.push(...judgeRealm(realm, extension.realm, nowMs()))
-  return { findings, relyingParties: extension.relyingParties }
+  return { findings, reached, relyingParties: extension.relyingParties, ...(published ? { published } : {}) }
 }
 
-async function keys(issuer: string, uri: string): Promise<Finding> {
-  const { ok, todo } = findingsOn(issuer)
+async function keys(uri: string): Promise<readonly JWK[] | undefined> {
   const answer = await ask(uri, {})
-  const parsed = typeof answer === 'string' ? undefined : Keys.safeParse(answer.body).data
-  const signing = parsed?.keys.filter(({ use, kty }) => use !== 'enc' && kty !== 'oct') ?? []
+  return typeof answer === 'string' ? undefined : Keys.safeParse(answer.body).data?.keys
+}
+
+function judgeKeys(issuer: string, published: readonly JWK[] | undefined): Finding {
+  const { ok, todo } = findingsOn(issuer)
+  const signing = published?.filter(({ use, kty }) => use !== 'enc' && kty !== 'oct') ?? []
   return signing.length > 0
     ? ok('keys', `publishes ${signing.length} for signatures`)
     : todo('keys', 'publishes none for signatures: the realm needs an active key (Realm settings, Keys)')
@@ -130,7 +136,7 @@ async function keys(issuer: string, uri: string): Promise<Finding> {
 /** Everything the listing tells, and the relying parties page by page; or what to do when it cannot be had. */
 async function readExtension(issuer: string, token: string) {
   const { ok } = findingsOn(issuer)
-  const relyingParties: CheckedRealm['relyingParties'][number][] = []
+  const relyingParties: NonNullable<CheckedRealm['relyingParties']>[number][] = []
   let realm: z.infer<typeof Extension>['realm']
   for (let first: number | undefined = 0; first !== undefined;) {
     const answer: Asked | string = await ask(`${issuer}/logout-relay/relying-parties?first=${first}&max=${PAGE}`, {
@@ -191,6 +197,7 @@ export function judgeRealm(
     realm.listener
       ? ok('listener', 'is on: password resets are recorded')
       : todo('listener', 'is OFF, resets end nothing: add logout-relay under Realm settings, Events, Event listeners'),
+    ...(realm.policy ? [judgePolicy(issuer, realm.policy)] : []),
     realm.audience === identifier
       ? ok('audience', `of the events is ${identifier}`)
       : todo(
@@ -209,6 +216,45 @@ export function judgeRealm(
   ]
 }
 
+/** By the time at which the realm has just issued a token (RFC 7519 §4.1.6, whole seconds). */
+function judgeClocks(issuer: string, accessToken: string, nowMs: number): Finding | undefined {
+  const { ok, todo } = findingsOn(issuer)
+  const iat = issuedAt(accessToken)
+  const skewMs = iat === undefined ? undefined : Math.abs(iat * 1000 - nowMs)
+  if (skewMs === undefined) {
+    return undefined
+  }
+  return skewMs <= SKEW_MS
+    ? ok('clocks', 'agree')
+    : todo(
+        'clocks',
+        `differ by ${Math.round(skewMs / 1000)} s: run NTP on both machines; from 60 s on events are refused`,
+      )
+}
+
+function issuedAt(accessToken: string): number | undefined {
+  try {
+    return decodeJwt(accessToken).iat
+  } catch {
+    return undefined
+  }
+}
+
+/** Whether a reset, which is what all of this is for, ends anything in the realm. */
+function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): Finding {
+  const { ok, todo } = findingsOn(issuer)
+  const off = ENDS_BY_DEFAULT.filter((trigger) => policy[trigger] === 'off')
+  if (policy['mode'] === 'shadow') {
+    return todo(
+      'policy',
+      'is in shadow mode, so everything is told and nothing ended: set the realm attribute logout-relay.mode to enforce once you have seen enough',
+    )
+  }
+  return off.length > 0
+    ? todo('policy', `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`)
+    : ok('policy', 'is enforced: resets end what was there')
+}
+
 function whyNoToken(clientId: string, answer: Asked | string): string {
   if (typeof answer === 'string') {
     return `gets no token (${answer})`
@@ -216,41 +262,5 @@ function whyNoToken(clientId: string, answer: Asked | string): string {
   const error = Refusal.safeParse(answer.body).data?.error
   return error === 'invalid_client' || error === 'unauthorized_client'
     ? `${clientId} is refused: is it there and enabled, with client authentication and service account on, and is this its secret (Credentials)?`
-    : `${clientId} gets no token (${answer.status})`
-}
-
-interface Asked {
-  readonly status: number
-  readonly body: unknown
-  readonly serverMs?: number
-}
-
-/** One request, or the network's word for why there was no answer. */
-async function ask(
-  url: string,
-  { authorization, form, json }: { authorization?: string; form?: string; json?: unknown },
-): Promise<Asked | string> {
-  const body = json === undefined ? form : JSON.stringify(json)
-  try {
-    const response = await request(url, {
-      method: body === undefined ? 'GET' : 'POST',
-      headers: {
-        accept: 'application/json',
-        ...(authorization === undefined ? {} : { authorization }),
-        ...(body === undefined
-          ? {}
-          : { 'content-type': json === undefined ? 'application/x-www-form-urlencoded' : 'application/json' }),
-      },
-      ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-    const serverMs = Date.parse(String(response.headers['date']))
-    return {
-      status: response.statusCode,
-      body: await response.body.json().catch(() => undefined),
-      ...(Number.isNaN(serverMs) ? {} : { serverMs }),
-    }
-  } catch (cause) {
-    return codeOf(cause)
-  }
+    : `${clientId} gets no token (${answer.status}${error === undefined ? '' : `, ${error}`}): is the realm enabled?`
 }

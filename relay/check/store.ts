@@ -1,7 +1,8 @@
-import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { request } from 'undici'
+import { Agent, request } from 'undici'
+import type { Config } from '../config.ts'
 import type { RedisConfig } from '../redis-config.ts'
 import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
@@ -89,17 +90,24 @@ export async function checkRedis({ where, access }: RedisConfig): Promise<Findin
   }
 }
 
-/** What the relay that runs at this address says of itself. */
-export async function checkRunning(url: string): Promise<Finding> {
+/** What the relay that runs at this address says of itself. Over TLS it must be the one with the configured certificate. */
+export async function checkRunning({ host, port, tls }: Config['listen']): Promise<Finding> {
+  const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
   const { ok, todo } = findingsOn(url)
+  let dispatcher: Agent | undefined
   try {
-    const { statusCode, body } = await request(`${url}/readyz`, { signal: AbortSignal.timeout(5000) })
+    // It is asked by its address, which its certificate need not name.
+    const pinned = tls && { ca: readFileSync(tls.cert_file), checkServerIdentity: () => undefined }
+    dispatcher = new Agent({ connect: pinned ? { ...pinned, allowPartialTrustChain: true } : {} })
+    const { statusCode, body } = await request(`${url}/readyz`, { dispatcher, signal: AbortSignal.timeout(5000) })
     const answer = (await body.json()) as { waiting_for?: string[] }
     return statusCode === 200
       ? ok('relay', 'runs and is ready')
       : todo('relay', `runs and waits for: ${(answer.waiting_for ?? []).join('; ') || `it answers ${statusCode}`}`)
   } catch {
     return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
+  } finally {
+    await dispatcher?.destroy()
   }
 }
 

@@ -8,11 +8,11 @@ export interface Verdict {
 }
 
 const FAILURES: Readonly<Record<FailureCode, string>> = {
-  timeout: 'It did not answer in time.',
-  connection_refused: 'Nothing listens at its address.',
+  timeout: 'It did not answer in time: see whether it is up, and whether a firewall keeps the relay out.',
+  connection_refused: 'Nothing listens at its address: see whether it is up, and whether the port is right.',
   connection_lost: 'The connection broke before the answer was there.',
-  name_not_found: 'Its host name cannot be resolved.',
-  tls: 'Its TLS certificate or handshake was not accepted.',
+  name_not_found: 'Its host name cannot be resolved: it is misspelt, or unknown to the name server.',
+  tls: 'Its TLS certificate or handshake was not accepted: renew it, or name its CA in delivery.ca_file.',
   http_not_allowed: 'Its logout URL is plain http; allow that for this relying party by name, or give it https.',
   address_not_allowed:
     'Its host is at an address that is not public. If it belongs there, name its network in allow_addresses, for this ' +
@@ -62,7 +62,7 @@ export function judge(answer: Answer): Verdict {
     }
   }
   if (status >= 500) {
-    return { outcome: 'retry', reason: 'server_error', says: 'It failed.' }
+    return { outcome: 'retry', reason: 'server_error', says: 'It failed: its own log says why.' }
   }
   return { outcome: 'retry', reason: 'unexpected_status', says: 'Its answer is not one that the specification knows.' }
 }

@@ -37,6 +37,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'redis-config.ts',
     'delivery/sender.ts',
     'flow/ports.ts',
+    'guard/key.ts',
+    'signing/acts.ts',
     'store/redis/',
     'errors.ts',
   ],

@@ -1,9 +1,12 @@
 import { writeFileSync } from 'node:fs'
 import { createServer, type IncomingMessage } from 'node:http'
+import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { generate } from 'selfsigned'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { checkSecurityFeed } from '../../relay/check/own.ts'
 import { checkRealm, judgeRealm } from '../../relay/check/realm.ts'
 import { checkRelyingParty, judgeRefusal } from '../../relay/check/relying-party.ts'
 import { judgeRoles } from '../../relay/check/roles.ts'
@@ -30,7 +33,8 @@ async function server(answer: (request: IncomingMessage) => Reply): Promise<stri
 const ROLES = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
 const tokenWith = (claims: object) =>
   `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
-const rightToken = tokenWith({ resource_access: { 'logout-relay': { roles: ROLES } } })
+const rightToken = () =>
+  tokenWith({ iat: Math.floor(Date.now() / 1000), resource_access: { 'logout-relay': { roles: ROLES } } })
 const RIGHT = {
   listener: true,
   push: true,
@@ -47,7 +51,7 @@ async function realmWith(broken: Readonly<Record<string, (issuer: string) => Rep
     const well: Record<string, Reply> = {
       'openid-configuration': [200, { issuer, jwks_uri: `${issuer}/certs`, token_endpoint: `${issuer}/token` }],
       certs: [200, { keys: [{ kty: 'RSA', use: 'sig', alg: 'RS256' }] }],
-      token: [200, { access_token: rightToken }],
+      token: [200, { access_token: rightToken() }],
       'logout-tokens': [200, { tokens: {}, refused: { '00000000-0000-4000-8000-000000000000.0': 'unknown' } }],
       'relying-parties': [200, { relying_parties: [], realm: RIGHT }],
     }
@@ -71,15 +75,15 @@ test('a realm that is well is ok in every line, and its relying parties are read
   const { findings, relyingParties } = await checkRealm(realm, Date.now)
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
-    ...['keycloak', 'issuer', 'clocks', 'keys', 'client', 'roles', 'roles it must not have', 'extension'],
+    ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
     ...['logout tokens', 'listener', 'audience', 'push', 'outbox'],
   ])
-  expect(relyingParties.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
+  expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
 })
 
 describe('with one thing broken, that line alone says what to do:', () => {
   test.each<[string, string, string, (issuer: string) => Reply, RegExp]>([
-    ['no such realm', 'keycloak', 'openid-configuration', () => [404, {}], /does the realm exist/],
+    ['no such realm', 'keycloak', 'openid-configuration', () => [404, {}], /is the realm there/],
     [
       'another issuer',
       'issuer',
@@ -280,6 +284,42 @@ test.each<[Reply, boolean, RegExp]>([
   [[200, { status: 'ready' }], true, /ready/],
   [[503, { waiting_for: ['the realm'] }], false, /waits for: the realm/],
 ])('a running relay is asked whether it is ready', async ([status, body], ok, says) => {
-  const finding = await checkRunning(await server(() => [status, body]))
+  const { port } = new URL(await server(() => [status, body]))
+  const finding = await checkRunning({ host: '127.0.0.1', port: Number(port), plain_http_behind_proxy: false })
   expect(finding).toMatchObject({ ok, says: expect.stringMatching(says) as string })
+})
+
+test('over TLS a running relay is believed by its own certificate alone', async () => {
+  const folder = temporaryFolder()
+  const certificate = async (name: string) => {
+    const { cert, private: key } = await generate([{ name: 'commonName', value: 'relay.example.org' }], {
+      keyType: 'ec',
+    })
+    const cert_file = join(folder, `${name}.pem`)
+    writeFileSync(cert_file, cert)
+    return { cert, key, files: { cert_file, key_file: 'not read here' } }
+  }
+  const [own, other] = [await certificate('own'), await certificate('other')]
+  const listening = createHttpsServer({ cert: own.cert, key: own.key }, (_, response) => response.end('{}'))
+  await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    listening.closeAllConnections()
+    listening.close()
+  })
+  const at = {
+    host: '127.0.0.1',
+    port: (listening.address() as AddressInfo).port,
+    plain_http_behind_proxy: false,
+  }
+  expect(await checkRunning({ ...at, tls: own.files })).toMatchObject({ ok: true })
+  expect(await checkRunning({ ...at, tls: other.files })).toMatchObject({ ok: false })
+})
+
+test('a security feed that may not be written is to be given away', async () => {
+  // Root may write everything, so the answer of the system is given here.
+  const refuse = () => {
+    throw Object.assign(new Error('permission denied'), { code: 'EACCES' })
+  }
+  const finding = await checkSecurityFeed({ file: join(temporaryFolder(), 'feed.jsonl') }, refuse)
+  expect(finding).toMatchObject({ ok: false, says: expect.stringContaining('(EACCES)') as string })
 })
