@@ -1,12 +1,14 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError, Option } from 'commander'
-import { openApi, type SelectionMembers } from './api/client.ts'
+import type { SelectionMembers } from './api/client.ts'
 import { AdminApi } from './audit/admin-api.ts'
 import { type Level, LEVELS } from './audit/findings.ts'
 import { readRealm } from './audit/read.ts'
 import { asJson, asText, reaches } from './audit/show.ts'
 import { check } from './check/check.ts'
 import { addKeyCommands } from './cli-keys.ts'
+import { api, type Asked, onRelay, openProgress, print, show, time } from './cli-relay.ts'
+import { addRelyingPartyCommands } from './cli-relying-parties.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -19,7 +21,7 @@ export const program = new Command('logout-relay')
 /** What scripts may rely on; docs/cli.md has them as a table. */
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
   [0, 'done, and nothing is left to do'],
-  [1, '`check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed'],
+  [1, '`check`, `relying-parties check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed'],
   [2, '`audit`: wrong use, or the realm could not be read'],
   [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],
@@ -69,11 +71,6 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
     }
   })
 
-interface Asked {
-  readonly url: string
-  readonly json?: boolean
-}
-
 interface Selected extends Asked {
   readonly id?: string
   readonly client?: string
@@ -95,24 +92,9 @@ const instant = (text: string): number => {
   }
   return ms
 }
-const api = ({ url }: { url: string }) => openApi(url, process.env['LOGOUT_RELAY_TOKEN'])
-const print = (line: string) => process.stdout.write(`${line}\n`)
-/** Names come from elsewhere and must not drive the terminal. */
-const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
-  print(json ? JSON.stringify(one) : words.join('  ').replace(/\p{Cc}/gu, '?'))
-const time = (ms: number) => new Date(ms).toISOString()
-
 const deliveries = program
   .command('deliveries')
   .description('what relying parties have not confirmed; the access token comes from LOGOUT_RELAY_TOKEN')
-
-function onRelay(parent: Command, name: string, description: string): Command {
-  return parent
-    .command(name)
-    .description(description)
-    .addOption(new Option('--url <url>', 'the relay').env('LOGOUT_RELAY_URL').default('http://127.0.0.1:8484'))
-    .option('--json', 'one JSON object a line')
-}
 
 function onDeliveries(name: string, description: string): Command {
   return onRelay(deliveries, name, description)
@@ -167,7 +149,10 @@ onDeliveries('list', 'list deliveries; needs the role view')
 onSelection('retry', 'attempt now what waits; needs the role operate')
   .addHelpText('after', '\n  logout-relay deliveries retry --client wiki')
   .action(async (options: Selected) => {
+    const progress = openProgress(options.json)
+    progress.say('The relay makes due what waits')
     const changed = await api(options).retry(selection(options))
+    progress.clear()
     show(options.json, { changed }, [`${changed} deliveries are due now`])
   })
 
@@ -178,7 +163,10 @@ onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss
     '\nA dismissal ends no session.\n\n  logout-relay deliveries dismiss --client wiki --before 2026-11-24T08:00:00Z --reason "switched off on Monday"',
   )
   .action(async (options: Selected & { reason: string }) => {
+    const progress = openProgress(options.json)
+    progress.say('The relay gives up what is open')
     const changed = await api(options).dismiss(selection(options), options.reason)
+    progress.clear()
     show(options.json, { changed }, [`${changed} deliveries are dismissed`])
   })
 
@@ -191,10 +179,13 @@ onRelay(
   .addHelpText('after', '\n  logout-relay outbox reread --since 2026-11-24T08:00:00Z')
   .action(async (options: Asked & { since?: number }) => {
     let [read, taken] = [0, 0]
+    const progress = openProgress(options.json)
     for await (const page of api(options).reread(options.since)) {
       read += page.read
       taken += page.taken
+      progress.say(`${read} events read, ${taken} of them were missing`)
     }
+    progress.clear()
     show(options.json, { read, taken }, [`${read} events read, ${taken} of them were missing and are taken up`])
   })
 
@@ -259,15 +250,19 @@ Exit status: 0 all is done, 1 something is not.
       users: string[],
       { reason, dryRun = false, confirm = false, ...asked }: Asked & Contained,
     ): Promise<void> => {
-      for (const subject of users) {
+      const progress = openProgress(asked.json)
+      for (const [n, subject] of users.entries()) {
         try {
+          progress.say(`${n + 1} of ${users.length}: ${subject}`)
           const one = await api(asked).contain({ subject, reason, dry_run: dryRun, confirm })
+          progress.clear()
           const ends = dryRun || one.shadow ? 'would end' : 'ended'
           const untold = one.unreachable > 0 ? `, ${one.unreachable} of them at clients without a logout URL` : ''
           const held = dryRun && one.confirmation_required ? '; takes --confirm' : ''
           const said = `${ends} ${one.sessions} sessions at ${one.relying_parties} relying parties${untold}${held}`
           show(asked.json, one, [subject, said, one.containment_id ?? ''])
         } catch (cause) {
+          progress.clear()
           if (!(cause instanceof RelayError && cause.code === 'invalid_request')) {
             throw cause
           }
@@ -279,18 +274,7 @@ Exit status: 0 all is done, 1 something is not.
     },
   )
 
-onRelay(program, 'relying-parties', 'whom the relay tells; needs the role view')
-  .addHelpText('after', '\n  logout-relay relying-parties --json')
-  .action(async (options: Asked) => {
-    for (const one of await api(options).relyingParties()) {
-      const words = [
-        ...(one.enabled ? [] : ['disabled']),
-        ...(one.source === 'realm' ? [] : [`by ${one.source}`]),
-        ...(one.paused ? [`PAUSED since ${time(one.paused.since_ms)}: ${one.paused.reason}`] : []),
-      ]
-      show(options.json, one, [one.client_id, one.backchannel_logout_uri, ...words])
-    }
-  })
+addRelyingPartyCommands(program)
 
 interface Audited {
   readonly url: string

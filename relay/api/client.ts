@@ -5,6 +5,8 @@ import { RelayError } from '../errors.ts'
 import { SOURCES } from '../registry/registry.ts'
 
 const TIMEOUT_MS = 30_000
+/** What touches a million deliveries takes the relay its time. */
+const LONG_TIMEOUT_MS = 15 * 60_000
 
 const Listed = z.object({
   deliveries: z.array(
@@ -54,6 +56,23 @@ const RelyingParties = z.object({
     }),
   ),
 })
+const Finding = z.object({ ok: z.boolean(), says: z.string() })
+const Registered = z.object({ registered: z.literal(true), check: Finding })
+const Paused = z.object({ paused: z.boolean() })
+const Unregistered = z.object({ registered: z.literal(false) })
+const Changes = z.object({
+  changes: z.array(
+    z.object({
+      at_ms: z.number(),
+      kind: z.string(),
+      weakening: z.boolean(),
+      client_id: z.string().optional(),
+      by: z.string().optional(),
+      reason: z.string().optional(),
+      data: z.record(z.string(), z.union([z.string(), z.number()])),
+    }),
+  ),
+})
 const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
 const Changed = z.object({ changed: z.number() })
 const Ended = z.object({
@@ -67,6 +86,15 @@ const Ended = z.object({
   dry_run: z.boolean(),
 })
 const Refused = z.object({ error_description: z.string() })
+
+/** A registration as the API has it. */
+export interface Registration {
+  readonly client_id: string
+  readonly backchannel_logout_uri: string
+  readonly backchannel_logout_session_required: boolean
+  readonly reason: string
+  readonly despite_check: boolean
+}
 
 export type ListedDelivery = z.infer<typeof Listed>['deliveries'][number]
 
@@ -92,23 +120,32 @@ export function openApi(url: string, token: string | undefined) {
       'LOGOUT_RELAY_TOKEN must hold an access token whose audience is the relay; docs/operate.md shows how to get one',
     )
   }
-  const call = async <T>(path: string, schema: z.ZodType<T>, body?: unknown): Promise<T> => {
-    const { status, answer } = await exchange(new URL(`/api/v1/${path}`, url), token, body)
-    const description = Refused.safeParse(answer).data?.error_description ?? 'it says no more'
+  const call = async <T>(
+    path: string,
+    schema: z.ZodType<T>,
+    body?: unknown,
+    timeoutMs: number = TIMEOUT_MS,
+  ): Promise<T> => {
+    const place = new URL(`/api/v1/${path}`, url)
+    const { status, answer } = await exchange(place, token, body, timeoutMs)
+    const said = Refused.safeParse(answer).data?.error_description
+    const parsed = schema.safeParse(answer)
+    if (status === 200 && parsed.success) {
+      return parsed.data
+    }
+    if (said === undefined) {
+      throw new RelayError('store_unavailable', notARelay(place, status))
+    }
     if (status === 401 || status === 403) {
-      throw new RelayError('access_denied', `The relay refused the token (${status}): ${description}`)
+      throw new RelayError('access_denied', `The relay refused the token (${status}): ${said}`)
     }
     if (status === 409) {
-      throw new RelayError('access_denied', `It was not done (409): ${description}`)
+      throw new RelayError('access_denied', `It was not done (409): ${said}`)
     }
     if (status >= 400 && status < 500) {
-      throw new RelayError('invalid_request', `The relay refused the request (${status}): ${description}`)
+      throw new RelayError('invalid_request', `The relay refused the request (${status}): ${said}`)
     }
-    const parsed = schema.safeParse(answer)
-    if (status !== 200 || !parsed.success) {
-      throw new RelayError('store_unavailable', `The relay could not answer (${status}): ${description}`)
-    }
-    return parsed.data
+    throw new RelayError('store_unavailable', `The relay could not answer (${status}): ${said}`)
   }
   return {
     /** Page by page, so that a long list is never held as a whole. */
@@ -125,7 +162,17 @@ export function openApi(url: string, token: string | undefined) {
     containments: async (limit: number) => (await call(`containments?limit=${limit}`, Containments)).containments,
     containment: (id: string) => call(`containments/${encodeURIComponent(id)}`, WithEvidence),
     relyingParties: async () => (await call('relying-parties', RelyingParties)).relying_parties,
-    retry: async (deliveries: SelectionMembers) => (await call('deliveries/retry', Changed, { deliveries })).changed,
+    checkRelyingParty: (client_id: string) => call('relying-parties/check', Finding, { client_id }),
+    register: (registration: Registration) => call('relying-parties', Registered, registration),
+    unregister: (client_id: string, reason: string) =>
+      call('relying-parties/unregister', Unregistered, { client_id, reason }),
+    pause: (client_id: string, reason: string) => call('relying-parties/pause', Paused, { client_id, reason }),
+    resume: (client_id: string) => call('relying-parties/resume', Paused, { client_id }),
+    /** Newest first. */
+    changes: async (limit: string) =>
+      (await call(`changes?${new URLSearchParams({ limit }).toString()}`, Changes)).changes,
+    retry: async (deliveries: SelectionMembers) =>
+      (await call('deliveries/retry', Changed, { deliveries }, LONG_TIMEOUT_MS)).changed,
     /** Page by page. */
     async *reread(sinceMs: number | undefined): AsyncGenerator<{ read: number; taken: number }> {
       for (let after: string | undefined, more = true; more;) {
@@ -138,17 +185,34 @@ export function openApi(url: string, token: string | undefined) {
     contain: (word: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
       call('containments', Ended, word),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
-      (await call('deliveries/dismiss', Changed, { deliveries, reason })).changed,
+      (await call('deliveries/dismiss', Changed, { deliveries, reason }, LONG_TIMEOUT_MS)).changed,
   }
 }
 
-async function exchange(url: URL, token: string, body: unknown): Promise<{ status: number; answer: unknown }> {
+/** Somebody else answered: a proxy with its login page, another program, a relay of another version. */
+function notARelay({ origin, pathname }: URL, status: number): string {
+  const likely =
+    status === 200 || (status >= 300 && status < 400)
+      ? 'Is it a proxy’s login page, or another program? Let this path through to the relay, or give the relay’s own address'
+      : status === 502 || status === 503 || status === 504
+        ? 'Is the relay behind that proxy up?'
+        : 'Is that the relay’s address, and is the relay of this version?'
+  return `${origin}${pathname} answered ${status}, and not with the JSON of a relay (docs/api.md). ${likely} (--url, LOGOUT_RELAY_URL)`
+}
+
+async function exchange(
+  url: URL,
+  token: string,
+  body: unknown,
+  timeoutMs: number,
+): Promise<{ status: number; answer: unknown }> {
   try {
     const response = await request(url, {
       method: body === undefined ? 'GET' : 'POST',
       headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      signal: AbortSignal.timeout(timeoutMs),
+      headersTimeout: timeoutMs,
     })
     return { status: response.statusCode, answer: await response.body.json().catch(() => undefined) }
   } catch (cause) {

@@ -55,8 +55,54 @@ test('a name that would drive the terminal is shown without its power', async ()
     enabled: false,
     source: 'realm',
   }
-  const { out } = await run({ relying_parties: [party] }, 'relying-parties')
+  const { out } = await run({ relying_parties: [party] }, 'relying-parties', 'list')
   expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')
+})
+
+test('relying-parties without another word lists them, and check ends with 1 if one accepts anything', async () => {
+  const parties = ['wiki', 'shop'].map((client_id) => ({
+    ...{ client_id, backchannel_logout_uri: 'https://o.example.org', enabled: true, source: 'realm' },
+  }))
+  expect((await run({ relying_parties: parties }, 'relying-parties')).out).toBe(
+    'wiki  https://o.example.org\nshop  https://o.example.org\n',
+  )
+  const answer = { relying_parties: parties, ok: false, says: 'accepts anything' }
+  expect(await run(answer, 'relying-parties', 'check')).toEqual({
+    code: 1,
+    out: 'TO DO  wiki  accepts anything\nTO DO  shop  accepts anything\n',
+  })
+  expect(await run({ ...answer, ok: true }, 'relying-parties', 'check', 'wiki', '--json')).toEqual({
+    code: 0,
+    out: '{"client_id":"wiki","ok":true,"says":"accepts anything"}\n',
+  })
+})
+
+test('relying parties are paused with a reason, resumed, registered and taken back, each said in a line', async () => {
+  const answer = { paused: true, registered: true, check: { ok: true, says: 'refuses it' } }
+  const party = (...args: string[]) => run(answer, 'relying-parties', ...args)
+  expect((await party('pause', 'wiki', '--reason', 'being moved')).out).toMatch(
+    /^wiki {2}is paused: its sessions live on/,
+  )
+  expect((await party('pause', 'wiki')).code).toBe(1)
+  expect((await party('resume', 'wiki', '--json')).out).toBe('{"client_id":"wiki","paused":false}\n')
+  const uri = ['--uri', 'https://shop.example.org/logout', '--reason', 'not in the realm']
+  expect((await party('register', 'shop', ...uri)).out).toBe('shop  is registered  refuses it\n')
+  expect((await run({ registered: false }, 'relying-parties', 'unregister', 'shop', '--reason', 'gone')).out).toContain(
+    'is not registered here any more',
+  )
+})
+
+test('changes names what is weaker, and by whom and why', async () => {
+  const change = {
+    at_ms: 0,
+    kind: 'relying_party_paused',
+    client_id: 'wiki',
+    by: 'olivia-1',
+    reason: 'moved',
+    data: {},
+  }
+  const { out } = await run({ changes: [{ ...change, weakening: true }] }, 'changes')
+  expect(out).toBe('1970-01-01T00:00:00.000Z  WEAKER  relying_party_paused  wiki  by olivia-1  moved\n')
 })
 
 test('a containment shows its evidence line by line', async () => {

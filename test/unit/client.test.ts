@@ -20,7 +20,9 @@ async function relayThatAnswers(...answers: readonly (readonly [status: number, 
       const { method = '', url = '', headers } = request
       seen.push({ method, url, authorization: headers.authorization ?? '', body })
       const [status, answer] = answers[seen.length - 1] ?? [500, {}]
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
+      response
+        .writeHead(status, { 'content-type': 'application/json' })
+        .end(typeof answer === 'string' ? answer : JSON.stringify(answer))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -81,6 +83,68 @@ test.each([
     .catch((cause: unknown) => cause)
   expect(failure).toMatchObject({ code })
   expect(String(failure)).toContain('it takes the role operate')
+})
+
+test.each<[string, number, object | string, RegExp]>([
+  [
+    'a login page',
+    200,
+    '<html>Log in</html>',
+    /\/api\/v1\/deliveries\/retry answered 200, .*login page.*LOGOUT_RELAY_URL/,
+  ],
+  ['other JSON', 200, { status: 'up' }, /answered 200, and not with the JSON of a relay \(docs\/api\.md\)/],
+  ['a redirect', 302, '', /answered 302, .*Let this path through/],
+  ['a gateway without a relay', 502, '<html>Bad Gateway</html>', /answered 502, .*Is the relay behind that proxy up\?/],
+  ['a page that is not found', 404, 'Not Found', /answered 404, .*Is that the relay’s address/],
+])(
+  '%s in place of a relay is told with the address, what was expected and what to do',
+  async (_, status, body, says) => {
+    const { url } = await relayThatAnswers([status, body])
+    const failure: unknown = await openApi(url, 'token')
+      .retry({ id: 'a' })
+      .catch((cause: unknown) => cause)
+    expect(failure).toMatchObject({ code: 'store_unavailable', message: expect.stringMatching(says) as string })
+    expect(String(failure)).toContain(url)
+    expect(String(failure)).not.toContain('html')
+  },
+)
+
+test('what people decide of a relying party is sent as the API has it', async () => {
+  const { url, seen } = await relayThatAnswers(
+    [200, { ok: true, says: 'refuses it' }],
+    [200, { registered: true, check: { ok: true, says: 'refuses it' } }],
+    [200, { registered: false }],
+    [200, { paused: true }],
+    [200, { paused: false }],
+    [200, { changes: [{ at_ms: 1, kind: 'relying_party_paused', weakening: true, data: {} }] }],
+    [422, { error: 'check_failed', error_description: 'It is not registered: accepts anything' }],
+  )
+  const api = openApi(url, 'token')
+  const shop = {
+    client_id: 'shop',
+    backchannel_logout_uri: 'https://shop.example.org/',
+    backchannel_logout_session_required: true,
+    reason: 'not in the realm',
+    despite_check: false,
+  }
+  expect(await api.checkRelyingParty('shop')).toEqual({ ok: true, says: 'refuses it' })
+  expect((await api.register(shop)).registered).toBe(true)
+  await api.unregister('shop', 'gone')
+  await api.pause('shop', 'moved')
+  await api.resume('shop')
+  expect((await api.changes('7'))[0]?.kind).toBe('relying_party_paused')
+  await expect(api.register(shop)).rejects.toThrow('accepts anything')
+  expect(
+    seen.map((one) => [one.url.replace('/api/v1/', ''), one.body === '' ? undefined : (JSON.parse(one.body) as unknown)]),
+  ).toEqual([
+    ['relying-parties/check', { client_id: 'shop' }],
+    ['relying-parties', shop],
+    ['relying-parties/unregister', { client_id: 'shop', reason: 'gone' }],
+    ['relying-parties/pause', { client_id: 'shop', reason: 'moved' }],
+    ['relying-parties/resume', { client_id: 'shop' }],
+    ['changes?limit=7', undefined],
+    ['relying-parties', shop],
+  ])
 })
 
 test('no relay at the address is said with the address', async () => {
