@@ -49,27 +49,25 @@ export function kills(options: CaseOptions, count: number): Promise<Result> {
     const { chance, ledger, idp } = world
     ledger.delayMs = 60
     ledger.failing = 0.02
-    const stop = new AbortController()
-    const load = world.load(stop.signal)
     const resumed: number[] = []
-    for (let n = 0; n < count; n++) {
-      const began = performance.now()
-      const relay = world.spawn()
-      if (chance.hit(0.1)) {
-        await delay(chance.int(0, 1000))
-      } else {
-        await Promise.race([idp.asked(), delay(30_000, undefined, { ref: false })])
-        const owes = world.owed() > 0
-        await Promise.race([ledger.told(), delay(2000, undefined, { ref: false })])
-        if (owes) {
-          resumed.push(performance.now() - began)
+    await world.underLoad(async () => {
+      for (let n = 0; n < count; n++) {
+        const began = performance.now()
+        const relay = world.spawn()
+        if (chance.hit(0.1)) {
+          await delay(chance.int(0, 1000))
+        } else {
+          await Promise.race([idp.asked(), delay(30_000, undefined, { ref: false })])
+          const owes = world.owed() > 0
+          await Promise.race([ledger.told(), delay(2000, undefined, { ref: false })])
+          if (owes) {
+            resumed.push(performance.now() - began)
+          }
+          await delay(chance.ms(0, 500))
         }
-        await delay(chance.ms(0, 500))
+        await relay.kill9()
       }
-      await relay.kill9()
-    }
-    stop.abort()
-    await load
+    })
     ledger.failing = 0
     world.spawn()
     const median = Math.round(resumed.sort((a, b) => a - b)[resumed.length >> 1] ?? Number.NaN)

@@ -60,27 +60,24 @@ function failovers(count: number): Act {
   return async (world, group) => {
     const { chance, ledger } = world
     ledger.delayMs = 60
-    const stop = new AbortController()
-    const load = world.load(stop.signal)
     const took: number[] = []
-    for (let n = 0; n < count; n++) {
-      await Promise.race([ledger.told(), delay(2000, undefined, { ref: false })])
-      await delay(chance.ms(0, 500))
-      const now = performance.now()
-      const fault = ledger.fault(now, Infinity)
-      const [master, replica] = [await group.master(), await group.replica()]
-      replica.signal('SIGSTOP')
-      await master.ask('CLIENT', 'KILL', 'TYPE', 'replica')
-      await delay(chance.int(20, 400))
-      await master.kill9()
-      replica.signal('SIGCONT')
-      took.push(await group.untilPromoted(master))
-      await group.revive(master)
-      await world.untilUp()
-      fault.toMs = performance.now() + SECOND_PASS_MS
-    }
-    stop.abort()
-    await load
+    await world.underLoad(async () => {
+      for (let n = 0; n < count; n++) {
+        await Promise.race([ledger.told(), delay(2000, undefined, { ref: false })])
+        await delay(chance.ms(0, 500))
+        const fault = ledger.fault(performance.now(), Infinity)
+        const [master, replica] = [await group.master(), await group.replica()]
+        replica.signal('SIGSTOP')
+        await master.ask('CLIENT', 'KILL', 'TYPE', 'replica')
+        await delay(chance.int(20, 400))
+        await master.kill9()
+        replica.signal('SIGCONT')
+        took.push(await group.untilPromoted(master))
+        await group.revive(master)
+        await world.untilUp()
+        fault.toMs = performance.now() + SECOND_PASS_MS
+      }
+    })
     return { says: `${count} failovers, the slowest took ${seconds(Math.max(...took))}` }
   }
 }
@@ -95,22 +92,19 @@ function onceAllIsCalm(act: Act): Act {
 }
 
 /** It is replaced while it stands still, comes back, and believes for a while that it is master. */
-const masterPaused: Act = async (world, group) => {
-  const stop = new AbortController()
-  const load = world.load(stop.signal)
-  await world.ledger.told()
-  const fault = world.ledger.fault(performance.now(), Infinity)
-  const old = await group.master()
-  old.signal('SIGSTOP')
-  const took = await group.untilPromoted(old)
-  await world.untilUp()
-  old.signal('SIGCONT')
-  await until('it knows', async () => /role:slave/.test(String(await old.ask('INFO'))), { seconds: 60 })
-  fault.toMs = performance.now() + SECOND_PASS_MS
-  stop.abort()
-  await load
-  return { says: `replaced in ${seconds(took)}, then a replica` }
-}
+const masterPaused: Act = (world, group) =>
+  world.underLoad(async () => {
+    await world.ledger.told()
+    const fault = world.ledger.fault(performance.now(), Infinity)
+    const old = await group.master()
+    old.signal('SIGSTOP')
+    const took = await group.untilPromoted(old)
+    await world.untilUp()
+    old.signal('SIGCONT')
+    await until('it knows', async () => /role:slave/.test(String(await old.ask('INFO'))), { seconds: 60 })
+    fault.toMs = performance.now() + SECOND_PASS_MS
+    return { says: `replaced in ${seconds(took)}, then a replica` }
+  })
 
 /** Nothing is acknowledged that the replica does not have; deliveries go on. */
 const replicaCutOff: Act = async (world, group) => {
@@ -130,14 +124,13 @@ const replicaCutOff: Act = async (world, group) => {
 
 const flushed: Act = async (world, group) => {
   world.ledger.delayMs = 60
-  const stop = new AbortController()
-  const load = world.load(stop.signal)
-  await world.ledger.told()
-  const fault = world.ledger.fault(performance.now(), Infinity)
-  await (await group.master()).ask('FLUSHALL')
-  await delay(1500)
-  stop.abort()
-  await load
+  const fault = await world.underLoad(async () => {
+    await world.ledger.told()
+    const begun = world.ledger.fault(performance.now(), Infinity)
+    await (await group.master()).ask('FLUSHALL')
+    await delay(1500)
+    return begun
+  })
   fault.toMs = performance.now() + SECOND_PASS_MS
   await world.untilDone()
   return { says: 'emptied under load' }

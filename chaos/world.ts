@@ -125,8 +125,20 @@ export class World {
     return this.idp.push(await this.idp.reset(clientIds))
   }
 
+  /** Does this while resets come, until it ends, however it ends. */
+  async underLoad<T>(act: () => Promise<T>): Promise<T> {
+    const stop = new AbortController()
+    const load = this.#load(stop.signal)
+    try {
+      return await act()
+    } finally {
+      stop.abort()
+      await load
+    }
+  }
+
   /** Resets until the signal; at most so many are under way that the relay keeps up. */
-  async load(stop: AbortSignal): Promise<void> {
+  async #load(stop: AbortSignal): Promise<void> {
     while (!stop.aborted) {
       if (this.owed() < BACKLOG && this.#pushing.size < 20) {
         const pushed = this.reset()

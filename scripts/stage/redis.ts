@@ -48,7 +48,7 @@ export async function startRedisGroup(args: readonly string[] = []): Promise<Red
   const name = 'logout-relay'
   const first = await startRedis(args)
   const servers = [first, await startRedis([...args, '--replicaof', '127.0.0.1', String(first.port)])]
-  await untilFollowed(first)
+  await until('it is followed', () => isFollowed(first.port), { seconds: 120 })
   const sentinels = await Promise.all([1, 2, 3].map(() => startSentinel(name, first.port)))
   const known = async () => {
     const answers = await Promise.allSettled(
@@ -100,7 +100,8 @@ export async function startRedisGroup(args: readonly string[] = []): Promise<Red
     revive: async (dead) => {
       const { port } = other(dead)
       servers[servers.indexOf(dead)] = await dead.restart(['--replicaof', '127.0.0.1', String(port)])
-      await untilFollowed(other(dead))
+      // On a slow machine the Sentinels may have replaced the one by the other once more meanwhile.
+      await until('it has all', async () => isFollowed(await known()), { seconds: 120 })
     },
     stop: async () => {
       await Promise.all([...sentinels, ...servers].map((part) => part.stop()))
@@ -120,13 +121,9 @@ async function startSentinel(name: string, master: number): Promise<Running & { 
   return { ...running, port }
 }
 
-/** The one replica has everything that there was when this was asked. */
-export async function untilFollowed(master: RedisServer): Promise<void> {
-  await until(
-    'it is followed',
-    async () => /slave0:.*state=online/.test(String(await askRedis(master.port, ['INFO', 'replication']))),
-    { seconds: 30 },
-  )
+/** The one replica has everything that there was when it was started. */
+async function isFollowed(port: number | undefined): Promise<boolean> {
+  return port !== undefined && /slave0:.*state=online/.test(String(await askRedis(port, ['INFO', 'replication'])))
 }
 
 function launch(port: number, dir: string, args: readonly string[]): Running {
