@@ -13,9 +13,11 @@ import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
 import { makeRelyingParties } from './parts.ts'
+import { VERSION } from './version.ts'
 
 export const program = new Command('logout-relay')
   .description('Ends every session at every relying party when a password is reset')
+  .version(VERSION)
   .addHelpText('after', '\nExit statuses, and what each command is for: docs/cli.md')
 
 /** What scripts may rely on; docs/cli.md has them as a table. */

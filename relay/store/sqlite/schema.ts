@@ -1,3 +1,7 @@
+import type { DatabaseSync } from 'node:sqlite'
+import { RelayError } from '../../errors.ts'
+import { VERSION } from '../../version.ts'
+
 /**
  * The tables, one statement each. `user_version` counts them: what is added later is appended, never edited, so that an
  * older file is brought up to date at the start.
@@ -70,4 +74,35 @@ export const MIGRATIONS: readonly string[] = [
   `create index delivery_due on delivery (due_ms, issuer, client_id, privileged) where state = 'open'`,
   `alter table containment add column parts integer not null default 1`,
   `alter table containment add column arrived integer not null default 1`,
+  // The relay that appended last, so that an older one can say which it takes.
+  `create table written_by (version text not null) strict`,
 ]
+
+/**
+ * How many of the tables a file has.
+ *
+ * @throws RelayError `store_unavailable` for one with more than this relay knows
+ */
+export function tablesOf(db: DatabaseSync, path: string): number {
+  const count = Number(db.prepare('pragma user_version').get()?.['user_version'])
+  if (count > MIGRATIONS.length) {
+    const by = String(db.prepare('select version from written_by').get()?.['version'])
+    throw new RelayError(
+      'store_unavailable',
+      `The store ${path} is in the form of Logout Relay ${by} (${count}), which this one, ${VERSION} (${MIGRATIONS.length}), ` +
+        `does not know: start ${by} or a newer one here; docs/upgrade.md has the way back`,
+    )
+  }
+  return count
+}
+
+/** Brings a file up to date. */
+export function migrate(db: DatabaseSync, path: string): void {
+  const missing = MIGRATIONS.slice(tablesOf(db, path))
+  if (missing.length > 0) {
+    missing.forEach((statement) => db.exec(statement))
+    db.exec(`pragma user_version = ${MIGRATIONS.length}`)
+    db.exec('delete from written_by')
+    db.prepare('insert into written_by values (?)').run(VERSION)
+  }
+}

@@ -11,7 +11,7 @@ import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
 import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
-import { MIGRATIONS } from './schema.ts'
+import { migrate } from './schema.ts'
 
 /**
  * The store on SQLite: one file, one process. WAL with `synchronous=FULL`, so a commit has reached the disk before
@@ -333,28 +333,24 @@ export function openSqliteStore(
 }
 
 function open(path: string): DatabaseSync {
+  let db: DatabaseSync | undefined
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    const db = new DatabaseSync(path)
+    db = new DatabaseSync(path)
     // The lock is taken with the first statement and held: two relays on one file would send everything twice.
     db.exec(
       'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
     )
-    const version = Number(db.prepare('pragma user_version').get()?.['user_version'])
-    if (version > MIGRATIONS.length) {
-      throw new RelayError('store_unavailable', `The store ${path} was written by a newer relay; start that one`)
-    }
     db.exec('begin immediate')
-    for (const statement of MIGRATIONS.slice(version)) {
-      db.exec(statement)
-    }
-    db.exec(`pragma user_version = ${MIGRATIONS.length}`)
+    migrate(db, path)
     // Whoever held a lease on this file is gone: its work is due at once. The fence keeps a late outcome out.
     db.exec(`update delivery set due_ms = 0, leased = 0, fence = fence + 1 where state = 'open' and leased = 1`)
     db.exec('update feed set lease_ms = 0')
     db.exec('commit')
     return db
   } catch (cause) {
+    // A file that is refused is left to whoever may use it.
+    db?.close()
     throw cause instanceof Error && /locked|busy/i.test(cause.message)
       ? new RelayError(
           'store_in_use',
