@@ -30,12 +30,7 @@ export async function openStore(
   const trouble = (what: string, cause: unknown) =>
     log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
   const opened = await openRedisStore({ ...store.redis, nowMs: () => systemClock.nowMs(), trouble, closed })
-  if (opened.shared?.promised().startsWith('everysec')) {
-    log.warn(
-      'Redis writes its disk once a second: with the power, events of that second are lost there and read again from ' +
-        'the outbox. Set "appendfsync always", or use Redis 7.2 or newer',
-    )
-  }
+  opened.shared?.weaknesses().forEach((weakness) => log.warn(weakness))
   return opened
 }
 

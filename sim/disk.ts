@@ -13,6 +13,10 @@ interface SharedTables {
   /** The server that was met last. */
   run?: string
   gap?: Gap | undefined
+  /** Until another server is met, or an emptied one. */
+  era: string
+  /** Since when the outbox may hold what is missing for whoever was still in an earlier era, by era. */
+  readonly eras: Map<string, number>
   storedMs: number
   /** Every fence is above those of leases that are lost. */
   floor: number
@@ -38,7 +42,7 @@ export const emptyTables = (): Tables => ({
   feeds: new Map(),
   notes: new Map(),
   changes: [],
-  shared: { storedMs: 0, floor: 0, members: new Map() },
+  shared: { era: '', eras: new Map(), storedMs: 0, floor: 0, members: new Map() },
 })
 
 /** What is written is seen at once, and survives the loss of power only after a sync. */

@@ -49,7 +49,7 @@ export async function failoversLoseNothing(
     }
   }
   const kill = (downMs: number) => {
-    const all = alive()
+    const all = alive().filter(({ process }) => process !== redis.apart)
     if (all.length > 0) {
       chance.pick(all).process.kill()
       tell('a relay is killed')
@@ -64,8 +64,25 @@ export async function failoversLoseNothing(
     // And what the old one has taken meanwhile.
     time.after(MINUTE / 6, () => mine.failedOver(idp.outbox.values()))
   }
+  const reunite = () => {
+    if (redis.apart) {
+      tell('the old master and its relay are back')
+      redis.reunite()
+      mine.failedOver(idp.outbox.values())
+    }
+  }
+  const part = () => {
+    const all = alive()
+    if (all.length > 1 && !redis.apart) {
+      failovers++
+      tell('the master is cut off with a relay, and takes what it is told')
+      redis.cutOffWith(chance.pick(all).process)
+      mine.failedOver(idp.outbox.values())
+      time.after(chance.ms(1, 2 * MINUTE), reunite)
+    }
+  }
   const mishap = () => {
-    const kind = chance.int(1, 20)
+    const kind = chance.int(1, 22)
     if (kind <= 6) {
       idp.reset()
     } else if (kind <= 8) {
@@ -86,9 +103,11 @@ export async function failoversLoseNothing(
       mine.failedOver(idp.outbox.values())
     } else if (kind === 18) {
       idp.away(chance.ms(1000, 3 * MINUTE))
-    } else {
+    } else if (kind <= 20) {
       tell('the replica is cut off')
       redis.replicaAway(chance.ms(1, MINUTE))
+    } else {
+      part()
     }
   }
 
@@ -105,6 +124,7 @@ export async function failoversLoseNothing(
   world.faults = false
   tell('--- no more faults')
   idp.away(0)
+  reunite()
   alive().forEach(({ process }) => process.resume())
   if (alive().length === 0) {
     boot()

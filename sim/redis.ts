@@ -24,16 +24,41 @@ export class SimulatedRedis {
   readonly #world: World
   #number = 1
   #replicaAwayUntilMs = 0
+  /** A master that the Sentinels have replaced, and the one relay that sees no other. */
+  #apart: { readonly server: Server; readonly process: Process; isOver: boolean } | undefined
   master: Server = { run: 'run-1', disk: new Disk(), takes: true, reachable: true }
 
   constructor(world: World) {
     this.#world = world
   }
 
-  /** Somebody has met this master, so that what it lacks is known. */
+  /** All have met this master, so that what it lacks is known. */
   get isMet(): boolean {
     const { run, epoch } = this.master.disk.seen.shared
-    return run === this.master.run && epoch !== undefined
+    return run === this.master.run && epoch !== undefined && !this.#apart
+  }
+
+  get apart(): Process | undefined {
+    return this.#apart?.process
+  }
+
+  /** The master is cut off together with a relay, and goes on for it (no `min-replicas-to-write`). */
+  cutOffWith(process: Process): void {
+    const server = this.master
+    this.failover(true, Infinity)
+    this.#apart = { server, process, isOver: false }
+  }
+
+  /** They are back: the old master is a replica now, without what it has taken meanwhile. */
+  reunite(): void {
+    if (this.#apart) {
+      this.#apart.isOver = true
+      this.#apart.server.reachable = false
+    }
+  }
+
+  #seenBy(process: Process): Server {
+    return this.#apart?.process === process && !this.#apart.isOver ? this.#apart.server : this.master
   }
 
   replicate(server: Server): void {
@@ -53,13 +78,15 @@ export class SimulatedRedis {
   }
 
   /** The replica takes over without what it has not been sent. A master that was only cut off goes on by itself a while. */
-  failover(cutOff: boolean): void {
+  failover(cutOff: boolean, aloneMs = ALONE_MS): void {
     const { time } = this.#world
     const old = this.master
     old.reachable = cutOff
     this.#replicaAwayUntilMs = 0
     this.master = { run: `run-${++this.#number}`, disk: old.disk.promoted(), takes: true, reachable: true }
-    time.after(ALONE_MS - DOWN_MS, () => (old.takes = false))
+    if (aloneMs !== Infinity) {
+      time.after(aloneMs - DOWN_MS, () => (old.takes = false))
+    }
   }
 
   flushAll(): void {
@@ -67,11 +94,20 @@ export class SimulatedRedis {
     this.master.disk.sync()
   }
 
-  /** A process's connection and its place among the others, as relay/store/redis has them; each change is one of its scripts. */
-  join(process: Process, id: string): { readonly store: Store; readonly disk: Pick<Disk, 'seen' | 'write'> } {
+  /**
+   * A process's connection and its place among the others, as relay/store/redis has them; each change is one of its scripts.
+   *
+   * @param knowsEra whether it says which master it was on before
+   */
+  join(
+    process: Process,
+    id: string,
+    knowsEra: boolean,
+  ): { readonly store: Store; readonly disk: Pick<Disk, 'seen' | 'write'> } {
     const { time, chance, tell } = this.#world
     let server: Server | undefined
     let epoch = ''
+    let era = ''
     let leads = false
     let ledMs = -Infinity
     let gap: Gap | undefined
@@ -119,25 +155,35 @@ export class SimulatedRedis {
     }
 
     const meet = async (): Promise<void> => {
-      const { master } = this
+      const master = this.#seenBy(process)
       await process.learn(delay())
       const atMs = process.clock.nowMs()
+      const last = knowsEra ? era : ''
+      const apart = chance.int(0, 0xff_ffff)
       server = master.reachable ? master : undefined
       gap = disk.write(({ shared }) => {
+        const name = `${id} ${atMs}`
+        const missing = (sinceMs: number) => {
+          shared.gap = { sinceMs: Math.min(shared.gap?.sinceMs ?? Infinity, sinceMs), id: name }
+        }
         if (shared.run !== master.run || shared.epoch === undefined) {
-          shared.floor = Math.max(shared.floor + 60_000_000, (atMs + 60_000) * 1000)
+          const sinceMs = shared.epoch === undefined ? 0 : Math.max(0, shared.storedMs - OVERLAP_MS)
+          missing(sinceMs)
+          shared.eras.set(shared.era, sinceMs)
+          shared.floor = Math.max(shared.floor + 60_000_000, (atMs + 60_000) * 1000) + apart
+          shared.run = master.run
+          shared.epoch ??= name
+          shared.era = name
+        } else if (last !== '' && last !== shared.era) {
+          missing(shared.eras.get(last) ?? 0)
         }
-        if (shared.epoch === undefined) {
-          shared.epoch = `epoch ${id} ${atMs}`
-          shared.gap = { sinceMs: 0, id: `${shared.epoch} ${master.run}` }
-        } else if (shared.run !== master.run) {
-          const sinceMs = Math.min(shared.gap?.sinceMs ?? Infinity, Math.max(0, shared.storedMs - OVERLAP_MS))
-          shared.gap = { sinceMs, id: `${shared.epoch} ${master.run}` }
-        }
-        shared.run = master.run
         return shared.gap
       })
       epoch = disk.seen.shared.epoch ?? ''
+      era = disk.seen.shared.era
+      if (this.apart === process && master === this.master) {
+        this.#apart = undefined
+      }
     }
     const beat = async (): Promise<void> => {
       const began = process.clock.monotonicMs()
@@ -167,7 +213,7 @@ export class SimulatedRedis {
       while (!process.gone) {
         await (server ? beat() : meet()).catch(() => undefined)
         // What the Sentinels say is looked at after each beat.
-        server = server === this.master ? server : undefined
+        server = server === this.#seenBy(process) ? server : undefined
         await process.clock.sleep(BEAT_MS)
       }
     }
@@ -189,6 +235,7 @@ export class SimulatedRedis {
           },
           stored: (_, untilMs) => script(({ shared }) => void (shared.storedMs = Math.max(shared.storedMs, untilMs))),
           promised: () => 'everysec',
+          weaknesses: () => [],
           problem: () => (server ? undefined : 'not connected'),
         },
       },

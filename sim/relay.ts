@@ -48,7 +48,10 @@ export class SimulatedRelay {
     const process = new Process(time, world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0)
     this.process = process
 
-    const { store, disk: reached } = 'join' in disk ? disk.join(process, name) : this.#own(around, disk, freeLeases)
+    const { store, disk: reached } =
+      'join' in disk
+        ? disk.join(process, name, hands.gap !== 'not for one cut off')
+        : this.#own(around, disk, freeLeases)
     const leads = () => store.shared?.leads() ?? true
     const relayIdp: Idp = {
       mint: (deliveries) => process.learn(idp.mint(deliveries)),

@@ -13,7 +13,7 @@ export interface Hands {
   readonly polls?: boolean
   readonly rereads?: boolean
   /** How the outbox is read again after a failover, if not as it should be. */
-  readonly gap?: 'not read' | 'from now on'
+  readonly gap?: 'not read' | 'from now on' | 'not for one cut off'
   /** Told of each change of a lane's health. */
   readonly lane?: (health: LaneHealth) => void
 }
@@ -122,6 +122,10 @@ export const SABOTAGES: Readonly<
   'outbox read from the failover on, not from before it': {
     finds: ['G1'],
     hands: () => ({ gap: 'from now on' }),
+  },
+  'nothing missed of a master that was cut off': {
+    finds: ['G1', 'G5'],
+    hands: () => ({ gap: 'not for one cut off' }),
   },
   'any answer taken for a yes': {
     finds: ['G2'],

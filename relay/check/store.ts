@@ -3,10 +3,12 @@ import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Agent, request } from 'undici'
 import type { Config } from '../config.ts'
+import { RelayError } from '../errors.ts'
 import type { RedisConfig } from '../redis-config.ts'
 import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
-import { inspect } from '../store/redis/server.ts'
+import { inspect, LONE_WRITER } from '../store/redis/server.ts'
+import { tablesOf } from '../store/sqlite/schema.ts'
 import { type Finding, findingsOn } from './finding.ts'
 
 const ROOM_BYTES = 200 * 1024 * 1024
@@ -51,11 +53,15 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     const db = new DatabaseSync(file)
     try {
       db.exec('pragma busy_timeout = 0; begin immediate; rollback')
+      tablesOf(db, path)
     } finally {
       db.close()
     }
     return { finding: ok('store', 'can be written; no relay has it open'), held: false }
   } catch (cause) {
+    if (cause instanceof RelayError) {
+      return { finding: todo('store', cause.message), held: false }
+    }
     const words = cause instanceof Error ? cause.message : ''
     return /locked|busy/i.test(words)
       ? { finding: ok('store', 'is in use by a running relay'), held: true }
@@ -64,7 +70,7 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
 }
 
 /** Whether the master on Redis is one that the relay would use, and how safely it keeps an event. */
-export async function checkRedis({ where, access }: RedisConfig): Promise<Finding> {
+export async function checkRedis({ where, access, replicas }: RedisConfig): Promise<Finding> {
   const locator = new Locator(where)
   let at = 'Redis'
   try {
@@ -73,7 +79,10 @@ export async function checkRedis({ where, access }: RedisConfig): Promise<Findin
     const client = makeClient(address, access)
     try {
       await client.connect()
-      const { promised } = await inspect(client)
+      const { promised, isLoneWriter } = await inspect(client)
+      if (isLoneWriter && replicas === 0) {
+        return findingsOn(at).todo('store', LONE_WRITER)
+      }
       return findingsOn(at).ok('store', `is a master that keeps what it is told (${promised})`)
     } finally {
       if (client.isOpen) {

@@ -91,6 +91,8 @@ export interface Shared {
   stored(issuer: string, untilMs: number): Promise<void>
   /** How an event is kept when it is acknowledged, in words for people. */
   promised(): string
+  /** What may be lost with the store's own settings, and which to set, in words for people; none is best. */
+  weaknesses(): readonly string[]
   /** Why the store cannot be used now; undefined if it can. */
   problem(): string | undefined
 }

@@ -4,10 +4,12 @@ import { connect } from 'node:net'
 import { join } from 'node:path'
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
+import { checkRedis } from '../../relay/check/store.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Claim } from '../../relay/domain/model.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openRedisStore, type RedisOptions } from '../../relay/store/redis/redis.ts'
+import { VERSION } from '../../relay/version.ts'
 import { startBalancer } from '../../scripts/stage/balancer.ts'
 import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
@@ -27,11 +29,11 @@ beforeAll(async () => {
 beforeEach(() => redis.ask('FLUSHALL'))
 afterAll(() => redis.stop())
 
+const META = '{logout-relay}:meta'
+const CONFIG = () => ({ where: { nodes: [{ host: '127.0.0.1', port: redis.port }] }, access: {}, replicas: 0 })
 const open = (more: Partial<RedisOptions> = {}): Promise<Store> =>
   openRedisStore({
-    where: { nodes: [{ host: '127.0.0.1', port: redis.port }] },
-    access: {},
-    replicas: 0,
+    ...CONFIG(),
     nowMs: () => NOW_MS,
     trouble: () => undefined,
     ...more,
@@ -44,11 +46,11 @@ const filled = async ({ shared }: Store) => {
   await (gap && shared?.closeGap(gap))
   expect(shared?.gap()).toBeUndefined()
 }
-const accept = (store: Store, n: number, clients: readonly string[] = ['orders']) => {
+const accept = (store: Store, n: number, clients: readonly string[] = ['orders'], nowMs = NOW_MS) => {
   const event = securityEvent(n, clients)
   return store.accept(
     event,
-    plan(event, NOW_MS, () => undefined),
+    plan(event, nowMs, () => undefined),
   )
 }
 
@@ -80,13 +82,44 @@ test('a Redis that may forget is refused, and the refusal names the setting', as
   await expect(open()).rejects.toMatchObject(appendonly)
 })
 
-test('a store of a newer relay is not touched', async () => {
+test('a store that a newer relay has brought into another form is refused, naming both versions and what to do', async () => {
   await (await open()).close()
-  await redis.ask('HSET', '{logout-relay}:meta', 'layout', '1000')
+  await redis.ask('HSET', META, 'layout', '1000', 'version', '9.9.9')
+  const says = new RegExp(`Logout Relay 9\\.9\\.9 \\(layout 1000\\).*${VERSION}.*start 9\\.9\\.9`)
   await expect(open()).rejects.toMatchObject({
     code: 'config_invalid',
-    message: expect.stringContaining('newer relay') as string,
+    message: expect.stringMatching(says) as string,
   })
+  expect((await checkRedis(CONFIG())).says).toMatch(says)
+})
+
+test('a relay beside which a newer one changes the form of the store writes nothing from then on, and says why', async () => {
+  const older = await open()
+  onTestFinished(() => older.close())
+  await accept(older, 1)
+  const held = await older.claim(NOW_MS, 30_000, 10, oneEach)
+  // What the meeting of a newer relay does, and no connection breaks by it.
+  await redis.ask('HSET', META, 'layout', '1000', 'version', '9.9.9')
+  const before = await redis.ask('DBSIZE')
+  const refused = { code: 'store_unavailable', message: expect.stringContaining('9.9.9') as string }
+  await Promise.allSettled([accept(older, 2), held[0] && older.record(held[0], outcome(held[0], 'delivered', NOW_MS))])
+  expect(await redis.ask('DBSIZE')).toBe(before)
+  await until('it says why', () => /9\.9\.9.*start 9\.9\.9/.test(older.shared?.problem() ?? ''))
+  await expect(accept(older, 2)).rejects.toMatchObject(refused)
+})
+
+test('a relay whose form of the store is newer works on with what an older one has written there', async () => {
+  const older = await open()
+  await filled(older)
+  await accept(older, 1)
+  await older.close()
+  await redis.ask('HSET', META, 'layout', '0', 'version', '0.0.9')
+  const newer = await open()
+  onTestFinished(() => newer.close())
+  expect(await redis.ask('HMGET', META, 'layout', 'version')).toEqual(['1', VERSION])
+  expect(newer.shared?.gap()).toBeUndefined()
+  const [claim] = await newer.claim(NOW_MS, 30_000, 10, oneEach)
+  expect(claim && (await newer.record(claim, outcome(claim, 'delivered', NOW_MS)))).toBe(true)
 })
 
 test('how safely an event is kept is said as the server keeps it', async () => {
@@ -272,6 +305,69 @@ test('another server in the place of the one before is noticed, and the outbox i
   expect(await accept(store, 2)).toBe('accepted')
   expect((await store.watermarks(ISSUER, before + 59_000_000, 100)).length).toBeGreaterThan(0)
   await filled(store)
+})
+
+test('what a master that was cut off has acknowledged is missed when its relay finds the new one, also after others have', async () => {
+  const old = await startRedis(['--appendfsync', 'everysec'])
+  const replica = await startRedis(['--appendfsync', 'everysec', '--replicaof', '127.0.0.1', String(old.port)])
+  onTestFinished(async () => {
+    await Promise.all([old.stop(), replica.stop()])
+  })
+  const isFollowed = async () => /slave0:.*state=online/.test(String(await old.ask('INFO', 'replication')))
+  await until('it follows', isFollowed)
+  const way = await startBalancer([old.port, replica.port])
+  onTestFinished(() => way.stop())
+  let nowMs = NOW_MS
+  const alone = await open({ nowMs: () => nowMs, where: { nodes: [{ host: '127.0.0.1', port: way.port }] } })
+  onTestFinished(() => alone.close())
+  await filled(alone)
+  await alone.shared?.stored(ISSUER, NOW_MS)
+  await until('it has all', async () => (await replica.ask('HGET', '{logout-relay}:stored', ISSUER)) === String(NOW_MS))
+  await replica.ask('REPLICAOF', 'NO', 'ONE')
+  const others = await open({ where: { nodes: [{ host: '127.0.0.1', port: replica.port }] } })
+  onTestFinished(() => others.close())
+  await filled(others)
+  await others.shared?.stored(ISSUER, NOW_MS + 3_600_000)
+  expect(await accept(others, 2)).toBe('accepted')
+  nowMs += 600_000
+  expect(await accept(alone, 1, ['orders'], nowMs)).toBe('accepted')
+  expect(alone.shared?.gap()).toBeUndefined()
+  const seen = (await alone.watermarks(ISSUER, 0, 100)).at(-1)?.seq ?? 0
+  expect((await others.watermarks(ISSUER, 0, 100)).every(({ seq }) => seq < seen)).toBe(true)
+  await old.stop()
+  await until(
+    'it has found the new one',
+    () => alone.shared?.problem() === undefined && alone.shared?.gap() !== undefined,
+  )
+  expect(alone.shared?.gap()?.sinceMs).toBe(NOW_MS - 600_000)
+  const { jti } = securityEvent(1, ['orders'])
+  expect(await alone.unknown(ISSUER, [jti])).toEqual([jti])
+  // Else a guard that has followed this relay would never hear of them.
+  expect((await alone.watermarks(ISSUER, seen, 100)).length).toBe((await alone.watermarks(ISSUER, 0, 100)).length)
+  await filled(alone)
+})
+
+test('a master that goes on without its replicas is told of, unless a replica is waited for', async () => {
+  const replica = await startRedis(['--replicaof', '127.0.0.1', String(redis.port)])
+  onTestFinished(() => replica.stop())
+  await until('it follows', async () => /connected_slaves:1/.test(String(await redis.ask('INFO', 'replication'))))
+  const weaknesses = async (replicas: number) => {
+    const store = await open({ replicas })
+    await store.close()
+    return store.shared?.weaknesses().join() ?? ''
+  }
+  expect(await weaknesses(0)).toContain('min-replicas-to-write 1')
+  expect(await weaknesses(1)).not.toContain('min-replicas-to-write')
+  expect(await checkRedis(CONFIG())).toMatchObject({
+    ok: false,
+    says: expect.stringContaining('min-replicas-to-write 1') as string,
+  })
+  await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '1')
+  onTestFinished(async () => {
+    await redis.ask('CONFIG', 'SET', 'min-replicas-to-write', '0')
+  })
+  expect(await weaknesses(0)).not.toContain('min-replicas-to-write')
+  expect(await checkRedis(CONFIG())).toMatchObject({ ok: true })
 })
 
 /** TLS alone, and besides the default user, which is off, the one of docs/operate.md. */

@@ -119,7 +119,7 @@ export class Connection {
         throw cause
       }
       const words = wordsOf(cause)
-      if (/^(MOVED|READONLY|NOSCRIPT|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED)\b/.test(words)) {
+      if (/^(MOVED|READONLY|NOSCRIPT|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|NEWER)\b/.test(words)) {
         this.drop(words)
       }
       throw new RelayError('store_unavailable', `The store on Redis failed: ${words}`, { cause })

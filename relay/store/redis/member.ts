@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { RelayError } from '../../errors.ts'
+import { VERSION } from '../../version.ts'
 import type { Gap } from '../port.ts'
 import type { Client, Connection } from './connection.ts'
 import type { Locator } from './locate.ts'
@@ -15,7 +15,6 @@ const OVERLAP_MS = 600_000
 
 export interface MemberPorts {
   readonly id: string
-  readonly layout: number
   readonly leaseMs?: number
   readonly nowMs: () => number
   readonly trouble: (what: string, cause: unknown) => void
@@ -61,19 +60,16 @@ export class Member {
     }
   }
 
-  /** @throws RelayError `config_invalid` for a store of a newer relay */
-  async greeted(client: Client, runId: string): Promise<void> {
-    const { nowMs, layout } = this.#ports
-    const answer = (await runScript(client, 'meet', [runId, nowMs(), randomUUID(), layout, OVERLAP_MS])) as string[]
-    const [epoch = '', gap = ''] = answer
-    if (answer.length === 1) {
-      throw new RelayError(
-        'config_invalid',
-        `The store on Redis is of a newer relay (its layout is ${epoch}, this relay knows ${layout}); start that one`,
-      )
-    }
+  /**
+   * @param last the era that the connection was in before, '' if in none
+   * @returns the one that it is in now, which lasts until another server is met
+   */
+  async greeted(client: Client, runId: string, last: string): Promise<string> {
+    const args = [runId, this.#ports.nowMs(), randomUUID(), VERSION, OVERLAP_MS, last]
+    const [epoch = '', gap = '', era = ''] = (await runScript(client, 'meet', args)) as string[]
     this.#epoch = epoch
     this.#gap = gapOf(gap)
+    return era
   }
 
   start({

@@ -1,32 +1,18 @@
-import { randomUUID } from 'node:crypto'
 import type { Claim, Delivery, Evidence, Room } from '../../domain/model.ts'
 import { laneOf } from '../../domain/model.ts'
 import type { DeliveryFilter, Store } from '../port.ts'
 import { Accepts } from './accepts.ts'
-import { type Access, type Client, Connection, wordsOf } from './connection.ts'
+import type { Client } from './connection.ts'
 import { feedOn } from './feed.ts'
-import { Locator, type Where } from './locate.ts'
-import { Member } from './member.ts'
+import { join, type JoinOptions } from './join.ts'
 import { notesOn } from './notes.ts'
 import { containmentOf, deliveryOf, rowOf, watermarkOf, wordsOfRow } from './rows.ts'
-import { loadScripts, PREFIX, runScript, type Script } from './scripts.ts'
-import { inspect, type Promised } from './server.ts'
+import { PREFIX, runScript, type Script } from './scripts.ts'
 
-/** The form of what is stored. A relay that finds a newer one does not touch it. */
-const LAYOUT = 1
 const PAGE = 500
 const FORGET_BATCH = 1000
 
-export interface RedisOptions {
-  readonly where: Where
-  readonly access: Access
-  /** How many replicas must have an event before it is acknowledged. */
-  readonly replicas: number
-  /** After so long without a sign of life a process is dead, and its claims are another's. */
-  readonly memberLeaseMs?: number
-  readonly nowMs: () => number
-  /** A fault that passes by itself. */
-  readonly trouble: (what: string, cause: unknown) => void
+export interface RedisOptions extends JoinOptions {
   /** Told of each containment whose last delivery has ended, for metrics. */
   readonly closed?: (issuer: string, msSinceEvent: number) => void
 }
@@ -39,52 +25,9 @@ export interface RedisOptions {
  *   are of a newer relay. One that cannot be reached is waited for.
  */
 export async function openRedisStore(options: RedisOptions): Promise<Store> {
-  const { where, access, replicas, nowMs, trouble } = options
-  const locator = new Locator(where)
-  let promised: Promised = 'everysec'
-  const greet = async (client: Client) => {
-    try {
-      const server = await inspect(client)
-      await loadScripts(client)
-      await member.greeted(client, server.runId)
-      promised = server.promised
-    } catch (cause) {
-      locator.moved(wordsOf(cause))
-      throw cause
-    }
-  }
-  const member = new Member({
-    id: randomUUID(),
-    layout: LAYOUT,
-    ...(options.memberLeaseMs === undefined ? {} : { leaseMs: options.memberLeaseMs }),
-    nowMs,
-    trouble,
-  })
-  const connect = () => new Connection({ find: () => locator.find(), access, greet })
-  // Two, so that a wait for replicas holds up no delivery.
-  const work = connect()
-  const events = connect()
-  const accepts = new Accepts(events, replicas, () => promised)
-  const close = async () => {
-    await member.leave()
-    locator.close()
-    work.close()
-    events.close()
-  }
-  try {
-    let tries = 0
-    const waiting = (why: string) => {
-      if (tries++ % 30 === 0) {
-        trouble('Waiting for Redis', new Error(why))
-      }
-    }
-    await Promise.all([work.ready(waiting), events.ready(waiting)])
-  } catch (cause) {
-    await close()
-    throw cause
-  }
-  member.start({ connections: [work, events], locator, follows: 'sentinels' in where })
-
+  const { replicas } = options
+  const { work, events, member, promised, weaknesses, leave } = await join(options)
+  const accepts = new Accepts(events, replicas, promised)
   const script: Script = (name, ...args) => work.run((client) => runScript(client, name, args))
   /** The answer of a script that may have closed containments, without them. */
   const closing = (issuer: string, answer: unknown): string => {
@@ -210,7 +153,8 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
       gap: () => member.gap,
       closeGap: (gap) => script('close_gap', gap.id).then(() => member.closed(gap)),
       stored: (issuer, untilMs) => script('stored', issuer, untilMs).then(() => undefined),
-      promised: () => (replicas > 0 ? `${promised}, ${replicas} replicas` : promised),
+      weaknesses,
+      promised: () => (replicas > 0 ? `${promised()}, ${replicas} replicas` : promised()),
       problem: () => work.problem ?? events.problem,
     },
 
@@ -381,7 +325,7 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
 
     ...feedOn(script),
     ...notesOn(script, read),
-    close,
+    close: leave,
   }
 
   async function* one(id: string): AsyncGenerator<Delivery> {

@@ -31,12 +31,15 @@ export type ScriptName = (typeof NAMES)[number]
 /** Runs one script on the connection that work goes over. */
 export type Script = (name: ScriptName, ...args: (string | number)[]) => Promise<unknown>
 
+/** The form of what is stored. It is raised where an older relay could not live with what a newer one writes. */
+export const LAYOUT = 1
+
 const read = (name: string) => readFileSync(join(import.meta.dirname, 'lua', `${name}.lua`), 'utf8')
 
 /** Every state change is one script: it happens whole or not at all, and nothing happens in between. */
 const SCRIPTS = new Map(
   NAMES.map((name) => {
-    const text = `${read('words')}\n${read(name)}`
+    const text = `local LAYOUT = ${LAYOUT}\n${read('words')}\n${read(name)}`
     return [name, { text, sha: createHash('sha1').update(text).digest('hex') }]
   }),
 )

@@ -6,12 +6,16 @@ local function whole(number)
   return string.format('%.0f', number)
 end
 
+-- A newer relay has brought what is stored into a form that this one does not know: nothing is changed any more.
+local form = redis.call('HMGET', P .. 'meta', 'layout', 'version', 'floor')
+if tonumber(form[1] or 0) > LAYOUT then
+  return redis.error_reply('NEWER layout ' .. form[1] .. ' of ' .. tostring(form[2]))
+end
+
 -- The fence of the next lease. One that is lost with a failover must not come again for another: its holder would speak for
 -- both.
-local floor
 local function fence_after(fence)
-  floor = floor or tonumber(redis.call('HGET', P .. 'meta', 'floor') or 0)
-  return whole(math.max(tonumber(fence) + 1, floor))
+  return whole(math.max(tonumber(fence) + 1, tonumber(form[3] or 0)))
 end
 
 -- Where a lane stands among the lanes is where its first delivery stands. What is owed for privileged subjects stands in a
