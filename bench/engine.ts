@@ -4,7 +4,7 @@ import { Agent, request } from 'undici'
 import { openSender } from '../relay/delivery/sender.ts'
 import type { SecurityEvent } from '../relay/domain/model.ts'
 import { Flow } from '../relay/flow/flow.ts'
-import type { AttemptLine, Idp } from '../relay/flow/ports.ts'
+import type { Idp } from '../relay/flow/ports.ts'
 import { systemClock } from '../relay/parts.ts'
 import { RelyingParties } from '../relay/registry/registry.ts'
 import { createKey } from '../relay/signing/acts.ts'
@@ -61,7 +61,8 @@ export function openEngine(options: EngineOptions) {
   registry.replace(issuer, parties)
   const rawAgent = new Agent({ connect: ca === undefined ? {} : { ca }, allowH2: false })
   const sender = openSender(ca === undefined ? {} : { ca })
-  const watchers = new Set<(line: AttemptLine) => void>()
+  /** Who waits for a delivery: looked up, so that what is measured does not slow down with what is under way. */
+  const waiting = new Map<string, () => void>()
   const flow = new Flow({
     store,
     idps: new Map([[issuer, options.idp ?? own.idp]]),
@@ -71,7 +72,12 @@ export function openEngine(options: EngineOptions) {
     random: Math.random,
     observer: {
       received: () => undefined,
-      attempted: (line) => watchers.forEach((watch) => watch(line)),
+      attempted: ({ delivery, outcome }) => {
+        if (outcome === 'delivered') {
+          waiting.get(delivery)?.()
+          waiting.delete(delivery)
+        }
+      },
       watched: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
@@ -118,18 +124,18 @@ export function openEngine(options: EngineOptions) {
 
   /** Resolves to the milliseconds until the outcome of the last delivery that counts is durable. */
   async function deliverAll(events: readonly SecurityEvent[], counts: (clientId: string) => boolean): Promise<number> {
-    const owed = new Set(
-      events.flatMap(({ sessions }) => sessions.filter((s) => counts(s.clientId)).map(({ id }) => id)),
-    )
+    const owed = events.flatMap(({ sessions }) => sessions.filter((s) => counts(s.clientId)).map(({ id }) => id))
     const began = performance.now()
     const done = new Promise<void>((resolve) => {
-      const watch = ({ delivery, outcome }: AttemptLine) => {
-        if (outcome === 'delivered' && owed.delete(delivery) && owed.size === 0) {
-          watchers.delete(watch)
-          resolve()
-        }
+      let left = owed.length
+      for (const id of owed) {
+        waiting.set(id, () => {
+          left -= 1
+          if (left === 0) {
+            resolve()
+          }
+        })
       }
-      watchers.add(watch)
     })
     await Promise.all(events.map((one) => flow.receive(one, 'push')))
     await done
