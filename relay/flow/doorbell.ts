@@ -10,7 +10,10 @@ export class Doorbell {
   }
 
   ring(): void {
-    this.#rung.abort()
+    // An abort makes an error with a stack, even where it is one already: under load there are hundreds of rings to a wait.
+    if (!this.#rung.signal.aborted) {
+      this.#rung.abort()
+    }
   }
 
   async wait(ms: number): Promise<void> {
