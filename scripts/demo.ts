@@ -1,3 +1,4 @@
+import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
 import { type GuardedWorld, startGuarded } from './demo/guarded.ts'
 import { held, play } from './demo/story.ts'
@@ -51,12 +52,15 @@ try {
   if (options.json) {
     print(JSON.stringify({ story, held: ok, seconds: seconds() }))
   } else {
-    print(`\nWhat a password reset by an administrator leaves alive\n\n${table(story)}\n`)
+    print(
+      `\nWhat a password reset by an administrator leaves alive\n\n${table(story)}\n\n${ok ? 'All of it is as it must be.' : 'NOT all of it is as it must be.'}\n`,
+    )
   }
   if (options.once) {
     await end(ok ? 0 : 1)
   } else if (!options.json) {
     print(lookAround(world, guarded))
+    await letStop(world.demo)
   }
 } catch (cause) {
   process.stderr.write(`The demo failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
@@ -96,7 +100,22 @@ function lookAround(
 ${[...applications(demo), browserApp].map(({ clientId, url }) => `  ${clientId.padEnd(12)}  ${url}`).join('\n')}
   Keycloak      ${keycloak.url}/admin/master/console/#/demo/users (${username} / ${adminPassword})
   the console   ${consoleUrl} (olivia / ${password})
-  the relay     curl -H 'Authorization: Bearer ${operatorToken}' ${relay.url}/api/v1/deliveries
+  the shell     export LOGOUT_RELAY_URL=${relay.url} LOGOUT_RELAY_TOKEN=${operatorToken}
 
-Ctrl-C ends it all.`
+s and Enter stops express-app, and starts it again; Ctrl-C ends it all. What to look at: docs/tutorial.md`
+}
+
+/** Stops the Express application when somebody asks for it, and starts it again, with the sessions that it had. */
+async function letStop(realm: World['demo']): Promise<void> {
+  let up = true
+  for await (const line of createInterface({ input: process.stdin })) {
+    if (line.trim() === 's') {
+      await realm.express.stop()
+      if (!up) {
+        realm.express = await realm.express.restart()
+      }
+      up = !up
+      print(`express-app is ${up ? 'up again' : 'stopped'}`)
+    }
+  }
 }

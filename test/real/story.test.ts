@@ -3,18 +3,16 @@ import { startGuarded } from '../../scripts/demo/guarded.ts'
 import { held, play } from '../../scripts/demo/story.ts'
 import { startWorld } from '../../scripts/demo/world.ts'
 
-test.each(['26.7.3', '26.5.0'])(
-  'on Keycloak %s a reset with the relay ends all that stock Keycloak leaves alive, and nothing else',
-  async (version) => {
-    const world = await startWorld(() => undefined, version)
-    onTestFinished(() => world.stop())
-    const guarded = await startGuarded(world)
-    onTestFinished(() => guarded.stop())
-    const story = await play(world, guarded, () => undefined)
-    expect(story.filter((line) => !held(line))).toEqual([])
-    expect(new Set(story.map((line) => line.clientId))).toEqual(
-      new Set(['apache-app', 'express-app', 'mobile-app', 'orders-api', 'intranet', 'browser-app']),
-    )
-    expect(story.some(({ access }) => access === 'browser app in Chromium')).toBe(true)
-  },
-)
+// On 26.7.3 it is played by the demo that tutorial.test.ts starts.
+test('on the oldest Keycloak a reset with the relay ends all that stock Keycloak leaves alive, and nothing else', async () => {
+  const world = await startWorld(() => undefined, '26.5.0')
+  onTestFinished(() => world.stop())
+  const guarded = await startGuarded(world)
+  onTestFinished(() => guarded.stop())
+  const story = await play(world, guarded, () => undefined)
+  expect(story.filter((line) => !held(line))).toEqual([])
+  expect(new Set(story.map((line) => line.clientId))).toEqual(
+    new Set(['apache-app', 'express-app', 'mobile-app', 'orders-api', 'intranet', 'browser-app']),
+  )
+  expect(story.some(({ access }) => access === 'browser app in Chromium')).toBe(true)
+})
