@@ -91,7 +91,7 @@ async function lookAtNotes({ registrar, metrics, config, relyingParties }: DutyP
 /** One for each name that an issuer has or had: its evidence is kept under the name it came by. */
 function tellFeeds(
   to: NonNullable<Config['security_feed']>,
-  { config, store, clock, random, metrics, log, trouble }: DutyPorts,
+  { config, store, clock, random, leads, metrics, log, trouble }: DutyPorts,
   stop: AbortSignal,
 ): Promise<void>[] {
   const sink = 'file' in to ? fileSink(to.file) : httpSink(to)
@@ -105,6 +105,7 @@ function tellFeeds(
           sink,
           clock,
           random,
+          leads,
           delivered: (lines) => {
             metrics.feedLines.inc(lines)
             setOrRemove(metrics.feedWaiting, issuer, undefined)

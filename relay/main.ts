@@ -26,7 +26,7 @@ import { pushRoute } from './ingest/push.ts'
 import { reread, type RereadPorts, takeUp } from './ingest/reread.ts'
 import { verifySet } from './ingest/set.ts'
 import { makeLog, makeObserver } from './observer.ts'
-import { listen, makeOwnKeys, makeRelyingParties, openStore, systemClock } from './parts.ts'
+import { allowedBy, listen, makeOwnKeys, makeRelyingParties, openStore, systemClock } from './parts.ts'
 import { Registrar } from './registry/registrar.ts'
 import { relaySigned } from './signing/signer.ts'
 import { underAllNames } from './store/names.ts'
@@ -81,6 +81,9 @@ export async function startRelay(
     nowMs: () => systemClock.nowMs(),
   })
   await registrar.load()
+  for (const { issuer } of config.issuers) {
+    await registrar.configured(issuer, allowedBy(config, issuer))
+  }
   const signer = (realm: Keycloak): Idp => {
     const { issuer } = realm
     const keys = ownKeys.get(issuer)

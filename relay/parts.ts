@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -5,6 +6,7 @@ import { serve } from '@hono/node-server'
 import type { Hono } from 'hono'
 import type { Logger } from 'pino'
 import type { Config } from './config.ts'
+import type { Allowed } from './domain/change.ts'
 import type { Clock } from './flow/ports.ts'
 import { RelyingParties } from './registry/registry.ts'
 import { RealmKeys } from './signing/realm-keys.ts'
@@ -57,6 +59,30 @@ export function makeRelyingParties(config: Config): RelyingParties {
       }),
     ),
   })
+}
+
+/** What the config lets deliveries of this realm do that they may not by default. */
+export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer: string): Allowed {
+  const yes = (is: boolean | undefined) => (is === true ? 'yes' : '')
+  const fingerprints = (delivery.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []).map(
+    (pem) => new X509Certificate(pem).fingerprint256,
+  )
+  const settings = {
+    'delivery.allow_http_on_loopback': yes(delivery.allow_http_on_loopback),
+    'delivery.allow_addresses': delivery.allow_addresses.join(', '),
+    'delivery.ca_file': fingerprints.join(', '),
+    'issuers.allow_http': yes(issuers.find((one) => one.issuer === issuer)?.allow_http),
+    ...Object.fromEntries(
+      relying_parties
+        .filter((party) => party.issuer === issuer)
+        .flatMap(({ client_id, allow_http, allow_addresses = [], backchannel_logout_uri = '' }) => [
+          [`${client_id}: allow_http`, yes(allow_http)],
+          [`${client_id}: allow_addresses`, allow_addresses.join(', ')],
+          [`${client_id}: backchannel_logout_uri`, backchannel_logout_uri],
+        ]),
+    ),
+  }
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ''))
 }
 
 /** The keys of the relay's own, of those realms that have any. */

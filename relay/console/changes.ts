@@ -18,7 +18,7 @@ export async function changesPage(
   return html`<h1>Changes</h1>
     <p class="meta">
       What could keep an attacker in, whoever changed it, and what took such a change back. What is changed in Keycloak
-      is seen within a minute; by whom, Keycloak’s admin events say.
+      is seen within a minute; by whom, Keycloak’s admin events say. A red point marks what is weaker.
     </p>
     ${found.length === 0 ? html`<p class="empty">None${before === undefined ? ' so far' : ' before that'}.</p>` : ''}
     <ol class="story changes">
@@ -33,7 +33,7 @@ export async function changesPage(
             }
             ${difference(data)}
             <small
-              >${by === undefined ? 'at Keycloak' : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
+              >${by === undefined ? (kind.startsWith('settings_') ? 'in relay.yaml' : 'at Keycloak') : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
             >
           </span>
         </li>`

@@ -12,8 +12,17 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['identifier', config.identifier],
     ['store', config.store.redis ? 'Redis' : config.store.sqlite],
     ...config.issuers.map(
-      ({ issuer, client_id, poll_interval_s }) =>
-        [issuer, `client ${client_id}, polled every ${poll_interval_s} s`] as const,
+      ({ issuer, client_id, poll_interval_s, signing, former_issuers }) =>
+        [
+          issuer,
+          [
+            `client ${client_id}, polled every ${poll_interval_s} s`,
+            signing
+              ? `the relay signs with keys of its own: ${list(signing.keys.map(({ alg }) => alg))}`
+              : 'the realm signs',
+            ...(former_issuers.length > 0 ? [`formerly ${list(former_issuers)}`] : []),
+          ].join('; '),
+        ] as const,
     ),
     ['delivery.timeout_ms', String(delivery.timeout_ms)],
     ['delivery.concurrency', String(delivery.concurrency)],
@@ -24,6 +33,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
       const fields = Object.entries(differs).map(([name, value]) => `${name} ${String(value)}`)
       return [`${client_id} (${issuer})`, fields.join('; ')] as const
     }),
+    ['guard', config.guard ? 'guards are fed' : 'none'],
     ['console', console ? `${console.url}, client ${console.client_id}` : 'none'],
     [
       'security_feed',

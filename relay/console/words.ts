@@ -28,6 +28,8 @@ export const CHANGES: Readonly<Record<ChangeKind, string>> = {
   listener_on: 'The realm’s events reach the extension again',
   policy_weakened: 'The realm’s policy is weaker',
   policy_changed: 'The realm’s policy is different',
+  settings_weakened: 'The relay’s settings are weaker',
+  settings_changed: 'The relay’s settings are different',
   logout_uri_added: 'Logout URL added in the realm',
   logout_uri_changed: 'Logout URL changed in the realm',
   logout_uri_removed: 'Logout URL removed in the realm',

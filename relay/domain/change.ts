@@ -18,6 +18,8 @@ const WEAKENING = {
   listener_on: false,
   policy_weakened: true,
   policy_changed: false,
+  settings_weakened: true,
+  settings_changed: false,
   logout_uri_added: false,
   logout_uri_changed: true,
   logout_uri_removed: true,
@@ -83,6 +85,23 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
     }
   }
   return found
+}
+
+/**
+ * What the relay's own config lets deliveries of a realm do beyond the default, by setting: words with commas between them,
+ * each of which is something that is allowed or trusted. Nothing is the default.
+ */
+export type Allowed = Readonly<Record<string, string>>
+
+/** What has changed of that between two starts: every further word is something more that is allowed. */
+export function settingsDifferences(before: Allowed | undefined, now: Allowed): Difference[] {
+  return [...new Set([...Object.keys(before ?? {}), ...Object.keys(now)])].flatMap((setting): Difference[] => {
+    const [was, is] = [before?.[setting] ?? '', now[setting] ?? '']
+    // Whoever names the address decides who answers; without one nobody is told.
+    const weaker = missesOne(is, was) || setting.endsWith(': backchannel_logout_uri')
+    const kind = weaker ? 'settings_weakened' : 'settings_changed'
+    return before && was !== is ? [{ kind, data: { setting, was, is } }] : []
+  })
 }
 
 /** Less is ended, fewer are privileged, a shorter time counts, or nothing is enforced any more. */

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import type { Finding } from '../check/finding.ts'
 import { judgeRefusal, unsignedToken } from '../check/relying-party.ts'
-import { type Change, differences, type RealmSeen } from '../domain/change.ts'
+import { type Allowed, type Change, differences, type RealmSeen, settingsDifferences } from '../domain/change.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
@@ -11,6 +11,7 @@ import type { Notes } from './port.ts'
 import type { Kept, ListedRelyingParty, RelyingParties } from './registry.ts'
 
 const REALM = 'realm'
+const SETTINGS = 'settings'
 const PARTY = 'relying-party '
 /** Others who change the same note are met so often in a row only by a fault. */
 const TRIES = 10
@@ -27,6 +28,8 @@ const SeenNote = z.object({
   policy: z.record(z.string(), z.string()).exactOptional(),
   logoutUris: z.record(z.string(), z.string()),
 })
+
+const AllowedNote = z.record(z.string(), z.string())
 
 export interface RegistrarPorts {
   readonly notes: Notes
@@ -97,23 +100,40 @@ export class Registrar {
 
   /** The realm has said what it has now. What is new since the last look is told once, by the process that is first. */
   async saw(issuer: string, parties: readonly RelyingParty[], realm: Omit<RealmSeen, 'logoutUris'>): Promise<void> {
-    const { notes, relyingParties, observer, nowMs } = this.#ports
-    relyingParties.replace(issuer, parties)
+    this.#ports.relyingParties.replace(issuer, parties)
     this.#listener(issuer, realm.listener)
     const sorted = parties
       .map(({ clientId, logoutUri }) => [clientId, logoutUri] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1))
     const now = { ...realm, logoutUris: Object.fromEntries(sorted) }
-    const text = JSON.stringify(now)
+    await this.#compare(issuer, REALM, JSON.stringify(now), (was) =>
+      differences(was === undefined ? undefined : seenOf(was), now),
+    )
+  }
+
+  /** What relay.yaml allows now, at the start. Of what is more or less than at the last start is told once. */
+  async configured(issuer: string, allowed: Allowed): Promise<void> {
+    await this.#compare(issuer, SETTINGS, JSON.stringify(allowed), (was) =>
+      settingsDifferences(was === undefined ? undefined : AllowedNote.parse(JSON.parse(was)), allowed),
+    )
+  }
+
+  /** Keeps the text in the place of what was kept, with what has changed; of several processes one tells. */
+  async #compare(
+    issuer: string,
+    name: string,
+    text: string,
+    found: (was: string | undefined) => readonly Pick<Change, 'kind' | 'clientId' | 'data'>[],
+  ): Promise<void> {
+    const { notes, observer, nowMs } = this.#ports
     for (let tries = 0; tries < TRIES; tries++) {
-      const was = this.#texts.get(laneOf(issuer, REALM))
+      const was = this.#texts.get(laneOf(issuer, name))
       if (was === text) {
         return
       }
-      const found = differences(was === undefined ? undefined : seenOf(was), now)
-      const changes = found.map((difference): Change => ({ issuer, atMs: nowMs(), ...difference }))
-      if (await notes.replaceNote({ issuer, name: REALM }, was, text, changes)) {
-        this.#texts.set(laneOf(issuer, REALM), text)
+      const changes = found(was).map((difference): Change => ({ issuer, atMs: nowMs(), ...difference }))
+      if (await notes.replaceNote({ issuer, name }, was, text, changes)) {
+        this.#texts.set(laneOf(issuer, name), text)
         changes.forEach((change) => observer.changed(change))
         return
       }

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
+import { type Change, weakens } from '../domain/change.ts'
 import type { FeedLine } from '../store/port.ts'
 
 /**
@@ -11,27 +12,45 @@ export const SecurityFeedLine = z
     id: z.string().length(22).describe('the same whenever this line is sent again; drop what you have seen'),
     time: z.iso.datetime().describe('when it happened, UTC, milliseconds'),
     issuer: z.string().describe('the realm'),
-    containment: z.string().describe('the answer to one security event; at Keycloak the TXN of its outbox rows'),
-    trigger: z.string().describe('what happened to the identity: docs/policy.md'),
+    containment: z
+      .string()
+      .optional()
+      .describe('the answer to one security event; at Keycloak the TXN of its outbox rows; absent for a change'),
+    trigger: z.string().optional().describe('what happened to the identity: docs/policy.md; absent for a change'),
     kind: z
       .string()
-      .describe('received, planned, attempt, closed and the others of the evidence; one that is new to you may come'),
+      .describe(
+        'received, planned, attempt, closed and the others of the evidence, or the kind of a change: docs/operate.md; one that is new to you may come',
+      ),
     data: z
       .record(z.string(), z.union([z.string(), z.number(), z.boolean()]))
-      .describe('what the kind has to say, such as client_id, outcome and reason of an attempt; for people: says'),
+      .describe(
+        'what the kind has to say, such as client_id, outcome and reason of an attempt; for people: says. Of a change: weakening, client_id, by, reason, and what it was and is',
+      ),
   })
   .meta({ title: 'A line of the security feed of Logout Relay' })
 
 export function lineOf(issuer: string, { containmentId, trigger, evidence }: FeedLine): string {
-  const line = {
-    time: new Date(evidence.atMs).toISOString(),
-    issuer,
-    containment: containmentId,
-    trigger,
-    kind: evidence.kind,
-    data: evidence.data,
+  const { kind, data } = evidence
+  return withId({ time: timeOf(evidence.atMs), issuer, containment: containmentId, trigger, kind, data })
+}
+
+/** A change that could keep an attacker in, or takes such a one back. */
+export function changeLineOf({ issuer, atMs, kind, clientId, by, reason, data }: Change): string {
+  const who = {
+    ...(clientId === undefined ? {} : { client_id: clientId }),
+    ...(by === undefined ? {} : { by }),
+    ...(reason === undefined ? {} : { reason }),
   }
-  // Of the content, not of its place: places are given again when a store is put back from a backup.
+  return withId({ time: timeOf(atMs), issuer, kind, data: { ...data, weakening: weakens(kind), ...who } })
+}
+
+/** Of the content, not of its place: places are given again when a store is put back from a backup. */
+function withId(line: object): string {
   const id = createHash('sha256').update(JSON.stringify(line)).digest('base64url').slice(0, 22)
   return JSON.stringify({ id, ...line })
+}
+
+function timeOf(ms: number): string {
+  return new Date(ms).toISOString()
 }

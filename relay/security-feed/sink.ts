@@ -11,10 +11,12 @@ export type Sink = (lines: readonly string[]) => Promise<void>
 
 /**
  * A file that is only ever appended to, synced before it counts, and opened anew each time, so that it may be moved away.
- * A line that was cut off by a crash is ended first: it is not valid JSON, and what it was to say comes again.
+ * A line that was cut off by a crash is ended first: it is not valid JSON, and what it was to say comes again. One batch at
+ * a time: what another is still writing would look like such a line.
  */
 export function fileSink(path: string): Sink {
-  return async (lines) => {
+  let last: Promise<unknown> = Promise.resolve()
+  const write: Sink = async (lines) => {
     try {
       const file = await open(path, 'a+', 0o600)
       try {
@@ -29,6 +31,11 @@ export function fileSink(path: string): Sink {
     } catch (cause) {
       throw new RelayError('feed_refused', `${path} cannot be written (${codeOf(cause)})`, { cause })
     }
+  }
+  return (lines) => {
+    const written = last.then(() => write(lines))
+    last = written.catch(() => undefined)
+    return written
   }
 }
 

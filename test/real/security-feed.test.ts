@@ -1,5 +1,7 @@
+import { readFileSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import type { z } from 'zod'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
@@ -93,4 +95,17 @@ test('a delivery is seen in the metrics at each of its stations', async () => {
   expect(metrics).toMatch(/logout_relay_poll_last_success_timestamp_seconds\{.*\} \d/)
   expect(value(/logout_relay_store_duration_seconds_count\{operation="record"\}/)).toBe(1)
   expect(value(/logout_relay_security_feed_lines_total/)).toBeGreaterThanOrEqual(5)
+})
+
+test('relay.yaml that allows more than before is told to the SIEM as what it is', async () => {
+  const file = join(relay.dir, 'relay.yaml')
+  const text = readFileSync(file, 'utf8')
+  await relay.stop()
+  writeFileSync(file, text.replace(/^delivery:\n/m, 'delivery:\n  allow_addresses: [10.0.0.0/8]\n'))
+  relay = await relay.restart()
+  await until('it is told', () => lines.some(({ kind }) => kind === 'settings_weakened'))
+  expect(lines.find(({ kind }) => kind === 'settings_weakened')).toMatchObject({
+    issuer: idp.issuer,
+    data: { setting: 'delivery.allow_addresses', was: '', is: '10.0.0.0/8', weakening: true },
+  })
 })

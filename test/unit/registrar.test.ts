@@ -2,6 +2,8 @@ import { join } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Answer } from '../../relay/domain/model.ts'
+import { parseConfig } from '../../relay/config.ts'
+import { allowedBy } from '../../relay/parts.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -225,5 +227,63 @@ describe('what is seen changed at the realm', () => {
     expect(await store.changes(ISSUER, 1)).toMatchObject([
       { kind: 'logout_uri_removed', clientId: 'wiki', data: { was: uri('wiki') } },
     ])
+  })
+})
+
+describe('what relay.yaml allows', () => {
+  const parse = (delivery: string, parties = '[]') =>
+    allowedBy(
+      parseConfig(
+        `issuers: [{ issuer: '${ISSUER}', client_secret: s }]\ndelivery: ${delivery}\nrelying_parties: ${parties}`,
+        'relay.yaml',
+        {},
+      ),
+      ISSUER,
+    )
+  const wiki = (more: string) => `[{ issuer: '${ISSUER}', client_id: wiki, ${more} }]`
+
+  test('is told when it is more than at the last start, and when it is less, and once', async () => {
+    const loose = parse('{ allow_http_on_loopback: true, allow_addresses: [10.0.0.0/8] }')
+    for (const allowed of [parse('{}'), loose, loose, parse('{ allow_addresses: [10.0.0.0/8] }')]) {
+      await (await relay()).registrar.configured(ISSUER, allowed)
+    }
+    expect((await store.changes(ISSUER, 9)).toReversed()).toMatchObject([
+      { kind: 'settings_weakened', data: { setting: 'delivery.allow_http_on_loopback', was: '', is: 'yes' } },
+      { kind: 'settings_weakened', data: { setting: 'delivery.allow_addresses', was: '', is: '10.0.0.0/8' } },
+      { kind: 'settings_changed', data: { setting: 'delivery.allow_http_on_loopback', was: 'yes', is: '' } },
+    ])
+  })
+
+  test('is not compared at the first start', async () => {
+    await (await relay()).registrar.configured(ISSUER, parse('{ allow_http_on_loopback: true }'))
+    expect(await changes()).toEqual([])
+  })
+
+  test.each([
+    ['a relying party may be http', '[]', wiki('allow_http: true'), 'settings_weakened'],
+    [
+      'it may be in a network',
+      wiki('allow_addresses: [10.1.0.0/16]'),
+      wiki("allow_addresses: ['10.0.0.0/8']"),
+      'settings_weakened',
+    ],
+    [
+      'it may be in fewer networks',
+      wiki("allow_addresses: ['10.0.0.0/8', '10.1.0.0/16']"),
+      wiki("allow_addresses: ['10.1.0.0/16']"),
+      'settings_changed',
+    ],
+    [
+      'a logout URL is another',
+      wiki("backchannel_logout_uri: 'https://a.example.org'"),
+      wiki("backchannel_logout_uri: 'https://b.example.org'"),
+      'settings_weakened',
+    ],
+    ['a logout URL is gone', wiki("backchannel_logout_uri: 'https://a.example.org'"), '[]', 'settings_weakened'],
+  ])('%s', async (_, before, now, kind) => {
+    const { registrar } = await relay()
+    await registrar.configured(ISSUER, parse('{}', before))
+    await registrar.configured(ISSUER, parse('{}', now))
+    expect(await changes()).toEqual([kind])
   })
 })

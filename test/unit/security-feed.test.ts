@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
+import type { Change, ChangeKind } from '../../relay/domain/change.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { lineOf, SecurityFeedLine } from '../../relay/security-feed/line.ts'
@@ -32,7 +33,7 @@ async function openStore(events: number): Promise<Store> {
   return store
 }
 
-function tell(store: Store, sink: Sink) {
+function tell(store: Store, sink: Sink, leads = true) {
   const clock = new FakeClock(NOW_MS)
   const stop = new AbortController()
   const told = { delivered: 0, failed: [] as number[], troubles: [] as string[] }
@@ -43,6 +44,7 @@ function tell(store: Store, sink: Sink) {
       sink,
       clock,
       random: () => 1,
+      leads: () => leads,
       delivered: (lines) => (told.delivered += lines),
       failed: () => told.failed.push(clock.nowMs() - NOW_MS),
       trouble: (what) => told.troubles.push(what),
@@ -99,6 +101,74 @@ test('what was taken and not confirmed when the process died is told by the next
   expect(again).toEqual([])
   await next.clock.until(() => again.length > 0, 120_000)
   expect(again).toEqual(hung)
+})
+
+const change = (kind: ChangeKind, n: number): Change => ({
+  ...{ issuer: ISSUER, kind, atMs: NOW_MS + n, clientId: 'wiki', by: 'olivia-1', reason: 'moved' },
+  data: { was: `${n}` },
+})
+
+/** What of the changes is told within some seconds, one relay after the other. */
+async function toldOf(store: Store, leads = true) {
+  const lines: string[] = []
+  const { clock, told } = tell(store, (batch) => Promise.resolve(void lines.push(...batch)), leads)
+  await clock.advance(5000)
+  expect(told.troubles).toEqual([])
+  return { lines: lines.map(parsed), clock, more: lines }
+}
+
+test('changes are told with who and why, and whether they weaken, once, also across a restart, and by the leader alone', async () => {
+  const store = await openStore(0)
+  await store.noteChange(change('relying_party_paused', 1))
+  await store.noteChange(change('relying_party_resumed', 2))
+  expect((await toldOf(store, false)).lines).toEqual([])
+  const { lines, clock, more } = await toldOf(store)
+  expect(lines).toMatchObject([
+    { kind: 'relying_party_paused', data: { weakening: true, client_id: 'wiki', by: 'olivia-1', reason: 'moved' } },
+    { kind: 'relying_party_resumed', time: new Date(NOW_MS + 2).toISOString(), data: { weakening: false } },
+  ])
+  await store.noteChange(change('listener_off', 3))
+  await clock.advance(5000)
+  expect(more.map((line) => parsed(line).kind).slice(2)).toEqual(['listener_off'])
+  expect((await toldOf(store)).lines).toEqual([])
+})
+
+test('many changes come oldest first and each once, though an endpoint refuses some batches', async () => {
+  const store = await openStore(0)
+  for (let n = 0; n < 450; n++) {
+    await store.noteChange(change('relying_party_paused', n))
+  }
+  const lines: string[] = []
+  let asked = 0
+  const { clock } = tell(store, (batch) =>
+    asked++ % 2 === 0
+      ? Promise.reject(new RelayError('feed_refused', 'down'))
+      : Promise.resolve(void lines.push(...batch)),
+  )
+  await clock.until(() => lines.length >= 450, 120_000)
+  expect(lines.map((line) => parsed(line).data['was'])).toEqual(Array.from({ length: 450 }, (_, n) => `${n}`))
+})
+
+test('where a store that was put back gives a number out again, changes are told anew and none is left out', async () => {
+  const store = await openStore(0)
+  await store.noteChange(change('relying_party_paused', 1))
+  await toldOf(store)
+  const note = (await store.notes())[0]
+  const other = await openStore(0)
+  await other.replaceNote({ issuer: ISSUER, name: note?.name ?? '' }, undefined, note?.text, [])
+  await other.noteChange(change('listener_off', 7))
+  expect((await toldOf(other)).lines.map(({ kind }) => kind)).toEqual(['listener_off'])
+})
+
+test('two batches for one file are written one after the other', async () => {
+  const file = join(temporaryFolder(), 'security.jsonl')
+  const sink = fileSink(file)
+  const batch = (n: number) => Array.from({ length: 200 }, () => `{"batch":${n},"text":"${'x'.repeat(2000)}"}`)
+  await Promise.all([1, 2, 3, 4].map((n) => sink(batch(n))))
+  const lines = readFileSync(file, 'utf8').trimEnd().split('\n')
+  expect(lines.map((line) => (JSON.parse(line) as { batch: number }).batch)).toEqual(
+    [1, 2, 3, 4].flatMap((n) => Array<number>(200).fill(n)),
+  )
 })
 
 test('a file gets whole lines: one that a crash has cut off is ended first, and one that was moved away begins anew', async () => {
