@@ -6,8 +6,6 @@ export const KIND = {
   sid: 2,
   /** The session of the flow that made the change: it passes within the watermark's own second. */
   kept: 3,
-  /** A client whose credentials changed, by its client id. */
-  client: 4,
 } as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 

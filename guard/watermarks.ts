@@ -22,7 +22,7 @@ export class Watermarks {
   readonly #k0: number
   readonly #k1: number
   readonly #hash: Hash = { first: 0, last: 0 }
-  readonly #counts = new Float64Array(5)
+  readonly #counts = new Float64Array(4)
   #size = 0
   #first = new Uint32Array(LEAST_CAPACITY)
   #last = new Uint32Array(LEAST_CAPACITY)
@@ -84,15 +84,6 @@ export class Watermarks {
         return 'revoked'
       }
     }
-    if ((this.#counts[KIND.client] ?? 0) > 0) {
-      const client = claims['azp'] ?? claims['client_id']
-      if (client !== undefined && !isName(client)) {
-        return 'revoked'
-      }
-      if (client !== undefined && issued <= Math.floor(this.#find(KIND.client, client) / 1000)) {
-        return 'revoked'
-      }
-    }
     return verdict
   }
 
@@ -119,7 +110,7 @@ export class Watermarks {
       const kind = view.getUint8(at + 8)
       const until = view.getUint32(at + 16)
       // A kind from a later version of the protocol is somebody else's rule.
-      if (kind >= 1 && kind <= 4 && until >= now) {
+      if (kind >= 1 && kind <= 3 && until >= now) {
         const watermarkMs = view.getUint16(at + 10) * 0x1_0000_0000 + view.getUint32(at + 12)
         this.#put(view.getUint32(at, true), view.getUint32(at + 4, true), kind as Kind, watermarkMs, until)
       }

@@ -273,11 +273,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
       ),
 
     watermarksOf: (issuer, sub, sid) =>
-      read((tables) =>
-        changesOf(tables, issuer).filter(
-          ({ kind, name }) => name === (kind === 'sub' ? sub : kind === 'client' ? undefined : sid),
-        ),
-      ),
+      read((tables) => changesOf(tables, issuer).filter(({ kind, name }) => name === (kind === 'sub' ? sub : sid))),
 
     forgetWatermarks: (nowMs) =>
       write(({ watermarks }) => {

@@ -1,7 +1,7 @@
 import type { SecurityEvent } from './model.ts'
 
 /** What a name in the feed of the guard stands for. `kept`: the session of the flow that made the change. */
-export type WatermarkKind = 'sub' | 'sid' | 'kept' | 'client'
+export type WatermarkKind = 'sub' | 'sid' | 'kept'
 
 /** Nothing issued before `watermarkMs` counts for who is named. `untilMs`: then nothing so old can be alive any more. */
 export interface Watermark {
