@@ -47,7 +47,7 @@ export const until = (condition: () => unknown) => vi.waitUntil(condition, { tim
 
 export const makeFeedKey = () => feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 
-/** A realm's token endpoint and the relay's routes for guards, on one real port; the store is a real one. */
+/** A realm's token endpoint and keys, and the relay's routes for guards, on one real port; the store is a real one. */
 export async function guardWorld(): Promise<GuardWorld> {
   const app = new Hono()
   const outer = new Hono()
@@ -126,6 +126,7 @@ export async function guardWorld(): Promise<GuardWorld> {
   outer.get('/realms/demo/.well-known/openid-configuration', (c) =>
     c.json({ issuer, token_endpoint: `${issuer}/protocol/openid-connect/token` }),
   )
+  outer.get('/realms/demo/protocol/openid-connect/certs', (c) => c.json(demo.jwks))
   outer.post('/realms/demo/protocol/openid-connect/token', async (c) => {
     const basic = Buffer.from(c.req.header('authorization')?.slice(6) ?? '', 'base64').toString()
     return c.json({ access_token: await world.token(basic.split(':')[0] ?? ''), expires_in: 300 })
