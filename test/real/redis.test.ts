@@ -347,6 +347,22 @@ test('what a master that was cut off has acknowledged is missed when its relay f
   await filled(alone)
 })
 
+test('a master that has become a replica is left for the one that is master now, for events as well', async () => {
+  const old = await startRedis()
+  const now = await startRedis(['--replicaof', '127.0.0.1', String(old.port)])
+  onTestFinished(async () => {
+    await Promise.all([old.stop(), now.stop()])
+  })
+  const nodes = [old, now].map(({ port }) => ({ host: '127.0.0.1', port }))
+  const store = await open({ where: { nodes } })
+  onTestFinished(() => store.close())
+  await now.ask('REPLICAOF', 'NO', 'ONE')
+  await old.ask('REPLICAOF', '127.0.0.1', String(now.port))
+  await expect(accept(store, 1)).rejects.toMatchObject({ code: 'store_unavailable' })
+  await until('it takes events', async () => (await accept(store, 1)) === 'accepted')
+  expect(await now.ask('EXISTS', `{logout-relay}:event:${ISSUER} ${securityEvent(1, []).jti}`)).toBe(1)
+})
+
 test('a master that goes on without its replicas is told of, unless a replica is waited for', async () => {
   const replica = await startRedis(['--replicaof', '127.0.0.1', String(redis.port)])
   onTestFinished(() => replica.stop())

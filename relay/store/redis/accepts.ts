@@ -1,5 +1,5 @@
 import { RelayError } from '../../errors.ts'
-import type { Client, Connection } from './connection.ts'
+import { type Client, type Connection, isRefusal } from './connection.ts'
 import { runScript } from './scripts.ts'
 import type { Promised } from './server.ts'
 
@@ -48,6 +48,10 @@ export class Accepts {
       const kept = this.#connection.run(async (client) => {
         const outcomes = together.map(({ args }) => runScript(client, 'accept', args))
         const [settled] = await Promise.all([Promise.allSettled(outcomes), this.#kept(client)])
+        const refused = settled.find((outcome) => outcome.status === 'rejected' && isRefusal(outcome.reason))
+        if (refused?.status === 'rejected') {
+          throw refused.reason
+        }
         return settled
       })
       await kept.then(

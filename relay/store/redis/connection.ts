@@ -119,7 +119,7 @@ export class Connection {
         throw cause
       }
       const words = wordsOf(cause)
-      if (/^(MOVED|READONLY|NOSCRIPT|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|NEWER)\b/.test(words)) {
+      if (isRefusal(cause)) {
         this.drop(words)
       }
       throw new RelayError('store_unavailable', `The store on Redis failed: ${words}`, { cause })
@@ -195,6 +195,11 @@ export class Connection {
   #tell(): void {
     this.#changed.splice(0).forEach((resolve) => resolve())
   }
+}
+
+/** The server takes nothing from us as it is now, whatever we ask: it is no master, or another relay's. */
+export function isRefusal(cause: unknown): boolean {
+  return /^(MOVED|READONLY|NOSCRIPT|LOADING|MASTERDOWN|CLUSTERDOWN|UNBLOCKED|NEWER)\b/.test(wordsOf(cause))
 }
 
 /** What does not pass by itself: our own refusal of a server, and the server's of us. */
