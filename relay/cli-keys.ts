@@ -2,7 +2,15 @@ import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { Keycloak } from './idp/keycloak.ts'
-import { createKey, importKey, keycloakComponent, keyStatus, LAST_TOKENS_S, rotateKey } from './signing/acts.ts'
+import {
+  createKey,
+  importKey,
+  keycloakComponent,
+  keyStatus,
+  LAST_TOKENS_S,
+  publishCommand,
+  rotateKey,
+} from './signing/acts.ts'
 import { ALGORITHMS, type KeyPlace, readRelayKey } from './signing/key.ts'
 import { nextOf } from './signing/realm-keys.ts'
 
@@ -152,8 +160,7 @@ function onePlace(asked: Asked): Place {
 }
 
 function publishing({ alg, realm }: Place, config: string, next: string): string {
-  const name = decodeURIComponent(realm.issuer.slice(realm.issuer.lastIndexOf('/') + 1))
-  return `logout-relay keys export --config ${config} --issuer ${realm.issuer} --alg ${alg}${next} | kcadm.sh create components -r ${name} -f -`
+  return publishCommand(realm.issuer, alg, ` --config ${config}${next}`)
 }
 
 async function publishedBy({ realm: { issuer, client_id, client_secret } }: Place) {

@@ -6,7 +6,7 @@ import { Agent, request } from 'undici'
 import type { Config } from '../config.ts'
 import { RelayError } from '../errors.ts'
 import { readFeedKey } from '../guard/key.ts'
-import { keyStatus } from '../signing/acts.ts'
+import { keyStatus, publishCommand } from '../signing/acts.ts'
 import { codeOf, type Finding, findingsOn } from './finding.ts'
 
 const TIMEOUT_MS = 5000
@@ -103,14 +103,14 @@ export function checkSigning(
     const check = 'signing key'
     try {
       return keyStatus({ alg, file: key_file }, published, (signing?.published_for_s ?? 0) * 1000, nowMs).map((key) => {
-        const publish = `logout-relay keys export --issuer ${issuer} --alg ${alg}${key.which === 'next' ? ' --next' : ''}`
+        const publish = publishCommand(issuer, alg, key.which === 'next' ? ' --next' : '')
         if (key.published === undefined) {
           return todo(check, `the ${key.which} one for ${alg}: it is not known whether the realm publishes it`)
         }
         if (!key.published) {
           return todo(
             check,
-            `the ${key.which} one for ${alg} is not published by the realm, which signs in its place: ${publish} | kcadm.sh create components -f - -r (the realm)`,
+            `the ${key.which} one for ${alg} is not published by the realm, which signs in its place: ${publish}`,
           )
         }
         return ok(check, `the ${key.which} one for ${alg} is published${key.used ? ' and signs' : ''}`)

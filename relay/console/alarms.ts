@@ -30,8 +30,8 @@ export function alarms(
     ${paused.slice(0, SHOWN).map(
       ({ clientId, by, atMs, reason = '' }) =>
         html`<p class="alarm wait">
-          <strong><a href="${partyHref(clientId)}">${clientId}</a> is paused</strong> for ${duration(nowMs() - atMs)},
-          by ${nameOf(by)}: “${reason}”
+          <strong><a href="${partyHref(clientId)}">${clientId}</a> is paused</strong>, already for
+          ${duration(nowMs() - atMs)}, by ${nameOf(by)}: “${reason}”
         </p>`,
     )}
     ${

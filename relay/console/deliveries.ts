@@ -87,16 +87,17 @@ export async function deliveriesPage(
 function actions(clientId: string | undefined, operate: boolean, dismiss: boolean): Html {
   return html`<fieldset class="actions">
     <legend>What to do</legend>
-    <p class="row">
-      <label class="tick"><input type="radio" name="which" value="chosen" checked />with those ticked</label>
-      ${
-        clientId === undefined
-          ? ''
-          : html`<label class="tick"
+    ${
+      clientId === undefined
+        ? html`<input type="hidden" name="which" value="chosen" />
+            <p>With those ticked. To act on all that one is owed, choose it among the relying parties.</p>`
+        : html`<p class="row">
+            <label class="tick"><input type="radio" name="which" value="chosen" checked />with those ticked</label>
+            <label class="tick"
               ><input type="radio" name="which" value="all" />with all of ${clientId}, also those not shown</label
-            >`
-      }
-    </p>
+            >
+          </p>`
+    }
     ${operate ? html`<p class="row"><button formaction="/console/deliveries/retry" formnovalidate>Attempt now</button></p>` : ''}
     ${
       dismiss

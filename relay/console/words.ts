@@ -19,6 +19,7 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'user-identity-provider-removed': 'Identity provider unlinked by the user',
   'admin-logout': 'Signed out by an administrator',
   'session-removed': 'Session ended by an administrator',
+  'realm-logout': 'Everybody signed out by an administrator',
   'user-logout': 'Signed out by the user',
   'brute-force-lockout': 'Locked after wrong passwords',
 }

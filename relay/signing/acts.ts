@@ -108,6 +108,12 @@ export function keyStatus(
   }))
 }
 
+/** What an administrator types so that the realm publishes a key. @param more further options of the export */
+export function publishCommand(issuer: string, alg: KeyPlace['alg'], more = ''): string {
+  const realm = decodeURIComponent(issuer.slice(issuer.lastIndexOf('/') + 1))
+  return `logout-relay keys export${more} --issuer ${issuer} --alg ${alg} | kcadm.sh create components -r ${realm} -f -`
+}
+
 /**
  * The component that an administrator adds to the realm, so that it publishes the key and never signs with it: for RSA the
  * provider that imports keys, for ES256 the one that makes them, which takes a pair that is given.
