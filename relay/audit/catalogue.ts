@@ -32,6 +32,11 @@ export const CATALOGUE = {
     remedy:
       'Shorten the login timeout and the device code lifespan (Realm settings, Sessions and Tokens) as far as people can bear; look at the user’s sessions once more when that time is over.',
   },
+  'mailed-link': {
+    title: 'The mailed link of a forgotten password is worth a login or a second factor',
+    remedy:
+      'Authentication, flow “Reset credentials” (or a copy of it): set “Force login after reset” of “Send Reset Email” to true, and “Reset - Conditional OTP” to Disabled.',
+  },
   'user-federation': {
     title: 'Passwords live in a directory and change there unseen',
     remedy:

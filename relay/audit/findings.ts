@@ -113,6 +113,14 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
       `For ${duration(window)} after the reset, and then with a fresh session that can live ${duration(sso)}.`,
     )
   }
+  const { mailedLink } = realm
+  if (mailedLink?.logsIn || mailedLink?.resetsOtp) {
+    const gives = [
+      ...(mailedLink.logsIn ? ['a session, past the login flow, in the browser that asked for it'] : []),
+      ...(mailedLink.resetsOtp ? ['a new one-time password in place of the old one'] : []),
+    ]
+    add('mailed-link', undefined, `Whoever reads the mail gets ${gives.join(', and ')}.`, 'medium')
+  }
   for (const source of realm.federations) {
     found.push(elsewhere('user-federation', 'user federation', source, nothingEnded))
   }

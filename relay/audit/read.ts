@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { RelayError } from '../errors.ts'
 import { AdminApi, Forbidden } from './admin-api.ts'
-import { type Client, CLIENT_ATTRIBUTES, type RealmDescription, type Source } from './realm.ts'
+import { type Client, CLIENT_ATTRIBUTES, type MailedLink, type RealmDescription, type Source } from './realm.ts'
 
 /** An account without view-realm gets the realm's name and a few fields more, with 200. */
 const Realm = z.object({
@@ -23,6 +23,8 @@ const Realm = z.object({
   eventsListeners: z.array(z.string()).default([]),
   attributes: z.record(z.string(), z.string()).default({}),
   defaultRole: z.object({ name: z.string() }).optional(),
+  resetPasswordAllowed: z.boolean().default(false),
+  resetCredentialsFlow: z.string().optional(),
 })
 
 const flag = z.boolean().nullish().transform(Boolean)
@@ -51,6 +53,13 @@ const Component = z.object({
   providerId: z.string().nullish(),
   config: z.object({ enabled: z.array(z.string()).optional() }).default({}),
 })
+const Execution = z.object({
+  level: z.number(),
+  requirement: z.string(),
+  providerId: z.string().nullish(),
+  authenticationConfig: z.string().nullish(),
+})
+const AuthenticatorConfig = z.object({ config: z.record(z.string(), z.string()).default({}) })
 const IdentityProvider = z.object({ alias: z.string(), providerId: z.string().nullish(), enabled: flag })
 const ServerInfo = z.object({
   providers: z.object({
@@ -87,6 +96,7 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     }
   }
   const offlineRole = await optional('who may have offline tokens', 'view-realm', readOfflineRole(api, base, realm))
+  const mailedLink = await optional('what a mailed link gives', 'view-realm', readMailedLink(api, base, realm))
   const federations = await optional('user federations', 'view-realm', readFederations(api, base))
   const identityProviders = await optional('identity providers', 'view-identity-providers', readProviders(api, base))
   const info = await optional('the server’s list of providers', 'view-realm', api.get('/admin/serverinfo', ServerInfo))
@@ -111,6 +121,7 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     defaultSignatureAlgorithm: realm.defaultSignatureAlgorithm,
     offlineRole: offlineRole ?? 'everybody',
     clients,
+    mailedLink,
     federations: federations ?? [],
     identityProviders: identityProviders ?? [],
     extension: info && { installed: listener !== undefined, info: listener?.operationalInfo ?? {} },
@@ -164,6 +175,37 @@ async function readOfflineRole(
   const path = `${base}/roles/${encodeURIComponent(defaultRole?.name ?? '')}/composites`
   const given = defaultRole ? await api.get(path, z.array(Named)) : []
   return given.some(({ name }) => name === 'offline_access') ? 'everybody' : 'some'
+}
+
+async function readMailedLink(
+  api: AdminApi,
+  base: string,
+  { resetPasswordAllowed, resetCredentialsFlow }: z.infer<typeof Realm>,
+): Promise<MailedLink | undefined> {
+  if (!resetPasswordAllowed || resetCredentialsFlow === undefined) {
+    return undefined
+  }
+  const flow = `${base}/authentication/flows/${encodeURIComponent(resetCredentialsFlow)}/executions`
+  const inForce = withoutDisabled(await api.get(flow, z.array(Execution)))
+  const email = inForce.find(({ providerId }) => providerId === 'reset-credential-email')
+  const settings = email?.authenticationConfig
+    ? (await api.get(`${base}/authentication/config/${email.authenticationConfig}`, AuthenticatorConfig)).config
+    : {}
+  return {
+    logsIn: email !== undefined && settings['force-login'] !== 'true',
+    resetsOtp: inForce.some(({ providerId }) => providerId === 'reset-otp'),
+  }
+}
+
+/** Keycloak lists a flow from top to bottom, what is in a sub-flow one level deeper. */
+function withoutDisabled<T extends { level: number; requirement: string }>(executions: readonly T[]): T[] {
+  let offFrom = Infinity
+  return executions.filter(({ level, requirement }) => {
+    if (level <= offFrom) {
+      offFrom = requirement === 'DISABLED' ? level : Infinity
+    }
+    return offFrom === Infinity
+  })
 }
 
 async function readFederations(api: AdminApi, base: string): Promise<Source[]> {

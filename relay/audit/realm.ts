@@ -9,6 +9,8 @@ export interface RealmDescription {
   /** Who may have offline tokens: the role `offline_access` is in the realm's default role, only elsewhere, or gone. */
   readonly offlineRole: 'everybody' | 'some' | 'nobody'
   readonly clients: readonly Client[]
+  /** What the link of a forgotten password gives besides a new password; undefined where nobody can ask for one. */
+  readonly mailedLink: MailedLink | undefined
   readonly federations: readonly Source[]
   readonly identityProviders: readonly Source[]
   /** Undefined where the server's list of providers cannot be read. */
@@ -31,6 +33,13 @@ export interface Lifespans {
   readonly clientOfflineSession: number
   readonly login: number
   readonly deviceCode: number
+}
+
+export interface MailedLink {
+  /** It logs in whoever opens it in the browser that asked for it, without the login flow. */
+  readonly logsIn: boolean
+  /** Whoever opens it sets up a new one-time password in place of the old one. */
+  readonly resetsOtp: boolean
 }
 
 /** `info` is what the extension says of itself in the server's list of providers. */

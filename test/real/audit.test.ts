@@ -101,6 +101,22 @@ describe('with the extension', () => {
     ])
   })
 
+  test('the demo realm’s mailed link gives a new password alone; one that logs in is found', async () => {
+    const { admin } = keycloak
+    await admin.must('PUT', '/demo', { resetPasswordAllowed: true })
+    const flow = '/demo/authentication/flows/reset%20credentials%2C%20then%20log%20in/executions'
+    const executions = (await admin.must<{ authenticationConfig?: string }[]>('GET', flow)).json()
+    const id = executions.flatMap(({ authenticationConfig: one }) => one ?? [])[0] ?? ''
+    const idsWith = async (forceLogin: string) => {
+      const config = { id, alias: 'log in after the reset', config: { 'force-login': forceLogin } }
+      await admin.must('PUT', `/demo/authentication/config/${id}`, config)
+      return idsOf(await found('demo', env))
+    }
+    expect(await idsWith('only-federated')).toContain('mailed-link')
+    expect(await idsWith('true')).not.toContain('mailed-link')
+    await admin.must('PUT', '/demo', { resetPasswordAllowed: false })
+  })
+
   test('a policy that ends nothing looks like protection and is found', async () => {
     const foundWith = async (attributes: Record<string, string>) => {
       await keycloak.admin.must('PUT', '/demo', { attributes })
@@ -213,7 +229,11 @@ describe('without the extension', () => {
 /** Each client is named like the one finding that it has. */
 async function realmOfAllFindings(admin: Admin): Promise<void> {
   const realm = 'all'
-  await admin.must('PUT', `/${realm}`, { rememberMe: true, ssoSessionMaxLifespanRememberMe: 2_592_000 })
+  await admin.must('PUT', `/${realm}`, {
+    rememberMe: true,
+    resetPasswordAllowed: true,
+    ssoSessionMaxLifespanRememberMe: 2_592_000,
+  })
   const scopes = (await admin.must<{ id: string; name: string }[]>('GET', `/${realm}/client-scopes`)).json()
   const offline = scopes.find(({ name }) => name === 'offline_access')?.id ?? ''
   // Clients that come with Keycloak have offline access too, and admin-cli direct grants.

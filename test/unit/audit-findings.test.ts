@@ -79,6 +79,22 @@ const TABLE: Row[] = [
     10 * HOUR + DAY,
   ],
   [
+    'mailed-link',
+    'one that logs in',
+    contained({ mailedLink: { logsIn: true, resetsOtp: false } }),
+    contained({ mailedLink: { logsIn: false, resetsOtp: false } }),
+    'medium',
+    undefined,
+  ],
+  [
+    'mailed-link',
+    'one that gives a new one-time password',
+    contained({ mailedLink: { logsIn: false, resetsOtp: true } }),
+    contained(),
+    'medium',
+    undefined,
+  ],
+  [
     'user-federation',
     'a directory, even with the extension',
     contained({ federations: [{ name: 'ldap', provider: 'ldap' }] }),

@@ -47,6 +47,7 @@ export function contained(more: Partial<RealmDescription> = {}): RealmDescriptio
     defaultSignatureAlgorithm: 'RS256',
     offlineRole: 'everybody',
     clients: [client()],
+    mailedLink: undefined,
     federations: [],
     identityProviders: [],
     extension: {

@@ -90,6 +90,31 @@ test('a realm is read with its defaults, and what is switched off is left out', 
   ])
 })
 
+test('what a mailed link gives is read from its flow: what is disabled, and what is in it, does not count', async () => {
+  const email = { level: 0, requirement: 'REQUIRED', providerId: 'reset-credential-email' }
+  const otp = (requirement: string) => [
+    { level: 0, requirement },
+    { level: 1, requirement: 'REQUIRED', providerId: 'reset-otp' },
+    { level: 0, requirement: 'REQUIRED', providerId: 'reset-password' },
+  ]
+  const mailedLink = async (executions: object[], config: object = {}, allowed = true) => {
+    const realm = { ...(ANSWERS[''] as object), resetPasswordAllowed: allowed, resetCredentialsFlow: 'a flow' }
+    const answers: Record<string, unknown> = {
+      '': realm,
+      '/authentication/flows/a%20flow/executions': executions,
+      '/authentication/config/c1': { alias: 'x', config },
+    }
+    const { read } = await keycloak((path) => (path in answers ? { status: 200, body: answers[path] } : undefined))
+    return (await read()).mailedLink
+  }
+  expect(await mailedLink([email, ...otp('CONDITIONAL')])).toEqual({ logsIn: true, resetsOtp: true })
+  expect(await mailedLink([email, ...otp('DISABLED')])).toEqual({ logsIn: true, resetsOtp: false })
+  const configured = { ...email, authenticationConfig: 'c1' }
+  expect(await mailedLink([configured], { 'force-login': 'only-federated' })).toMatchObject({ logsIn: true })
+  expect(await mailedLink([configured], { 'force-login': 'true' })).toEqual({ logsIn: false, resetsOtp: false })
+  expect(await mailedLink([email], {}, false)).toBeUndefined()
+})
+
 test('no secret that Keycloak sends along is kept or shown', async () => {
   const realm = await (await keycloak()).read()
   expect(JSON.stringify(realm)).not.toContain(SECRET)
