@@ -57,10 +57,12 @@ final class Logins {
         if (spared != null) {
             return Long.parseLong(spared) + 1;
         }
-        // The time of the authentication session alone would not do: every page that is shown again and every tab that is
-        // opened makes it younger. What has been proven stays where it was.
-        return Math.min(Math.min(login.getParentSession().getTimestamp() * 1000L,
-                firstProof(login.getUserSessionNotes().get(Constants.AUTHENTICATORS_COMPLETED))), linkIssued(login));
+        // What has been proven stays where it was. The time of the authentication session would not do: every page that is
+        // shown again and every tab that is opened makes it younger, and where other tabs are left Keycloak sets it half an
+        // hour back at the end of a login, so that they expire. It counts where nothing was proven here: at a broker's.
+        long proof = firstProof(login.getUserSessionNotes().get(Constants.AUTHENTICATORS_COMPLETED));
+        long began = proof == Long.MAX_VALUE ? login.getParentSession().getTimestamp() * 1000L : proof;
+        return Math.min(began, linkIssued(login));
     }
 
     /** The session's own note is taken, too: after "sign out from other devices" the context has another login. */

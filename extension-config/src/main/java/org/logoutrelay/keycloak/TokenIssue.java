@@ -5,6 +5,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
 
+import org.jboss.logging.Logger;
 import org.keycloak.OAuth2Constants;
 import org.keycloak.events.Details;
 import org.keycloak.events.Event;
@@ -24,6 +25,7 @@ import org.keycloak.protocol.oidc.utils.OIDCResponseType;
  * watermark gives it none.
  */
 final class TokenIssue {
+    private static final Logger LOG = Logger.getLogger(TokenIssue.class);
     private static final Set<EventType> TYPES = Set.of(EventType.LOGIN, EventType.CODE_TO_TOKEN,
             EventType.OAUTH2_DEVICE_CODE_TO_TOKEN, EventType.AUTHREQID_TO_TOKEN, EventType.TOKEN_EXCHANGE);
 
@@ -96,6 +98,8 @@ final class TokenIssue {
             throw new AllOrNothing.Refusal("A login that began before its user's sessions were ended was refused; "
                     + "the person has to log in again");
         }
+        LOG.warnf("A login at client %s that began %d ms before its user's sessions were ended got a code that is worth nothing",
+                client.getClientId(), Ledger.watermark(session, realm, online.getUser().getId()) - Logins.began(online));
         session.sessions().removeUserSession(realm, online);
         return AllOrNothing.Recording.NOTHING;
     }
