@@ -55,6 +55,21 @@ describe('with the account, a reset ends', () => {
     expect((await realm.toldOnce(user)).containment).toMatchObject({ steps: { 'broker-tokens': 1 } })
   })
 
+  test('the links to identity providers, where policy has the step', async () => {
+    const user = await realm.person('linked')
+    const links = `/demo/users/${user}/federated-identity`
+    await people.admin.must('POST', `${links}/partner`, { userId: 'of-a-thief', userName: 'x' })
+    const left = async () => (await people.admin.must<unknown[]>('GET', links)).json().length
+    await people.admin.resetPassword('demo', user, 'another')
+    expect(await left()).toBe(1)
+    await realm.told(user)
+    await people.setPolicy({ 'logout-relay.policy.admin-reset-password': 'sessions, identity-providers' })
+    await people.admin.resetPassword('demo', user, 'a third')
+    await people.setPolicy({ 'logout-relay.policy.admin-reset-password': '' })
+    expect(await left()).toBe(0)
+    expect((await realm.toldOnce(user)).containment).toMatchObject({ steps: { 'identity-providers': 1 } })
+  })
+
   test('a second factor of a privileged user that was added within the window, and none of another', async () => {
     for (const [name, privileged] of [
       ['chief', true],

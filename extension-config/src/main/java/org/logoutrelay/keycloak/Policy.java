@@ -46,6 +46,8 @@ final class Policy {
         CONSENTS,
         /** Removes the tokens that brokered identity providers have issued to the user and Keycloak has stored. */
         BROKER_TOKENS,
+        /** Removes the links to identity providers: who has an account there that is linked needs no password here. */
+        IDENTITY_PROVIDERS,
         /** Of a privileged user, removes the factors that were added within a window before the event. */
         RECENT_FACTORS,
         /** Removes every credential but the password. */

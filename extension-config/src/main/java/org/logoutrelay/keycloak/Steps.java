@@ -35,6 +35,7 @@ final class Steps {
             int count = switch (step) {
                 case CONSENTS -> revokeConsents();
                 case BROKER_TOKENS -> removeBrokerTokens();
+                case IDENTITY_PROVIDERS -> removeIdentityProviders();
                 case RECENT_FACTORS -> policy.isPrivileged(realm, user)
                         ? removeFactors(watermarkMs - policy.recentFactorsWindowMs(), watermarkMs) : 0;
                 case FACTORS -> removeFactors(Long.MIN_VALUE, watermarkMs);
@@ -63,6 +64,14 @@ final class Steps {
         withToken.forEach(identity -> session.users().updateFederatedIdentity(realm, user,
                 new FederatedIdentityModel(identity.getIdentityProvider(), identity.getUserId(), identity.getUserName(), null)));
         return withToken.size();
+    }
+
+    /** All of them: Keycloak does not say when one was added. */
+    private int removeIdentityProviders() {
+        List<String> aliases = session.users().getFederatedIdentitiesStream(realm, user)
+                .map(FederatedIdentityModel::getIdentityProvider).toList();
+        aliases.forEach(alias -> session.users().removeFederatedIdentity(realm, user, alias));
+        return aliases.size();
     }
 
     /**
