@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI } from './demo-realm.ts'
+import { type DemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
 import { EVERYBODY, NOBODY, type People, startPeople } from './people.ts'
 
 let people: People
@@ -212,8 +212,12 @@ describe('the policy in the realm', () => {
     await nextSecond()
     await people.setPolicy({
       'logout-relay.policy.admin-reset-password': 'sessions, spare-offline',
+      'logout-relay.policy.operator': 'sessions, spare-offline',
       'logout-relay.spare-offline.clients': 'backup, of-nobody',
     })
+    const program = await realm.tokens.serviceAccount('logout-relay-operator', SECRET)
+    const asked = { user: 'with-a-job', reason: 'a test', dry_run: true }
+    expect(await realm.ask('containments', asked, program)).toMatchObject({ sessions: person.sids.length })
     await people.admin.resetPassword('demo', person.user, 'another')
     const told = await realm.toldOnce(person.user)
     // Told after a look at what is left, and looked at again: the later looks spare it too.
@@ -228,6 +232,7 @@ describe('the policy in the realm', () => {
     expect(told.sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
     await people.setPolicy({
       'logout-relay.policy.admin-reset-password': '',
+      'logout-relay.policy.operator': '',
       'logout-relay.spare-offline.clients': '',
     })
     await people.admin.resetPassword('demo', person.user, 'a third')

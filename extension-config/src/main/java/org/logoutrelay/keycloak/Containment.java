@@ -114,9 +114,12 @@ final class Containment {
 
     /** Every session that a containment now would end or tell of. */
     static Collection<ListedSession> preview(KeycloakSession session, RealmModel realm, UserModel user, long nowMs,
-            String issuer) {
-        return withLedger(session, realm, user, nowMs,
-                listed(session, realm, user, liveOldSessions(session, realm, user, nowMs), issuer)).values();
+            String issuer, Set<String> sparedClients) {
+        List<UserSessionModel> old = liveOldSessions(session, realm, user, nowMs);
+        Map<String, ListedSession> sessions = withLedger(session, realm, user, nowMs,
+                listed(session, realm, user, old, issuer));
+        sessions.keySet().removeAll(new Spared(sparedClients).keys(old));
+        return sessions.values();
     }
 
     /** One session only: no watermark, and nothing of the user's others is touched. */

@@ -3,6 +3,8 @@ package org.logoutrelay.keycloak;
 import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
@@ -27,7 +29,8 @@ final class OperatorContainment {
     Map<String, Object> answer(String idOrName, boolean dryRun, boolean confirmed, Trigger.Asked asked) {
         UserModel user = user(idOrName);
         Policy policy = Policy.of(session, realm);
-        if (policy.steps(Trigger.OPERATOR).isEmpty()) {
+        Optional<Set<Policy.Step>> steps = policy.steps(Trigger.OPERATOR);
+        if (steps.isEmpty()) {
             throw Endpoints.refusal(Response.Status.CONFLICT, "policy_off",
                     "Nothing is done on anybody's word here: the realm attribute logout-relay.policy.operator is off");
         }
@@ -40,7 +43,7 @@ final class OperatorContainment {
                     + policy.operatorLimit() + ": whoever has the role confirm of the client logout-relay must confirm more");
         }
         Collection<ListedSession> sessions = Containment.preview(session, realm, user, Time.currentTimeMillis(),
-                LogoutRelayListener.issuer(session, realm));
+                LogoutRelayListener.issuer(session, realm), policy.sparedClients(steps.get()));
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("subject", user.getId());
         answer.put("sessions", sessions.size());
