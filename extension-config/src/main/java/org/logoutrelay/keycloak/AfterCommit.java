@@ -130,7 +130,7 @@ final class AfterCommit {
                 }
                 Containment.listWhatWasMissed(session, realm, first, ended);
             }
-            Long next = first == null ? null : Outbox.nextLook(first.watermarkMs, Time.currentTimeMillis());
+            Long next = first == null ? null : Outbox.nextLook(first.looksFromMs(), Time.currentTimeMillis());
             rows.forEach(row -> row.nextLookMs = next);
             return !Outbox.unsettled(session, txn).isEmpty();
         });

@@ -112,7 +112,7 @@ final class Containment {
         };
     }
 
-    /** Every session that a containment now would end or tell of. */
+    /** Every session that a containment now would end or tell of; offline ones of these clients, by client id, live on. */
     static Collection<ListedSession> preview(KeycloakSession session, RealmModel realm, UserModel user, long nowMs,
             String issuer, Set<String> sparedClients) {
         List<UserSessionModel> old = liveOldSessions(session, realm, user, nowMs);
@@ -151,7 +151,8 @@ final class Containment {
         row.privileged = privileged;
         row.shadow = act.shadow;
         row.steps = steps.isEmpty() ? null : ListedSession.json(steps);
-        row.nextLookMs = act.shadow || act.match.sid() != null ? null : act.watermarkMs + Outbox.LOOKS_MS[0];
+        row.looksFromMs = act.match.atMs() == null ? null : Time.currentTimeMillis();
+        row.nextLookMs = act.shadow || act.match.sid() != null ? null : row.looksFromMs() + Outbox.LOOKS_MS[0];
         return row;
     }
 

@@ -69,10 +69,10 @@ final class Outbox {
     }
 
     /** When this event is looked at again, or null after the last look. */
-    static Long nextLook(long watermarkMs, long nowMs) {
+    static Long nextLook(long looksFromMs, long nowMs) {
         for (long after : LOOKS_MS) {
-            if (watermarkMs + after > nowMs) {
-                return watermarkMs + after;
+            if (looksFromMs + after > nowMs) {
+                return looksFromMs + after;
             }
         }
         return null;

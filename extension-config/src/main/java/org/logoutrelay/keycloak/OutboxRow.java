@@ -106,6 +106,14 @@ public class OutboxRow {
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
 
+    /** What the looks count from, where that is not the watermark: everybody's logout may be confirmed days after it. */
+    @Column(name = "LOOKS_FROM_MS")
+    Long looksFromMs;
+
+    long looksFromMs() {
+        return looksFromMs == null ? watermarkMs : looksFromMs;
+    }
+
     /** The {@code sub} of the access token with which somebody asked for it; null where it just happened. */
     @Column(name = "ASKED_BY")
     String askedBy;
@@ -157,6 +165,7 @@ public class OutboxRow {
         copy.spared = spared;
         copy.sparedOffline = sparedOffline;
         copy.nextLookMs = nextLookMs;
+        copy.looksFromMs = looksFromMs;
         copy.askedBy = askedBy;
         copy.askedClient = askedClient;
         copy.askedReason = askedReason;
