@@ -34,7 +34,10 @@ final class Ledger {
     static final String EVERYBODY = "*";
 
     private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
-            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)";
+            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)"
+            // In shadow mode there is no watermark, and the row is all that says that the subject has had its turn.
+            + " and not exists (select 1 from OutboxRow o where o.userId = l.userId and o.realmId = l.realmId"
+            + " and o.watermarkMs = :at and o.shadow = true)";
 
     private Ledger() {
     }
