@@ -176,6 +176,7 @@ final class AfterCommit {
     void prune() {
         try {
             inTransaction(Ledger::prune);
+            inTransaction(Ledger::pruneOfNobody);
             inTransaction(Outbox::prune);
             inTransaction(RealmLogout::prune);
             inTransaction(Watch::prune);

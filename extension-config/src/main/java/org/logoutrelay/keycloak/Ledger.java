@@ -199,6 +199,22 @@ final class Ledger {
         return past.size();
     }
 
+    /**
+     * Forgets the watermarks, and the second factors that are owed, of users who are gone, and of realms that are; after
+     * as long as an outbox row is kept. A user whom a federation does not import is in no table of Keycloak's and stays.
+     */
+    static int pruneOfNobody(KeycloakSession session) {
+        long old = Time.currentTimeMillis() - Outbox.KEEP_MS;
+        int pruned = 0;
+        for (String rows : List.of("WatermarkRow r where r.watermarkMs < :old", "StepUpRow r where r.sinceMs < :old")) {
+            pruned += em(session).createQuery("delete from " + rows + " and (not exists (select 1 from RealmEntity e where"
+                    + " e.id = r.realmId) or r.userId <> :everybody and r.userId not like 'f:%' and not exists"
+                    + " (select 1 from UserEntity u where u.id = r.userId))").setParameter("old", old)
+                    .setParameter("everybody", EVERYBODY).executeUpdate();
+        }
+        return pruned;
+    }
+
     private static LogoutToken read(String claims) {
         try {
             return JsonSerialization.readValue(claims, LogoutToken.class);

@@ -15,7 +15,7 @@ import jakarta.persistence.EntityManager;
  * relay that lost its store can read it again.
  */
 final class Outbox {
-    private static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
+    static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
 
     /** A row that the relay refused is offered again only after this long, or one bad row would be all that it polls. */
     private static final long REFUSED_REST_MS = 5L * 60 * 1000;
