@@ -219,15 +219,27 @@ describe('what is odd has a clear end', () => {
     expect(await realm.told(person.user)).toEqual([])
   })
 
-  test('5,000 sessions that the ledger knows are told in parts of 500, each once', async () => {
+  test('5,000 live sessions of one user end in the reset, and are told in parts of 500, each once', async () => {
     const person = await people.loggedIn('everywhere')
-    // As many logins would take minutes: these are copies of one, under session ids of their own.
+    // As many logins would take minutes: these are copies of one, under session ids of their own, in Keycloak's tables...
+    const { sid } = decodeJwt<{ sid: string }>(person.mobile.access_token)
+    for (const table of ['offline_user_session', 'offline_client_session']) {
+      realm.postgres.psql(`insert into ${table} select copy.* from ${table} one, generate_series(1, 5000) n,
+        jsonb_populate_record(one, jsonb_build_object('user_session_id', 'copy-' || n)) copy
+        where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
+    }
+    // ...and in the ledger.
     realm.postgres.psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, offline, login_began,
       issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid, 'copy-' || n,
       false, login_began, issued_ms, latest_end, alg, logout_uri, replace(claims, sid, 'copy-' || n)
       from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, 5000) n`)
+    const live = () =>
+      Number(realm.postgres.psql(`select count(*) from offline_user_session where user_id = '${person.user}'`))
+    expect(live()).toBe(5003)
     expect((await people.admin.resetPassword('demo', person.user, 'another')).status).toBe(204)
     const told = await realm.told(person.user)
+    expect(live()).toBe(0)
+    expect(await person.alive()).toEqual(NOBODY)
     expect(told.map(({ containment }) => containment['parts'])).toEqual(told.map(() => 11))
     expect(new Set(told.map(({ containment }) => containment['part'])).size).toBe(11)
     expect(new Set(told.flatMap(({ sessions }) => sessions.map(({ sid }) => sid))).size).toBe(5003)
