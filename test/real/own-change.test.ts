@@ -1,0 +1,205 @@
+import { type Browser as Chrome, chromium, type Page } from 'playwright-core'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { applications, startWorld, type World } from '../../scripts/demo/world.ts'
+import { Browser } from '../../scripts/stage/browser.ts'
+import { call } from '../../scripts/stage/http.ts'
+import { type Directory, startDirectory } from '../../scripts/stage/ldap.ts'
+import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
+import { until } from '../../scripts/stage/process.ts'
+import { nextSecond } from './demo-realm.ts'
+
+const NEW = 'another-password'
+/** People of a directory, by how Keycloak takes them: into its database, or not. */
+const UNITS = { imported: ['ina', 'ivo'], direct: ['dana', 'dirk'] } as const
+
+let world: World
+let mail: Mailbox
+let chrome: Chrome
+let directory: Directory
+
+beforeAll(async () => {
+  mail = await startMail()
+  directory = await startDirectory(UNITS, 'password')
+  world = await startWorld(() => undefined)
+  await world.keycloak.admin.must('PUT', '/demo', {
+    resetPasswordAllowed: true,
+    smtpServer: { host: '127.0.0.1', port: String(mail.port), from: 'idp@example.org' },
+  })
+  chrome = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
+})
+
+afterAll(async () => {
+  await chrome.close()
+  await world.stop()
+  await directory.stop()
+  await mail.stop()
+})
+
+/** Somebody who is logged in on other devices: at every application in a browser, and with a refresh and an offline token. */
+async function onOtherDevices(name: string, createUser = true) {
+  const { keycloak, demo } = world
+  if (createUser) {
+    await keycloak.admin.createUser('demo', name, 'password')
+  }
+  const browser = new Browser()
+  for (const { url } of applications(demo)) {
+    await browser.login(url, name, 'password')
+  }
+  const mobile = await demo.tokens.directGrant('mobile-app', name, 'password')
+  const offline = await demo.tokens.directGrant('mobile-app', name, 'password', 'openid offline_access')
+  await nextSecond()
+  const kinds = {
+    ...Object.fromEntries(applications(demo).map(({ clientId, url }) => [clientId, () => browser.isAlive(url)])),
+    refresh: () => demo.tokens.lives('mobile-app', mobile),
+    offline: () => demo.tokens.lives('mobile-app', offline),
+  }
+  return {
+    user: await keycloak.admin.userId('demo', name),
+    name,
+    everything: Object.keys(kinds),
+    /** What of it is alive, by name; an application that is down cannot be asked. */
+    alive: async (down?: string) => {
+      const living: string[] = []
+      for (const [kind, lives] of Object.entries(kinds)) {
+        if (kind !== down && (await lives())) {
+          living.push(kind)
+        }
+      }
+      return living
+    },
+  }
+}
+
+/** Every relying party of the newest containment has answered. */
+const answered = () =>
+  until('every relying party has answered', async () => {
+    const headers = { authorization: `Bearer ${world.operatorToken}` }
+    const answer = await call<{ containments: { closed_at_ms?: number }[] }>(
+      'GET',
+      `${world.relay.url}/api/v1/containments?limit=1`,
+      { headers },
+    )
+    return answer.json().containments[0]?.closed_at_ms !== undefined
+  })
+
+const newPage = async () => (await chrome.newContext()).newPage()
+
+/** Whether the application itself still knows this browser, without single sign-on. */
+const isIn = async (page: Page) =>
+  (await page.request.get(world.demo.express.url, { maxRedirects: 0 })).status() === 200
+
+async function logIn(page: Page, name: string, password: string): Promise<void> {
+  await page.fill('#username', name)
+  await page.fill('#password', password)
+  await page.click('#kc-login')
+}
+
+async function atAccountConsole(name: string): Promise<Page> {
+  const page = await newPage()
+  await page.goto(`${world.keycloak.issuer('demo')}/account/account-security/signing-in`)
+  await logIn(page, name, 'password')
+  await page.waitForSelector('text=Signing in')
+  return page
+}
+
+async function setNewPassword(page: Page): Promise<void> {
+  await page.fill('#password-new', NEW)
+  await page.fill('#password-confirm', NEW)
+  await page.click('[type=submit]')
+}
+
+describe('who has forgotten the password and follows the mailed link', () => {
+  test.each([
+    ['in the browser that asked for it', true],
+    ['in another browser', false],
+  ])('%s sets a new one and logs in with it, and every old session is dead', async (_, same) => {
+    const person = await onOtherDevices(`forgetful-${same ? 'there' : 'elsewhere'}`)
+    expect(await person.alive()).toEqual(person.everything)
+    const asking = await newPage()
+    await asking.goto(world.demo.express.url)
+    await asking.click('text=Forgot Password?')
+    await asking.fill('#username', person.name)
+    await asking.click('[type=submit]')
+    await until('the mail has come', () => mail.linkFor(`${person.name}@example.org`))
+    const opening = same ? asking : await newPage()
+    await opening.goto(mail.linkFor(`${person.name}@example.org`) ?? '')
+    await setNewPassword(opening)
+    await opening.waitForSelector('text=Your account has been updated')
+    await until('every old session is dead', async () => (await person.alive()).length === 0)
+    // The link has changed the password and let nobody in: both browsers are asked for the new one.
+    await nextSecond()
+    for (const page of new Set([asking, opening])) {
+      await page.goto(world.demo.express.url)
+      await logIn(page, person.name, NEW)
+      await page.waitForURL(world.demo.express.url)
+    }
+    await answered()
+    for (const page of new Set([asking, opening])) {
+      expect(await isIn(page)).toBe(true)
+    }
+  })
+})
+
+describe('who changes the password in the account console while an application is down', () => {
+  test.each([
+    ['signing out other devices', true],
+    ['without signing out other devices', false],
+  ])('%s goes on in that tab alone: the application is told when it is back', async (_, ticked) => {
+    const person = await onOtherDevices(`changing-${ticked ? 'ticked' : 'unticked'}`)
+    expect(await person.alive()).toEqual(person.everything)
+    const page = await atAccountConsole(person.name)
+    await nextSecond()
+    const old = world.demo.express
+    await old.stop()
+    await page.click('button:has-text("Update")')
+    await page.setChecked('#logout-sessions', ticked)
+    await setNewPassword(page)
+    await page.waitForSelector('text=Signing in')
+    await until('what is up is dead', async () => (await person.alive(old.clientId)).length === 0)
+    world.demo.express = await old.restart()
+    await answered()
+    expect(await person.alive()).toEqual([])
+    await page.reload()
+    await page.waitForSelector('text=Signing in')
+  })
+})
+
+describe.each([
+  ['imports', 'imported', /^[0-9a-f-]{36}$/],
+  ['does not import', 'direct', /^f:[^:]+:dana$/],
+] as const)('of a directory whose users Keycloak %s', (_, unit, id) => {
+  const [reset, changing] = UNITS[unit]
+  const grant = (username: string, password: string) =>
+    world.demo.tokens.ask({ grant_type: 'password', client_id: 'mobile-app', username, password })
+
+  beforeAll(async () => {
+    const federation = directory.federation(unit, { importUsers: unit === 'imported' })
+    await world.keycloak.admin.must('POST', '/demo/components', federation)
+  })
+
+  test('an administrator resets the password there: everything of the user ends, and the old password is no good', async () => {
+    const person = await onOtherDevices(reset, false)
+    expect(person.user).toMatch(id)
+    expect(await person.alive()).toEqual(person.everything)
+    expect((await world.keycloak.admin.resetPassword('demo', person.user, NEW)).status).toBe(204)
+    await until('every old session is dead', async () => (await person.alive()).length === 0)
+    await answered()
+    await nextSecond()
+    expect((await grant(reset, 'password')).status).not.toBe(200)
+    expect((await grant(reset, NEW)).status).toBe(200)
+  })
+
+  test('who changes the password in the account console goes on in that tab alone', async () => {
+    const person = await onOtherDevices(changing, false)
+    const page = await atAccountConsole(changing)
+    await nextSecond()
+    await page.click('button:has-text("Update")')
+    await setNewPassword(page)
+    await page.waitForSelector('text=Signing in')
+    await until('every old session is dead', async () => (await person.alive()).length === 0)
+    await answered()
+    await page.reload()
+    await page.waitForSelector('text=Signing in')
+    expect((await grant(changing, NEW)).status).toBe(200)
+  })
+})
