@@ -346,8 +346,8 @@ function open(path: string): DatabaseSync {
       'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
     )
     // Under load the ids that are written lie anywhere in the file: with SQLite's 2 MB of cache every delivery read a dozen
-    // pages again, and with its 4 MB of log the same pages were copied into the file again and again.
-    db.exec('pragma cache_size = -16000; pragma wal_autocheckpoint = 4000')
+    // pages again.
+    db.exec('pragma cache_size = -16000')
     db.exec('begin immediate')
     migrate(db, path)
     // Whoever held a lease on this file is gone: its work is due at once. The fence keeps a late outcome out.
