@@ -23,7 +23,10 @@ export const program = new Command('logout-relay')
 /** What scripts may rely on; docs/cli.md has them as a table. */
 export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string])[] = [
   [0, 'done, and nothing is left to do'],
-  [1, '`check`, `relying-parties check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed'],
+  [
+    1,
+    '`check`, `relying-parties check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed',
+  ],
   [2, '`audit`: wrong use, or the realm could not be read'],
   [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],

@@ -90,7 +90,9 @@ function actions(clientId: string | undefined, operate: boolean, dismiss: boolea
     ${
       clientId === undefined
         ? html`<input type="hidden" name="which" value="chosen" />
-            <p>With those ticked. To act on all that one is owed, choose it among the relying parties.</p>`
+            <p class="meta">
+              With those ticked. For all that one relying party is owed, open its deliveries from its page.
+            </p>`
         : html`<p class="row">
             <label class="tick"><input type="radio" name="which" value="chosen" checked />with those ticked</label>
             <label class="tick"

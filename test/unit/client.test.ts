@@ -135,7 +135,10 @@ test('what people decide of a relying party is sent as the API has it', async ()
   expect((await api.changes('7'))[0]?.kind).toBe('relying_party_paused')
   await expect(api.register(shop)).rejects.toThrow('accepts anything')
   expect(
-    seen.map((one) => [one.url.replace('/api/v1/', ''), one.body === '' ? undefined : (JSON.parse(one.body) as unknown)]),
+    seen.map((one) => [
+      one.url.replace('/api/v1/', ''),
+      one.body === '' ? undefined : (JSON.parse(one.body) as unknown),
+    ]),
   ).toEqual([
     ['relying-parties/check', { client_id: 'shop' }],
     ['relying-parties', shop],
