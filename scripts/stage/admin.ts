@@ -92,6 +92,16 @@ export class Admin {
     })
   }
 
+  /** "Force login after reset" of the demo realm's mailed link: `true` as it is, `false` or `only-federated`. */
+  async setForceLogin(realm: string, value: string): Promise<void> {
+    const flow = encodeURIComponent('reset credentials, then log in')
+    const path = `/${realm}/authentication/flows/${flow}/executions`
+    const executions = (await this.must<{ authenticationConfig?: string }[]>('GET', path)).json()
+    const id = executions.flatMap(({ authenticationConfig }) => authenticationConfig ?? [])[0] ?? ''
+    const config = { id, alias: 'log in after the reset', config: { 'force-login': value } }
+    await this.must('PUT', `/${realm}/authentication/config/${id}`, config)
+  }
+
   async sessions(realm: string, userId: string): Promise<{ id: string }[]> {
     return (await this.must<{ id: string }[]>('GET', `/${realm}/users/${userId}/sessions`)).json()
   }

@@ -104,12 +104,8 @@ describe('with the extension', () => {
   test('the demo realm’s mailed link gives a new password alone; one that logs in is found', async () => {
     const { admin } = keycloak
     await admin.must('PUT', '/demo', { resetPasswordAllowed: true })
-    const flow = '/demo/authentication/flows/reset%20credentials%2C%20then%20log%20in/executions'
-    const executions = (await admin.must<{ authenticationConfig?: string }[]>('GET', flow)).json()
-    const id = executions.flatMap(({ authenticationConfig: one }) => one ?? [])[0] ?? ''
     const idsWith = async (forceLogin: string) => {
-      const config = { id, alias: 'log in after the reset', config: { 'force-login': forceLogin } }
-      await admin.must('PUT', `/demo/authentication/config/${id}`, config)
+      await admin.setForceLogin('demo', forceLogin)
       return idsOf(await found('demo', env))
     }
     expect(await idsWith('only-federated')).toContain('mailed-link')

@@ -105,6 +105,17 @@ describe('a login that was under way at the reset', () => {
     expect((await grant('mine')).status).not.toBe(200)
   })
 
+  test('does not make one look old that begins after it with another tab open', async () => {
+    const user = await realm.person('two-tabs')
+    await people.admin.resetPassword('demo', user, 'another')
+    await nextSecond()
+    const browser = new Browser()
+    await browser.open(people.authorization(), REDIRECT_URI)
+    const login = await browser.open(people.authorization(), REDIRECT_URI)
+    const back = await browser.submit(login, { username: 'two-tabs', password: 'another' }, REDIRECT_URI)
+    expect((await people.exchange(back.url)).status).toBe(200)
+  })
+
   test('and whose code was issued before cannot exchange it after', async () => {
     const user = await realm.person('code-before')
     const browser = new Browser()
@@ -116,14 +127,6 @@ describe('a login that was under way at the reset', () => {
 })
 
 describe('the person who changes the password', () => {
-  /** "Force login after reset" of the demo realm, which is true. */
-  const forceLogin = async (force: boolean) => {
-    const flow = '/demo/authentication/flows/reset%20credentials%2C%20then%20log%20in/executions'
-    const executions = (await people.admin.must<{ authenticationConfig?: string }[]>('GET', flow)).json()
-    const id = executions.flatMap(({ authenticationConfig: one }) => one ?? [])[0] ?? ''
-    const config = { id, alias: 'log in after the reset', config: { 'force-login': String(force) } }
-    await people.admin.must('PUT', `/demo/authentication/config/${id}`, config)
-  }
   const fields = { 'password-new': 'another', 'password-confirm': 'another' }
   const aged = new Map<string, Awaited<ReturnType<typeof people.loggedIn>>>()
 
@@ -167,7 +170,7 @@ describe('the person who changes the password', () => {
   })
 
   test('by the link of a forgotten password is logged in where the realm says so, and everybody else is out', async () => {
-    await forceLogin(false)
+    await people.admin.setForceLogin('demo', 'false')
     const person = await people.loggedIn('forgetful')
     const browser = new Browser()
     const login = await browser.open(people.authorization(), REDIRECT_URI)
@@ -182,7 +185,7 @@ describe('the person who changes the password', () => {
     expect(await person.alive()).toEqual(NOBODY)
     expect((await realm.toldOnce(person.user)).sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
     expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
-    await forceLogin(true)
+    await people.admin.setForceLogin('demo', 'true')
   })
 
   test('cannot do so by a link from before a reset', async () => {
