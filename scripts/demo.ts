@@ -60,7 +60,7 @@ try {
     await end(ok ? 0 : 1)
   } else if (!options.json) {
     print(lookAround(world, guarded))
-    await letStop(world.demo)
+    letStop(world.demo)
   }
 } catch (cause) {
   process.stderr.write(`The demo failed: ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}\n`)
@@ -106,16 +106,23 @@ s and Enter stops express-app, and starts it again; Ctrl-C ends it all. What to 
 }
 
 /** Stops the Express application when somebody asks for it, and starts it again, with the sessions that it had. */
-async function letStop(realm: World['demo']): Promise<void> {
+function letStop(realm: World['demo']): void {
   let up = true
-  for await (const line of createInterface({ input: process.stdin })) {
-    if (line.trim() === 's') {
-      await realm.express.stop()
-      if (!up) {
-        realm.express = await realm.express.restart()
-      }
-      up = !up
-      print(`express-app is ${up ? 'up again' : 'stopped'}`)
+  let last = Promise.resolve()
+  const turn = async () => {
+    await realm.express.stop()
+    if (!up) {
+      realm.express = await realm.express.restart()
     }
+    up = !up
+    print(`express-app is ${up ? 'up again' : 'stopped'}`)
   }
+  const lines = createInterface({ input: process.stdin })
+  // Whoever runs it with nohup has no keyboard, and wants it to stay up all the same.
+  lines.on('error', () => undefined)
+  lines.on('line', (line) => {
+    if (line.trim() === 's') {
+      last = last.then(turn).catch((cause: unknown) => print(`express-app: ${String(cause)}`))
+    }
+  })
 }
