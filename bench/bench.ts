@@ -1,5 +1,5 @@
 import { availableParallelism, cpus, totalmem } from 'node:os'
-import { parseArgs } from 'node:util'
+import { readOptions, refuse, wholeOption } from '../scripts/stage/options.ts'
 import { breach } from './breach.ts'
 import { cluster } from './cluster.ts'
 import { eventsIn } from './events-in.ts'
@@ -15,14 +15,12 @@ import { type Line, reached, type Size } from './stats.ts'
  * The command: every figure, or those of one bench, as a table, as JSON lines or as the rows of docs/performance.md. It
  * measures and judges nothing: its exit status is 0 if all of it ran. Its last line counts the goals that were reached.
  */
-const { values: options } = parseArgs({
-  options: {
-    json: { type: 'boolean', default: false },
-    markdown: { type: 'boolean', default: false },
-    rounds: { type: 'string', default: '15' },
-    share: { type: 'string', default: '1' },
-    only: { type: 'string' },
-  },
+const options = readOptions({
+  json: { type: 'boolean', default: false },
+  markdown: { type: 'boolean', default: false },
+  rounds: { type: 'string', default: '15' },
+  share: { type: 'string', default: '1' },
+  only: { type: 'string' },
 })
 const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   'fan-out': fanOut,
@@ -38,12 +36,14 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   native,
   spine,
 }
-const size: Size = { rounds: whole('rounds', options.rounds), share: Number(options.share) }
+const size: Size = { rounds: wholeOption('rounds', options.rounds), share: Number(options.share) }
 if (!(size.share > 0 && size.share <= 1)) {
-  throw new TypeError('--share must be more than 0 and at most 1; 1 is the size that the goals are meant for')
+  refuse(
+    `--share ${options.share} is no share; give more than 0 and at most 1, which is the size that the goals are for`,
+  )
 }
-if (options.only !== undefined && !(options.only in BENCHES)) {
-  throw new TypeError(`--only must be one of ${Object.keys(BENCHES).join(', ')}`)
+if (options.only !== undefined && !Object.hasOwn(BENCHES, options.only)) {
+  refuse(`--only ${options.only} is no bench; give one of ${Object.keys(BENCHES).join(', ')}`)
 }
 const machine = {
   cores: availableParallelism(),
@@ -90,11 +90,4 @@ if (options.json) {
   say(JSON.stringify({ figures: all.length, goals: goals.length, missed }))
 } else {
   say(`\n${all.length} figures, ${goals.length - missed.length} of ${goals.length} goals reached`)
-}
-
-function whole(option: string, text: string): number {
-  if (!/^[1-9]\d{0,5}$/.test(text)) {
-    throw new TypeError(`--${option} must be a whole number from 1 up; got something else`)
-  }
-  return Number(text)
 }

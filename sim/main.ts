@@ -1,15 +1,21 @@
-import { parseArgs } from 'node:util'
+import { readOptions, wholeOption } from '../scripts/stage/options.ts'
 import { type Figures, run } from './run.ts'
 import { SABOTAGES } from './sabotage.ts'
 
 /** The command: worlds by the thousand, one world in words, or the proof that broken ones are noticed. */
-const { values: options } = parseArgs({
-  options: { seeds: { type: 'string', default: '1000' }, seed: { type: 'string' }, sabotage: { type: 'boolean' } },
+const options = readOptions({
+  seeds: { type: 'string', default: '1000' },
+  seed: { type: 'string' },
+  sabotage: { type: 'boolean' },
 })
-const seeds = whole('seeds', options.seeds)
+const seeds = wholeOption('seeds', options.seeds)
 const say = (line: string) => void process.stdout.write(`${line}\n`)
 
-const held = options.sabotage ? await sabotage() : options.seed ? await one(whole('seed', options.seed)) : await many()
+const held = options.sabotage
+  ? await sabotage()
+  : options.seed !== undefined
+    ? await one(wholeOption('seed', options.seed))
+    : await many()
 process.exitCode = held ? 0 : 1
 
 async function many(): Promise<boolean> {
@@ -72,11 +78,4 @@ async function sabotage(): Promise<boolean> {
   const all = Object.keys(SABOTAGES).length
   say(`${found} of ${all} sabotages found`)
   return found === all
-}
-
-function whole(option: string, text: string): number {
-  if (!/^[1-9]\d{0,8}$/.test(text)) {
-    throw new TypeError(`--${option} must be a whole number from 1 up; got something else`)
-  }
-  return Number(text)
 }

@@ -27,3 +27,15 @@ test.each(['fan-out', 'slow', 'black-hole', 'breach', 'events-in', 'history', 'r
     expect(lines.at(-1)).toMatchObject({ figures: figures.length, goals: goals.length })
   },
 )
+
+test.each([
+  ['bench/bench.ts', '--only', 'nothing', 'fan-out, minted'],
+  ['bench/bench.ts', '--share', 'x', 'more than 0'],
+  ['bench/bench.ts', '--round', '3', '--rounds'],
+  ['sim/main.ts', '--seeds', 'many', 'whole number'],
+  ['chaos/main.ts', '--store', 'paper', 'sqlite, redis'],
+])('%s tells a wrong %s in one line that says what to give', async (command, option, value, says) => {
+  const run = promisify(execFile)(process.execPath, [join(import.meta.dirname, '..', '..', command), option, value])
+  const { code, stderr } = (await run.catch((failure: unknown) => failure)) as { code: number; stderr: string }
+  expect([code, stderr]).toEqual([2, expect.stringMatching(new RegExp(`^.*${option}\\b.*${says}.*\\n$`)) as string])
+})
