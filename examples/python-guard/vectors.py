@@ -1,4 +1,4 @@
-"""Runs guard/vectors: python3 examples/python-guard/vectors.py. The last line says how many; status 1 if one does not hold."""
+"""Runs guard/vectors: .cache/venv/bin/python examples/python-guard/vectors.py. The last line says how many; status 1 if one does not hold."""
 import json
 import sys
 from pathlib import Path

@@ -78,7 +78,11 @@ test('packed and installed in an empty folder, the guard works as its README say
 
 test('the protocol and its vectors are enough for a guard in another language: the one in Python answers as they say', () => {
   const options = { encoding: 'utf8', env: { ...process.env, PYTHONDONTWRITEBYTECODE: '1' } } as const
-  const said = execFileSync('python3', [join(ROOT, 'examples', 'python-guard', 'vectors.py')], options)
+  const said = execFileSync(
+    join(ROOT, '.cache', 'venv', 'bin', 'python'),
+    [join(ROOT, 'examples', 'python-guard', 'vectors.py')],
+    options,
+  )
   const [, held, count] = /^(\d+) of (\d+) hold$/m.exec(said) ?? []
   expect(held).toBe(count)
   expect(Number(count)).toBeGreaterThan(90)

@@ -539,7 +539,7 @@ describe('an answer', () => {
     expect(ended).toEqual(['given up', 'deadline'])
   })
 
-  test('that stops in its header costs the deadline, and the connection is closed', async () => {
+  test('that stops in its header is given up by the deadline, and the connection is closed', async () => {
     const { uri, seen } = await rawParty((socket) => socket.write(`${head}x: `))
     const answer = await open().send(uri, TOKEN, policy({ timeoutMs: 200 }))
     expect(answer).toEqual({ kind: 'failure', code: 'timeout' })
