@@ -134,6 +134,15 @@ export const Schema = z.strictObject({
     })
     .refine((store) => (store.sqlite === undefined) !== (store.redis === undefined), 'names sqlite or redis, not both')
     .default({ sqlite: './data/logout-relay.db' }),
+  retention_days: z
+    .number()
+    .int()
+    .min(45)
+    .max(36_500)
+    .default(400)
+    .describe(
+      'how long containments, their evidence and who changed what are kept after they have ended: [operate.md](operate.md#how-long-things-are-kept)',
+    ),
   issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
   delivery: z
     .strictObject({
@@ -222,6 +231,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'store.redis.tls': 'tls: { ca_file: /etc/logout-relay/redis-ca.pem }',
   'store.redis.replicas': 'replicas: 1',
   'store.sqlite': 'sqlite: /var/lib/logout-relay/relay.db',
+  retention_days: 'retention_days: 400',
   issuers: 'issuers: [{ issuer: https://idp.example.org/realms/main, client_secret_file: /run/secrets/logout-relay }]',
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',

@@ -6,6 +6,7 @@ import type { RealmFeed } from './guard/feed.ts'
 import type { Keycloak } from './idp/keycloak.ts'
 import type { Registrar } from './registry/registrar.ts'
 import type { RelyingParties } from './registry/registry.ts'
+import { dropPast } from './retention.ts'
 import { tellSecurityFeed } from './security-feed/feed.ts'
 import { fileSink, httpSink } from './security-feed/sink.ts'
 import type { RealmKeys } from './signing/realm-keys.ts'
@@ -14,7 +15,7 @@ import type { Store } from './store/port.ts'
 /** How soon a change that another process stored is seen; one of this process is told at once. */
 const FEED_MS = 1000
 const NOTES_MS = 5000
-const FORGET_MS = 3_600_000
+const RETENTION_MS = 60_000
 /** How soon this process takes up what another one of the same store was told of. */
 const WAKE_MS = 200
 /** How soon a key of the relay's that the realm publishes, or no longer publishes, is noticed. */
@@ -43,7 +44,7 @@ export interface DutyPorts {
 
 /** What is done again and again beside the flow, until the signal. Each duty is small, and none takes another with it. */
 export function beginDuties(ports: DutyPorts, stop: AbortSignal): Promise<void>[] {
-  const { config, store, clock } = ports
+  const { config, clock, metrics, log, store } = ports
   const every = async (ms: number, what: string, work: () => unknown): Promise<void> => {
     while (!stop.aborted) {
       try {
@@ -57,8 +58,19 @@ export function beginDuties(ports: DutyPorts, stop: AbortSignal): Promise<void>[
   return [
     ...ports.feeds.map((feed) => every(FEED_MS, 'Guards could not be told', () => ports.tellGuards(feed))),
     every(NOTES_MS, 'What people said of relying parties could not be read', () => lookAtNotes(ports)),
-    every(FORGET_MS, 'Old watermarks could not be dropped', () =>
-      ports.leads() ? store.forgetWatermarks(clock.nowMs()) : undefined,
+    every(RETENTION_MS, 'What is past its retention could not be dropped; trying again', () =>
+      dropPast(
+        {
+          ...ports,
+          retentionDays: config.retention_days,
+          fed: config.security_feed ? namesOf(config) : [],
+          dropped: (pruned) => {
+            Object.entries(pruned).forEach(([kind, count]) => metrics.pruned.inc({ kind }, count))
+            log.info(pruned, 'What is past its retention was dropped')
+          },
+        },
+        stop,
+      ),
     ),
     ...[...ports.ownKeys].map(([issuer, own]) =>
       every(KEYS_MS, 'The keys that the realm publishes could not be read; what is known of them holds', async () =>
@@ -95,29 +107,32 @@ function tellFeeds(
   stop: AbortSignal,
 ): Promise<void>[] {
   const sink = 'file' in to ? fileSink(to.file) : httpSink(to)
-  return config.issuers
-    .flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
-    .map((issuer) =>
-      tellSecurityFeed(
-        issuer,
-        {
-          store,
-          sink,
-          clock,
-          random,
-          leads,
-          delivered: (lines) => {
-            metrics.feedLines.inc(lines)
-            setOrRemove(metrics.feedWaiting, issuer, undefined)
-          },
-          failed: (cause, sinceMs) => {
-            metrics.feedFailures.inc()
-            setOrRemove(metrics.feedWaiting, issuer, sinceMs)
-            log.warn({ issuer, why: cause instanceof Error ? cause.message : undefined }, 'The security feed waits')
-          },
-          trouble,
+  return namesOf(config).map((issuer) =>
+    tellSecurityFeed(
+      issuer,
+      {
+        store,
+        sink,
+        clock,
+        random,
+        leads,
+        delivered: (lines) => {
+          metrics.feedLines.inc(lines)
+          setOrRemove(metrics.feedWaiting, issuer, undefined)
         },
-        stop,
-      ),
-    )
+        failed: (cause, sinceMs) => {
+          metrics.feedFailures.inc()
+          setOrRemove(metrics.feedWaiting, issuer, sinceMs)
+          log.warn({ issuer, why: cause instanceof Error ? cause.message : undefined }, 'The security feed waits')
+        },
+        trouble,
+      },
+      stop,
+    ),
+  )
+}
+
+/** Under which evidence is kept, and told. */
+function namesOf({ issuers }: Config): string[] {
+  return issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
 }

@@ -7,6 +7,9 @@ import type { NoteTables } from './notes.ts'
 export type Changing<T> = { -readonly [K in keyof T]: T[K] }
 export type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
 
+/** `lastEndMs`: when none of its sessions can live any more. */
+export type Kept = Containment & { readonly lastEndMs: number }
+
 /** What relays that share the store know of each other, and of what it may have lost. */
 interface SharedTables {
   epoch?: string
@@ -27,7 +30,7 @@ interface SharedTables {
 
 export interface Tables extends NoteTables, FeedTables {
   readonly events: Map<string, string>
-  readonly containments: Map<string, Changing<Containment>>
+  readonly containments: Map<string, Changing<Kept>>
   readonly deliveries: Map<string, Row>
   readonly watermarks: Map<string, Change & { readonly issuer: string }>
   readonly shared: SharedTables
@@ -39,6 +42,7 @@ export const emptyTables = (): Tables => ({
   deliveries: new Map(),
   watermarks: new Map(),
   journal: [],
+  lines: 0,
   feeds: new Map(),
   notes: new Map(),
   changes: [],

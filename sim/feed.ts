@@ -2,7 +2,9 @@ import type { FeedLine, Store } from '../relay/store/port.ts'
 
 export interface FeedTables {
   /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
-  readonly journal: (FeedLine & { readonly issuer: string })[]
+  readonly journal: (FeedLine & { readonly issuer: string; readonly n: number })[]
+  /** How many lines were ever written: the number of the last. */
+  lines: number
   readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>
   /** Every fence is above those of leases that are lost. */
   readonly shared: { readonly floor: number }
@@ -16,8 +18,7 @@ export function modelFeed(
     takeFeed: (issuer, nowMs, leaseMs, limit) =>
       write(({ journal, feeds, shared }) => {
         const feed = feeds.get(issuer) ?? { at: 0, fence: 0, leaseMs: 0 }
-        const news = journal.map((line, n) => ({ ...line, n: n + 1 })).slice(feed.at)
-        const lines = news.filter((line) => line.issuer === issuer).slice(0, limit)
+        const lines = journal.filter((line) => line.n > feed.at && line.issuer === issuer).slice(0, limit)
         const last = lines.at(-1)
         if (!last || feed.leaseMs > nowMs) {
           return undefined

@@ -4,8 +4,11 @@ import type { Notes } from '../relay/registry/port.ts'
 export interface NoteTables {
   /** By issuer and name. */
   readonly notes: Map<string, { readonly issuer: string; readonly name: string; readonly text: string }>
-  /** The place is the `seq`. */
-  readonly changes: Change[]
+  readonly changes: (Change & { readonly seq: number })[]
+}
+
+function append({ changes }: NoteTables, change: Change): void {
+  changes.push({ ...change, seq: (changes.at(-1)?.seq ?? 0) + 1 })
 }
 
 /** Notes and changes on the model of a disk. */
@@ -17,7 +20,8 @@ export function modelNotes(
     notes: () => read(({ notes }) => [...notes.values()]),
 
     replaceNote: ({ issuer, name }, was, text, made) =>
-      write(({ notes, changes }) => {
+      write((tables) => {
+        const { notes } = tables
         const key = JSON.stringify([issuer, name])
         if (notes.get(key)?.text !== was) {
           return false
@@ -27,16 +31,15 @@ export function modelNotes(
         } else {
           notes.set(key, { issuer, name, text })
         }
-        changes.push(...made)
+        made.forEach((change) => append(tables, change))
         return true
       }),
 
-    noteChange: (change) => write(({ changes }) => void changes.push(change)),
+    noteChange: (change) => write((tables) => append(tables, change)),
 
     changes: (issuer, limit, before = Infinity) =>
       read(({ changes }) =>
         changes
-          .map((change, at) => ({ ...change, seq: at + 1 }))
           .filter((change) => change.issuer === issuer && change.seq < before)
           .reverse()
           .slice(0, limit),

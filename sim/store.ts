@@ -4,9 +4,10 @@ import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
 import type { Containment, Selection, Store } from '../relay/store/port.ts'
 import { inTheirTurn } from './claims.ts'
-import type { Changing, Disk, Row, Tables } from './disk.ts'
+import type { Changing, Disk, Kept, Row, Tables } from './disk.ts'
 import { modelFeed } from './feed.ts'
 import { modelNotes } from './notes.ts'
+import { modelPrune } from './prune.ts'
 
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -57,7 +58,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
   }
 
   return {
-    accept: (event, { containmentId, deliveries, evidence, watermarks }) =>
+    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
       write((tables) => {
         const { issuer, jti } = event
         if (tables.events.has(keyOf(issuer, jti))) {
@@ -70,7 +71,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         tables.events.set(keyOf(issuer, jti), containmentId)
         const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const key = keyOf(issuer, containmentId)
-        const containment: Changing<Containment> = tables.containments.get(key) ?? {
+        const containment: Changing<Kept> = tables.containments.get(key) ?? {
           id: containmentId,
           issuer,
           trigger: event.trigger,
@@ -80,7 +81,9 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           open: 0,
           parts: event.parts,
           arrived: 0,
+          lastEndMs,
         }
+        containment.lastEndMs = Math.max(containment.lastEndMs, lastEndMs)
         containment.deliveries += deliveries.length
         containment.open += deliveries.length
         if (deliveries.length > 0 || event.parts > containment.parts) {
@@ -225,14 +228,14 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           .filter((each) => each.issuer === issuer && each.createdMs < before)
           .sort((a, b) => b.createdMs - a.createdMs)
           .slice(0, limit)
-          .map((each) => ({ ...each })),
+          .map(listedOf),
       ),
 
     containment: (issuer, id) =>
       read(({ containments, journal }) => {
         const containment = containments.get(keyOf(issuer, id))
         const its = journal.filter((line) => line.issuer === issuer && line.containmentId === id)
-        return containment && { containment: { ...containment }, evidence: its.map(({ evidence }) => evidence) }
+        return containment && { containment: listedOf(containment), evidence: its.map(({ evidence }) => evidence) }
       }),
 
     deliveries: ({ issuer, state, clientId, containmentId, after = '', limit }) =>
@@ -275,17 +278,9 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
     watermarksOf: (issuer, sub, sid) =>
       read((tables) => changesOf(tables, issuer).filter(({ kind, name }) => name === (kind === 'sub' ? sub : sid))),
 
-    forgetWatermarks: (nowMs) =>
-      write(({ watermarks }) => {
-        for (const [name, { untilMs }] of watermarks) {
-          if (untilMs < nowMs) {
-            watermarks.delete(name)
-          }
-        }
-      }),
-
     ...modelFeed(write),
     ...modelNotes(write, read),
+    ...modelPrune(write),
 
     close: () => {
       closed = true
@@ -316,7 +311,7 @@ function containmentOf({ containments }: Tables, { issuer, containmentId }: Row)
 }
 
 function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evidence: Evidence): void {
-  tables.journal.push({ issuer, containmentId: id, trigger, evidence })
+  tables.journal.push({ issuer, containmentId: id, trigger, evidence, n: ++tables.lines })
 }
 
 function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {
@@ -329,6 +324,10 @@ function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: 
 
 function deliveryOf({ fence: _fence, leased: _leased, reported: _reported, ...delivery }: Row): Delivery {
   return delivery
+}
+
+function listedOf({ lastEndMs: _lastEndMs, ...containment }: Kept): Containment {
+  return containment
 }
 
 function changesOf({ watermarks }: Tables, issuer: string): Change[] {

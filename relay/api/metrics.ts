@@ -109,6 +109,12 @@ export function makeMetrics(store: Store) {
       help: 'Failures of the store or the identity provider that were retried',
       registers,
     }),
+    pruned: new Counter({
+      name: 'logout_relay_pruned_total',
+      help: 'Rows of the store that were dropped after retention_days, or a watermark after its end',
+      labelNames: ['kind'],
+      registers,
+    }),
     watched: new Counter({
       name: 'logout_relay_watched_total',
       help: 'Privileged subjects in the quarter of an hour after an event: login, failed_login, refused_refresh',

@@ -10,6 +10,8 @@ export interface Plan {
   readonly deliveries: readonly Delivery[]
   readonly evidence: readonly Evidence[]
   readonly watermarks: readonly Watermark[]
+  /** When none of the sessions that the event lists can live any more, told or not. */
+  readonly lastEndMs: number
 }
 
 /** Supplementary events and parts of a large one share a `txn` and so a containment. */
@@ -61,10 +63,12 @@ export function plan(
   }
   const { jti, trigger, part, parts, asked, watched } = event
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
+  const lastEndMs = Math.max(event.watermarkMs, ...event.sessions.map(({ latestEndMs }) => latestEndMs))
   if (watched) {
     return {
       containmentId,
       deliveries,
+      lastEndMs,
       watermarks: [],
       evidence: [
         {
@@ -83,6 +87,7 @@ export function plan(
   return {
     containmentId,
     deliveries,
+    lastEndMs,
     watermarks: watermarksOf(event),
     evidence: [
       { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },

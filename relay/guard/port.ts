@@ -7,13 +7,12 @@ export interface Change extends Watermark {
 
 /**
  * The watermarks as guards read them. They are written by the store's `accept`, with the event: each name has one row, with
- * the latest watermark and `until`; a row that moves forward, or lasts longer, gets a new `seq`, greater than any before.
+ * the latest watermark and `until`; a row that moves forward, or lasts longer, gets a new `seq`, greater than any before. One
+ * that is past its `until` is pruned: whoever comes with a cursor from before it lacks nothing that counts.
  */
 export interface WatermarkLog {
   /** Changes after `after`, oldest first. A change that is seen implies that all before it are. */
   watermarks(issuer: string, after: number, limit: number): Promise<Change[]>
   /** What a token with this `sub` and `sid` is judged by. */
   watermarksOf(issuer: string, sub: string, sid: string | undefined): Promise<Watermark[]>
-  /** Drops what is past its `until`. */
-  forgetWatermarks(nowMs: number): Promise<void>
 }

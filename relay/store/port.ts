@@ -73,6 +73,20 @@ export interface FeedBatch {
   readonly lines: readonly FeedLine[]
 }
 
+/** What has been kept long enough. */
+export interface Past {
+  readonly nowMs: number
+  /** What ended before. */
+  readonly endedBeforeMs: number
+  /** Issuers whose evidence goes only when the security feed has told it. */
+  readonly fed: readonly string[]
+  /** Rows of all kinds together. */
+  readonly limit: number
+}
+
+/** How many rows of each kind were pruned. */
+export type Pruned = Readonly<Record<'watermarks' | 'containments' | 'deliveries' | 'evidence' | 'changes', number>>
+
 /** From when on events may be missing; `id` is of this gap alone. */
 export interface Gap {
   readonly sinceMs: number
@@ -151,5 +165,13 @@ export interface Store extends WatermarkLog, Notes {
   takeFeed(issuer: string, nowMs: number, leaseMs: number, limit: number): Promise<FeedBatch | undefined>
   /** Ends the lease, and moves on behind the batch if it was delivered. False, and nothing is moved, if it was no longer held. */
   settleFeed(batch: FeedBatch, delivered: boolean): Promise<boolean>
+
+  /**
+   * Drops at most `limit` rows of what is past: watermarks after their `until`; changes from before `endedBeforeMs`; and
+   * containments that are closed, all of whose sessions' lives are over, both before it, each with its deliveries, its evidence
+   * and the `jti`s of its events. A large one may take several calls; its containment goes last. What was written last may
+   * stay. With less than `limit` dropped there is no more for now. The cost does not grow with history.
+   */
+  prune(past: Past): Promise<Pruned>
   close(): Promise<void>
 }

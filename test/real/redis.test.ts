@@ -17,6 +17,7 @@ import { temporary } from '../../scripts/stage/temporary.ts'
 import { feedContract } from '../unit/feed-contract.ts'
 import { ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
 import { notesContract } from '../unit/notes-contract.ts'
+import { retentionContract } from '../unit/retention-contract.ts'
 import { outcome, storeContract } from '../unit/store-contract.ts'
 import { watermarkContract } from '../unit/watermark-contract.ts'
 
@@ -68,6 +69,7 @@ storeContract('Redis', makeStore)
 watermarkContract('Redis', makeStore)
 feedContract('Redis', makeStore)
 notesContract('Redis', makeStore)
+retentionContract('Redis', makeStore)
 
 test('a Redis that may forget is refused, and the refusal names the setting', async () => {
   onTestFinished(async () => {
@@ -434,7 +436,9 @@ function listens(port: number): Promise<boolean> {
 
 test('in a Redis Cluster of three masters the one that owns its keys is found from any of them', async () => {
   const args = ['--cluster-enabled', 'yes', '--appendfsync', 'everysec']
-  const nodes = await Promise.all([1, 2, 3].map(() => startRedis(args)))
+  // Left to itself, a node takes its own port and 10,000, which may be that of somebody's connection.
+  const buses = [await freePort(), await freePort(), await freePort()]
+  const nodes = await Promise.all(buses.map((bus) => startRedis([...args, '--cluster-port', String(bus)])))
   onTestFinished(async () => {
     await Promise.all(nodes.map((node) => node.stop()))
   })
@@ -445,7 +449,7 @@ test('in a Redis Cluster of three masters the one that owns its keys is found fr
   ]
   for (const [n, node] of nodes.entries()) {
     await node.ask('CLUSTER', 'ADDSLOTSRANGE', ...(slots[n] ?? []).map(String))
-    await nodes[0]?.ask('CLUSTER', 'MEET', '127.0.0.1', String(node.port))
+    await nodes[0]?.ask('CLUSTER', 'MEET', '127.0.0.1', String(node.port), String(buses[n]))
   }
   const isWhole = async (node: RedisServer) => /cluster_state:ok/.test(String(await node.ask('CLUSTER', 'INFO')))
   await until('the cluster is whole', async () => (await Promise.all(nodes.map(isWhole))).every(Boolean))

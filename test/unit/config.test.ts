@@ -28,6 +28,7 @@ test('the least config is one realm with its secret, and nothing can change it a
   const config = parseConfig(RIGHT, 'relay.yaml', {})
   expect(config.issuers[0]).toMatchObject({ client_id: 'logout-relay', client_secret: CANARY, poll_interval_s: 5 })
   expect(config.listen).toMatchObject({ host: '127.0.0.1', port: 8484 })
+  expect(config.retention_days).toBe(400)
   expect(Object.isFrozen(config) && Object.isFrozen(config.issuers[0]) && Object.isFrozen(config.listen)).toBe(true)
 })
 
@@ -120,6 +121,12 @@ test.each([
   ['all interfaces without TLS', `${RIGHT}\nlisten: { host: 0.0.0.0 }`, /listen\.host .*without TLS/],
   ['a port out of range', `${RIGHT}\nlisten: { port: 70000 }`, /listen\.port .*Example: port: 8484/],
   ['a time limit out of range', `${RIGHT}\ndelivery: { timeout_ms: 5 }`, /delivery\.timeout_ms .*Example:/],
+  [
+    'evidence for less time than the outbox',
+    `${RIGHT}\nretention_days: 44`,
+    /retention_days .*Example: retention_days/,
+  ],
+  ['evidence for half a day', `${RIGHT}\nretention_days: 400.5`, /retention_days /],
   ['an unknown log level', `${RIGHT}\nlog: { level: loud }`, /log\.level .*Example: level: info/],
   ['no YAML', `issuers: [{ ${ISSUER}\nclient_secret: ${CANARY}`, /relay\.yaml, line \d+: is not YAML/],
 ])('%s is refused, with the field and what to do', (_, yaml, expected) => {

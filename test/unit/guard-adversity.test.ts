@@ -56,7 +56,6 @@ test('10,000 guards that come back with the same cursor share what they have mis
       return Promise.resolve(after < head ? [change] : [])
     },
     watermarksOf: () => Promise.resolve([]),
-    forgetWatermarks: () => Promise.resolve(),
   }
   const sign = () => Promise.resolve(`signature ${++signed}`)
   const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
@@ -83,7 +82,6 @@ test(
         return Promise.resolve(Array.from({ length: seq === 0 ? 0 : 8000 }, () => ({ ...change, seq: ++seq })))
       },
       watermarksOf: () => Promise.resolve([]),
-      forgetWatermarks: () => Promise.resolve(),
     }
     const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
     const keysOf = () => Promise.resolve(world.realm.keys)

@@ -2,7 +2,9 @@ import { beforeEach, describe, expect, test } from 'vitest'
 import { FeedError, readBatch } from '../../guard/batch.ts'
 import { FeedState, StaleError } from '../../guard/feed.ts'
 import { readLines } from '../../guard/lines.ts'
+import { ENTRY } from '../../guard/watermarks.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { RealmFeed } from '../../relay/guard/feed.ts'
 import { session, uuid } from './given.ts'
 import { type GuardWorld, guardWorld, NONCE, until } from './guard-world.ts'
 import { realm } from './signed.ts'
@@ -236,6 +238,35 @@ describe('a guard without news', () => {
     expect(troubles.join(' ')).not.toContain('eyJ')
   })
   let replayed = ''
+})
+
+test('a guard that comes back after watermarks were pruned lacks none that counts, also where none is left', async () => {
+  const endMs = Date.now() + 90 * 86_400_000
+  const late = session('late', 0, 'orders', { latestEndMs: endMs })
+  const read = async (cursor: number) => {
+    const lines: string[] = []
+    const feed = new RealmFeed({ issuer: world.issuer, log: world.store, key: world.key, nowMs: () => Date.now() })
+    const catching = feed.catchUp('orders', cursor, 'nonce')
+    let part = await catching.next()
+    for (; !part.done; part = await catching.next()) {
+      lines.push(part.value)
+    }
+    return { at: part.value, entries: Buffer.concat(lines.flatMap(entriesOf)).length / ENTRY }
+  }
+  const prune = (nowMs: number) => world.store.prune({ nowMs, endedBeforeMs: 0, fed: [], limit: 1000 })
+  await world.reset('alice')
+  const { at: cursor = 0 } = await read(0)
+  await world.reset('bob')
+  await world.reset('carol', { sessions: [late] })
+  await prune(endMs - 1)
+  const back = await read(cursor)
+  expect(back.at).toBeGreaterThan(cursor)
+  // Carol and her session; Bob's is past, as is Alice's.
+  expect(back.entries).toBe(2)
+  await prune(endMs + 1)
+  // A relay that started since knows nothing of this place: it has the guard begin anew.
+  expect(await read(cursor)).toEqual({ at: undefined, entries: 0 })
+  expect(await read(0)).toEqual({ at: 0, entries: 0 })
 })
 
 test('lines are put together whatever the chunks are, and the last counts only with its end', async () => {

@@ -6,6 +6,7 @@ import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
+import { retentionContract } from './retention-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 function open(disk: Disk, sync = () => disk.sync()) {
@@ -31,6 +32,7 @@ storeContract("the simulation's disk", makeStore)
 watermarkContract("the simulation's disk", makeStore)
 feedContract("the simulation's disk", makeStore)
 notesContract("the simulation's disk", makeStore)
+retentionContract("the simulation's disk", makeStore)
 
 test("what the simulation's disk has not synced is gone with the power", async () => {
   const disk = new Disk()

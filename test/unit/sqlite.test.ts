@@ -7,10 +7,11 @@ import { plan } from '../../relay/domain/plan.ts'
 import { MIGRATIONS } from '../../relay/store/sqlite/schema.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { VERSION } from '../../relay/version.ts'
-import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
+import { DAY_MS, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
+import { retentionContract } from './retention-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
 
 const makeStore = () => {
@@ -28,6 +29,7 @@ storeContract('SQLite', makeStore)
 watermarkContract('SQLite', makeStore)
 feedContract('SQLite', makeStore)
 notesContract('SQLite', makeStore)
+retentionContract('SQLite', makeStore)
 
 test('a second relay on the same file is refused with store_in_use', async () => {
   const file = join(temporaryFolder(), 'relay.db')
@@ -149,4 +151,35 @@ test('a folder that the store makes is open to nobody else', async () => {
   const store = openSqliteStore(join(folder, 'relay.db'))
   await store.close()
   expect(statSync(folder).mode & 0o077).toBe(0)
+})
+
+test('the pages of what was pruned are used again, so that the file does not grow with what comes after', async () => {
+  const file = join(temporaryFolder(), 'relay.db')
+  const pages = () => {
+    const db = new DatabaseSync(file)
+    const count = Number(db.prepare('pragma page_count').get()?.['page_count'])
+    db.close()
+    return count
+  }
+  const endedBeforeMs = NOW_MS + 31 * DAY_MS
+  let first = 0
+  for (let round = 0; round < 4; round++) {
+    const store = openSqliteStore(file)
+    for (let n = 0; n < 300; n++) {
+      const event = securityEvent(1000 * round + n, ['orders', 'wiki'])
+      await store.accept(
+        event,
+        plan(event, NOW_MS, () => undefined),
+      )
+    }
+    await store.dismiss({ issuer: ISSUER }, { by: 'operator-1', atMs: NOW_MS, reason: 'gone' }, 600)
+    await store.close()
+    first ||= pages()
+    const pruning = openSqliteStore(file)
+    const pruned = await pruning.prune({ nowMs: endedBeforeMs, endedBeforeMs, fed: [], limit: 100_000 })
+    // The last one stays, and goes in the next round.
+    expect(pruned.containments).toBe(round === 0 ? 299 : 300)
+    await pruning.close()
+  }
+  expect(pages()).toBeLessThanOrEqual(first * 1.1)
 })

@@ -23,6 +23,8 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
         plan(event, NOW_MS, () => undefined),
       )
 
+    const prune = (nowMs: number, limit = 1000) => store.prune({ nowMs, endedBeforeMs: 0, fed: [], limit })
+
     test('the watermarks of an event are there with it, each sub and sid once, and none moves back', async () => {
       const pairwise = securityEvent(1, ['orders', 'wiki']).sessions.map((listed, n) => ({
         ...listed,
@@ -78,10 +80,53 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       await accept({ ...broken, sessions: [...broken.sessions, ...broken.sessions] }).catch(() => undefined)
       expect(await store.watermarks(ISSUER, 0, 100)).toEqual([])
       await accept(securityEvent(2, []))
-      await store.forgetWatermarks(NOW_MS + 29 * DAY_MS)
+      await prune(NOW_MS + 29 * DAY_MS)
       expect(await store.watermarks(ISSUER, 0, 100)).toHaveLength(1)
-      await store.forgetWatermarks(NOW_MS + 31 * DAY_MS)
+      expect(await prune(NOW_MS + 31 * DAY_MS)).toMatchObject({ watermarks: 1 })
       expect(await store.watermarks(ISSUER, 0, 100)).toEqual([])
+    })
+
+    test('a watermark is kept as long as a token that it refuses could live, however early its containment goes', async () => {
+      const [first, second] = securityEvent(1, ['orders', 'wiki']).sessions
+      const lives = [first, second].flatMap((listed, n) =>
+        listed ? { ...listed, latestEndMs: NOW_MS + (60 + n) * DAY_MS } : [],
+      )
+      await accept(securityEvent(1, [], { sessions: lives }))
+      await accept(securityEvent(2, []))
+      const all = { endedBeforeMs: NOW_MS + 500 * DAY_MS, fed: [], limit: 1000 }
+      await store.prune({ nowMs: NOW_MS + 61 * DAY_MS, ...all })
+      const names = (await store.watermarksOf(ISSUER, 'user-1', first?.sid)).map(({ kind }) => kind)
+      expect(names.sort()).toEqual(['sid', 'sub'])
+      await store.prune({ nowMs: NOW_MS + 61 * DAY_MS + 1, ...all })
+      expect(await store.watermarksOf(ISSUER, 'user-1', first?.sid)).toEqual([])
+    })
+
+    test('a later event keeps an older watermark of the same subject to the later end of the two', async () => {
+      const [listed] = securityEvent(1, ['orders']).sessions
+      await accept(securityEvent(1, [], { sessions: listed ? [{ ...listed, latestEndMs: NOW_MS + 90 * DAY_MS }] : [] }))
+      await accept(securityEvent(2, [], { watermarkMs: NOW_MS }))
+      await prune(NOW_MS + 90 * DAY_MS)
+      expect(await store.watermarksOf(ISSUER, 'user-1', undefined)).toMatchObject([{ watermarkMs: NOW_MS }])
+    })
+
+    test('watermarks past their end go a few at a time, and those of later events get numbers above theirs', async () => {
+      for (let n = 1; n <= 5; n++) {
+        await accept(securityEvent(n, [], { subject: `user-${n}` }))
+      }
+      const seqs = (await store.watermarks(ISSUER, 0, 100)).map(({ seq }) => seq)
+      const counts: number[] = []
+      do {
+        counts.push((await prune(NOW_MS + 31 * DAY_MS, 2)).watermarks)
+      } while (counts.at(-1) === 2)
+      expect(counts).toEqual([2, 2, 1])
+      const later = securityEvent(6, [])
+      await store.accept(
+        later,
+        plan(later, NOW_MS + 31 * DAY_MS, () => undefined),
+      )
+      const [next, ...more] = await store.watermarks(ISSUER, seqs.at(-1) ?? 0, 100)
+      expect(more).toEqual([])
+      expect(next?.seq).toBeGreaterThan(seqs.at(-1) ?? 0)
     })
   })
 }

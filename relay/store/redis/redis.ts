@@ -10,7 +10,6 @@ import { containmentOf, deliveryOf, rowOf, watermarkOf, wordsOfRow } from './row
 import { PREFIX, runScript, type Script } from './scripts.ts'
 
 const PAGE = 500
-const FORGET_BATCH = 1000
 
 export interface RedisOptions extends JoinOptions {
   /** Told of each containment whose last delivery has ended, for metrics. */
@@ -158,11 +157,12 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
       problem: () => work.problem ?? events.problem,
     },
 
-    accept: async (event, { containmentId, deliveries, evidence, watermarks }) => {
+    accept: async (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) => {
       const answer = await accepts.accept([
         ...[event.issuer, event.jti, containmentId, event.trigger, event.watermarkMs],
         evidence[0]?.atMs ?? event.removedAtMs,
         event.parts,
+        lastEndMs,
         deliveries.length,
         ...deliveries.flatMap((delivery) => {
           const { id, clientId, dueMs, createdMs, privileged } = delivery
@@ -319,8 +319,10 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         return names.flatMap((name, n) => (times[n] == null ? [] : watermarkOf(name, times[n])))
       }),
 
-    forgetWatermarks: async (nowMs) => {
-      while (Number(await script('forget_watermarks', nowMs, FORGET_BATCH)) === FORGET_BATCH);
+    prune: async ({ nowMs, endedBeforeMs, fed, limit }) => {
+      const counts = (await script('prune', nowMs, endedBeforeMs, limit, ...fed)) as number[]
+      const [watermarks = 0, containments = 0, deliveries = 0, evidence = 0, changes = 0] = counts
+      return { watermarks, containments, deliveries, evidence, changes }
     },
 
     ...feedOn(script),

@@ -76,6 +76,12 @@ export const MIGRATIONS: readonly string[] = [
   `alter table containment add column arrived integer not null default 1`,
   // The relay that appended last, so that an older one can say which it takes.
   `create table written_by (version text not null) strict`,
+  // When none of its sessions can live any more.
+  `alter table containment add column last_end_ms integer not null default 0`,
+  `update containment set last_end_ms = coalesce((select max(latest_end_ms) from delivery d
+     where d.issuer = containment.issuer and d.containment_id = containment.id), 0)`,
+  // What may be pruned, the longest past first.
+  `create index containment_past on containment (max(closed_ms, last_end_ms)) where closed_ms is not null`,
 ]
 
 /**

@@ -11,6 +11,7 @@ import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
 import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
+import { pruneOn } from './prune.ts'
 import { migrate } from './schema.ts'
 
 /**
@@ -105,7 +106,7 @@ export function openSqliteStore(
   }
 
   return {
-    accept: (event, { containmentId, deliveries, evidence, watermarks }) =>
+    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
       commits.run(() => {
         const { issuer, jti } = event
         const createdMs = evidence[0]?.atMs ?? event.removedAtMs
@@ -121,13 +122,14 @@ export function openSqliteStore(
         }
         const count = deliveries.length
         sql(
-          `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived)
-           values (?, ?, ?, ?, ?, ?, ?, ?, 1)
+          `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived,
+             last_end_ms)
+           values (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
            on conflict do update set deliveries = deliveries + excluded.deliveries, open = open + excluded.open,
              arrived = iif(excluded.parts > parts, 1, iif(excluded.parts = parts, min(arrived + 1, parts), arrived)),
-             parts = max(parts, excluded.parts),
+             parts = max(parts, excluded.parts), last_end_ms = max(last_end_ms, excluded.last_end_ms),
              closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)`,
-        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts)
+        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs)
         for (const d of deliveries) {
           sql(
             `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, state, attempts,
@@ -318,13 +320,9 @@ export function openSqliteStore(
           .map(changeOf),
       ),
 
-    forgetWatermarks: (nowMs) =>
-      commits.run(() => {
-        sql('delete from watermark where until_ms < ?').run(nowMs)
-      }),
-
     ...feedOn(sql, read, commits),
     ...notesOn(sql, read, commits),
+    ...pruneOn(sql, commits),
 
     close: () => {
       commits.flush()

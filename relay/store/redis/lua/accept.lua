@@ -1,4 +1,4 @@
--- issuer, jti, containment, trigger, event ms, created ms, parts, then three lists, each with its length before it:
+-- issuer, jti, containment, trigger, event ms, created ms, parts, when its last session ends, then three lists, each with its length before it:
 -- deliveries (id, client, due, created, whether privileged, how many words of its row, its row as fields and values in
 -- turn), evidence (line), watermarks (kind, name, ms, until)
 local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
@@ -6,8 +6,8 @@ local event = P .. 'event:' .. issuer .. ' ' .. jti
 if redis.call('EXISTS', event) == 1 then
   return { 'duplicate' }
 end
-local deliveries = tonumber(ARGV[8])
-local seen, at = {}, 9
+local deliveries = tonumber(ARGV[9])
+local seen, at = {}, 10
 for _ = 1, deliveries do
   local id = ARGV[at]
   if seen[id] or redis.call('EXISTS', P .. 'delivery:' .. id) == 1 then
@@ -18,6 +18,7 @@ for _ = 1, deliveries do
 end
 
 redis.call('SET', event, containment)
+redis.call('SADD', P .. 'issuers', issuer)
 local of = issuer .. ' ' .. containment
 local key = P .. 'containment:' .. of
 if redis.call('EXISTS', key) == 0 then
@@ -38,8 +39,10 @@ if tonumber(ARGV[7]) > tonumber(parts) then
 elseif ARGV[7] == parts and arrived ~= parts then
   redis.call('HINCRBY', key, 'arrived', 1)
 end
+local last_end = math.max(tonumber(redis.call('HGET', key, 'lastEndMs') or 0), tonumber(ARGV[8]))
+redis.call('HSET', key, 'lastEndMs', whole(last_end))
 local lanes = {}
-at = 9
+at = 10
 for _ = 1, deliveries do
   local id, client, due_ms, created_ms, privileged, words = unpack(ARGV, at, at + 5)
   local lane = issuer .. ' ' .. client

@@ -55,10 +55,11 @@ local closings = {}
 
 local function close_if_ended(issuer, containment, at)
   local key = P .. 'containment:' .. issuer .. ' ' .. containment
-  local row = redis.call('HMGET', key, 'open', 'closedMs', 'deliveries', 'eventMs', 'arrived', 'parts')
+  local row = redis.call('HMGET', key, 'open', 'closedMs', 'deliveries', 'eventMs', 'arrived', 'parts', 'lastEndMs')
   if row[1] == '0' and not row[2] and row[5] == row[6] then
     local since = whole(tonumber(at) - tonumber(row[4]))
     redis.call('HSET', key, 'closedMs', at)
+    redis.call('ZADD', P .. 'past:' .. issuer, math.max(tonumber(at), tonumber(row[7] or 0)), containment)
     note(issuer, containment, '{"kind":"closed","atMs":' .. at .. ',"data":{"deliveries":' .. row[3]
       .. ',"ms_since_event":' .. since .. '}}')
     closings[#closings + 1] = since
@@ -102,5 +103,6 @@ end
 
 local function note_change(issuer, text)
   local seq = redis.call('INCR', P .. 'change-seq')
+  redis.call('SADD', P .. 'issuers', issuer)
   redis.call('ZADD', P .. 'changes:' .. issuer, seq, whole(seq) .. ' ' .. text)
 end
