@@ -8,9 +8,9 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/real/**/*.test.ts'],
-          // Real servers on two cores: two files at a time, since much of it is waiting, and a limit that only a hang reaches.
-          maxWorkers: 2,
-          testTimeout: 120_000,
+          // Three files at a time, since more than half of it is waiting for real servers, and a limit that only a hang reaches.
+          maxWorkers: 3,
+          testTimeout: 180_000,
           hookTimeout: 300_000,
         },
       },
