@@ -56,6 +56,8 @@ async function timeToDead({ keycloak, demo }: World, rounds: number): Promise<Li
     if (round >= 0) {
       last.push(performance.now() - began)
     }
+    // A login within the second of the reset counts as one from before it.
+    await delay(1100)
   }
   return [
     {
