@@ -15,7 +15,7 @@ import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
 import { feedContract } from '../unit/feed-contract.ts'
-import { ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
+import { DAY_MS, ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
 import { notesContract } from '../unit/notes-contract.ts'
 import { retentionContract } from '../unit/retention-contract.ts'
 import { outcome, storeContract } from '../unit/store-contract.ts'
@@ -40,6 +40,8 @@ const open = (more: Partial<RedisOptions> = {}): Promise<Store> =>
     ...more,
   })
 const oneEach = () => ({ privileged: 1, others: 1, latest: 0 })
+const keys = async () =>
+  ((await redis.ask('KEYS', '*')) as string[]).map((key) => key.replace('{logout-relay}:', '')).sort()
 /** The outbox has been read again. */
 const filled = async ({ shared }: Store) => {
   const gap = shared?.gap()
@@ -70,6 +72,26 @@ watermarkContract('Redis', makeStore)
 feedContract('Redis', makeStore)
 notesContract('Redis', makeStore)
 retentionContract('Redis', makeStore)
+
+test('what was pruned leaves nothing behind in Redis, neither a key nor its place in a list', async () => {
+  const store = await open()
+  onTestFinished(() => store.close())
+  await accept(store, 1, ['orders', 'wiki'])
+  const claims = await store.claim(NOW_MS, 30_000, 10, oneEach)
+  expect(claims).toHaveLength(2)
+  for (const claim of claims) {
+    await store.record(claim, outcome(claim, 'delivered', NOW_MS))
+  }
+  await store.noteChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
+  const before = await keys()
+  expect(before).toContain(`unreported:${ISSUER}`)
+  const past = NOW_MS + 31 * DAY_MS
+  await store.prune({ nowMs: past, endedBeforeMs: past, fed: [], limit: 1000 })
+  // The journal is empty and keeps its last place, so that none comes twice.
+  expect(await redis.ask('XLEN', `{logout-relay}:journal:${ISSUER}`)).toBe(0)
+  const ofAll = ['change-seq', 'issuers', `journal:${ISSUER}`, 'leader', 'members', 'meta']
+  expect((await keys()).filter((key) => !ofAll.includes(key))).toEqual([])
+})
 
 test('a Redis that may forget is refused, and the refusal names the setting', async () => {
   onTestFinished(async () => {
