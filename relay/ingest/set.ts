@@ -76,12 +76,13 @@ export type KeysOf = (issuer: string) => Promise<JWTVerifyGetKey> | undefined
  */
 export async function verifySet(set: string, keysOf: KeysOf, audience: string, nowMs: number): Promise<SecurityEvent> {
   const { issuer, typ } = peek(set)
+  if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
+    throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
+  }
+  // Asked for last of all: a promise that fails with nobody waiting for it would end the process.
   const keys = keysOf(issuer)
   if (!keys) {
     throw new RelayError('invalid_issuer', 'The issuer is not one that this relay is configured for')
-  }
-  if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
-    throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
   }
   let payload
   try {

@@ -1,5 +1,5 @@
 import { CompactSign, SignJWT, UnsecuredJWT, errors, exportJWK, generateKeyPair, type JWTVerifyGetKey } from 'jose'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RelayError, type RelayErrorCode } from '../../relay/errors.ts'
 import { verifySet } from '../../relay/ingest/set.ts'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
@@ -245,6 +245,17 @@ describe('the keys', () => {
     await expect(verifySet(await demo.sign(right), down, 'logout-relay', NOW_MS)).rejects.toMatchObject({
       code: 'idp_unavailable',
     })
+  })
+
+  test('are not asked for in vain by a token of another kind: while the issuer is down that would end the process', async () => {
+    const unhandled = vi.fn()
+    process.on('unhandledRejection', unhandled)
+    onTestFinished(() => void process.off('unhandledRejection', unhandled))
+    const down = () => Promise.reject(new RelayError('idp_unavailable', 'down'))
+    const other = demo.sign(right, { typ: 'JWT' })
+    await expect(verifySet(await other, down, 'logout-relay', NOW_MS)).rejects.toMatchObject({ code: 'invalid_request' })
+    await new Promise((resolve) => setImmediate(resolve))
+    expect(unhandled).not.toHaveBeenCalled()
   })
 })
 
