@@ -16,21 +16,33 @@ const KNOWN_TYPES: readonly string[] = [
 ].map((type) => `https://schemas.openid.net/secevent/${type}`)
 
 const Name = z.string().min(1).max(255)
-const Seconds = z.number().int().min(0).max(4_102_444_800)
-const Millis = z.number().int().min(0).max(4_102_444_800_000)
+const LAST_SECOND = 4_102_444_800
+const Seconds = z.number().int().min(0).max(LAST_SECOND)
+const Millis = z
+  .number()
+  .int()
+  .min(0)
+  .max(LAST_SECOND * 1000)
 
 const Count = z.number().int().min(0).max(1_000_000_000)
 
+/**
+ * What comes from the settings of one client counts as absent where it is not usable, and its longest life as the longest
+ * that can be said: whoever may edit that client must not keep all others from being told.
+ */
 const Session = z.object({
   id: z.string().regex(/^[0-9a-f-]{36}\.\d{1,3}$/),
   client_id: Name,
   sid: Name,
-  sub: Name.optional(),
+  sub: Name.optional().catch(undefined),
   iss: z.string().max(2048).optional(),
-  alg: z.string().max(16).optional(),
-  backchannel_logout_uri: z.string().max(2048).optional(),
+  alg: z.string().max(16).optional().catch(undefined),
+  backchannel_logout_uri: z.string().max(2048).optional().catch(undefined),
   sid_only: z.boolean().default(false),
-  latest_end: Seconds,
+  latest_end: z
+    .number()
+    .min(0)
+    .transform((seconds) => Math.min(Math.floor(seconds), LAST_SECOND)),
 })
 
 const Containment = z.object({

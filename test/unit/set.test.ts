@@ -253,7 +253,9 @@ describe('the keys', () => {
     onTestFinished(() => void process.off('unhandledRejection', unhandled))
     const down = () => Promise.reject(new RelayError('idp_unavailable', 'down'))
     const other = demo.sign(right, { typ: 'JWT' })
-    await expect(verifySet(await other, down, 'logout-relay', NOW_MS)).rejects.toMatchObject({ code: 'invalid_request' })
+    await expect(verifySet(await other, down, 'logout-relay', NOW_MS)).rejects.toMatchObject({
+      code: 'invalid_request',
+    })
     await new Promise((resolve) => setImmediate(resolve))
     expect(unhandled).not.toHaveBeenCalled()
   })
@@ -303,6 +305,27 @@ describe('the claims', () => {
     ['a negative watermark', withPart({ ...relayPart, watermark_ms: -1 })],
   ])('%s is an invalid request', async (_, claims) => {
     expect(await refusalOf(demo.sign(claims))).toBe('invalid_request')
+  })
+
+  test.each<[string, object, object]>([
+    [
+      'a session.max-life in milliseconds',
+      { latest_end: right.iat + 2_592_000_000 },
+      { latestEndMs: 4_102_444_800_000 },
+    ],
+    ['the longest session.max-life', { latest_end: 9.223e18 }, { latestEndMs: 4_102_444_800_000 }],
+    ['a logout URL of 3,000 characters', { backchannel_logout_uri: `https://a/${'x'.repeat(2990)}` }, {}],
+    ['an algorithm that is none', { alg: 'seventeen letters' }, {}],
+    ['a sub of 256 characters', { sub: 's'.repeat(256) }, {}],
+  ])('%s at one client keeps no other from being told', async (_, more, counts) => {
+    const { sessions } = containment(uuid(1), ['orders', 'mail'])
+    const [orders, mail] = sessions
+    const event = await verify(await demo.sign(withPart({ ...relayPart, sessions: [{ ...orders, ...more }, mail] })))
+    const [told] = (await verify(await demo.sign(withPart({ ...relayPart, sessions: [orders, mail] })))).sessions
+    const named = { latest_end: 'latestEndMs', backchannel_logout_uri: 'logoutUri', alg: 'alg', sub: 'sub' } as const
+    const absent = Object.keys(more).map((name) => named[name as keyof typeof named])
+    const rest = Object.fromEntries(Object.entries(told ?? {}).filter(([name]) => !absent.includes(name as 'alg')))
+    expect(event.sessions).toEqual([{ ...rest, ...counts }, expect.objectContaining({ clientId: 'mail' })])
   })
 
   test('an infinite iat is an invalid request', async () => {
