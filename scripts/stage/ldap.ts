@@ -11,8 +11,11 @@ const SUFFIX = 'dc=example,dc=org'
 const ROOT_DN = `cn=admin,${SUFFIX}`
 
 export interface Directory extends Running {
-  /** A user federation of Keycloak with the people of this unit, writable, by the password modify operation (RFC 3062). */
-  federation(unit: string, options: { readonly importUsers: boolean }): object
+  /**
+   * A user federation of Keycloak with the people of this unit, writable unless another mode is given, by the password
+   * modify operation (RFC 3062).
+   */
+  federation(unit: string, options: { readonly importUsers: boolean; readonly editMode?: 'READ_ONLY' }): object
 }
 
 /** Debian's OpenLDAP on a free port, with people in it: user names by organizational unit, all with this password. */
@@ -49,7 +52,7 @@ directory ${join(dir, 'data')}
   await untilUp('OpenLDAP does not come up', running, () => answers(port), 30)
   return {
     ...running,
-    federation: (unit, { importUsers }) => ({
+    federation: (unit, { importUsers, editMode = 'WRITABLE' }) => ({
       name: unit,
       providerId: 'ldap',
       providerType: 'org.keycloak.storage.UserStorageProvider',
@@ -62,7 +65,7 @@ directory ${join(dir, 'data')}
           authType: 'simple',
           bindDn: ROOT_DN,
           bindCredential: rootPassword,
-          editMode: 'WRITABLE',
+          editMode,
           importEnabled: String(importUsers),
           usePasswordModifyExtendedOp: 'true',
           usernameLDAPAttribute: 'uid',

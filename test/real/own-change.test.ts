@@ -9,8 +9,12 @@ import { until } from '../../scripts/stage/process.ts'
 import { nextSecond } from './demo-realm.ts'
 
 const NEW = 'another-password'
-/** People of a directory, by how Keycloak takes them: into its database, or not. */
-const UNITS = { imported: ['ina', 'ivo'], direct: ['dana', 'dirk'] } as const
+/** People of a directory, by how Keycloak takes them: into its database, or not; or it may not change them. */
+const UNITS = {
+  imported: ['ina', 'ivo', 'ida', 'igor'],
+  direct: ['dana', 'dirk', 'dora', 'dan'],
+  readonly: ['rosa'],
+} as const
 
 let world: World
 let mail: Mailbox
@@ -70,17 +74,22 @@ async function onOtherDevices(name: string, createUser = true) {
   }
 }
 
-/** Every relying party of the newest containment has answered. */
-const answered = () =>
-  until('every relying party has answered', async () => {
+/** Every relying party of the newest containment has answered. Its trigger. */
+async function answered(): Promise<string | undefined> {
+  let trigger: string | undefined
+  await until('every relying party has answered', async () => {
     const headers = { authorization: `Bearer ${world.operatorToken}` }
-    const answer = await call<{ containments: { closed_at_ms?: number }[] }>(
+    const answer = await call<{ containments: { trigger: string; closed_at_ms?: number }[] }>(
       'GET',
       `${world.relay.url}/api/v1/containments?limit=1`,
       { headers },
     )
-    return answer.json().containments[0]?.closed_at_ms !== undefined
+    const [newest] = answer.json().containments
+    trigger = newest?.trigger
+    return newest?.closed_at_ms !== undefined
   })
+  return trigger
+}
 
 const newPage = async () => (await chrome.newContext()).newPage()
 
@@ -168,7 +177,7 @@ describe.each([
   ['imports', 'imported', /^[0-9a-f-]{36}$/],
   ['does not import', 'direct', /^f:[^:]+:dana$/],
 ] as const)('of a directory whose users Keycloak %s', (_, unit, id) => {
-  const [reset, changing] = UNITS[unit]
+  const [reset, changing, updated, edited] = UNITS[unit]
   const grant = (username: string, password: string) =>
     world.demo.tokens.ask({ grant_type: 'password', client_id: 'mobile-app', username, password })
 
@@ -189,6 +198,25 @@ describe.each([
     expect((await grant(reset, NEW)).status).toBe(200)
   })
 
+  test('a program sets a password there by updating the user: everything of the user ends as after a reset', async () => {
+    const person = await onOtherDevices(updated, false)
+    expect(await person.alive()).toEqual(person.everything)
+    await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, {
+      credentials: [{ type: 'password', value: NEW }],
+    })
+    await until('every old session is dead', async () => (await person.alive()).length === 0)
+    expect(await answered()).toBe('admin-set-password')
+    await nextSecond()
+    expect((await grant(updated, 'password')).status).not.toBe(200)
+    expect((await grant(updated, NEW)).status).toBe(200)
+  })
+
+  test('an update without a password ends nothing', async () => {
+    const person = await onOtherDevices(edited, false)
+    await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, { lastName: 'Other', enabled: true })
+    expect(await person.alive()).toEqual(person.everything)
+  })
+
   test('who changes the password in the account console goes on in that tab alone', async () => {
     const person = await onOtherDevices(changing, false)
     const page = await atAccountConsole(changing)
@@ -202,4 +230,17 @@ describe.each([
     await page.waitForSelector('text=Signing in')
     expect((await grant(changing, NEW)).status).toBe(200)
   })
+})
+
+test('of a directory that Keycloak may not change a new password is refused, and nothing ends', async () => {
+  const federation = directory.federation('readonly', { importUsers: true, editMode: 'READ_ONLY' })
+  await world.keycloak.admin.must('POST', '/demo/components', federation)
+  const [name] = UNITS.readonly
+  const person = await onOtherDevices(name, false)
+  const answer = await world.keycloak.admin.call('PUT', `/demo/users/${person.user}`, {
+    credentials: [{ type: 'password', value: NEW }],
+  })
+  expect(answer.status).toBe(400)
+  await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, { emailVerified: true })
+  expect(await person.alive()).toEqual(person.everything)
 })

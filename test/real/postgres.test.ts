@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { startDirectory } from '../../scripts/stage/ldap.ts'
 import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
@@ -99,6 +100,27 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     expect(refused.status).toBe(500)
     expect(refused.text).not.toContain('access_token')
     expect((await tokens.ask(form)).status).toBe(200)
+  })
+
+  test('a password that a program sets in a directory by updating the user ends its sessions, and another update none', async () => {
+    const directory = await startDirectory({ people: ['edda'] }, 'password')
+    try {
+      await keycloak.admin.must('POST', '/demo/components', directory.federation('people', { importUsers: true }))
+      const browser = await loggedIn('edda')
+      const held = await tokens.directGrant('mobile-app', 'edda', 'password')
+      const user = `/demo/users/${await keycloak.admin.userId('demo', 'edda')}`
+      await nextSecond()
+      await keycloak.admin.must('PUT', user, { lastName: 'Other' })
+      expect(await tokens.lives('mobile-app', held)).toBe(true)
+      await keycloak.admin.must('PUT', user, { credentials: [{ type: 'password', value: 'another' }] })
+      await until('the session is dead', async () => !(await browser.isAlive(express.url)))
+      expect(await tokens.lives('mobile-app', held)).toBe(false)
+      expect(postgres.psql('select trigger_id from logout_relay_outbox')).toContain('admin-set-password')
+    } finally {
+      const [federation] = (await keycloak.admin.must<{ id: string }[]>('GET', '/demo/components?name=people')).json()
+      await keycloak.admin.must('DELETE', `/demo/components/${federation?.id ?? ''}`)
+      await directory.stop()
+    }
   })
 
   test('a reset that is rolled back at the commit ends nothing', async () => {

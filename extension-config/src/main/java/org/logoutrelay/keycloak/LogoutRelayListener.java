@@ -79,10 +79,14 @@ final class LogoutRelayListener implements EventListenerProvider {
                     return event.getOperationType() == OperationType.ACTION && "logout-all".equals(event.getResourcePath())
                             ? RealmLogout.seen(session, realm, issuer(session, realm)) : refuseMeaninglessPolicy(realm);
                 }
-                return trigger.or(() -> update ? Changes.of(session, realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
+                return trigger.or(() -> update ? update(realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
                         .map(match -> contain(realm, match, null)).orElse(AllOrNothing.Recording.NOTHING);
             });
         }
+    }
+
+    private Optional<Trigger.Match> update(RealmModel realm, String userId) {
+        return SentPassword.toDirectory(session, realm, userId).or(() -> Changes.of(session, realm, userId));
     }
 
     /** The user is about to be deleted, by whatever way. */
