@@ -16,7 +16,7 @@ import { RelayError } from './errors.ts'
 import { Flow } from './flow/flow.ts'
 import type { Idp } from './flow/ports.ts'
 import { followRealm } from './follow.ts'
-import { endedBy } from './guard/ended.ts'
+import { endedBy, judgedBy } from './guard/ended.ts'
 import { RealmFeed } from './guard/feed.ts'
 import { readFeedKey } from './guard/key.ts'
 import { guardRoutes } from './guard/routes.ts'
@@ -191,6 +191,7 @@ export async function startRelay(
       url: people.url,
       audience: config.identifier,
     }
+    const judge = judgedBy(store, () => systemClock.nowMs())
     app.route(
       '/console',
       consoleRoutes({
@@ -202,6 +203,8 @@ export async function startRelay(
         relyingParties,
         answers,
         keysOf,
+        // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.
+        isRevoked: async (login) => (await judge(people.issuer, { ...login })) === 'revoked',
         flow,
         settings: settingsInForce(config),
         nowMs: () => systemClock.nowMs(),

@@ -12,6 +12,8 @@ const Access = z.object({
 const Id = z.object({
   sub: z.string().min(1),
   sid: z.string().min(1),
+  iat: z.number(),
+  auth_time: z.number().exactOptional(),
   preferred_username: z.string().max(255).optional(),
 })
 
@@ -84,15 +86,16 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
         expectedNonce: login.nonce,
         idTokenExpected: true,
       })
-      const { sub, sid, preferred_username } = Id.parse(tokens.claims())
+      const { preferred_username, ...claims } = Id.parse(tokens.claims())
       // Straight from the realm's token endpoint (OpenID Connect Core §3.1.3.7): TLS vouches for it.
       const access = Access.parse(decodeJwt(tokens.access_token))
       const person = {
-        subject: sub,
-        sid,
-        name: preferred_username ?? sub,
+        subject: claims.sub,
+        sid: claims.sid,
+        name: preferred_username ?? claims.sub,
         roles: access.resource_access[audience]?.roles ?? [],
         idToken: tokens.id_token ?? '',
+        claims,
       }
       return { person, accessToken: tokens.access_token }
     },

@@ -6,6 +6,7 @@ import type { Selection, Store } from '../store/port.ts'
 import type { LastAnswers } from './answers.ts'
 import type { RealmDescription } from '../audit/realm.ts'
 import type { ConsoleClient, RealmLogin } from './login.ts'
+import type { LoginClaims } from './sessions.ts'
 
 export interface ConsolePorts {
   readonly client: ConsoleClient
@@ -18,6 +19,8 @@ export interface ConsolePorts {
   >
   readonly answers: LastAnswers
   readonly keysOf: KeysOf
+  /** Whether a login counts no more, by what the store knows at this moment of its subject and its session. */
+  readonly isRevoked: (login: LoginClaims) => Promise<boolean>
   readonly flow: {
     retryNow(selection: Selection, by: string): Promise<number>
     dismiss(selection: Selection, by: string, reason: string): Promise<number>

@@ -130,7 +130,8 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       // Anybody of the realm can log in there; who may see nothing here takes no room among the sessions.
       return c.html(lacks('view'), 403)
     }
-    const session = found && sessions.begin(found.person)
+    const counts = found && !(await ports.isRevoked(found.person.claims))
+    const session = counts && sessions.begin(found.person)
     if (!session) {
       return c.html(
         notice('The login did not succeed', 'It took too long, or it was not begun in this browser. Try again.'),
@@ -153,8 +154,17 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     c.html(notice('Your session has ended', 'Your realm has logged you out, here as everywhere.')),
   )
 
+  /** Not by the logout token alone: whoever stole the session could pause the console, and nobody would tell it. */
+  const stillIn = async (id: string) => {
+    const session = sessions.find(id)
+    if (session && (await ports.isRevoked(session.claims))) {
+      sessions.end(id, 'at the realm')
+      return undefined
+    }
+    return session
+  }
   const loggedIn = createMiddleware<ConsoleEnv>(async (c, next) => {
-    const session = sessions.find(getCookie(c, cookie) ?? '')
+    const session = await stillIn(getCookie(c, cookie) ?? '')
     if (!session) {
       const here = new URL(c.req.url)
       return c.req.method === 'GET' && !c.req.path.endsWith('/live')
@@ -268,7 +278,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
         const isRead = (write: Promise<unknown>) =>
           Promise.race([write.then(() => true), ports.sleep(UNREAD_MS, stop).then(() => false)])
         // Looking for the session ends one that is too old.
-        for (let quiet = 0; sessions.find(session.id) && !isOver(); quiet++) {
+        for (let quiet = 0; (await stillIn(session.id)) && !isOver(); quiet++) {
           const body = await draw()
           let read = true
           if (body !== shown) {

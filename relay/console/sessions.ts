@@ -15,6 +15,15 @@ export interface Person {
   readonly name: string
   readonly roles: readonly string[]
   readonly idToken: string
+  readonly claims: LoginClaims
+}
+
+/** What of the ID token says whether it still counts. */
+export interface LoginClaims {
+  readonly sub: string
+  readonly sid: string
+  readonly iat: number
+  readonly auth_time?: number
 }
 
 export interface Session extends Person {

@@ -5,6 +5,7 @@ import type { ConsolePorts } from '../../relay/console/ports.ts'
 import { consoleRoutes } from '../../relay/console/routes.ts'
 import type { Person } from '../../relay/console/sessions.ts'
 import type { Answer } from '../../relay/domain/model.ts'
+import { judgedBy } from '../../relay/guard/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -17,6 +18,7 @@ export const OLIVIA: Person = {
   name: 'olivia',
   roles: ['view', 'operate', 'dismiss'],
   idToken: 'x',
+  claims: { sub: 'olivia-1', sid: 'sid-1', iat: NOW_MS / 1000, auth_time: NOW_MS / 1000 },
 }
 
 /** The console on a real store, with a realm that lets in whoever is named, at once. */
@@ -63,6 +65,7 @@ export function consoleWorld(
     registrar,
     answers: new LastAnswers(),
     keysOf: () => undefined,
+    isRevoked: async (login) => (await judgedBy(store, nowMs)(ISSUER, { ...login })) === 'revoked',
     flow: {
       retryNow: (...act) => Promise.resolve(world.acts.push(['retry', ...act])),
       dismiss: (...act) => Promise.resolve(world.acts.push(['dismiss', ...act])),

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { LastAnswers, quantile } from '../../relay/console/answers.ts'
 import { logoutTokenVerifier } from '../../relay/console/backchannel.ts'
@@ -5,7 +6,7 @@ import { duration } from '../../relay/console/words.ts'
 import { type Person, Sessions } from '../../relay/console/sessions.ts'
 import { barsOf } from '../../relay/console/timeline.ts'
 import { plan } from '../../relay/domain/plan.ts'
-import { consoleWorld } from './console-world.ts'
+import { consoleWorld, OLIVIA } from './console-world.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
@@ -30,7 +31,7 @@ const ACTS: Readonly<Record<string, Record<string, string>>> = {
   '/relying-party/unregister': PARTY,
 }
 
-const person: Person = { subject: 'olivia-1', sid: 'sid-1', name: 'olivia', roles: ['view'], idToken: 'x' }
+const person: Person = { ...OLIVIA, roles: ['view'] }
 
 describe('a logout token for the console', () => {
   const seconds = NOW_MS / 1000
@@ -268,6 +269,34 @@ describe('a person at the console', () => {
     expect((await world.request('/callback?code=c', begun.replace(/=.*/, '=other'))).status).toBe(400)
     world.nowMs += 10 * 60_000
     expect((await world.request('/callback?code=c', begun)).status).toBe(400)
+  })
+
+  test('whose password is reset is out at once, also where the console is paused and told of nothing', async () => {
+    const world = consoleWorld({
+      sleep: (ms, signal) => delay(ms > 1000 ? ms : 20, undefined, { signal }).catch(() => undefined),
+    })
+    const console = { ...app, clientId: 'logout-relay-console' }
+    world.relyingParties.replace(ISSUER, [app, console])
+    const thief = await world.logIn()
+    expect((await thief.post('/relying-party/pause', { ...PARTY, client_id: console.clientId })).status).toBe(303)
+    const stream = (await thief.get('/live')).text()
+    const event = securityEvent(1, [], { subject: OLIVIA.subject, watermarkMs: NOW_MS + 5000 })
+    const accept = () =>
+      world.store.accept(
+        event,
+        plan(event, NOW_MS, () => undefined),
+      )
+    await accept()
+    expect(await stream).toContain('event: ended')
+    expect((await thief.get('/deliveries')).status).toBe(302)
+    expect((await thief.post('/deliveries/dismiss', ACTS['/deliveries/dismiss'] ?? {})).status).toBe(401)
+    expect(world.acts).toEqual([])
+    // Nor does a code that was got before the reset let anybody in.
+    expect((await (await world.logIn()).get('')).status).toBe(302)
+    const after = { ...OLIVIA.claims, iat: NOW_MS / 1000 + 6 }
+    for (const claims of [{ ...after, auth_time: NOW_MS / 1000 + 6 }, after]) {
+      expect((await (await world.logIn({ claims })).get('')).status).toBe(200)
+    }
   })
 
   test('a session that has ended reads nothing and does nothing', async () => {
