@@ -1,6 +1,7 @@
 import { createMiddleware } from 'hono/factory'
-import { decodeJwt, errors, type JWTPayload, jwtVerify } from 'jose'
+import { decodeJwt, type JWTPayload, jwtVerify } from 'jose'
 import { z } from 'zod'
+import { isVerdict } from '../../guard/bearer.ts'
 import type { KeysOf } from '../ingest/set.ts'
 
 export type Role = 'view' | 'operate' | 'dismiss' | 'guard'
@@ -99,6 +100,6 @@ async function verify(
         }
       : undefined
   } catch (cause) {
-    return cause instanceof errors.JOSEError && !(cause instanceof errors.JWKSTimeout) ? undefined : 'unavailable'
+    return isVerdict(cause) ? undefined : 'unavailable'
   }
 }

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import { Hono } from 'hono'
+import { errors, type JWTVerifyGetKey } from 'jose'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
@@ -22,6 +23,7 @@ let others: Realm
 let foreign: Realm
 let store: Store
 let app: ReturnType<typeof apiRoutes>
+let keysOfOurs: () => Promise<JWTVerifyGetKey>
 let notReady: string[]
 let acts: unknown[][]
 let answered: Answer
@@ -36,6 +38,7 @@ beforeAll(async () => {
 })
 
 beforeEach(async () => {
+  keysOfOurs = () => Promise.resolve(ours.keys)
   notReady = []
   acts = []
   answered = { kind: 'response', status: 400 }
@@ -76,7 +79,8 @@ beforeEach(async () => {
       nowMs: () => NOW_MS,
     }),
     metrics: makeMetrics(store),
-    keysOf: (issuer) => [ours, others].filter((r) => r.issuer === issuer).map((r) => Promise.resolve(r.keys))[0],
+    keysOf: (issuer) =>
+      issuer === ISSUER ? keysOfOurs() : issuer === OTHER_ISSUER ? Promise.resolve(others.keys) : undefined,
     isEnded: endedBy(store, () => Date.now()),
     flow: {
       retryNow: (...act) => Promise.resolve(acts.push(['retry', ...act])),
@@ -134,6 +138,16 @@ describe('a caller’s token from before a reset of the caller', () => {
     expect((await get('/api/v1/deliveries', await token({ auth_time: secondsAgo(10) }))).status).toBe(200)
     const old = { iss: OTHER_ISSUER, iat: secondsAgo(90) }
     expect((await get('/api/v1/deliveries', await token(old, others))).status).toBe(200)
+  })
+
+  test.each<[string, JWTVerifyGetKey]>([
+    ['answer with an error', () => Promise.reject(new errors.JOSEError('Expected 200 OK from the JSON Web Key Set'))],
+    ['time out', () => Promise.reject(new errors.JWKSTimeout())],
+    ['cannot be connected to', () => Promise.reject(new TypeError('fetch failed'))],
+  ])('cannot be judged while the realm’s keys %s: 503', async (_, keys) => {
+    keysOfOurs = () => Promise.resolve(keys)
+    const answer = await get('/api/v1/deliveries', await token())
+    expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
   })
 
   test('cannot be judged while the store is not there: 503', async () => {

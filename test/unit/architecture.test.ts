@@ -58,7 +58,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
   audit: ['domain/', 'errors.ts'],
   'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts'],
+  // What a guard takes for the token's fault, the API does too.
   api: [
+    '../guard/bearer.ts',
     'domain/',
     'store/port.ts',
     'flow/ports.ts',
