@@ -4,9 +4,9 @@ import { secureHeaders } from 'hono/secure-headers'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
-import { type ApiEnv, requireRole } from './auth.ts'
+import { type ApiEnv, requireRole, smallBody } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
-import { describeOthers, DOCUMENT, Refused, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, describeOthers, DOCUMENT, Refused, REFUSALS } from './described.ts'
 import type { Metrics } from './metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
@@ -144,7 +144,7 @@ const act = <P extends string, T extends z.ZodType>(path: P, body: T, summary: s
     summary,
     security: [{ bearer: [] }],
     request: { body: { required: true, content: { 'application/json': { schema: body } } } },
-    responses: { 200: json(Changed, 'How many open deliveries it was'), ...REFUSALS },
+    responses: { 200: json(Changed, 'How many open deliveries it was'), ...BODY_REFUSALS },
   })
 const retryDeliveries = act('/api/v1/deliveries/retry', Retry, 'Attempt waiting deliveries now (role operate)')
 const rereadOutbox = createRoute({
@@ -170,7 +170,7 @@ const rereadOutbox = createRoute({
       z.object({ read: z.number(), taken: z.number(), next: z.string().optional() }),
       'How many events this page of the outbox holds, how many of them were new; give next as after for the page behind',
     ),
-    ...REFUSALS,
+    ...BODY_REFUSALS,
   },
 })
 const dismissDeliveries = act('/api/v1/deliveries/dismiss', Dismissal, 'Give up open deliveries (role dismiss)')
@@ -207,6 +207,7 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     await next()
     c.header('Cache-Control', 'no-store')
   })
+  app.use('/api/*', smallBody)
   app.onError((cause, c) => {
     if (cause instanceof HTTPException && cause.status < 500) {
       return c.json({ error: 'invalid_request', error_description: cause.message }, cause.status)

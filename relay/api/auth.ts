@@ -1,3 +1,4 @@
+import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
 import { decodeJwt, type JWTPayload, jwtVerify } from 'jose'
 import { z } from 'zod'
@@ -39,6 +40,12 @@ export interface CallerPorts {
   readonly audience: string
   readonly isEnded: IsEnded
 }
+
+/** What no caller needs to exceed. A body is kept as a whole, so that any role could else fill the memory. */
+export const smallBody = bodyLimit({
+  maxSize: 64 * 1024,
+  onError: (c) => c.json({ error: 'invalid_request', error_description: 'The body is larger than 64 KiB' }, 413),
+})
 
 /**
  * RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role. One from before

@@ -42,6 +42,7 @@ const containSubject = createRoute({
     403: refused('The token lacks the role'),
     404: refused('No such user in this realm'),
     409: refused('The realm’s policy has nothing done, or wants a confirmation'),
+    413: refused('The body is larger than 64 KiB'),
     503: refused('The identity provider cannot be asked; the same may be asked again without harm'),
   },
 })

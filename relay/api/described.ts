@@ -19,6 +19,9 @@ export const REFUSALS = {
   503: json(Refused, 'The store or the issuer’s keys cannot be had now'),
 }
 
+/** And where it has a body. */
+export const BODY_REFUSALS = { ...REFUSALS, 413: json(Refused, 'The body is larger than 64 KiB') }
+
 /** Describes the routes that are not of the API, so that one document has all of them; what they do is where they are. */
 export function describeOthers({ openAPIRegistry: registry }: OpenAPIHono<ApiEnv>): void {
   registry.registerPath({
@@ -113,7 +116,7 @@ export function describeOthers({ openAPIRegistry: registry }: OpenAPIHono<ApiEnv
     },
     responses: {
       200: json(z.looseObject({ active: z.boolean() }), 'Whether it is active, and if so its claims'),
-      ...REFUSALS,
+      ...BODY_REFUSALS,
     },
   })
 }

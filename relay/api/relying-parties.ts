@@ -4,7 +4,7 @@ import type { Registrar } from '../registry/registrar.ts'
 import { type RelyingParties, SOURCES } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { type ApiEnv, type CallerPorts, requireRole } from './auth.ts'
-import { Refused, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, Refused, REFUSALS } from './described.ts'
 
 export interface RelyingPartyPorts extends CallerPorts {
   readonly store: Pick<Store, 'changes'>
@@ -75,7 +75,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       responses: {
         200: json(answer, 'Done'),
         404: json(Refused, 'No such relying party, or nothing to take back'),
-        ...REFUSALS,
+        ...BODY_REFUSALS,
       },
     })
 
@@ -119,7 +119,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
         z.object({ error: z.string(), error_description: z.string(), check: FindingOut }),
         'It failed the check and is not registered; despite_check registers it all the same',
       ),
-      ...REFUSALS,
+      ...BODY_REFUSALS,
     },
   })
   app.openapi(register, async (c) => {

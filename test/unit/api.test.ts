@@ -336,6 +336,27 @@ describe('what a person does to open deliveries', () => {
     expect(acts).toEqual([])
   })
 
+  test('is refused with a body that nothing here needs, before it is read: 413', async () => {
+    let sent = 0
+    const endless = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        controller.enqueue(new Uint8Array(4096).fill(0x20))
+        sent += 4096
+        if (sent > 2 ** 22) {
+          controller.close()
+        }
+      },
+    })
+    const answer = await app.request('/api/v1/deliveries/retry', {
+      method: 'POST',
+      headers: { authorization: `Bearer ${await tokenFor('operate')}`, 'content-type': 'application/json' },
+      body: endless,
+      duplex: 'half',
+    })
+    expect([answer.status, await answer.json()]).toEqual([413, expect.objectContaining({ error: 'invalid_request' })])
+    expect(sent).toBeLessThan(2 ** 18)
+  })
+
   test('needs a token', async () => {
     for (const path of ['retry', 'dismiss']) {
       expect((await app.request(`/api/v1/deliveries/${path}`, { method: 'POST' })).status).toBe(401)

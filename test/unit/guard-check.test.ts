@@ -171,6 +171,7 @@ describe('POST /guard/introspect', () => {
     expect((await introspect(await user())).status).toBe(401)
     expect((await introspect(await user(), await world.token('orders', { resource_access: {} }))).status).toBe(403)
     expect((await introspect('', await world.token('orders'))).status).toBe(400)
+    expect((await introspect('x'.repeat(2 ** 16), await world.token('orders'))).status).toBe(413)
   })
 })
 
