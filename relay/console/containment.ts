@@ -126,6 +126,10 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
     case 'spared':
       return html`${client}: its offline token lives on, because the realm's policy spares it. So no not-before was set,
       and access tokens that were out already end by themselves.`
+    case 'linked':
+      return html`Still linked to the identity provider <strong>${data['identity_provider'] ?? ''}</strong>: whoever has
+        that account logs in without the password. If this person did not link it, remove it in Keycloak, at the user
+        under “Identity provider links”.`
     case 'watched':
       return `Seen since: ${many(Number(data['logins'] ?? 0), 'login')}, ${many(Number(data['failed_logins'] ?? 0), 'failed login')}, ${many(Number(data['refused_refreshes'] ?? 0), 'old token')} refused.`
     case 'shadow':

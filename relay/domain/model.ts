@@ -55,6 +55,8 @@ export interface SecurityEvent {
   readonly asked?: { readonly by: string; readonly clientId: string; readonly reason: string }
   /** Clients whose offline tokens of this subject live on, because the realm's policy spares them. */
   readonly sparedOffline?: readonly string[]
+  /** Aliases of the identity providers that the subject is still linked to: whoever added a link logs in with it. */
+  readonly identityProviders?: readonly string[]
   /** What has been seen of a privileged subject since the event, and not been told before. */
   readonly watched?: Watched
   readonly sessions: readonly ListedSession[]
@@ -181,6 +183,7 @@ export interface Evidence {
     | 'survivors_ended'
     | 'watched'
     | 'spared'
+    | 'linked'
     | 'shadow'
     | 'planned'
     | 'no_logout_uri'

@@ -112,6 +112,9 @@ export function plan(
       ...(event.sparedOffline ?? []).map(
         (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
       ),
+      ...(event.identityProviders ?? []).map(
+        (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
+      ),
       {
         kind: 'planned',
         atMs: nowMs,

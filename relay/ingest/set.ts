@@ -59,6 +59,7 @@ const Containment = z.object({
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
   asked: z.object({ by: Name, client_id: Name, reason: z.string().max(2000) }).optional(),
   spared_offline: z.array(Name).max(100).optional(),
+  identity_providers: z.array(Name).max(100).optional(),
   watched: z.object({ logins: Count, failed_logins: Count, refused_refreshes: Count }).optional(),
   sessions: z
     .array(Session)
@@ -138,6 +139,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     steps,
     asked,
     spared_offline,
+    identity_providers,
     watched,
   } = event['logout-relay']
   return {
@@ -159,6 +161,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     steps,
     ...(asked === undefined ? {} : { asked: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
     ...(spared_offline === undefined ? {} : { sparedOffline: spared_offline }),
+    ...(identity_providers === undefined ? {} : { identityProviders: identity_providers }),
     ...(watched === undefined
       ? {}
       : {

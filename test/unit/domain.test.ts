@@ -166,6 +166,12 @@ describe('the plan', () => {
     ])
   })
 
+  test('the evidence names each identity provider that the subject is still linked to', () => {
+    const event = securityEvent(1, ['orders'], { identityProviders: ['google', 'partner'] })
+    const linked = plan(event, NOW_MS, none).evidence.filter(({ kind }) => kind === 'linked')
+    expect(linked.map(({ data }) => data['identity_provider'])).toEqual(['google', 'partner'])
+  })
+
   test('parts of one cause are one containment', () => {
     const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS, none)
     const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS, none)

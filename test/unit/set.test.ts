@@ -59,6 +59,11 @@ describe('a right SET', () => {
     expect(event.sparedOffline).toEqual(['backup'])
   })
 
+  test('says to which identity providers its subject is still linked', async () => {
+    const event = await verify(await demo.sign(withPart({ ...relayPart, identity_providers: ['google', 'partner'] })))
+    expect(event.identityProviders).toEqual(['google', 'partner'])
+  })
+
   test('says what happened to whom, with its sessions', async () => {
     expect(await verify(await demo.sign(right))).toEqual({
       issuer: ISSUER,

@@ -14,6 +14,7 @@ import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.ClientModel;
+import org.keycloak.models.FederatedIdentityModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
@@ -30,6 +31,9 @@ import jakarta.persistence.EntityManager;
 final class Containment {
     /** Sessions in one SET; more become several with the same {@code txn}. */
     static final int PART_SIZE = 500;
+
+    /** Aliases in one SET; the relay takes no more. */
+    private static final int MAX_LINKS = 100;
 
     private static final Logger LOG = Logger.getLogger(Containment.class);
 
@@ -104,12 +108,20 @@ final class Containment {
             OutboxRow row = row(act, privileged, done);
             row.spared = spared;
             row.sparedOffline = leftClients;
+            row.identityProviders = userGoes ? null : linked(session, realm, user);
             writeRows(em, row, List.copyOf(sessions.values()));
             if (privileged && !act.shadow && !userGoes) {
                 Watch.begin(em, row);
             }
             return act.txn;
         };
+    }
+
+    /** What an outbox row keeps of the links that the user still has: whoever added one logs in with it. */
+    private static String linked(KeycloakSession session, RealmModel realm, UserModel user) {
+        List<String> aliases = session.users().getFederatedIdentitiesStream(realm, user)
+                .map(FederatedIdentityModel::getIdentityProvider).sorted().limit(MAX_LINKS).toList();
+        return aliases.isEmpty() ? null : ListedSession.json(aliases);
     }
 
     /** Every session that a containment now would end or tell of; offline ones of these clients, by client id, live on. */

@@ -102,6 +102,10 @@ public class OutboxRow {
     @Column(name = "SPARED_OFFLINE")
     String sparedOffline;
 
+    /** JSON array: aliases of the identity providers that the subject is still linked to after the steps, or null. */
+    @Column(name = "IDENTITY_PROVIDERS")
+    String identityProviders;
+
     /** When to look for old sessions again; null when the last look is over. */
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
@@ -141,6 +145,7 @@ public class OutboxRow {
     OutboxRow supplement() {
         OutboxRow row = copy();
         row.steps = null;
+        row.identityProviders = null;
         row.survivors = 0;
         row.nextLookMs = null;
         return row;
@@ -164,6 +169,7 @@ public class OutboxRow {
         copy.watched = watched;
         copy.spared = spared;
         copy.sparedOffline = sparedOffline;
+        copy.identityProviders = identityProviders;
         copy.nextLookMs = nextLookMs;
         copy.looksFromMs = looksFromMs;
         copy.askedBy = askedBy;

@@ -73,6 +73,9 @@ final class SecurityEventToken {
         if (row.sparedOffline != null) {
             containment.put("spared_offline", ListedSession.array(row.sparedOffline));
         }
+        if (row.identityProviders != null) {
+            containment.put("identity_providers", ListedSession.array(row.identityProviders));
+        }
         if (row.watched != null) {
             containment.put("watched", ListedSession.object(row.watched));
         }
