@@ -97,9 +97,9 @@ export class LogoutReceiver {
     const beforeMs = Math.floor(Number(iat) * 1000)
     const until = Math.min(Math.ceil(now + maxLifeSeconds), 0xffff_ffff)
     if (typeof sid === 'string') {
-      this.#ended.add(KIND.sid, sid, beforeMs, until)
+      this.#ended.add(KIND.sid, sid, beforeMs, until, now * 1000)
     } else {
-      this.#ended.add(KIND.sub, String(sub), beforeMs, until)
+      this.#ended.add(KIND.sub, String(sub), beforeMs, until, now * 1000)
     }
     try {
       await endSession({

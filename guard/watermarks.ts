@@ -92,8 +92,9 @@ export class Watermarks {
     return this.#find(KIND.sub, sub)
   }
 
-  /** Puts a name in that is known in clear. */
-  add(kind: Kind, name: string, watermarkMs: number, untilSeconds: number): void {
+  /** Puts a name in that is known in clear. @param nowMs those whose `until` is past may be forgotten; 0 keeps all */
+  add(kind: Kind, name: string, watermarkMs: number, untilSeconds: number, nowMs = 0): void {
+    this.#reserve(this.#size + 1, nowMs / 1000)
     hash(this.#k0, this.#k1, kind, name, this.#hash)
     this.#put(this.#hash.first, this.#hash.last, kind, watermarkMs, untilSeconds)
   }
@@ -174,7 +175,10 @@ export class Watermarks {
       return
     }
     const [firsts, lasts, mss, untils] = [this.#first, this.#last, this.#ms, this.#until]
-    const capacity = Math.ceil(Math.max(size, Math.min(this.#size * 1.5, this.#size + 500_000)) / FULL)
+    // By what stays: by what was, a table that runs for months would grow with all that it ever held.
+    const stays = firsts.reduce((count, first, n) => count + Number(first !== 0 && (untils[n] ?? 0) >= now), 0)
+    const wanted = Math.max(stays + size - this.#size, Math.min(stays * 1.5, stays + 500_000))
+    const capacity = Math.max(LEAST_CAPACITY, Math.ceil(wanted / FULL))
     this.#first = new Uint32Array(capacity)
     this.#last = new Uint32Array(capacity)
     this.#ms = new Float64Array(capacity)

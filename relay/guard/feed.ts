@@ -98,7 +98,7 @@ export class RealmFeed {
       const atMs = nowMs()
       changes = await log.watermarks(issuer, this.#head, BATCH)
       for (const { kind, name, watermarkMs, untilMs } of changes) {
-        this.#known.add(KIND[kind], name, watermarkMs, untilSeconds(untilMs))
+        this.#known.add(KIND[kind], name, watermarkMs, untilSeconds(untilMs), atMs)
       }
       const head = (this.#head = changes.at(-1)?.seq ?? this.#head)
       const readMs = changes.length < BATCH ? atMs : this.#readMs

@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { FeedError, readBatch } from '../../guard/batch.ts'
 import { FeedState } from '../../guard/feed.ts'
 import { KIND } from '../../guard/hash.ts'
-import { type Claims, Watermarks } from '../../guard/watermarks.ts'
+import { type Claims, ENTRY, Watermarks } from '../../guard/watermarks.ts'
 
 interface Named {
   kind: keyof typeof KIND
@@ -149,3 +149,35 @@ function halfSipHash(key: Buffer, message: Buffer, c: number, d: number): string
   out.writeInt32LE(at(1) ^ at(3), 4)
   return out.toString('hex')
 }
+
+describe('a table holds what may still count, however long it runs:', () => {
+  const DAYS = 60
+  const A_DAY = 1000
+  const names = (day: number) => Array.from({ length: A_DAY }, (_, n) => `${day}/${n}`)
+
+  test.each<[string, (table: Watermarks, day: number) => void]>([
+    [
+      'where names are added one by one',
+      (table, day) => names(day).forEach((name) => table.add(KIND.sub, name, 1000, day + 3, day * 1000)),
+    ],
+    [
+      'where they come as entries',
+      (table, day) => {
+        const entries = new Uint8Array(A_DAY * ENTRY)
+        const view = new DataView(entries.buffer)
+        names(day).forEach((name, n) => table.encode(KIND.sub, name, 1000, day + 3, view, n * ENTRY))
+        table.apply(entries, day * 1000)
+      },
+    ],
+  ])('%s', (_, take) => {
+    const table = new Watermarks(new Uint8Array(8))
+    let most = 0
+    for (let day = 1; day <= DAYS; day++) {
+      take(table, day)
+      most = Math.max(most, table.size)
+      expect(names(day).every((name) => table.watermarkMs(name) === 1000)).toBe(true)
+    }
+    // Four days' names count at a time.
+    expect(most).toBeLessThan(12 * A_DAY)
+  })
+})
