@@ -94,6 +94,11 @@ export class RealmFeed {
   async #advance(): Promise<void> {
     const { issuer, log, nowMs } = this.#ports
     let changes: Change[]
+    for (const [clientId, { atMs }] of this.#parts) {
+      if (nowMs() - atMs >= SHARED_MS) {
+        this.#parts.delete(clientId)
+      }
+    }
     do {
       const atMs = nowMs()
       changes = await log.watermarks(issuer, this.#head, BATCH)
@@ -225,11 +230,6 @@ export class RealmFeed {
     const parts = read()
     parts.catch(() => this.#parts.delete(clientId))
     this.#parts.set(clientId, { atMs: nowMs, parts })
-    for (const [other, { atMs }] of this.#parts) {
-      if (nowMs - atMs >= SHARED_MS) {
-        this.#parts.delete(other)
-      }
-    }
     return parts
   }
 

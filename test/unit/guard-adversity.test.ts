@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { plan } from '../../relay/domain/plan.ts'
 import { RealmFeed } from '../../relay/guard/feed.ts'
@@ -44,6 +46,30 @@ test(
     expect(reads).toBeLessThanOrEqual(2 + 3)
   },
 )
+
+test('what was read for guards that started together is let go soon after, though no other starts', async () => {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  const held = () => {
+    collect()
+    return process.memoryUsage().heapUsed
+  }
+  const changes = Array.from({ length: 8000 }, (_, n) => {
+    return { kind: 'sub', name: `user-${n}`, watermarkMs: 1000, untilMs: Date.now() + 1e6, seq: n + 1 } as const
+  })
+  const log = { watermarks: (_: string, after: number) => Promise.resolve(changes.slice(after)) }
+  let nowMs = Date.now()
+  const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => nowMs })
+  await feed.advance()
+  const before = held()
+  for (let n = 0; n < 150; n++) {
+    await Array.fromAsync(feed.catchUp(`client-${n}`, 0, 'nonce'))
+  }
+  expect(held() - before).toBeGreaterThan(2 ** 24)
+  nowMs += 10_000
+  await feed.advance()
+  expect(held() - before).toBeLessThan(2 ** 22)
+})
 
 test('10,000 guards that come back with the same cursor share what they have missed', { timeout: 60_000 }, async () => {
   let head = 100
