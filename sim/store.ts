@@ -115,10 +115,12 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
 
     unknown: (issuer, jtis) => read(({ events }) => jtis.filter((jti) => !events.has(keyOf(issuer, jti)))),
 
-    claim: async (nowMs, leaseMs, limit, room) => {
+    claim: async (nowMs, leaseMs, limit, room, only) => {
       checkOpen()
       await io.arrive()
-      const due = [...disk.seen.deliveries.values()].filter((row) => row.state === 'open' && row.dueMs <= nowMs)
+      const due = [...disk.seen.deliveries.values()].filter(
+        (row) => row.state === 'open' && row.dueMs <= nowMs && (only === undefined || row.privileged),
+      )
       const ids = inTheirTurn(due, room, limit).map(({ id }) => id)
       if (ids.length === 0) {
         await io.answered()

@@ -1,7 +1,7 @@
 import type { Claim } from '../domain/model.ts'
 
 /** Tokens are asked for in small batches, so that the first deliveries start while the last are still being signed. */
-const MINT_BATCH = 25
+export const MINT_BATCH = 25
 const CHANGE_BATCH = 500
 
 /** Until a batch is not full, so that no transaction grows with what a person selects. */

@@ -4,14 +4,13 @@ import type { Answer, Claim, Delivery, DeliveryState, Room, SecurityEvent } from
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
-import { batches, inBatches } from './batches.ts'
+import { batches, inBatches, MINT_BATCH } from './batches.ts'
 import { Doorbell } from './doorbell.ts'
 import { Lanes } from './lanes.ts'
 import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
-const CLAIM_LIMIT = 200
 /** With so many of one identity provider waiting for their tokens no more are claimed: it has logins to serve as well. */
 const MINTED_AT_ONCE = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
@@ -138,8 +137,14 @@ export class Flow {
       const nowMs = clock.nowMs()
       let waitMs: number
       try {
-        const claims = await store.claim(nowMs, LEASE_MS, CLAIM_LIMIT, (issuer, clientId) =>
-          this.#room(issuer, clientId),
+        const mintable = this.#mintable()
+        const limit = mintable > 0 ? mintable : MINTED_AT_ONCE
+        const claims = await store.claim(
+          nowMs,
+          LEASE_MS,
+          limit,
+          (issuer, clientId) => this.#room(issuer, clientId),
+          mintable > 0 ? undefined : 'privileged',
         )
         for (const claim of claims) {
           this.#lanes.enter(claim.delivery)
@@ -148,7 +153,7 @@ export class Flow {
           this.#track(this.#deliverBatch(batch))
         }
         // What is due in a lane without room is not waited for here: the end of an attempt rings, or the time of a probe.
-        const nextMs = claims.length === CLAIM_LIMIT ? nowMs : await store.nextDueMs(nowMs)
+        const nextMs = claims.length === limit ? nowMs : await store.nextDueMs(nowMs)
         waitMs = nextMs === undefined ? IDLE_MS : Math.min(Math.max(nextMs - clock.nowMs(), 0), IDLE_MS)
       } catch (cause) {
         observer.trouble('Due deliveries could not be read from the store; trying again', cause)
@@ -156,6 +161,12 @@ export class Flow {
       }
       await this.#due.wait(waitMs)
     }
+  }
+
+  /** How many more claims may wait for their tokens: whole batches, of the identity provider that has fewest of them. */
+  #mintable(): number {
+    const fewest = Math.min(...[...this.#ports.idps.keys()].map((issuer) => this.#asked.get(issuer) ?? 0))
+    return Math.max(0, MINTED_AT_ONCE - Math.ceil(fewest / MINT_BATCH) * MINT_BATCH)
   }
 
   #room(issuer: string, clientId: string): Room {

@@ -64,11 +64,20 @@ export class RelyingParties implements Registry {
     registered: new Map(),
   }
   readonly #paused = new Map<string, Said>()
-  readonly #overrides: ReadonlyMap<string, DeliverySettings['overrides'][number]>
+  /** For everybody, and for those that relay.yaml names: asked for at every attempt, so made once. */
+  readonly #policy: LanePolicy
+  readonly #policies: ReadonlyMap<string, LanePolicy>
 
   constructor(settings: DeliverySettings) {
     this.#settings = settings
-    this.#overrides = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), o]))
+    const { allowHttpOnLoopback, allowAddresses, timeoutMs, concurrency } = settings
+    this.#policy = {
+      http: allowHttpOnLoopback ? 'loopback' : 'never',
+      allowAddresses: [...(allowHttpOnLoopback ? LOOPBACK : []), ...allowAddresses],
+      timeoutMs,
+      concurrency,
+    }
+    this.#policies = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]))
     for (const { issuer, clientId, logoutUri, sessionRequired = true } of settings.overrides) {
       if (logoutUri !== undefined) {
         const party = { issuer, clientId, logoutUri, sessionRequired, enabled: true }
@@ -120,20 +129,9 @@ export class RelyingParties implements Registry {
   }
 
   lane(issuer: string, clientId: string): LanePolicy {
-    const { allowHttpOnLoopback, allowAddresses } = this.#settings
     const lane = this.#laneOf(issuer, clientId)
-    const override = this.#overrides.get(lane)
-    const everybody = allowHttpOnLoopback ? 'loopback' : 'never'
-    return {
-      http: override?.allowHttp === true ? 'always' : everybody,
-      allowAddresses: [
-        ...(allowHttpOnLoopback ? LOOPBACK : []),
-        ...allowAddresses,
-        ...(override?.allowAddresses ?? []),
-      ],
-      timeoutMs: override?.timeoutMs ?? this.#settings.timeoutMs,
-      concurrency: this.#paused.has(lane) ? 0 : (override?.concurrency ?? this.#settings.concurrency),
-    }
+    const policy = this.#policies.get(lane) ?? this.#policy
+    return this.#paused.has(lane) ? { ...policy, concurrency: 0 } : policy
   }
 
   #laneOf(issuer: string, clientId: string): string {
@@ -153,5 +151,14 @@ export class RelyingParties implements Registry {
         ...(paused ? { paused } : {}),
       }
     )
+  }
+}
+
+function policyOf(everybody: LanePolicy, override: DeliverySettings['overrides'][number]): LanePolicy {
+  return {
+    http: override.allowHttp === true ? 'always' : everybody.http,
+    allowAddresses: [...everybody.allowAddresses, ...(override.allowAddresses ?? [])],
+    timeoutMs: override.timeoutMs ?? everybody.timeoutMs,
+    concurrency: override.concurrency ?? everybody.concurrency,
   }
 }

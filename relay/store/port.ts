@@ -3,6 +3,8 @@ import type { Plan } from '../domain/plan.ts'
 import type { WatermarkLog } from '../guard/port.ts'
 import type { Notes } from '../registry/port.ts'
 
+export type RoomOf = (issuer: string, clientId: string) => Room
+
 /** How an attempt ended, as the store keeps it. */
 export interface Outcome {
   readonly state: DeliveryState
@@ -126,13 +128,10 @@ export interface Store extends WatermarkLog, Notes {
   /**
    * Leases what is due, at most `limit`, and of each lane no more than it has room for: first what is owed for privileged
    * subjects, in every lane, then the rest, lane by lane in turn. The cost grows neither with what is open nor with history.
+   *
+   * @param only leave the rest, without looking at its lanes
    */
-  claim(
-    nowMs: number,
-    leaseMs: number,
-    limit: number,
-    room: (issuer: string, clientId: string) => Room,
-  ): Promise<Claim[]>
+  claim(nowMs: number, leaseMs: number, limit: number, room: RoomOf, only?: 'privileged'): Promise<Claim[]>
   /** False if the claim is no longer current: the outcome is then not written. */
   record(claim: Claim, outcome: Outcome): Promise<boolean>
   /** Gives a claim back unattempted. */

@@ -183,7 +183,7 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         return jtis.filter((_, n) => known[n] === 0)
       }),
 
-    claim: async (nowMs, leaseMs, limit, room) => {
+    claim: async (nowMs, leaseMs, limit, room, only) => {
       if (inDoubt) {
         await script('give_back', member.id, ...held)
         inDoubt = false
@@ -193,8 +193,10 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         privileged.push(lane, place.privileged)
       }
       const others: (string | number)[] = []
-      for await (const { lane, place } of lanesWithRoom('lanes', nowMs, limit, room, 'others')) {
-        others.push(lane, place.others, place.latest)
+      if (only === undefined) {
+        for await (const { lane, place } of lanesWithRoom('lanes', nowMs, limit, room, 'others')) {
+          others.push(lane, place.others, place.latest)
+        }
       }
       if (privileged.length + others.length === 0) {
         return []

@@ -1,6 +1,8 @@
 import type { StatementSync } from 'node:sqlite'
-import { laneOf, type Room } from '../../domain/model.ts'
-import type { Row } from './rows.ts'
+import { type Claim, laneOf } from '../../domain/model.ts'
+import type { RoomOf } from '../port.ts'
+import type { Leases } from './leases.ts'
+import { deliveryOf, integer } from './rows.ts'
 
 interface Lane {
   readonly issuer: string
@@ -10,17 +12,21 @@ interface Lane {
 /**
  * Which lanes may have something due, in memory, so that a claim looks at these and at nothing else: not at a backlog in a
  * lane without room, and not at the thousands that wait. It is a hint and may name too many lanes, never too few: what
- * becomes due by time is found in the index since the last look, and what a change makes due is noted.
+ * becomes due by time is found in the index since the last look, what a change makes due is noted, and so is what is due
+ * again because its lease has run out.
  */
 export class DueLanes {
   readonly #sql: (text: string) => StatementSync
+  readonly #leases: Leases
   /** The lane that had its turn last is at the end. */
   readonly #lanes = new Map<string, Lane>()
   readonly #privileged = new Map<string, Lane>()
   #seenMs = -1
 
-  constructor(sql: (text: string) => StatementSync) {
+  /** @param sql statements in which `leased(seq)` says whether the row is in `leases` */
+  constructor(sql: (text: string) => StatementSync, leases: Leases) {
     this.#sql = sql
+    this.#leases = leases
   }
 
   /** A change has given a delivery this due time. */
@@ -35,30 +41,27 @@ export class DueLanes {
     this.#seenMs = -1
   }
 
-  /** Whether there may be anything to claim. */
-  some(nowMs: number, room: (issuer: string, clientId: string) => Room): boolean {
+  claim(nowMs: number, leaseMs: number, limit: number, room: RoomOf, only?: 'privileged'): Claim[] {
     this.#look(nowMs)
-    return (
-      [...this.#privileged.values()].some(({ issuer, clientId }) => room(issuer, clientId).privileged > 0) ||
-      [...this.#lanes.values()].some(({ issuer, clientId }) => room(issuer, clientId).others > 0)
-    )
-  }
-
-  /** Leases and returns the rows. Runs in a transaction, and again after a rollback, when {@link forget} has been called. */
-  claim(nowMs: number, leaseMs: number, limit: number, room: (issuer: string, clientId: string) => Room): Row[] {
-    this.#look(nowMs)
-    const claimed: Row[] = []
+    const claimed: Claim[] = []
     const taken = new Map<string, number>()
+    // A bare `limit ?` makes SQLite plan the statement anew each time, which takes longer than all the rest.
     const take = ({ issuer, clientId }: Lane, most: number, which: string, order: 'asc' | 'desc') => {
       const rows = this.#sql(
-        `update delivery set fence = fence + 1, leased = 1, due_ms = ?1 where id in (
-           select id from delivery where state = 'open' ${which} and issuer = ?2 and client_id = ?3 and due_ms <= ?4
-           order by due_ms ${order} limit ?5) and state = 'open' and due_ms <= ?4 returning *`,
-      ).all(nowMs + leaseMs, issuer, clientId, nowMs, most)
-      claimed.push(...rows)
+        `select * from delivery where state = 'open' ${which} and issuer = ? and client_id = ? and due_ms <= ?
+           and not leased(seq) order by due_ms ${order} limit 0 + ?`,
+      ).all(issuer, clientId, nowMs, most)
+      for (const row of rows) {
+        const delivery = deliveryOf(row)
+        const { fence } = this.#leases.take(integer(row, 'seq'), delivery, nowMs + leaseMs)
+        claimed.push({ delivery, fence })
+      }
       return rows.length
     }
-    for (const [key, lane] of [...this.#privileged]) {
+    for (const [key, lane] of this.#privileged) {
+      if (claimed.length === limit) {
+        return claimed
+      }
       const most = Math.min(room(lane.issuer, lane.clientId).privileged, limit - claimed.length)
       if (most > 0) {
         const count = take(lane, most, 'and privileged = 1', 'asc')
@@ -68,7 +71,15 @@ export class DueLanes {
         }
       }
     }
-    for (const [key, lane] of [...this.#lanes]) {
+    if (only === 'privileged') {
+      return claimed
+    }
+    // A lane that had its turn and may have more goes to the end, and the end is where this round ends.
+    let turns = this.#lanes.size
+    for (const [key, lane] of this.#lanes) {
+      if (claimed.length === limit || turns-- === 0) {
+        break
+      }
       const { others, latest } = room(lane.issuer, lane.clientId)
       const most = Math.min(others - (taken.get(key) ?? 0), limit - claimed.length)
       if (most <= 0) {
@@ -88,6 +99,9 @@ export class DueLanes {
   }
 
   #look(nowMs: number): void {
+    for (const delivery of this.#leases.runOut(nowMs)) {
+      this.#add(delivery, delivery.privileged)
+    }
     // A clock that was set back: what has been seen as due is so again later.
     this.#seenMs = Math.min(this.#seenMs, nowMs)
     const rows = this.#sql(

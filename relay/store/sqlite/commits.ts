@@ -2,6 +2,15 @@ import type { DatabaseSync } from 'node:sqlite'
 import type { RelayError } from '../../errors.ts'
 import { isDamage, storeError } from './failures.ts'
 
+/** What is kept in memory beside the file, and is told what became of a transaction. */
+export interface Memory {
+  committed(): void
+  /** All changes: before they run again, or because they are lost. */
+  rolledBack(): void
+  /** The one that has failed, before the others are committed. */
+  workRolledBack(): void
+}
+
 /**
  * Group commit: changes asked for in one turn of the event loop share one transaction and so one fsync, and each promise
  * resolves only after the commit. One that fails takes no other with it: all are rolled back and run again, then each in a
@@ -11,15 +20,14 @@ import { isDamage, storeError } from './failures.ts'
 export class Commits {
   readonly #db: DatabaseSync
   readonly #path: string
-  readonly #rolledBack: () => void
+  readonly #memory: Memory
   #damage: RelayError | undefined
   #queue: { readonly work: () => void; readonly done: (failure?: unknown) => void }[] = []
 
-  /** @param rolledBack told before changes run again, and of those that are lost: what memory says of them is wrong */
-  constructor(db: DatabaseSync, path: string, rolledBack: () => void) {
+  constructor(db: DatabaseSync, path: string, memory: Memory) {
     this.#db = db
     this.#path = path
-    this.#rolledBack = rolledBack
+    this.#memory = memory
   }
 
   /** Puts a failure in words. Once damage has been met nothing is written any more: what is acknowledged must be found again. */
@@ -84,6 +92,7 @@ export class Commits {
       }
       return
     }
+    this.#memory.committed()
     queue.forEach(({ done }, n) => done(failures.get(n)))
   }
 
@@ -91,7 +100,7 @@ export class Commits {
     if (this.#db.isOpen && this.#db.isTransaction) {
       this.#db.exec('rollback')
     }
-    this.#rolledBack()
+    this.#memory.rolledBack()
   }
 
   /** Runs each in a savepoint. Says which have failed, and how. */
@@ -107,7 +116,7 @@ export class Commits {
         }
         failures.set(n, failure)
         this.#db.exec('rollback to work')
-        this.#rolledBack()
+        this.#memory.workRolledBack()
       }
       this.#db.exec('release work')
     })

@@ -68,7 +68,7 @@ export function pruneOn(sql: (text: string) => StatementSync, commits: Commits):
           }
           drop(
             'deliveries',
-            'delete from delivery where id in (select id from delivery where issuer = ? and containment_id = ? limit ?)',
+            'delete from delivery where seq in (select seq from delivery where issuer = ? and containment_id = ? limit ?)',
             issuer,
             id,
             left,

@@ -3,7 +3,7 @@ import { RelayError } from '../../errors.ts'
 import { VERSION } from '../../version.ts'
 
 /**
- * The tables, one statement each. `user_version` counts them: what is added later is appended, never edited, so that an
+ * The tables, one change each. `user_version` counts them: what is added later is appended, never edited, so that an
  * older file is brought up to date at the start.
  */
 export const MIGRATIONS: readonly string[] = [
@@ -82,6 +82,33 @@ export const MIGRATIONS: readonly string[] = [
      where d.issuer = containment.issuer and d.containment_id = containment.id), 0)`,
   // What may be pruned, the longest past first.
   `create index containment_past on containment (max(closed_ms, last_end_ms)) where closed_ms is not null`,
+  // Rows in the order in which they came, so that what is worked on together lies together; and no lease, which is a matter of
+  // the process that has the file. What was leased is due at once.
+  `create table delivery_in_order (
+     seq integer primary key, id text not null, containment_id text not null, issuer text not null, client_id text not null,
+     sid text not null, logout_uri text not null, latest_end_ms integer not null, alg text, privileged integer not null default 0,
+     state text not null check (state in ('open', 'delivered', 'expired', 'dismissed')),
+     attempts integer not null, due_ms integer not null, created_ms integer not null, ended_ms integer,
+     last_status integer, last_reason text, reported integer not null default 0
+   ) strict;
+   insert into delivery_in_order (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, privileged, state,
+       attempts, due_ms, created_ms, ended_ms, last_status, last_reason, reported)
+     select id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, privileged, state,
+       attempts, iif(state = 'open' and leased = 1, 0, due_ms), created_ms, ended_ms, last_status, last_reason, reported
+     from delivery order by created_ms, id;
+   drop table delivery;
+   alter table delivery_in_order rename to delivery`,
+  `create unique index delivery_by_id on delivery (id)`,
+  `create index delivery_by_containment on delivery (containment_id)`,
+  // What is open: what becomes due, of one lane, of one lane for privileged subjects, and in order. An entry less in each of
+  // them is what a delivery costs, so there are no others.
+  `create index delivery_due on delivery (due_ms) where state = 'open'`,
+  `create index delivery_lane on delivery (issuer, client_id, due_ms, created_ms) where state = 'open'`,
+  `create index delivery_lane_privileged on delivery (issuer, client_id, due_ms) where state = 'open' and privileged = 1`,
+  `create index delivery_open on delivery (id) where state = 'open'`,
+  `create index delivery_unreported on delivery (issuer) where state <> 'open' and reported = 0`,
+  `drop index evidence_by_containment`,
+  `create index evidence_by_containment on evidence (containment_id, seq)`,
 ]
 
 /**

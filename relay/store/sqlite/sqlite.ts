@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
-import type { Delivery, Evidence } from '../../domain/model.ts'
+import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import type { Watermark } from '../../domain/watermark.ts'
 import { RelayError } from '../../errors.ts'
 import type { Selection, Store } from '../port.ts'
@@ -9,10 +9,14 @@ import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
 import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
+import { Leases } from './leases.ts'
 import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
 import { pruneOn } from './prune.ts'
 import { migrate } from './schema.ts'
+
+/** So many open deliveries of a relying party are sorted for a page of them. */
+const SORTED = 5000
 
 /**
  * The store on SQLite: one file, one process. WAL with `synchronous=FULL`, so a commit has reached the disk before
@@ -34,8 +38,17 @@ export function openSqliteStore(
     }
     return statement
   }
-  const dueLanes = new DueLanes(sql)
-  const commits = new Commits(db, path, () => dueLanes.forget())
+  const leases = new Leases()
+  db.function('leased', (seq) => Number(leases.has(Number(seq))))
+  const dueLanes = new DueLanes(sql, leases)
+  const commits = new Commits(db, path, {
+    committed: () => leases.committed(),
+    rolledBack: () => {
+      leases.rolledBack()
+      dueLanes.forget()
+    },
+    workRolledBack: () => dueLanes.forget(),
+  })
   const read = <T>(work: () => T): Promise<T> => {
     try {
       return Promise.resolve(work())
@@ -85,7 +98,7 @@ export function openSqliteStore(
       ).run(issuer, kind, name, watermarkMs, untilMs, ++seq)
     }
   }
-  /** @param waitingMs only those that nobody has leased and that are due after it */
+  /** @param waitingMs only those that are due after it; so what is leased is not among them */
   const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] => {
     // Only what is asked for is in the statement, so that its indices are used.
     const asked: [string, string | number | undefined][] = [
@@ -94,7 +107,7 @@ export function openSqliteStore(
       ['containment_id = ?', s.containmentId],
       ['created_ms >= ?', s.createdFromMs],
       ['created_ms < ?', s.createdBeforeMs],
-      ['leased = 0 and due_ms > ?', waitingMs],
+      ['due_ms > ?', waitingMs],
     ]
     const given = asked.flatMap(([condition, value]) => (value === undefined ? [] : [{ condition, value }]))
     return sql(
@@ -103,6 +116,26 @@ export function openSqliteStore(
     )
       .all(s.issuer, ...given.map(({ value }) => value), limit)
       .map(deliveryOf)
+  }
+
+  /**
+   * The index for a page of deliveries by id. What is open of a relying party is sorted where it is little, and found on the way
+   * through all that is open where it is much: an index for it would cost each delivery more than this.
+   */
+  const pagesBy = (issuer: string, state?: DeliveryState, clientId?: string, containmentId?: string): string => {
+    if (containmentId !== undefined) {
+      return 'delivery_by_containment'
+    }
+    if (state !== 'open') {
+      return 'delivery_by_id'
+    }
+    if (clientId === undefined) {
+      return 'delivery_open'
+    }
+    const open = sql(
+      `select 1 from delivery where state = 'open' and issuer = ? and client_id = ? limit ${SORTED}`,
+    ).all(issuer, clientId)
+    return open.length < SORTED ? 'delivery_lane' : 'delivery_open'
   }
 
   return {
@@ -160,20 +193,18 @@ export function openSqliteStore(
     unknown: (issuer, jtis) =>
       read(() => jtis.filter((jti) => !sql('select 1 from event where issuer = ? and jti = ?').get(issuer, jti))),
 
-    claim: async (nowMs, leaseMs, limit, room) => {
-      if (!(await read(() => dueLanes.some(nowMs, room)))) {
-        return []
-      }
-      const rows = await commits.run(() => dueLanes.claim(nowMs, leaseMs, limit, room))
-      return rows.map((row) => ({ delivery: deliveryOf(row), fence: integer(row, 'fence') }))
-    },
+    claim: (...which) => read(() => dueLanes.claim(...which)),
 
     record: ({ delivery, fence }, outcome) =>
       commits.run(() => {
+        const seq = leases.seqOf(delivery.id, fence)
+        if (seq === undefined) {
+          return false
+        }
         const ended = outcome.state !== 'open'
         const changed = sql(
           `update delivery set state = ?, attempts = ?, due_ms = ?, last_status = ?, last_reason = ?, logout_uri = ?,
-             ended_ms = ?, leased = 0 where id = ? and fence = ? and state = 'open'`,
+             ended_ms = ? where seq = ? and state = 'open'`,
         ).run(
           outcome.state,
           outcome.attempts,
@@ -182,28 +213,28 @@ export function openSqliteStore(
           outcome.reason,
           outcome.logoutUri,
           ended ? outcome.atMs : null,
-          delivery.id,
-          fence,
+          seq,
         )
-        if (changed.changes === 0) {
-          return false
+        if (changed.changes > 0) {
+          addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
+          if (ended) {
+            oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
+          } else {
+            dueLanes.note(delivery, outcome.dueMs)
+          }
         }
-        dueLanes.note(delivery, outcome.dueMs)
-        addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
-        if (ended) {
-          oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
-        }
-        return true
+        leases.end(seq)
+        return changed.changes > 0
       }),
 
     release: ({ delivery, fence }, dueMs) =>
       commits.run(() => {
-        sql(`update delivery set due_ms = ?, leased = 0 where id = ? and fence = ? and state = 'open'`).run(
-          dueMs,
-          delivery.id,
-          fence,
-        )
-        dueLanes.note(delivery, dueMs)
+        const seq = leases.seqOf(delivery.id, fence)
+        if (seq !== undefined) {
+          sql(`update delivery set due_ms = ? where seq = ? and state = 'open'`).run(dueMs, seq)
+          dueLanes.note(delivery, dueMs)
+          leases.end(seq)
+        }
       }),
 
     hasten: (selection, { by, atMs }, limit) =>
@@ -225,11 +256,10 @@ export function openSqliteStore(
       commits.run(() => {
         const rows = selected(selection, limit)
         for (const { id, containmentId, clientId, attempts } of rows) {
-          // The fence moves too: an attempt under way has nothing left to record.
-          sql(
-            `update delivery set state = 'dismissed', ended_ms = ?, last_reason = 'dismissed', leased = 0,
-               fence = fence + 1 where id = ?`,
-          ).run(atMs, id)
+          sql(`update delivery set state = 'dismissed', ended_ms = ?, last_reason = 'dismissed' where id = ?`).run(
+            atMs,
+            id,
+          )
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
           addEvidence(selection.issuer, containmentId, { kind: 'dismissed', atMs, data })
           oneEnded(selection.issuer, containmentId, atMs)
@@ -240,7 +270,8 @@ export function openSqliteStore(
     nextDueMs: (nowMs) =>
       read(() => {
         const row = sql(`select min(due_ms) as due from delivery where state = 'open' and due_ms > ?`).get(nowMs)
-        return row?.['due'] == null ? undefined : Number(row['due'])
+        const times = [row?.['due'], leases.nextMs()].filter((ms) => ms != null).map(Number)
+        return times.length === 0 ? undefined : Math.min(...times)
       }),
 
     unreported: (issuer, limit) =>
@@ -277,7 +308,7 @@ export function openSqliteStore(
       read(() =>
         // Only what is asked for is in the statement, and the one state that has indices by name, so that they are used.
         sql(
-          `select * from delivery where issuer = ?1 and id > ?5
+          `select * from delivery indexed by ${pagesBy(issuer, state, clientId, containmentId)} where issuer = ?1 and id > ?5
              ${state === undefined ? '' : state === 'open' ? `and state = 'open'` : 'and state = ?2'}
              ${clientId === undefined ? '' : 'and client_id = ?3'}
              ${containmentId === undefined ? '' : 'and containment_id = ?4'} order by id limit ?6`,
@@ -291,7 +322,7 @@ export function openSqliteStore(
       read(() =>
         sql(
           `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery
-             indexed by delivery_open_by_client where state = 'open'
+             indexed by delivery_lane where state = 'open'
            group by issuer, client_id`,
         )
           .all()
@@ -341,15 +372,14 @@ function open(path: string): DatabaseSync {
     db = new DatabaseSync(path)
     // The lock is taken with the first statement and held: two relays on one file would send everything twice.
     db.exec(
-      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
+      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0; pragma wal_autocheckpoint = 8000',
     )
     // Under load the ids that are written lie anywhere in the file: with SQLite's 2 MB of cache every delivery read a dozen
     // pages again.
     db.exec('pragma cache_size = -16000')
     db.exec('begin immediate')
     migrate(db, path)
-    // Whoever held a lease on this file is gone: its work is due at once. The fence keeps a late outcome out.
-    db.exec(`update delivery set due_ms = 0, leased = 0, fence = fence + 1 where state = 'open' and leased = 1`)
+    // Whoever held a lease on this file is gone.
     db.exec('update feed set lease_ms = 0')
     db.exec('commit')
     return db
