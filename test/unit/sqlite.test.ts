@@ -73,8 +73,14 @@ test('a file of any older relay is brought up to date, keeps what it holds, and 
       insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, state, attempts, due_ms, created_ms)
         values ('jti-1.0', 'txn-1', '${ISSUER}', 'orders', 'sid-1', 'https://orders.example.org/', ${NOW_MS}, 'open', 3, 0, 0);
       pragma user_version = ${count}`)
+    const hadLeases = old.prepare("select 1 from pragma_table_info('delivery') where name = 'leased'").get()
+    if (hadLeases) {
+      old.exec(`update delivery set leased = 1, due_ms = ${NOW_MS + 30_000}`)
+    }
     old.close()
     const store = openSqliteStore(file)
+    const due = await store.claim(NOW_MS, 30_000, 10, () => ({ privileged: 1, others: 1, latest: 0 }))
+    expect(due).toMatchObject([{ delivery: { id: 'jti-1.0' } }])
     expect(await store.deliveries({ issuer: ISSUER, limit: 10 })).toMatchObject([{ id: 'jti-1.0', attempts: 3 }])
     await store.close()
     const now = new DatabaseSync(file, { readOnly: true })
@@ -144,6 +150,32 @@ test('with more due than one claim takes, every lane has its turn', async () => 
   }
   expect(claimed).toEqual(['a', 'b', 'c', 'a', 'b', 'c'])
   expect(await store.claim(NOW_MS, 30_000, 3, () => ({ privileged: 3, others: 3, latest: 0 }))).toEqual([])
+})
+
+test('pages of what is open are the same by whichever way they are found, with few and with thousands', async () => {
+  const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => store.close())
+  const ids: string[] = []
+  for (let n = 1; n <= 11; n++) {
+    const event = securityEvent(n, [...Array.from({ length: 499 }, () => 'orders'), 'wiki'])
+    const planned = plan(event, NOW_MS, () => undefined)
+    await store.accept(event, planned)
+    ids.push(...planned.deliveries.map(({ id }) => id))
+    for (const clientId of ['orders', 'wiki', undefined]) {
+      const found: string[] = []
+      for (let after: string | undefined, last: string | undefined = ''; last !== undefined; after = last) {
+        const page = await store.deliveries({
+          ...{ issuer: ISSUER, state: 'open', limit: 700 },
+          ...(clientId === undefined ? {} : { clientId }),
+          ...(after === undefined ? {} : { after }),
+        })
+        found.push(...page.map(({ id }) => id))
+        last = page.at(-1)?.id
+      }
+      const owed = ids.filter((_, at) => clientId === undefined || (at % 500 === 499) === (clientId === 'wiki'))
+      expect(found).toEqual(owed.sort())
+    }
+  }
 })
 
 test('a folder that the store makes is open to nobody else', async () => {

@@ -131,6 +131,21 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await claim(NOW_MS + LEASE_MS)).toHaveLength(2)
     })
 
+    test('an outcome in the turn of an event that cannot be written counts, once', async () => {
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      const [first, second] = (await claim()) as [Claim, Claim]
+      const broken = securityEvent(2, ['orders'])
+      const twice = { ...broken, sessions: [...broken.sessions, ...broken.sessions] }
+      const results = await Promise.allSettled([
+        store.record(first, outcome(first, 'open', NOW_MS, NOW_MS + 5000)),
+        store.release(second, NOW_MS + 5000),
+        accept(twice),
+      ])
+      expect(results).toMatchObject([{ value: true }, { status: 'fulfilled' }, { status: 'rejected' }])
+      expect((await evidenceKinds('txn-1')).filter((kind) => kind === 'attempt')).toHaveLength(1)
+      expect((await claim(NOW_MS + 5000)).map(({ delivery }) => delivery.attempts).sort()).toEqual([0, 1])
+    })
+
     test('a claim leases: nobody else gets it before the lease ends', async () => {
       await accept(securityEvent(1, ['orders']))
       expect(await claim()).toHaveLength(1)
@@ -153,6 +168,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(after.delivery.id).toBe(before.delivery.id)
       expect(after.fence).toBeGreaterThan(before.fence)
       expect(after.delivery.attempts).toBe(0)
+    })
+
+    test('an outcome that comes after its lease counts as long as nobody else has claimed the delivery', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const late = await claimOne()
+      expect(await claim(NOW_MS + LEASE_MS, () => places(0))).toEqual([])
+      expect(await store.record(late, outcome(late, 'delivered', NOW_MS + LEASE_MS))).toBe(true)
+      expect(await claim(NOW_MS + DAY_MS)).toEqual([])
     })
 
     test('the fence refuses a stale outcome, which leaves no trace', async () => {
@@ -257,6 +280,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       await accept(securityEvent(2, ['c', 'd'], { privileged: true }))
       const claimed = await claim(NOW_MS, plenty, 3)
       expect(claimed.filter(({ delivery }) => delivery.privileged)).toHaveLength(2)
+    })
+
+    test('asked for what is owed for privileged subjects alone, it leaves the rest', async () => {
+      await accept(securityEvent(1, ['orders', 'wiki']))
+      await accept(securityEvent(2, ['wiki'], { privileged: true }))
+      const claimed = await store.claim(NOW_MS, LEASE_MS, 200, plenty, 'privileged')
+      expect(claimed.map(({ delivery }) => delivery.privileged)).toEqual([true])
+      expect(await claim()).toHaveLength(2)
     })
 
     test('a place that is kept for privileged subjects is given to nobody else', async () => {

@@ -372,7 +372,7 @@ function open(path: string): DatabaseSync {
     db = new DatabaseSync(path)
     // The lock is taken with the first statement and held: two relays on one file would send everything twice.
     db.exec(
-      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0; pragma wal_autocheckpoint = 8000',
+      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
     )
     // Under load the ids that are written lie anywhere in the file: with SQLite's 2 MB of cache every delivery read a dozen
     // pages again.
