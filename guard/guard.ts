@@ -109,6 +109,7 @@ export class Guard {
     const keys = relayKeys(at('/guard/jwks'), relayKey)
     const token = clientCredentials(issuer, clientId, clientSecret)
     let failures = 0
+    let refused = false
     while (!this.#stop.signal.aborted) {
       const silence = new AbortController()
       // Silence for as long as the limit is a dead connection, whatever the network says.
@@ -122,7 +123,7 @@ export class Guard {
       try {
         const signal = AbortSignal.any([this.#stop.signal, silence.signal])
         const nonce = randomBytes(16).toString('base64url')
-        const bearer = await token(signal)
+        const bearer = await token(signal, refused)
         this.#state.open({ nonce, askedMs: performance.now() })
         const url = at(`/guard/feed?cursor=${this.#state.cursor}&nonce=${nonce}`)
         const accept = pollMs === undefined ? 'text/event-stream' : 'application/jsonl'
@@ -132,6 +133,7 @@ export class Guard {
           cache: 'no-store',
           signal,
         })
+        refused = response.status === 401 || response.status === 403
         if (response.status === 409) {
           this.#state.rewind()
         }

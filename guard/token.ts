@@ -3,16 +3,19 @@ import { FeedError } from './batch.ts'
 /** Asked for anew this long before its end. */
 const MARGIN_MS = 10_000
 
-/** Access tokens by client credentials (RFC 6749 §4.4) from the realm's token endpoint, each used until shortly before its end. */
+/**
+ * Access tokens by client credentials (RFC 6749 §4.4) from the realm's token endpoint, each used until shortly before its
+ * end, or until it is asked for `anew` because it was refused.
+ */
 export function clientCredentials(
   issuer: string,
   clientId: string,
   clientSecret: string,
-): (signal: AbortSignal) => Promise<string> {
+): (signal: AbortSignal, anew: boolean) => Promise<string> {
   let endpoint: string | undefined
   let current: { readonly value: string; readonly endsMs: number } | undefined
-  return async (signal) => {
-    if (current && current.endsMs > performance.now()) {
+  return async (signal, anew) => {
+    if (!anew && current && current.endsMs > performance.now()) {
       return current.value
     }
     if (endpoint === undefined) {

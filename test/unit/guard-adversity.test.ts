@@ -193,6 +193,18 @@ describe('whoever answers in the relay’s name', () => {
   })
 })
 
+test('a guard whose token is refused asks for another: the role, or the realm’s keys, have come since', async () => {
+  const right = world.token
+  world.token = (clientId, claims) => right(clientId, { ...claims, resource_access: {} })
+  const troubles: string[] = []
+  const guard = world.guard('orders', { onTrouble: ({ message }) => troubles.push(message) })
+  await until(() => troubles.length > 0)
+  expect(troubles[0]).toContain('403')
+  world.token = right
+  await until(() => Number.isFinite(guard.ageMs))
+  expect(guard.check(old('bob'))).toBe('ok')
+})
+
 test('a relay under a path of its host is asked there', async () => {
   const asked: string[] = []
   const right = world.wire

@@ -38,7 +38,7 @@ export interface GuardWorld {
   /** What a token from an hour ago says. */
   old(sub: string, more?: object): { iss: string; sub: string; sid: string; iat: number; auth_time: number }
   /** A token of the realm: by default one that a guard of that client would get. */
-  token(clientId: string, claims?: Record<string, unknown>): Promise<string>
+  token: (clientId: string, claims?: Record<string, unknown>) => Promise<string>
 }
 
 export const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
