@@ -1,5 +1,7 @@
 import { jwtVerify, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
+import { isVerdict } from '../../guard/bearer.ts'
+import { RelayError } from '../errors.ts'
 
 const SKEW_SECONDS = 60
 /** Asymmetric only: with a symmetric one the published key would do as the secret. */
@@ -21,6 +23,8 @@ const Claims = z
 /**
  * Verifies logout tokens for the console, which is a relying party too (OpenID Connect Back-Channel Logout 1.0 §2.6). Each
  * `jti` counts once. Resolves to whom it is about, or undefined for a token that must be refused with 400.
+ *
+ * @throws RelayError `idp_unavailable` when the keys cannot be had now
  */
 export function logoutTokenVerifier(
   keys: () => Promise<JWTVerifyGetKey> | undefined,
@@ -40,7 +44,12 @@ export function logoutTokenVerifier(
       clockTolerance: SKEW_SECONDS,
       requiredClaims: ['exp', 'iat', 'jti'],
       currentDate: new Date(nowMs()),
-    }).catch(() => ({ payload: undefined }))
+    }).catch((cause: unknown) => {
+      if (isVerdict(cause)) {
+        return { payload: undefined }
+      }
+      throw new RelayError('idp_unavailable', "The issuer's keys cannot be had at the moment", { cause })
+    })
     const claims = Claims.safeParse(payload).data
     const seconds = nowMs() / 1000
     if (!claims || claims.iat > seconds + SKEW_SECONDS) {

@@ -95,7 +95,8 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   }
 
   app.post('/backchannel-logout', bodyLimit({ maxSize: 16 * 1024 }), async (c) => {
-    const { logout_token } = await c.req.parseBody()
+    // A form that is none, such as multipart without a boundary, has no token either.
+    const { logout_token } = await c.req.parseBody().catch((): Record<string, unknown> => ({}))
     const ended = typeof logout_token === 'string' ? await verifyLogoutToken(logout_token) : undefined
     if (!ended) {
       return c.json({ error: 'invalid_request', error_description: 'The logout token is not valid' }, 400)

@@ -45,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
+    '../guard/bearer.ts',
     'domain/',
     'audit/',
     'store/port.ts',

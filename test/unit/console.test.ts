@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { errors } from 'jose'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { LastAnswers, quantile } from '../../relay/console/answers.ts'
 import { logoutTokenVerifier } from '../../relay/console/backchannel.ts'
@@ -91,6 +92,16 @@ describe('a logout token for the console', () => {
     expect(await verify(token)).toBeDefined()
     expect(await verify(token)).toBeUndefined()
   })
+})
+
+test('the console’s logout receiver says 400 to what is no form, and 503 while the realm’s keys cannot be had', async () => {
+  const down = () => Promise.reject(new errors.JOSEError('Expected 200 OK from the JSON Web Key Set'))
+  const { app } = consoleWorld({ keysOf: () => Promise.resolve(down) })
+  const post = async (init: RequestInit) =>
+    (await app.request('/console/backchannel-logout', { method: 'POST', ...init })).status
+  expect(await post({ headers: { 'content-type': 'multipart/form-data' }, body: 'x' })).toBe(400)
+  const logout_token = await ours.sign({ iss: ISSUER }, { typ: 'logout+jwt' })
+  expect(await post({ body: new URLSearchParams({ logout_token }) })).toBe(503)
 })
 
 describe('a session at the console', () => {
