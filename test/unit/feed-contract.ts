@@ -1,22 +1,16 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { plan } from '../../relay/domain/plan.ts'
 import type { FeedBatch, Store } from '../../relay/store/port.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
-import { outcome, type StoreUnderTest } from './store-contract.ts'
+import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.ts'
 
 const LEASE_MS = 30_000
 
 /** What every store promises of the evidence that the security feed reads. */
 export function feedContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the feed contract on ${name}`, () => {
-    let under: StoreUnderTest
     let store: Store
-
-    beforeEach(async () => {
-      under = await makeStore()
-      store = under.store
-      onTestFinished(() => store.close().catch(() => undefined))
-    })
+    const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
     const accept = (n: number, issuer = ISSUER) => {
       const event = securityEvent(n, ['orders'], { issuer })
@@ -73,7 +67,7 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
       expect(told(failed)).toEqual(['txn-1 upstream_sessions_ended'])
       expect(await store.settleFeed(failed, false)).toBe(true)
       expect(told(await taken(NOW_MS, 1))).toEqual(told(failed))
-      store = await under.reopen()
+      await reopen()
       expect(told(await taken(NOW_MS + LEASE_MS))).toEqual(['txn-1 upstream_sessions_ended', 'txn-1 planned'])
     })
 

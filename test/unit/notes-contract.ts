@@ -1,20 +1,14 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER } from './given.ts'
-import type { StoreUnderTest } from './store-contract.ts'
+import { openForEachTest, type StoreUnderTest } from './store-contract.ts'
 
 /** What every store promises of notes, and of who changed what. */
 export function notesContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the notes contract on ${name}`, () => {
-    let under: StoreUnderTest
     let store: Store
-
-    beforeEach(async () => {
-      under = await makeStore()
-      store = under.store
-      onTestFinished(() => store.close().catch(() => undefined))
-    })
+    const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
     const place = { issuer: ISSUER, name: 'party wiki' }
     const change = (n: number, more: Partial<Change> = {}): Change => ({
@@ -67,7 +61,7 @@ export function notesContract(name: string, makeStore: () => Promise<StoreUnderT
         await store.noteChange(change(-n, { issuer: OTHER_ISSUER }))
       }
       await store.replaceNote(place, undefined, 'one', [])
-      store = await under.reopen()
+      await reopen()
       const [newest] = await store.changes(ISSUER, 1)
       expect(await numbers(ISSUER, 2)).toEqual([3, 2])
       expect(await numbers(ISSUER, 2, newest?.seq)).toEqual([2, 1])

@@ -1,9 +1,9 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Pruned, Store } from '../../relay/store/port.ts'
 import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session } from './given.ts'
-import { outcome, type StoreUnderTest } from './store-contract.ts'
+import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.ts'
 
 const LEASE_MS = 30_000
 /** When none of the sessions of `securityEvent` lives any more. */
@@ -14,14 +14,8 @@ const PAST_MS = LAST_END_MS + DAY_MS
 /** What every store promises of what it no longer keeps, and of what it does. */
 export function retentionContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the retention contract on ${name}`, () => {
-    let under: StoreUnderTest
     let store: Store
-
-    beforeEach(async () => {
-      under = await makeStore()
-      store = under.store
-      onTestFinished(() => store.close().catch(() => undefined))
-    })
+    const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
     const accept = (event: SecurityEvent, nowMs = NOW_MS) =>
       store.accept(
@@ -79,7 +73,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       await last()
       expect(await prune(PAST_MS)).toMatchObject({ containments: 1, deliveries: 1, evidence: 5 })
       expect(await prune(PAST_MS)).toEqual(nothing)
-      store = await under.reopen()
+      await reopen()
       expect(await prune(PAST_MS)).toEqual(nothing)
       expect(await ids()).toEqual(['txn-99'])
     })
@@ -199,7 +193,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       expect(batch?.lines).toHaveLength(5)
       await (batch && store.settleFeed(batch, true))
       await prune(PAST_MS)
-      store = await under.reopen()
+      await reopen()
       await accept(securityEvent(2, ['orders']))
       const next = await store.takeFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(next?.lines.map(({ containmentId, evidence }) => `${containmentId} ${evidence.kind}`)).toEqual([

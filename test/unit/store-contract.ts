@@ -10,6 +10,25 @@ export interface StoreUnderTest {
   reopen(): Promise<Store>
 }
 
+/** Hands `use` a store for each test; answers a function that opens anew what is stored there and hands over that one. */
+export function openForEachTest(
+  makeStore: () => Promise<StoreUnderTest>,
+  use: (store: Store) => void,
+): () => Promise<void> {
+  let under: StoreUnderTest
+  let store: Store
+  beforeEach(async () => {
+    under = await makeStore()
+    store = under.store
+    use(store)
+    onTestFinished(() => store.close().catch(() => undefined))
+  })
+  return async () => {
+    store = await under.reopen()
+    use(store)
+  }
+}
+
 const LEASE_MS = 30_000
 const PLENTY: Room = { privileged: 1_000_000, others: 1_000_000, latest: 0 }
 const plenty = () => PLENTY
@@ -31,14 +50,8 @@ export function outcome(claim: Claim, state: DeliveryState, atMs: number, dueMs 
 /** What every store promises, whatever it is built on. */
 export function storeContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the store contract on ${name}`, () => {
-    let under: StoreUnderTest
     let store: Store
-
-    beforeEach(async () => {
-      under = await makeStore()
-      store = under.store
-      onTestFinished(() => store.close().catch(() => undefined))
-    })
+    const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
     const accept = (event: SecurityEvent) =>
       store.accept(
@@ -336,7 +349,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     test('nothing is lost by reopening, and what was leased is due at once', async () => {
       await accept(securityEvent(1, ['orders']))
       const before = await claimOne()
-      store = await under.reopen()
+      await reopen()
       const after = await claimOne()
       expect(after.delivery).toMatchObject({ id: before.delivery.id, attempts: 0 })
       expect(after.fence).toBeGreaterThan(before.fence)
@@ -347,14 +360,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       await accept(securityEvent(1, ['orders']))
       const first = await claimOne()
       await store.record(first, outcome(first, 'open', NOW_MS, NOW_MS + 60_000))
-      store = await under.reopen()
+      await reopen()
       expect(await claim(NOW_MS + 59_999)).toEqual([])
       expect(await claim(NOW_MS + 60_000)).toHaveLength(1)
     })
 
     test('a duplicate is known after reopening', async () => {
       await accept(securityEvent(1, ['orders']))
-      store = await under.reopen()
+      await reopen()
       expect(await accept(securityEvent(1, ['orders']))).toBe('duplicate')
     })
 

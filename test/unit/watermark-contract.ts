@@ -1,21 +1,15 @@
-import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
-import type { StoreUnderTest } from './store-contract.ts'
+import { openForEachTest, type StoreUnderTest } from './store-contract.ts'
 
 /** What every store promises of the watermarks that guards are fed with. */
 export function watermarkContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the watermark contract on ${name}`, () => {
-    let under: StoreUnderTest
     let store: Store
-
-    beforeEach(async () => {
-      under = await makeStore()
-      store = under.store
-      onTestFinished(() => store.close().catch(() => undefined))
-    })
+    const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
     const accept = (event: SecurityEvent) =>
       store.accept(
@@ -53,7 +47,7 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       for (let n = 1; n <= 5; n++) {
         await accept(securityEvent(n, [], { subject: `user-${n}` }))
       }
-      store = await under.reopen()
+      await reopen()
       const seqs = (await store.watermarks(ISSUER, 0, 100)).map(({ seq }) => seq)
       expect(seqs).toEqual([...seqs].sort((a, b) => a - b))
       expect(new Set(seqs).size).toBe(5)
