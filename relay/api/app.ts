@@ -4,9 +4,10 @@ import { secureHeaders } from 'hono/secure-headers'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
+import { Changed, Containments, Deliveries, Refused, Reread, WithEvidence } from './answers.ts'
 import { type ApiEnv, requireRole, smallBody } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
-import { BODY_REFUSALS, describeOthers, DOCUMENT, Refused, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, describeOthers, DOCUMENT, REFUSALS } from './described.ts'
 import type { Metrics } from './metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
@@ -35,37 +36,6 @@ const UNAVAILABLE = {
 }
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
 
-const ContainmentOut = z.object({
-  id: z.string(),
-  trigger: z.string(),
-  event_at_ms: z.number(),
-  received_at_ms: z.number(),
-  closed_at_ms: z.number().optional(),
-  deliveries: z.number(),
-  open: z.number(),
-  parts: z.number(),
-  arrived: z.number(),
-})
-const EvidenceOut = z.object({
-  at_ms: z.number(),
-  kind: z.string(),
-  data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
-})
-const DeliveryOut = z.object({
-  id: z.string(),
-  containment_id: z.string(),
-  client_id: z.string(),
-  sid: z.string(),
-  state: z.enum(['open', 'delivered', 'expired', 'dismissed']),
-  attempts: z.number(),
-  last_status: z.number().optional(),
-  last_reason: z.string().optional(),
-  next_attempt_at: z.number().optional(),
-  latest_end: z.number(),
-  created_at: z.number(),
-  ended_at: z.number().optional(),
-})
-
 const json = <T extends z.ZodType>(schema: T, description: string) => ({
   description,
   content: { 'application/json': { schema } },
@@ -88,7 +58,7 @@ const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
 const listContainments = route(
   '/api/v1/containments',
   z.object({ limit: Limit, before_ms: z.coerce.number().int().optional() }),
-  z.object({ containments: z.array(ContainmentOut) }),
+  Containments,
   'Containments, newest first',
 )
 const listDeliveries = route(
@@ -100,7 +70,7 @@ const listDeliveries = route(
     after: z.string().max(64).optional(),
     limit: Limit,
   }),
-  z.object({ deliveries: z.array(DeliveryOut), next: z.string().optional() }),
+  Deliveries,
   'Deliveries by id; give next as after for the page behind',
 )
 const showContainment = createRoute({
@@ -110,7 +80,7 @@ const showContainment = createRoute({
   security: [{ bearer: [] }],
   request: { params: z.object({ id: z.string().max(255) }) },
   responses: {
-    200: json(ContainmentOut.extend({ evidence: z.array(EvidenceOut) }), 'The containment'),
+    200: json(WithEvidence, 'The containment'),
     404: json(Refused, 'No such containment in this realm'),
     ...REFUSALS,
   },
@@ -135,7 +105,6 @@ const Dismissal = z.strictObject({
   reason: z.string().trim().min(3, 'say why, for whoever reads the evidence').max(500),
 })
 const Retry = z.strictObject({ deliveries: Selected })
-const Changed = z.object({ changed: z.number() })
 
 const act = <P extends string, T extends z.ZodType>(path: P, body: T, summary: string) =>
   createRoute({
@@ -167,7 +136,7 @@ const rereadOutbox = createRoute({
   },
   responses: {
     200: json(
-      z.object({ read: z.number(), taken: z.number(), next: z.string().optional() }),
+      Reread,
       'How many events this page of the outbox holds, how many of them were new; give next as after for the page behind',
     ),
     ...BODY_REFUSALS,

@@ -1,91 +1,29 @@
 import { request } from 'undici'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
-import { SOURCES } from '../registry/registry.ts'
+import {
+  Changed,
+  Changes,
+  Contained,
+  Containments,
+  Deliveries,
+  Finding,
+  Paused,
+  Refused,
+  Registered,
+  RelyingParties,
+  Reread,
+  Unregistered,
+  WithEvidence,
+} from './answers.ts'
 
 const TIMEOUT_MS = 30_000
 /** What touches a million deliveries takes the relay its time. */
 const LONG_TIMEOUT_MS = 15 * 60_000
 
-const Listed = z.object({
-  deliveries: z.array(
-    z.object({
-      id: z.string(),
-      containment_id: z.string(),
-      client_id: z.string(),
-      state: z.string(),
-      attempts: z.number(),
-      last_status: z.number().optional(),
-      last_reason: z.string().optional(),
-      next_attempt_at: z.number().optional(),
-      created_at: z.number(),
-    }),
-  ),
-  next: z.string().optional(),
-})
-const Contained = z.object({
-  id: z.string(),
-  trigger: z.string(),
-  event_at_ms: z.number(),
-  received_at_ms: z.number(),
-  closed_at_ms: z.number().optional(),
-  deliveries: z.number(),
-  open: z.number(),
-  parts: z.number(),
-  arrived: z.number(),
-})
-const Containments = z.object({ containments: z.array(Contained) })
-const WithEvidence = Contained.extend({
-  evidence: z.array(
-    z.object({
-      at_ms: z.number(),
-      kind: z.string(),
-      data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
-    }),
-  ),
-})
-const RelyingParties = z.object({
-  relying_parties: z.array(
-    z.object({
-      client_id: z.string(),
-      backchannel_logout_uri: z.string(),
-      enabled: z.boolean(),
-      source: z.enum(SOURCES),
-      paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
-    }),
-  ),
-})
-const Finding = z.object({ ok: z.boolean(), says: z.string() })
-const Registered = z.object({ registered: z.literal(true), check: Finding })
-const Paused = z.object({ paused: z.boolean() })
-const Unregistered = z.object({ registered: z.literal(false) })
-const Changes = z.object({
-  changes: z.array(
-    z.object({
-      at_ms: z.number(),
-      kind: z.string(),
-      weakening: z.boolean(),
-      client_id: z.string().optional(),
-      by: z.string().optional(),
-      reason: z.string().optional(),
-      data: z.record(z.string(), z.union([z.string(), z.number()])),
-    }),
-  ),
-})
-const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
-const Changed = z.object({ changed: z.number() })
-const Ended = z.object({
-  subject: z.string(),
-  containment_id: z.string().optional(),
-  sessions: z.number(),
-  relying_parties: z.number(),
-  unreachable: z.number(),
-  shadow: z.boolean(),
-  confirmation_required: z.boolean(),
-  dry_run: z.boolean(),
-})
-const Refused = z.object({ error_description: z.string() })
+/** Of a refusal by whom we asked, whatever else it is. */
+const Said = Refused.pick({ error_description: true })
 
 /** A registration as the API has it. */
 export interface Registration {
@@ -96,7 +34,7 @@ export interface Registration {
   readonly despite_check: boolean
 }
 
-export type ListedDelivery = z.infer<typeof Listed>['deliveries'][number]
+export type ListedDelivery = z.infer<typeof Deliveries>['deliveries'][number]
 
 /** The members of a selection as the API has them; times are milliseconds since the epoch. */
 export type SelectionMembers = Readonly<Record<string, string | number>>
@@ -128,7 +66,7 @@ export function openApi(url: string, token: string | undefined) {
   ): Promise<T> => {
     const place = new URL(`/api/v1/${path}`, url)
     const { status, answer } = await exchange(place, token, body, timeoutMs)
-    const said = Refused.safeParse(answer).data?.error_description
+    const said = Said.safeParse(answer).data?.error_description
     const parsed = schema.safeParse(answer)
     if (status === 200 && parsed.success) {
       return parsed.data
@@ -152,7 +90,7 @@ export function openApi(url: string, token: string | undefined) {
     async *list(filter: Readonly<Record<string, string>>): AsyncGenerator<ListedDelivery> {
       for (let after: string | undefined, more = true; more;) {
         const query = new URLSearchParams({ ...filter, limit: '500', ...(after === undefined ? {} : { after }) })
-        const page: z.infer<typeof Listed> = await call(`deliveries?${query.toString()}`, Listed)
+        const page: z.infer<typeof Deliveries> = await call(`deliveries?${query.toString()}`, Deliveries)
         yield* page.deliveries
         after = page.next
         more = after !== undefined
@@ -183,7 +121,7 @@ export function openApi(url: string, token: string | undefined) {
       }
     },
     contain: (word: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
-      call('containments', Ended, word),
+      call('containments', Contained, word),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason }, LONG_TIMEOUT_MS)).changed,
   }

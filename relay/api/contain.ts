@@ -2,6 +2,7 @@ import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
 import type { Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import { Contained, Refused } from './answers.ts'
 import type { ApiEnv } from './auth.ts'
 
 /** Passes a word on with the caller's own token; undefined for an issuer that is not configured. */
@@ -13,18 +14,7 @@ const Asked = z.strictObject({
   dry_run: z.boolean().default(false),
   confirm: z.boolean().default(false),
 })
-const Contained = z.object({
-  subject: z.string(),
-  containment_id: z.string().optional(),
-  sessions: z.number(),
-  relying_parties: z.number(),
-  unreachable: z.number(),
-  shadow: z.boolean(),
-  confirmation_required: z.boolean(),
-  dry_run: z.boolean(),
-})
-const Refusal = z.object({ error: z.string(), error_description: z.string() })
-const refused = (description: string) => ({ description, content: { 'application/json': { schema: Refusal } } })
+const refused = (description: string) => ({ description, content: { 'application/json': { schema: Refused } } })
 
 const containSubject = createRoute({
   method: 'post',

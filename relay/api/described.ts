@@ -1,10 +1,10 @@
 import { type OpenAPIHono, z } from '@hono/zod-openapi'
 import { Hono } from 'hono'
+import { Refused } from './answers.ts'
 import type { ApiEnv } from './auth.ts'
 
 export const DOCUMENT = { openapi: '3.1.0', info: { title: 'Logout Relay', version: '1' } }
 
-export const Refused = z.object({ error: z.string(), error_description: z.string() })
 const NotTaken = z.object({ err: z.string(), description: z.string() })
 const bearer = [{ bearer: [] }]
 

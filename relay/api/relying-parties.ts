@@ -1,41 +1,21 @@
 import { type OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
 import { weakens } from '../domain/change.ts'
 import type { Registrar } from '../registry/registrar.ts'
-import { type RelyingParties, SOURCES } from '../registry/registry.ts'
+import type { RelyingParties as Listing } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
+import { Changes, Finding, Paused, Refused, Registered, RelyingParties, Unregistered } from './answers.ts'
 import { type ApiEnv, type CallerPorts, requireRole } from './auth.ts'
-import { BODY_REFUSALS, Refused, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, REFUSALS } from './described.ts'
 
 export interface RelyingPartyPorts extends CallerPorts {
   readonly store: Pick<Store, 'changes'>
-  readonly relyingParties: RelyingParties
+  readonly relyingParties: Listing
   readonly registrar: Pick<Registrar, 'check' | 'register' | 'unregister' | 'pause' | 'resume'>
   readonly flow: { retryNow(selection: Selection, by: string): Promise<number> }
 }
 
 const ClientId = z.string().min(1).max(255)
 const Reason = z.string().trim().min(3, 'say why, for whoever reads the list of changes').max(500)
-const Source = z.enum(SOURCES)
-const RelyingPartyOut = z.object({
-  client_id: z.string(),
-  backchannel_logout_uri: z.string(),
-  backchannel_logout_session_required: z.boolean(),
-  enabled: z.boolean(),
-  source: Source,
-  outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),
-  paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
-})
-const FindingOut = z.object({ ok: z.boolean(), says: z.string() })
-const ChangeOut = z.object({
-  seq: z.number(),
-  at_ms: z.number(),
-  kind: z.string(),
-  weakening: z.boolean(),
-  client_id: z.string().optional(),
-  by: z.string().optional(),
-  reason: z.string().optional(),
-  data: z.record(z.string(), z.union([z.string(), z.number()])),
-})
 /** Strict: where a relying party may be is decided in relay.yaml, and nobody shall think that a member here changes it. */
 const Registration = z.strictObject({
   client_id: ClientId,
@@ -46,7 +26,6 @@ const Registration = z.strictObject({
 })
 const Named = z.strictObject({ client_id: ClientId })
 const NamedWithReason = z.strictObject({ client_id: ClientId, reason: Reason })
-const Paused = z.object({ paused: z.boolean() })
 
 const json = <T extends z.ZodType>(schema: T, description: string) => ({
   description,
@@ -85,7 +64,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     summary: 'The relying parties of the caller’s realm',
     security,
     middleware: view,
-    responses: { 200: json(z.object({ relying_parties: z.array(RelyingPartyOut) }), 'All of them'), ...REFUSALS },
+    responses: { 200: json(RelyingParties, 'All of them'), ...REFUSALS },
   })
   app.openapi(list, (c) =>
     c.json(
@@ -114,9 +93,9 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     middleware: operate,
     request: { body: { required: true, content: { 'application/json': { schema: Registration } } } },
     responses: {
-      200: json(z.object({ registered: z.literal(true), check: FindingOut }), 'It is registered'),
+      200: json(Registered, 'It is registered'),
       422: json(
-        z.object({ error: z.string(), error_description: z.string(), check: FindingOut }),
+        Refused.extend({ check: Finding }),
         'It failed the check and is not registered; despite_check registers it all the same',
       ),
       ...BODY_REFUSALS,
@@ -142,11 +121,10 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       : c.json({ error: 'check_failed', error_description: `It is not registered: ${finding.says}`, check }, 422)
   })
 
-  app.openapi(act('/check', Named, FindingOut, 'Send a token that it must refuse'), async (c) => {
+  app.openapi(act('/check', Named, Finding, 'Send a token that it must refuse'), async (c) => {
     const { ok, says } = await registrar.check(c.var.caller.issuer, c.req.valid('json').client_id)
     return c.json({ ok, says }, 200)
   })
-  const Unregistered = z.object({ registered: z.literal(false) })
   app.openapi(act('/unregister', NamedWithReason, Unregistered, 'Take a registration back'), async (c) => {
     const { client_id, reason } = c.req.valid('json')
     await registrar.unregister(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })
@@ -178,7 +156,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       }),
     },
     responses: {
-      200: json(z.object({ changes: z.array(ChangeOut) }), 'Give the last seq as before for what is older'),
+      200: json(Changes, 'Give the last seq as before for what is older'),
       ...REFUSALS,
     },
   })

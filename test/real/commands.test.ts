@@ -26,7 +26,13 @@ async function run(answer: object, ...args: string[]): Promise<{ code: number; o
 }
 
 const delivery = (id: string, client_id: string, created_at: number) => ({
-  ...{ id, client_id, created_at, containment_id: 'txn-1', state: 'open', attempts: 2, last_reason: 'timeout' },
+  ...{ id, client_id, created_at, containment_id: 'txn-1', sid: 'sid-1', state: 'open', attempts: 2 },
+  ...{ last_reason: 'timeout', latest_end: 2_000_000_000 },
+})
+
+const party = (client_id: string, enabled = true) => ({
+  ...{ client_id, backchannel_logout_uri: 'https://o.example.org', backchannel_logout_session_required: true },
+  ...{ enabled, source: 'realm', outvoted: [] },
 })
 
 test('status names who has not answered, oldest first, and its exit status says that something is open', async () => {
@@ -49,20 +55,12 @@ test('status names who has not answered, oldest first, and its exit status says 
 })
 
 test('a name that would drive the terminal is shown without its power', async () => {
-  const party = {
-    client_id: '\u001b[2Jorders',
-    backchannel_logout_uri: 'https://o.example.org',
-    enabled: false,
-    source: 'realm',
-  }
-  const { out } = await run({ relying_parties: [party] }, 'relying-parties', 'list')
+  const { out } = await run({ relying_parties: [party('\u001b[2Jorders', false)] }, 'relying-parties', 'list')
   expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')
 })
 
 test('relying-parties without another word lists them, and check ends with 1 if one accepts anything', async () => {
-  const parties = ['wiki', 'shop'].map((client_id) => ({
-    ...{ client_id, backchannel_logout_uri: 'https://o.example.org', enabled: true, source: 'realm' },
-  }))
+  const parties = ['wiki', 'shop'].map((clientId) => party(clientId))
   expect((await run({ relying_parties: parties }, 'relying-parties')).out).toBe(
     'wiki  https://o.example.org\nshop  https://o.example.org\n',
   )
@@ -79,14 +77,14 @@ test('relying-parties without another word lists them, and check ends with 1 if 
 
 test('relying parties are paused with a reason, resumed, registered and taken back, each said in a line', async () => {
   const answer = { paused: true, registered: true, check: { ok: true, says: 'refuses it' } }
-  const party = (...args: string[]) => run(answer, 'relying-parties', ...args)
-  expect((await party('pause', 'wiki', '--reason', 'being moved')).out).toMatch(
+  const act = (...args: string[]) => run(answer, 'relying-parties', ...args)
+  expect((await act('pause', 'wiki', '--reason', 'being moved')).out).toMatch(
     /^wiki {2}is paused: its sessions live on/,
   )
-  expect((await party('pause', 'wiki')).code).toBe(1)
-  expect((await party('resume', 'wiki', '--json')).out).toBe('{"client_id":"wiki","paused":false}\n')
+  expect((await act('pause', 'wiki')).code).toBe(1)
+  expect((await act('resume', 'wiki', '--json')).out).toBe('{"client_id":"wiki","paused":false}\n')
   const uri = ['--uri', 'https://shop.example.org/logout', '--reason', 'not in the realm']
-  expect((await party('register', 'shop', ...uri)).out).toBe('shop  is registered  refuses it\n')
+  expect((await act('register', 'shop', ...uri)).out).toBe('shop  is registered  refuses it\n')
   expect((await run({ registered: false }, 'relying-parties', 'unregister', 'shop', '--reason', 'gone')).out).toContain(
     'is not registered here any more',
   )
@@ -94,6 +92,7 @@ test('relying parties are paused with a reason, resumed, registered and taken ba
 
 test('changes names what is weaker, and by whom and why', async () => {
   const change = {
+    seq: 1,
     at_ms: 0,
     kind: 'relying_party_paused',
     client_id: 'wiki',

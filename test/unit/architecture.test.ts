@@ -131,6 +131,20 @@ test('no file imports itself by a detour', () => {
   expect(cycle(SOURCES)).toBeUndefined()
 })
 
+test('whoever calls the API loads what it answers, and no route', () => {
+  const loaded = new Set<string>()
+  const load = (file: string) => {
+    if (!loaded.has(file)) {
+      loaded.add(file)
+      imports(file, SOURCES.get(file) ?? '').forEach(load)
+    }
+  }
+  load('api/client.ts')
+  expect(loaded).toContain('api/answers.ts')
+  expect([...loaded].filter((file) => SOURCES.get(file)?.includes("from 'hono"))).toEqual([])
+  expect([...loaded].filter((file) => SOURCES.get(file)?.includes("from '@hono"))).toEqual([])
+})
+
 test('the rule sees a wrong import, a clock in the flow, and a cycle', () => {
   const wrong = new Map([
     ['domain/plan.ts', "import { Flow } from '../flow/flow.ts'"],

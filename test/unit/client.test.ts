@@ -37,8 +37,10 @@ const delivery = (id: string) => ({
   id,
   containment_id: 'txn-1',
   client_id: 'orders',
+  sid: 'sid-1',
   state: 'open',
   attempts: 1,
+  latest_end: 1_792_592_000,
   created_at: 1_790_000_000,
 })
 
@@ -116,7 +118,7 @@ test('what people decide of a relying party is sent as the API has it', async ()
     [200, { registered: false }],
     [200, { paused: true }],
     [200, { paused: false }],
-    [200, { changes: [{ at_ms: 1, kind: 'relying_party_paused', weakening: true, data: {} }] }],
+    [200, { changes: [{ seq: 1, at_ms: 1, kind: 'relying_party_paused', weakening: true, data: {} }] }],
     [422, { error: 'check_failed', error_description: 'It is not registered: accepts anything' }],
   )
   const api = openApi(url, 'token')
@@ -179,7 +181,15 @@ test('containments, one with its evidence, and relying parties are asked for by 
   const evidence = [{ at_ms: 1, kind: 'received', data: { part: 1 } }]
   const uri = 'https://orders.example.org'
   const paused = { by: 'olivia-1', since_ms: 1, reason: 'being moved' }
-  const party = { client_id: 'orders', backchannel_logout_uri: uri, enabled: true, source: 'file', paused }
+  const party = {
+    client_id: 'orders',
+    backchannel_logout_uri: uri,
+    backchannel_logout_session_required: true,
+    enabled: true,
+    source: 'file',
+    outvoted: [],
+    paused,
+  }
   const { url, seen } = await relayThatAnswers(
     [200, { containments: [one] }],
     [200, { ...one, evidence }],

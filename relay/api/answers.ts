@@ -1,0 +1,98 @@
+import { z } from 'zod'
+import { SOURCES } from '../registry/registry.ts'
+
+/**
+ * What the relay's API answers, for its routes and for whoever calls them. Names ending in `_ms` are milliseconds since the
+ * epoch, the other times of a delivery whole seconds.
+ */
+export const Containment = z.object({
+  id: z.string(),
+  trigger: z.string(),
+  event_at_ms: z.number(),
+  received_at_ms: z.number(),
+  closed_at_ms: z.number().optional(),
+  deliveries: z.number(),
+  open: z.number(),
+  parts: z.number(),
+  arrived: z.number(),
+})
+export const Containments = z.object({ containments: z.array(Containment) })
+export const WithEvidence = Containment.extend({
+  evidence: z.array(
+    z.object({
+      at_ms: z.number(),
+      kind: z.string(),
+      data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
+    }),
+  ),
+})
+
+export const Deliveries = z.object({
+  deliveries: z.array(
+    z.object({
+      id: z.string(),
+      containment_id: z.string(),
+      client_id: z.string(),
+      sid: z.string(),
+      state: z.enum(['open', 'delivered', 'expired', 'dismissed']),
+      attempts: z.number(),
+      last_status: z.number().optional(),
+      last_reason: z.string().optional(),
+      next_attempt_at: z.number().optional(),
+      latest_end: z.number(),
+      created_at: z.number(),
+      ended_at: z.number().optional(),
+    }),
+  ),
+  next: z.string().optional(),
+})
+export const Changed = z.object({ changed: z.number() })
+export const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
+
+/** Of a user, on somebody's word. */
+export const Contained = z.object({
+  subject: z.string(),
+  containment_id: z.string().optional(),
+  sessions: z.number(),
+  relying_parties: z.number(),
+  unreachable: z.number(),
+  shadow: z.boolean(),
+  confirmation_required: z.boolean(),
+  dry_run: z.boolean(),
+})
+
+const Source = z.enum(SOURCES)
+export const RelyingParties = z.object({
+  relying_parties: z.array(
+    z.object({
+      client_id: z.string(),
+      backchannel_logout_uri: z.string(),
+      backchannel_logout_session_required: z.boolean(),
+      enabled: z.boolean(),
+      source: Source,
+      outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),
+      paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
+    }),
+  ),
+})
+export const Finding = z.object({ ok: z.boolean(), says: z.string() })
+export const Registered = z.object({ registered: z.literal(true), check: Finding })
+export const Unregistered = z.object({ registered: z.literal(false) })
+export const Paused = z.object({ paused: z.boolean() })
+
+export const Changes = z.object({
+  changes: z.array(
+    z.object({
+      seq: z.number(),
+      at_ms: z.number(),
+      kind: z.string(),
+      weakening: z.boolean(),
+      client_id: z.string().optional(),
+      by: z.string().optional(),
+      reason: z.string().optional(),
+      data: z.record(z.string(), z.union([z.string(), z.number()])),
+    }),
+  ),
+})
+
+export const Refused = z.object({ error: z.string(), error_description: z.string() })
