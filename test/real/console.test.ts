@@ -10,6 +10,7 @@ import { startWorld, type World } from '../../scripts/demo/world.ts'
 import { Browser as Person } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
+import { nextSecond } from './demo-realm.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
@@ -41,7 +42,6 @@ afterAll(async () => {
 })
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
-const nextSecond = () => delay(1100)
 const reset = async (username: string, password = 'another') =>
   expect(
     (await world.keycloak.admin.resetPassword('demo', await world.keycloak.admin.userId('demo', username), password))

@@ -1,5 +1,4 @@
 import { join } from 'node:path'
-import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type GuardedWorld, startGuarded } from '../../scripts/demo/guarded.ts'
@@ -10,6 +9,7 @@ import { call } from '../../scripts/stage/http.ts'
 import { type OrdersApi, startOrders } from '../../scripts/stage/orders.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
+import { nextSecond } from './demo-realm.ts'
 
 let world: World
 let guarded: GuardedWorld
@@ -72,7 +72,6 @@ const chrome = () => {
 const person = (name: string, realm = 'demo') => world.keycloak.admin.createUser(realm, name, 'password')
 const reset = (user: string, realm = 'demo') => world.keycloak.admin.resetPassword(realm, user, 'another')
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
-const nextSecond = () => delay(1100)
 const becomes = (token: string, status: number) =>
   until(`the API answers ${status}`, async () => (await orders.status(token)) === status, { everyMs: 5 })
 

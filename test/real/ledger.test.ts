@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
@@ -7,7 +6,7 @@ import type { KeycloakServer } from '../../scripts/stage/keycloak.ts'
 import type { Postgres } from '../../scripts/stage/postgres.ts'
 import { until } from '../../scripts/stage/process.ts'
 import type { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { type DemoRealm, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
+import { type DemoRealm, nextSecond, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
 
 let realm: DemoRealm
 let postgres: Postgres
@@ -111,7 +110,7 @@ describe('a row of the outbox', () => {
     const form = { client_id: 'flows-app', refresh_token }
     await call('POST', `${keycloak.issuer('demo')}/protocol/openid-connect/logout`, { form })
     expect(await keycloak.admin.sessions('demo', user)).toEqual([])
-    await delay(1100)
+    await nextSecond()
     const jti = await resetAndPoll(user)
     const { events } = decodeJwt<{ events: Record<string, { 'logout-relay': { sessions: { sid: string }[] } }> }>(
       (await poll({}))[jti] ?? '',

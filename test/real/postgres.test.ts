@@ -9,10 +9,10 @@ import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { nextSecond } from './demo-realm.ts'
 
 const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
 const SECRET = 'secret-of-a-test'
-const nextSecond = () => delay(1100)
 
 // From 26.7 Keycloak removes the sessions in the transaction of the reset; before, after its commit.
 describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) => {

@@ -275,41 +275,38 @@ test('a store that was emptied is noticed, and the outbox is to be read from its
   expect(await accept(store, 1)).toBe('accepted')
 })
 
-test('a claim that went with the store does not count for the one that another process has after it', async () => {
-  let nowMs = NOW_MS
-  const one = await open({ nowMs: () => nowMs })
-  onTestFinished(() => one.close())
+/** One process takes what is due, the store loses all of it, and a millisecond later another takes the same. */
+async function takenAroundFlush<T>(take: (store: Store, nowMs: number) => Promise<T>) {
+  const takes = async (nowMs: number) => {
+    const store = await open({ nowMs: () => nowMs })
+    onTestFinished(() => store.close())
+    await accept(store, 1)
+    return [store, await take(store, nowMs)] as const
+  }
+  const [one, lost] = await takes(NOW_MS)
   await filled(one)
-  await accept(one, 1)
-  const [lost] = (await one.claim(nowMs, 30_000, 10, oneEach)) as [Claim]
-  nowMs += 1
   await redis.ask('FLUSHALL')
   await until('it is noticed', () => one.shared?.gap() !== undefined)
-  const other = await open({ nowMs: () => nowMs })
-  onTestFinished(() => other.close())
-  await accept(other, 1)
-  const [current] = (await other.claim(nowMs, 30_000, 10, oneEach)) as [Claim]
+  const [other, current] = await takes(NOW_MS + 1)
+  return { one, lost, other, current }
+}
+
+test('a claim that went with the store does not count for the one that another process has after it', async () => {
+  const { one, lost, other, current } = await takenAroundFlush(async (store, nowMs) => {
+    const [claim] = await store.claim(nowMs, 30_000, 10, oneEach)
+    return claim as Claim
+  })
   expect(current.delivery.id).toBe(lost.delivery.id)
-  expect(await one.record(lost, outcome(lost, 'open', nowMs))).toBe(false)
-  expect(await other.record(current, outcome(current, 'delivered', nowMs))).toBe(true)
+  expect(await one.record(lost, outcome(lost, 'open', NOW_MS))).toBe(false)
+  expect(await other.record(current, outcome(current, 'delivered', NOW_MS))).toBe(true)
 })
 
 test('a lease of the security feed that went with the store does not count for the one that another process has after it', async () => {
-  let nowMs = NOW_MS
-  const one = await open({ nowMs: () => nowMs })
-  onTestFinished(() => one.close())
-  await filled(one)
-  await accept(one, 1)
-  const lost = await one.takeFeed(ISSUER, nowMs, 30_000, 500)
-  nowMs += 1
-  await redis.ask('FLUSHALL')
-  await until('it is noticed', () => one.shared?.gap() !== undefined)
-  const other = await open({ nowMs: () => nowMs })
-  onTestFinished(() => other.close())
-  await accept(other, 1)
-  const current = await other.takeFeed(ISSUER, nowMs, 30_000, 500)
+  const { one, lost, other, current } = await takenAroundFlush((store, nowMs) =>
+    store.takeFeed(ISSUER, nowMs, 30_000, 500),
+  )
   expect(lost && (await one.settleFeed(lost, true))).toBe(false)
-  expect(await one.takeFeed(ISSUER, nowMs, 30_000, 500)).toBeUndefined()
+  expect(await one.takeFeed(ISSUER, NOW_MS + 1, 30_000, 500)).toBeUndefined()
   expect(current && (await other.settleFeed(current, true))).toBe(true)
 })
 

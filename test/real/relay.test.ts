@@ -12,10 +12,10 @@ import { type ExpressApplication, startExpress } from '../../scripts/stage/expre
 import { call } from '../../scripts/stage/http.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
+import { nextSecond } from './demo-realm.ts'
 import { type Recorder, startRecorder } from './recorder.ts'
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
-const nextSecond = () => delay(1100)
 
 let world: World
 let relay: RelayServer
