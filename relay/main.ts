@@ -45,7 +45,8 @@ export async function startRelay(
   )
   const metrics = makeMetrics(unmeasured)
   const formerNames = new Map(config.issuers.map(({ issuer, former_issuers }) => [issuer, former_issuers]))
-  const store = underAllNames(measureStore(unmeasured, metrics), formerNames)
+  const kept = measureStore(unmeasured, metrics)
+  const store = underAllNames(kept, formerNames)
   /** Of the processes that share a store one polls, reports and prunes for all. */
   const leads = () => store.shared?.leads() ?? true
   const stop = new AbortController()
@@ -80,6 +81,9 @@ export async function startRelay(
     observer,
     nowMs: () => systemClock.nowMs(),
   })
+  for (const [issuer, names] of formerNames) {
+    await registrar.adopt(issuer, names)
+  }
   await registrar.load()
   for (const { issuer } of config.issuers) {
     await registrar.configured(issuer, allowedBy(config, issuer))
@@ -253,7 +257,8 @@ export async function startRelay(
   const loops = beginDuties(
     {
       config,
-      store,
+      // Each name is told and pruned by itself.
+      store: kept,
       keycloaks,
       ownKeys,
       feeds: [...feeds.values()],

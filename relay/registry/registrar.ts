@@ -98,6 +98,18 @@ export class Registrar {
     }
   }
 
+  /** What is kept of a realm under a name that it had before is moved under its name of today. Before {@link load}. */
+  async adopt(issuer: string, formerNames: readonly string[]): Promise<void> {
+    const { notes } = this.#ports
+    for (const { issuer: formerly, name, text } of await notes.notes()) {
+      if (formerNames.includes(formerly) && (name === REALM || name === SETTINGS || name.startsWith(PARTY))) {
+        // Where there is one under the name of today, that is the newer one.
+        await notes.replaceNote({ issuer, name }, undefined, text, [])
+        await notes.replaceNote({ issuer: formerly, name }, text, undefined, [])
+      }
+    }
+  }
+
   /** The realm has said what it has now. What is new since the last look is told once, by the process that is first. */
   async saw(issuer: string, parties: readonly RelyingParty[], realm: Omit<RealmSeen, 'logoutUris'>): Promise<void> {
     this.#ports.relyingParties.replace(issuer, parties)

@@ -38,6 +38,8 @@ export function underAllNames(store: Store, formerNames: ReadonlyMap<string, rea
       (await each(issuer, (name) => store.containments(name, limit, before)))
         .sort((a, b) => b.createdMs - a.createdMs)
         .slice(0, limit),
+    changes: async (issuer, limit, before) =>
+      (await each(issuer, (name) => store.changes(name, limit, before))).sort((a, b) => b.seq - a.seq).slice(0, limit),
     containment: async (issuer, id, lines) => {
       const found = await Promise.all(namesOf(issuer).map((name) => store.containment(name, id, lines)))
       return found.find((one) => one !== undefined)

@@ -7,11 +7,13 @@ import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const FORMER = 'https://old.example.org/realms/demo'
+let kept: Store
 let store: Store
 
 beforeEach(async () => {
-  const kept = openSqliteStore(join(temporaryFolder(), 'relay.db'))
-  onTestFinished(() => kept.close())
+  const opened = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  onTestFinished(() => opened.close())
+  kept = opened
   store = underAllNames(kept, new Map([[ISSUER, [FORMER]]]))
   const events = [
     securityEvent(1, ['orders', 'wiki'], { issuer: FORMER }),
@@ -36,6 +38,18 @@ test('under its name of today a realm has what is kept under its former names, a
   expect((await store.containment(ISSUER, 'txn-1'))?.containment.issuer).toBe(FORMER)
   expect(await store.containment(ISSUER, 'txn-3')).toBeUndefined()
   expect(await store.unknown(ISSUER, [uuid(1), uuid(2), uuid(3)])).toEqual([uuid(3)])
+})
+
+test('who changed what is one list, newest first and page by page, whatever the realm was called then', async () => {
+  for (const [n, issuer] of [FORMER, ISSUER, OTHER_ISSUER, FORMER, ISSUER].entries()) {
+    await kept.noteChange({ issuer, kind: 'relying_party_paused', atMs: NOW_MS + n, data: { n } })
+  }
+  const numbers = async (limit: number, before?: number) =>
+    (await store.changes(ISSUER, limit, before)).map(({ data }) => data['n'])
+  expect(await numbers(10)).toEqual([4, 3, 1, 0])
+  const last = (await store.changes(ISSUER, 2)).at(-1)?.seq
+  expect(await numbers(2)).toEqual([4, 3])
+  expect(await numbers(2, last)).toEqual([1, 0])
 })
 
 test('what is open at a relying party is counted once, under the name of today', async () => {

@@ -69,6 +69,28 @@ async function relay(overrides: DeliverySettings['overrides'] = []) {
   return { relyingParties, registrar, told }
 }
 
+test('a realm that has got another host name keeps its registrations and pauses, and what was last seen of it', async () => {
+  const formerly = 'https://old.example.org/realms/demo'
+  const before = await relay()
+  await before.registrar.saw(formerly, [], { listener: true })
+  await before.registrar.register({ ...registration('shop'), issuer: formerly }, asked)
+  await before.registrar.pause(formerly, 'shop', asked)
+  const after = await relay()
+  await after.registrar.adopt(ISSUER, [formerly])
+  await after.registrar.load()
+  expect(after.relyingParties.list(ISSUER)).toMatchObject([{ clientId: 'shop', source: 'registered', paused: asked }])
+  expect(after.relyingParties.list(formerly)).toEqual([])
+  await after.registrar.saw(ISSUER, [], { listener: false })
+  expect(after.told).toMatchObject([{ issuer: ISSUER, kind: 'listener_off' }])
+  // It stays so when the former name is no longer in relay.yaml, and what is said since is not overruled by it.
+  await after.registrar.resume(ISSUER, 'shop', 'olivia-1')
+  const later = await relay()
+  await later.registrar.adopt(ISSUER, [formerly])
+  await later.registrar.load()
+  expect(later.relyingParties.list(ISSUER)).toMatchObject([{ clientId: 'shop', source: 'registered' }])
+  expect(later.relyingParties.paused(ISSUER, 'shop')).toBeUndefined()
+})
+
 const changes = async () => (await store.changes(ISSUER, 100)).map(({ kind }) => kind)
 
 describe('whose word on a logout URL counts', () => {
