@@ -6,8 +6,8 @@ import { Admin } from '../../scripts/stage/admin.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { ROOT } from '../../scripts/stage/process.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { DEMO_ENV, SECRET } from './demo-realm.ts'
 
-const SECRET = 'secret-of-a-test'
 /** Clients of every realm that people log in to; Keycloak's other own ones are not to be changed. */
 const OF_EVERYBODY = ['account', 'account-console', 'admin-cli', 'security-admin-console']
 const LEAST = ['view-realm', 'view-clients', 'view-identity-providers']
@@ -64,15 +64,7 @@ describe('with the extension', () => {
     keycloak = await startKeycloak({
       jars: [EXTENSION_JAR],
       realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-      env: {
-        LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-        LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-        LOGOUT_RELAY_APP_SECRET: SECRET,
-        LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-        LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-        LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-        LOGOUT_RELAY_USER_PASSWORD: 'password',
-      },
+      env: DEMO_ENV,
     })
     env = await auditor(keycloak.admin, 'demo', 'auditor', LEAST)
   })

@@ -11,6 +11,17 @@ export const SECRET = 'secret-of-a-test'
 /** Nobody listens there: the browser is stopped before it goes there. */
 export const REDIRECT_URI = 'http://localhost:9/back'
 
+/** What the demo realm's file leaves open. At its applications nobody listens. */
+export const DEMO_ENV = {
+  LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
+  LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
+  LOGOUT_RELAY_APP_SECRET: SECRET,
+  LOGOUT_RELAY_CLIENT_SECRET: SECRET,
+  LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
+  LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
+  LOGOUT_RELAY_USER_PASSWORD: 'password',
+}
+
 export interface ToldSession {
   readonly id: string
   readonly client_id: string
@@ -38,15 +49,7 @@ export async function startDemoRealm(options: readonly string[] = [], version = 
     jars: [EXTENSION_JAR],
     options,
     realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-    env: {
-      LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-      LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-      LOGOUT_RELAY_APP_SECRET: SECRET,
-      LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-      LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-      LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-      LOGOUT_RELAY_USER_PASSWORD: 'password',
-    },
+    env: DEMO_ENV,
   })
   await keycloak.admin.createClient('demo', {
     clientId: 'flows-app',

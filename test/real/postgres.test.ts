@@ -9,10 +9,9 @@ import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { nextSecond } from './demo-realm.ts'
+import { DEMO_ENV, nextSecond, SECRET } from './demo-realm.ts'
 
 const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
-const SECRET = 'secret-of-a-test'
 
 // From 26.7 Keycloak removes the sessions in the transaction of the reset; before, after its commit.
 describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) => {
@@ -31,15 +30,7 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
       postgres,
       jars: [EXTENSION_JAR, CRASH_JAR],
       realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-      env: {
-        LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-        LOGOUT_RELAY_DEMO_EXPRESS_URL: app,
-        LOGOUT_RELAY_APP_SECRET: SECRET,
-        LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-        LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-        LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-        LOGOUT_RELAY_USER_PASSWORD: 'password',
-      },
+      env: { ...DEMO_ENV, LOGOUT_RELAY_DEMO_EXPRESS_URL: app },
       options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${port}/events`],
     })
     const issuer = keycloak.issuer('demo')

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { checkRedis } from '../../relay/check/store.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import type { Claim } from '../../relay/domain/model.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openRedisStore, type RedisOptions } from '../../relay/store/redis/redis.ts'
@@ -15,7 +14,7 @@ import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
 import { feedContract } from '../unit/feed-contract.ts'
-import { DAY_MS, ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
 import { notesContract } from '../unit/notes-contract.ts'
 import { retentionContract } from '../unit/retention-contract.ts'
 import { outcome, storeContract } from '../unit/store-contract.ts'
@@ -51,10 +50,7 @@ const filled = async ({ shared }: Store) => {
 }
 const accept = (store: Store, n: number, clients: readonly string[] = ['orders'], nowMs = NOW_MS) => {
   const event = securityEvent(n, clients)
-  return store.accept(
-    event,
-    plan(event, nowMs, () => undefined),
-  )
+  return acceptInto(store, event, nowMs)
 }
 
 const makeStore = async () => {

@@ -6,7 +6,6 @@ import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
 import { makeMetrics } from '../../relay/api/metrics.ts'
 import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/guard/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -15,7 +14,7 @@ import { pushRoute } from '../../relay/ingest/push.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
+import { acceptInto, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
 let ours: Realm
@@ -63,10 +62,7 @@ beforeEach(async () => {
     securityEvent(2, ['other-app'], { issuer: OTHER_ISSUER }),
   ]
   for (const event of events) {
-    await store.accept(
-      event,
-      plan(event, NOW_MS, () => undefined),
-    )
+    await acceptInto(store, event)
   }
   app = apiRoutes({
     store,
@@ -116,10 +112,7 @@ const get = (path: string, bearer?: string) =>
 describe('a caller’s token from before a reset of the caller', () => {
   const reset = (more: object = {}) => {
     const event = securityEvent(7, [], { subject: 'operator-1', watermarkMs: Date.now() - 60_000, ...more })
-    return store.accept(
-      event,
-      plan(event, Date.now(), () => undefined),
-    )
+    return acceptInto(store, event, Date.now())
   }
   const secondsAgo = (seconds: number) => Math.floor(Date.now() / 1000) - seconds
 

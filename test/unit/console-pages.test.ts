@@ -2,11 +2,10 @@ import { createServer } from 'node:http'
 import { type AddressInfo, connect } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { plan } from '../../relay/domain/plan.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
-import { ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
+import { acceptInto, ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
 
 const EVIL = '"><img src=x onerror=alert(1)>'
 const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
@@ -14,10 +13,7 @@ const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverag
 test('markup in a user’s name, a client’s name, a reason, an answer and an address is shown and does nothing', async () => {
   const world = consoleWorld({ settings: [['name', EVIL]] })
   const event = securityEvent(1, [], { trigger: EVIL, sessions: [listed(uuid(1), 0, EVIL)] })
-  await world.store.accept(
-    event,
-    plan(event, NOW_MS, () => undefined),
-  )
+  await acceptInto(world.store, event)
   const room = () => ({ privileged: 9, others: 9, latest: 0 })
   for (const claim of await world.store.claim(NOW_MS, 1000, 9, room)) {
     await world.store.record(claim, {

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { plan } from '../../relay/domain/plan.ts'
 import type { FeedBatch, Store } from '../../relay/store/port.ts'
-import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
+import { acceptInto, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
 import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.ts'
 
 const LEASE_MS = 30_000
@@ -14,10 +13,7 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
 
     const accept = (n: number, issuer = ISSUER) => {
       const event = securityEvent(n, ['orders'], { issuer })
-      return store.accept(
-        event,
-        plan(event, NOW_MS, () => undefined),
-      )
+      return acceptInto(store, event)
     }
     const take = (nowMs = NOW_MS, limit = 500, issuer = ISSUER) => store.takeFeed(issuer, nowMs, LEASE_MS, limit)
     const taken = async (nowMs = NOW_MS, limit = 500): Promise<FeedBatch> => {

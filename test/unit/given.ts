@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import type { ListedSession, SecurityEvent } from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import type { Store } from '../../relay/store/port.ts'
 
 export const ISSUER = 'https://idp.example.org/realms/demo'
 export const OTHER_ISSUER = 'https://idp.example.org/realms/other'
@@ -47,6 +49,18 @@ export function securityEvent(n: number, clients: readonly string[], more: Parti
     sessions: clients.map((clientId, at) => session(jti, at, clientId)),
     ...more,
   }
+}
+
+/** Takes an event up, as one whose relying parties are known by what it says of them alone. */
+export function acceptInto(
+  store: Pick<Store, 'accept'>,
+  event: SecurityEvent,
+  nowMs = NOW_MS,
+): ReturnType<Store['accept']> {
+  return store.accept(
+    event,
+    plan(event, nowMs, () => undefined),
+  )
 }
 
 /** A folder that is gone after the test. */

@@ -6,7 +6,6 @@ import type { JWTVerifyGetKey } from 'jose'
 import { onTestFinished, vi } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import { endedBy } from '../../relay/guard/ended.ts'
 import { RealmFeed } from '../../relay/guard/feed.ts'
 import { type FeedKey, feedKey } from '../../relay/guard/key.ts'
@@ -14,7 +13,7 @@ import type { WatermarkLog } from '../../relay/guard/port.ts'
 import { guardRoutes } from '../../relay/guard/routes.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { securityEvent, temporaryFolder } from './given.ts'
+import { acceptInto, securityEvent, temporaryFolder } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
 export interface GuardWorld {
@@ -90,10 +89,7 @@ export async function guardWorld(): Promise<GuardWorld> {
     keys: () => Promise.resolve(demo.keys),
     async reset(subject, more = {}) {
       const event = securityEvent(++events, [], { issuer, subject, watermarkMs: Date.now(), ...more })
-      await store.accept(
-        event,
-        plan(event, Date.now(), () => undefined),
-      )
+      await acceptInto(store, event, Date.now())
       await feed.advance().catch(() => undefined)
     },
     guard(clientId, more = {}) {

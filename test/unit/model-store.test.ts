@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
-import { plan } from '../../relay/domain/plan.ts'
 import { Disk } from '../../sim/disk.ts'
 import { openModelStore } from '../../sim/store.ts'
-import { ISSUER, NOW_MS, securityEvent } from './given.ts'
+import { acceptInto, ISSUER, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
@@ -38,10 +37,7 @@ test("what the simulation's disk has not synced is gone with the power", async (
   const disk = new Disk()
   const event = securityEvent(1, ['orders'])
   const store = open(disk, () => undefined)
-  await store.accept(
-    event,
-    plan(event, NOW_MS, () => undefined),
-  )
+  await acceptInto(store, event)
   expect(await store.deliveries({ issuer: ISSUER, limit: 10 })).toHaveLength(1)
   disk.losePower()
   expect(await store.deliveries({ issuer: ISSUER, limit: 10 })).toEqual([])

@@ -1,10 +1,19 @@
 import { join } from 'node:path'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import { plan } from '../../relay/domain/plan.ts'
 import { underAllNames } from '../../relay/store/names.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+import {
+  acceptInto,
+  DAY_MS,
+  ISSUER,
+  NOW_MS,
+  OTHER_ISSUER,
+  securityEvent,
+  session,
+  temporaryFolder,
+  uuid,
+} from './given.ts'
 
 const FORMER = 'https://old.example.org/realms/demo'
 let kept: Store
@@ -21,10 +30,7 @@ beforeEach(async () => {
     securityEvent(3, [], { issuer: OTHER_ISSUER, sessions: [session(uuid(3), 0, 'orders')] }),
   ]
   for (const [n, event] of events.entries()) {
-    await kept.accept(
-      event,
-      plan(event, NOW_MS + n, () => undefined),
-    )
+    await acceptInto(kept, event, NOW_MS + n)
   }
 })
 

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import type { Pruned, Store } from '../../relay/store/port.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session } from './given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session } from './given.ts'
 import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.ts'
 
 const LEASE_MS = 30_000
@@ -17,11 +16,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
     let store: Store
     const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
-    const accept = (event: SecurityEvent, nowMs = NOW_MS) =>
-      store.accept(
-        event,
-        plan(event, nowMs, () => undefined),
-      )
+    const accept = (event: SecurityEvent, nowMs = NOW_MS) => acceptInto(store, event, nowMs)
     /** Of all that is due, with an end each. */
     const deliver = async (nowMs = NOW_MS) => {
       for (const claim of await store.claim(nowMs, LEASE_MS, 500, () => ({

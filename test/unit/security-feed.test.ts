@@ -4,7 +4,6 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Change, ChangeKind } from '../../relay/domain/change.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { lineOf, SecurityFeedLine } from '../../relay/security-feed/line.ts'
 import { tellSecurityFeed } from '../../relay/security-feed/feed.ts'
@@ -12,7 +11,7 @@ import { fileSink, httpSink, type Sink } from '../../relay/security-feed/sink.ts
 import type { FeedLine, Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock } from './fake-clock.ts'
-import { ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
+import { acceptInto, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 
 const LINE: FeedLine = {
   containmentId: 'txn-1',
@@ -25,10 +24,7 @@ async function openStore(events: number): Promise<Store> {
   onTestFinished(() => store.close())
   for (let n = 1; n <= events; n++) {
     const event = securityEvent(n, ['orders', 'wiki'])
-    await store.accept(
-      event,
-      plan(event, NOW_MS, () => undefined),
-    )
+    await acceptInto(store, event)
   }
   return store
 }

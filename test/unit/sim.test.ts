@@ -1,12 +1,11 @@
 import { expect, test } from 'vitest'
-import { plan } from '../../relay/domain/plan.ts'
 import { Flow } from '../../relay/flow/flow.ts'
 import { Process, VirtualTime } from '../../sim/clock.ts'
 import { run } from '../../sim/run.ts'
 import { SABOTAGES } from '../../sim/sabotage.ts'
 import { Disk } from '../../sim/disk.ts'
 import { openModelStore } from '../../sim/store.ts'
-import { ISSUER, NOW_MS, securityEvent } from './given.ts'
+import { acceptInto, ISSUER, NOW_MS, securityEvent } from './given.ts'
 
 const SEEDS = 25
 /** Every sabotage is found in fewer; `npm run sim -- --sabotage` says by which. */
@@ -44,10 +43,7 @@ test('a process that stood still between minting and sending does not send what 
   const soon = () => Promise.resolve()
   const store = openModelStore(disk, { arrive: soon, answered: soon, synced: soon }, true)
   const event = securityEvent(1, ['orders'])
-  await store.accept(
-    event,
-    plan(event, NOW_MS, () => undefined),
-  )
+  await acceptInto(store, event)
   const sent: string[] = []
   const flow = new Flow({
     store,

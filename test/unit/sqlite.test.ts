@@ -3,11 +3,11 @@ import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { expect, onTestFinished, test } from 'vitest'
 import { checkSqlite } from '../../relay/check/store.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import { MIGRATIONS } from '../../relay/store/sqlite/schema.ts'
+import { plan } from '../../relay/domain/plan.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { VERSION } from '../../relay/version.ts'
-import { DAY_MS, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
 import { feedContract } from './feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
@@ -105,10 +105,7 @@ test('once damage has been met nothing is written any more, so nothing is acknow
   const whole = openSqliteStore(file)
   for (let n = 1; n <= 60; n++) {
     const event = securityEvent(n, ['orders', 'wiki'])
-    await whole.accept(
-      event,
-      plan(event, NOW_MS, () => undefined),
-    )
+    await acceptInto(whole, event)
   }
   await whole.close()
   // The oldest evidence: the start does not read it, nor does a new event.
@@ -121,11 +118,7 @@ test('once damage has been met nothing is written any more, so nothing is acknow
   const store = openSqliteStore(file)
   onTestFinished(() => store.close())
   const event = securityEvent(100, [])
-  const accept = () =>
-    store.accept(
-      event,
-      plan(event, NOW_MS, () => undefined),
-    )
+  const accept = () => acceptInto(store, event)
   expect(await accept()).toBe('accepted')
   const damaged = { code: 'store_unavailable', message: expect.stringMatching(/is damaged/) as string }
   await expect(store.containment(ISSUER, 'txn-1')).rejects.toMatchObject(damaged)
@@ -139,10 +132,7 @@ test('with more due than one claim takes, every lane has its turn', async () => 
     1,
     ['a', 'b', 'c'].flatMap((client) => Array.from({ length: 6 }, () => client)),
   )
-  await store.accept(
-    event,
-    plan(event, NOW_MS, () => undefined),
-  )
+  await acceptInto(store, event)
   const claimed: string[] = []
   for (let n = 0; n < 6; n++) {
     const claims = await store.claim(NOW_MS, 30_000, 3, () => ({ privileged: 3, others: 3, latest: 0 }))
@@ -199,10 +189,7 @@ test('the pages of what was pruned are used again, so that the file does not gro
     const store = openSqliteStore(file)
     for (let n = 0; n < 300; n++) {
       const event = securityEvent(1000 * round + n, ['orders', 'wiki'])
-      await store.accept(
-        event,
-        plan(event, NOW_MS, () => undefined),
-      )
+      await acceptInto(store, event)
     }
     await store.dismiss({ issuer: ISSUER }, { by: 'operator-1', atMs: NOW_MS, reason: 'gone' }, 600)
     await store.close()

@@ -1,8 +1,7 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Claim, DeliveryState, Room, SecurityEvent } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import type { Outcome, Store } from '../../relay/store/port.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
 
 export interface StoreUnderTest {
   readonly store: Store
@@ -53,11 +52,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     let store: Store
     const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
-    const accept = (event: SecurityEvent) =>
-      store.accept(
-        event,
-        plan(event, NOW_MS, () => undefined),
-      )
+    const accept = (event: SecurityEvent) => acceptInto(store, event)
     const claim = (nowMs = NOW_MS, room: (issuer: string, clientId: string) => Room = plenty, limit = 200) =>
       store.claim(nowMs, LEASE_MS, limit, room)
     const claimOne = async (nowMs = NOW_MS): Promise<Claim> => {
@@ -320,11 +315,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
     })
 
     test('a place for the latest is given to what is due since last, so one reset does not wait behind a thousand', async () => {
-      const due = (event: SecurityEvent, nowMs: number) =>
-        store.accept(
-          event,
-          plan(event, nowMs, () => undefined),
-        )
+      const due = (event: SecurityEvent, nowMs: number) => acceptInto(store, event, nowMs)
       await due(securityEvent(1, Array<string>(400).fill('orders')), NOW_MS)
       await due(securityEvent(2, Array<string>(400).fill('orders')), NOW_MS + 1)
       await due(securityEvent(3, ['orders']), NOW_MS + 2)

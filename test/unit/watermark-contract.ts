@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
-import { plan } from '../../relay/domain/plan.ts'
 import type { Store } from '../../relay/store/port.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
 import { openForEachTest, type StoreUnderTest } from './store-contract.ts'
 
 /** What every store promises of the watermarks that guards are fed with. */
@@ -11,11 +10,7 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
     let store: Store
     const reopen = openForEachTest(makeStore, (opened) => (store = opened))
 
-    const accept = (event: SecurityEvent) =>
-      store.accept(
-        event,
-        plan(event, NOW_MS, () => undefined),
-      )
+    const accept = (event: SecurityEvent) => acceptInto(store, event)
 
     const prune = (nowMs: number, limit = 1000) => store.prune({ nowMs, endedBeforeMs: 0, fed: [], limit })
 
@@ -114,10 +109,7 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       } while (counts.at(-1) === 2)
       expect(counts).toEqual([2, 2, 1])
       const later = securityEvent(6, [])
-      await store.accept(
-        later,
-        plan(later, NOW_MS + 31 * DAY_MS, () => undefined),
-      )
+      await acceptInto(store, later, NOW_MS + 31 * DAY_MS)
       const [next, ...more] = await store.watermarks(ISSUER, seqs.at(-1) ?? 0, 100)
       expect(more).toEqual([])
       expect(next?.seq).toBeGreaterThan(seqs.at(-1) ?? 0)
