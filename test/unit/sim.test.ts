@@ -15,7 +15,7 @@ test('every guarantee holds in the first worlds of the simulation', async () => 
   for (let seed = 1; seed <= SEEDS; seed++) {
     expect({ seed, violation: (await run(seed)).violation }).toEqual({ seed, violation: undefined })
   }
-}, 20_000)
+})
 
 for (const [name, { finds, hands }] of Object.entries(SABOTAGES)) {
   test(`the simulation finds the sabotage: ${name}`, async () => {
@@ -27,7 +27,7 @@ for (const [name, { finds, hands }] of Object.entries(SABOTAGES)) {
       }
     }
     expect.fail(`not found in ${SABOTAGED_SEEDS} seeds`)
-  }, 20_000)
+  })
 }
 
 test('a seed is one world, step by step', async () => {
