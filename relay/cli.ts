@@ -1,4 +1,5 @@
 #!/usr/bin/env node
+import './threads.ts'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { SelectionMembers } from './api/client.ts'
 import { AdminApi } from './audit/admin-api.ts'

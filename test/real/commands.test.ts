@@ -141,3 +141,20 @@ test('every command in the documents is one that a shell can read', async () => 
   expect(commands.length).toBeGreaterThan(30)
   await promisify(execFile)('bash', ['-n', '-c', commands.map(({ text }) => `{\n${text}\n}`).join('\n')])
 })
+
+test('sixteen names that stall do not keep another from being looked up', async () => {
+  // What stalls is work on the same threads: a name server that does not answer takes one for each name.
+  const script = `
+    await import(${JSON.stringify(CLI)})
+    const { pbkdf2 } = await import('node:crypto')
+    const { lookup } = await import('node:dns')
+    const ended = []
+    const end = (what) => ended.push(what) === 17 && console.log(ended.indexOf('name'))
+    for (let n = 0; n < 16; n++) {
+      pbkdf2('a', 'b', 300_000, 64, 'sha512', () => end('stalled'))
+    }
+    lookup('localhost', () => end('name'))`
+  const { UV_THREADPOOL_SIZE: _, ...env } = process.env
+  const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', script], { env })
+  expect(Number(stdout)).toBe(0)
+})
