@@ -157,7 +157,7 @@ function ofClient(realm: RealmDescription, survival: judge.Survival): Finding[] 
   const { attributes } = client
   const contained = judge.isContained(realm)
   const tokens = judge.tokensOf(realm, client)
-  const said = judge.seconds(attributes['logout-relay.session.max-life'])
+  const said = judge.maxLife(client)
   const life = said ?? judge.MAX_LIFE_DEFAULT
   const untold =
     said === undefined

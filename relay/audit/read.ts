@@ -1,7 +1,8 @@
 import { z } from 'zod'
 import { RelayError } from '../errors.ts'
 import { AdminApi, Forbidden } from './admin-api.ts'
-import { type Client, CLIENT_ATTRIBUTES, type MailedLink, type RealmDescription, type Source } from './realm.ts'
+import { ApplicationItem, applicationOf, flag } from './application.ts'
+import type { Client, MailedLink, RealmDescription, Source } from './realm.ts'
 
 /** An account without view-realm gets the realm's name and a few fields more, with 200. */
 const Realm = z.object({
@@ -27,24 +28,12 @@ const Realm = z.object({
   resetCredentialsFlow: z.string().optional(),
 })
 
-const flag = z.boolean().nullish().transform(Boolean)
-const ClientItem = z.object({
+const ClientItem = ApplicationItem.extend({
   id: z.string(),
-  clientId: z.string(),
-  enabled: flag,
-  protocol: z.string().nullish(),
-  publicClient: flag,
-  bearerOnly: flag,
-  standardFlowEnabled: flag,
-  implicitFlowEnabled: flag,
-  directAccessGrantsEnabled: flag,
   frontchannelLogout: flag,
   consentRequired: flag,
-  rootUrl: z.string().nullish(),
   defaultClientScopes: z.array(z.string()).default([]),
   optionalClientScopes: z.array(z.string()).default([]),
-  // Only those that are named: a client's secret and a SAML client's private key come along, and end here.
-  attributes: z.object(Object.fromEntries(CLIENT_ATTRIBUTES.map((name) => [name, z.string().nullish()]))).default({}),
 })
 const Named = z.object({ id: z.string(), name: z.string() })
 const Stats = z.array(z.object({ clientId: z.string(), active: z.coerce.number(), offline: z.coerce.number() }))
@@ -146,19 +135,10 @@ async function readClients(api: AdminApi, base: string): Promise<Client[]> {
     ]),
   )
   return items.map((item) => ({
-    clientId: item.clientId,
-    enabled: item.enabled,
-    protocol: item.protocol ?? 'openid-connect',
-    publicClient: item.publicClient,
-    bearerOnly: item.bearerOnly,
-    standardFlow: item.standardFlowEnabled,
-    implicitFlow: item.implicitFlowEnabled,
-    directGrants: item.directAccessGrantsEnabled,
+    ...applicationOf(item),
     frontchannelLogout: item.frontchannelLogout,
     consentRequired: item.consentRequired,
-    rootUrl: item.rootUrl ?? '',
     scopes: [...item.defaultClientScopes, ...item.optionalClientScopes],
-    attributes: Object.fromEntries(Object.entries(item.attributes).filter(([, value]) => value)),
     alive: alive.get(item.clientId) ?? { online: 0, offline: 0 },
   }))
 }

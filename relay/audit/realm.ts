@@ -51,7 +51,8 @@ export interface Source {
   readonly provider: string
 }
 
-export interface Client {
+/** What says of a client whether people log in to it, and whether its application keeps a session. */
+export interface Application {
   readonly clientId: string
   readonly enabled: boolean
   readonly protocol: string
@@ -60,11 +61,14 @@ export interface Client {
   readonly standardFlow: boolean
   readonly implicitFlow: boolean
   readonly directGrants: boolean
+  readonly rootUrl: string
+  readonly attributes: Readonly<Partial<Record<ClientAttribute, string>>>
+}
+
+export interface Client extends Application {
   readonly frontchannelLogout: boolean
   readonly consentRequired: boolean
-  readonly rootUrl: string
   readonly scopes: readonly string[]
-  readonly attributes: Readonly<Partial<Record<ClientAttribute, string>>>
   /** Sessions at this moment; undefined where they cannot be counted. */
   readonly alive: { readonly online: number; readonly offline: number } | undefined
 }

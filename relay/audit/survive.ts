@@ -1,5 +1,5 @@
 import { isLoopback } from '../domain/uri.ts'
-import type { Client, RealmDescription } from './realm.ts'
+import type { Application, Client, RealmDescription } from './realm.ts'
 
 const DAY = 86_400
 /** What the extension assumes of a relying party whose client does not say; docs/protocol.md. */
@@ -47,7 +47,7 @@ export function survivals(realm: RealmDescription): Survival[] {
 }
 
 /** A disabled client refreshes nothing, a bearer-only one and a service account have nobody's password behind them. */
-function isLoggedInTo(client: Client): boolean {
+function isLoggedInTo(client: Application): boolean {
   const flows =
     client.standardFlow ||
     client.implicitFlow ||
@@ -57,16 +57,30 @@ function isLoggedInTo(client: Client): boolean {
   return client.enabled && !client.bearerOnly && (isSaml(client) || flows)
 }
 
+/** A public client is an application in a browser or on a device: it has its tokens, unless something tells of more. */
+function keepsSession(client: Application): boolean {
+  const tellsOfMore = maxLife(client) !== undefined || logoutUrl(client) !== undefined
+  return !isOfKeycloak(client) && (!client.publicClient || tellsOfMore)
+}
+
+/**
+ * Whether the application keeps sessions that nobody tells of a reset, and nobody has said for how long. So whoever has said
+ * it has looked, and is not told again.
+ */
+export function isForgotten(client: Application): boolean {
+  return (
+    isLoggedInTo(client) && keepsSession(client) && logoutUrl(client) === undefined && maxLife(client) === undefined
+  )
+}
+
 function survival(realm: RealmDescription, client: Client): Survival {
   const contained = isContained(realm)
-  const said = seconds(client.attributes['logout-relay.session.max-life'])
+  const said = maxLife(client)
   const tokens = tokensOf(realm, client)
   const held = contained ? 0 : tokens.refreshToken
   const offlineToken = tokens.offlineToken === undefined ? undefined : contained ? 0 : tokens.offlineToken
-  // A public client is an application in a browser or on a device: it has its tokens, unless something tells of more.
-  const tellsOfMore = said !== undefined || logoutUrl(client) !== undefined
-  const tokensAlone = isOfKeycloak(client) || (client.publicClient && !tellsOfMore)
-  const application = tokensAlone ? undefined : contained && isTold(realm, client) ? 0 : (said ?? MAX_LIFE_DEFAULT)
+  const untold = said ?? MAX_LIFE_DEFAULT
+  const application = !keepsSession(client) ? undefined : contained && isTold(realm, client) ? 0 : untold
   const refreshToken = isSaml(client) ? undefined : held
   return {
     client,
@@ -127,7 +141,7 @@ export function isReachable(url: string | undefined): boolean {
 }
 
 /** The client's back-channel logout URL, absolute where its root URL makes it so. */
-export function logoutUrl({ attributes, rootUrl }: Client): string | undefined {
+export function logoutUrl({ attributes, rootUrl }: Application): string | undefined {
   const url = attributes['backchannel.logout.url']?.trim()
   if (url === undefined || url === '') {
     return undefined
@@ -135,8 +149,13 @@ export function logoutUrl({ attributes, rootUrl }: Client): string | undefined {
   return url.startsWith('/') ? `${rootUrl.replace(/\/$/, '')}${url}` : url
 }
 
-export const isSaml = (client: Client): boolean => client.protocol === 'saml'
-export const isOfKeycloak = (client: Client): boolean => OF_KEYCLOAK.has(client.clientId)
+/** Seconds that a session at the application lives at most, if its client says so. */
+export function maxLife({ attributes }: Application): number | undefined {
+  return seconds(attributes['logout-relay.session.max-life'])
+}
+
+export const isSaml = ({ protocol }: Application): boolean => protocol === 'saml'
+export const isOfKeycloak = ({ clientId }: Application): boolean => OF_KEYCLOAK.has(clientId)
 export const isHmac = (algorithm: string): boolean => algorithm.startsWith('HS')
 
 /** The algorithm of the client's ID tokens, and so of its logout tokens. */

@@ -9,6 +9,7 @@ import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from
 import { type CheckedRealm, checkRealm } from './realm.ts'
 import { checkRelyingParty } from './relying-party.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
+import { judgeUntold } from './untold.ts'
 
 /** Relying parties asked at once. */
 const AT_ONCE = 10
@@ -46,13 +47,18 @@ export async function* check(
   try {
     for (const { issuer, client_id, client_secret, signing } of config.issuers) {
       const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier: config.identifier }
-      const { findings, reached, relyingParties, published } = await checkRealm(realm, nowMs)
+      const { findings, reached, relyingParties, untold, published } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
       if (config.console?.issuer === issuer && reached) {
         yield* await checkConsole(config.console, relyingParties)
       }
       const named = new Set(relyingParties?.map(({ clientId }) => clientId))
+      if (untold) {
+        // The console's own is looked at above.
+        const others = untold.filter(({ clientId }) => clientId !== config.console?.client_id)
+        yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)))
+      }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
       yield* relyingPartiesOf(issuer, [...(relyingParties ?? []), ...ofFile], registry, sender.send, nowMs)
     }

@@ -1,5 +1,7 @@
 import { decodeJwt, type JWK } from 'jose'
 import { z } from 'zod'
+import { ApplicationItem, applicationOf } from '../audit/application.ts'
+import type { Application } from '../audit/realm.ts'
 import { ask, type Asked } from './ask.ts'
 import { type Finding, findingsOn } from './finding.ts'
 import { judgeRoles } from './roles.ts'
@@ -23,6 +25,7 @@ const Extension = z.object({
   relying_parties: z.array(
     z.object({ client_id: z.string(), backchannel_logout_uri: z.string(), enabled: z.boolean() }),
   ),
+  untold: z.array(ApplicationItem).optional(),
   next: z.number().optional(),
   realm: z
     .object({
@@ -57,6 +60,8 @@ export interface CheckedRealm {
     readonly logoutUri: string
     readonly enabled: boolean
   }[]
+  /** Clients without a logout URL. Absent where the extension does not tell. */
+  readonly untold?: readonly Application[]
 }
 
 /** Asks a realm what the relay will ask it, step by step, as far as the steps before it let it. Nothing is changed there. */
@@ -117,7 +122,8 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   }
   findings.push(...extension.findings, await minting(issuer, token))
   findings.push(...judgeRealm(realm, extension.realm, nowMs()))
-  return { findings, reached, relyingParties: extension.relyingParties, ...(published ? { published } : {}) }
+  const { relyingParties, untold } = extension
+  return { findings, reached, relyingParties, ...(untold ? { untold } : {}), ...(published ? { published } : {}) }
 }
 
 async function keys(uri: string): Promise<readonly JWK[] | undefined> {
@@ -137,11 +143,15 @@ function judgeKeys(issuer: string, published: readonly JWK[] | undefined): Findi
 async function readExtension(issuer: string, token: string) {
   const { ok } = findingsOn(issuer)
   const relyingParties: NonNullable<CheckedRealm['relyingParties']>[number][] = []
+  let untold: readonly Application[] | undefined
   let realm: z.infer<typeof Extension>['realm']
   for (let first: number | undefined = 0; first !== undefined;) {
-    const answer: Asked | string = await ask(`${issuer}/logout-relay/relying-parties?first=${first}&max=${PAGE}`, {
-      authorization: `Bearer ${token}`,
-    })
+    const answer: Asked | string = await ask(
+      `${issuer}/logout-relay/relying-parties?first=${first}&max=${PAGE}&untold=true`,
+      {
+        authorization: `Bearer ${token}`,
+      },
+    )
     if (typeof answer === 'string') {
       return `does not answer (${answer})`
     }
@@ -159,12 +169,16 @@ async function readExtension(issuer: string, token: string) {
     for (const { client_id, backchannel_logout_uri, enabled } of page.data.relying_parties) {
       relyingParties.push({ clientId: client_id, logoutUri: backchannel_logout_uri, enabled })
     }
+    if (page.data.untold) {
+      untold = [...(untold ?? []), ...page.data.untold.map(applicationOf)]
+    }
     first = page.data.next
   }
   return {
     findings: [ok('extension', `answers, in Keycloak ${realm?.keycloak ?? 'of an unknown version'}`)],
     realm,
     relyingParties,
+    untold,
   }
 }
 

@@ -363,6 +363,11 @@ const IN_REALM: readonly Row[] = [
     ['roles it must not have', /realms\/demo$/, /take from its service account: realm-management\/manage-users/],
   ),
   row(
+    'an application has no logout URL',
+    async () => ({ mend: await alter(await client('express-app'), { attributes: { 'backchannel.logout.url': '' } }) }),
+    ['logout URLs', /realms\/demo$/, /ends no session there.*: express-app\. Set the client’s Backchannel logout URL/],
+  ),
+  row(
     'the console does not learn of logouts',
     async () => ({
       mend: await alter(await client('logout-relay-console'), { attributes: { 'backchannel.logout.url': '' } }),
@@ -379,7 +384,7 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles']
   expect(lines.map((line) => line.check)).toEqual([
     ...[...checks, 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy', 'audience', 'push'],
-    ...['outbox', 'console', 'console', 'relying party', 'relying party', 'relying party'],
+    ...['outbox', 'console', 'console', 'logout URLs', 'relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')
   expect(lines.filter((line) => line.check === 'relying party').map((line) => line.about)).toEqual(

@@ -30,9 +30,10 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   idp: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A poll reports what it refuses in the identity provider's own form.
   ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
-  // It asks what the relay will ask, the way it will ask it.
+  // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
   check: [
     'domain/',
+    'audit/',
     'config.ts',
     'redis-config.ts',
     'delivery/sender.ts',

@@ -6,11 +6,13 @@ import { join } from 'node:path'
 import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { generate } from 'selfsigned'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { ApplicationItem, applicationOf } from '../../relay/audit/application.ts'
 import { checkSecurityFeed } from '../../relay/check/own.ts'
 import { checkRealm, judgeRealm } from '../../relay/check/realm.ts'
 import { checkRelyingParty, judgeRefusal } from '../../relay/check/relying-party.ts'
 import { judgeRoles } from '../../relay/check/roles.ts'
 import { checkRunning, checkSqlite } from '../../relay/check/store.ts'
+import { judgeUntold } from '../../relay/check/untold.ts'
 import type { Answer } from '../../relay/domain/model.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, temporaryFolder } from './given.ts'
@@ -43,6 +45,13 @@ const RIGHT = {
   outbox: { waiting: 0, refused: 0 },
 }
 
+/** A client without a logout URL, as the extension tells of it. */
+const untold = (clientId: string, more: object = {}) => ({
+  ...{ clientId, enabled: true, publicClient: false, bearerOnly: false, standardFlowEnabled: true },
+  ...{ implicitFlowEnabled: false, directAccessGrantsEnabled: false, attributes: {} },
+  ...more,
+})
+
 /** A realm that is well, but for what is given by the end of the path. */
 async function realmWith(broken: Readonly<Record<string, (issuer: string) => Reply>>) {
   const url: string = await server((request) => {
@@ -68,17 +77,23 @@ test('a realm that is well is ok in every line, and its relying parties are read
     'relying-parties': () => [
       200,
       page++ === 0
-        ? { relying_parties: [party('a')], next: 500, realm: RIGHT }
-        : { relying_parties: [party('b')], realm: RIGHT },
+        ? { relying_parties: [party('a')], untold: [untold('c')], next: 500, realm: RIGHT }
+        : { relying_parties: [party('b')], untold: [untold('d')], realm: RIGHT },
     ],
   })
-  const { findings, relyingParties } = await checkRealm(realm, Date.now)
+  const checked = await checkRealm(realm, Date.now)
+  const { findings, relyingParties } = checked
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
     ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
     ...['logout tokens', 'listener', 'audience', 'push', 'outbox'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
+  expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
+})
+
+test('whether applications are told is not judged by an extension that does not say', async () => {
+  expect((await checkRealm(await realmWith({}), Date.now)).untold).toBeUndefined()
 })
 
 describe('with one thing broken, that line alone says what to do:', () => {
@@ -148,6 +163,44 @@ test('events that have only just come are not a backlog', () => {
   const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
   const busy = { ...RIGHT, outbox: { waiting: 3, refused: 0, oldest_ms: 1000 } }
   expect(judgeRealm(realm, busy, 2000).every(({ ok }) => ok)).toBe(true)
+})
+
+describe('of clients without a logout URL', () => {
+  const judged = (clients: readonly object[], registered: readonly string[] = []) => {
+    const items = clients.map((client) => applicationOf(ApplicationItem.parse(client)))
+    return judgeUntold(ISSUER, items, new Set(registered))
+  }
+
+  test('those whose applications keep sessions are named, with what to do', () => {
+    const device = { 'oauth2.device.authorization.grant.enabled': 'true' }
+    const clients = [untold('wiki'), untold('tv', { standardFlowEnabled: false, attributes: device })]
+    expect(judged(clients)).toMatchObject({
+      check: 'logout URLs',
+      ok: false,
+      says: expect.stringMatching(/: tv, wiki\. Set .*logout-relay\.session\.max-life.*`logout-relay audit`/) as string,
+    })
+  })
+
+  test.each<[string, object, readonly string[]]>([
+    ['one that is disabled', untold('a', { enabled: false }), []],
+    ['a bearer-only one', untold('a', { bearerOnly: true }), []],
+    ['a service account', untold('a', { standardFlowEnabled: false }), []],
+    ['an application on a device, which has its tokens alone', untold('a', { publicClient: true }), []],
+    ['one of Keycloak’s own', untold('security-admin-console'), []],
+    ['one that relay.yaml has an address of', untold('a'), ['a']],
+    [
+      'one of which somebody has said how long its sessions live',
+      untold('a', { attributes: { 'logout-relay.session.max-life': '3600' } }),
+      [],
+    ],
+  ])('%s is not named', (_, client, registered) => {
+    expect(judged([client], registered)).toMatchObject({ check: 'logout URLs', ok: true })
+  })
+
+  test('of many some are named, and how many there are', () => {
+    const { says } = judged(Array.from({ length: 12 }, (_, n) => untold(`app-${10 + n}`)))
+    expect(says).toMatch(/: app-10, .*app-19 and 2 more\. Set /)
+  })
 })
 
 describe('of the relay’s own roles', () => {

@@ -251,7 +251,7 @@ public final class Endpoints {
     @Path("relying-parties")
     @Consumes(MediaType.WILDCARD)
     public Response relyingParties(@QueryParam("first") @DefaultValue("0") int first,
-            @QueryParam("max") @DefaultValue("500") int max) {
+            @QueryParam("max") @DefaultValue("500") int max, @QueryParam("untold") boolean untold) {
         RealmModel realm = requireRole("relying-parties");
         if (first < 0 || max < 1 || max > MAX_CLIENTS) {
             throw badRequest("first must be 0 or more, max 1 to " + MAX_CLIENTS);
@@ -260,6 +260,10 @@ public final class Endpoints {
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("relying_parties", page.stream().filter(RelyingParty::isOidc)
                 .filter(client -> RelyingParty.logoutUri(session, client) != null).map(this::describe).toList());
+        if (untold) {
+            answer.put("untold", page.stream().filter(RelyingParty::isOidc)
+                    .filter(client -> RelyingParty.logoutUri(session, client) == null).map(RelyingParty::represent).toList());
+        }
         if (page.size() == max) {
             answer.put("next", first + max);
         }

@@ -1,9 +1,15 @@
 package org.logoutrelay.keycloak;
 
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+
 import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
+import org.keycloak.models.CibaConfig;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.OAuth2DeviceConfig;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
@@ -20,6 +26,10 @@ import org.keycloak.util.TokenUtil;
 final class RelyingParty {
     private static final String MAX_LIFE = "logout-relay.session.max-life";
     private static final long MAX_LIFE_DEFAULT = 30L * 24 * 60 * 60;
+
+    /** Say whether people log in to a client, and how long its application's sessions live. */
+    private static final Set<String> OF_SESSIONS = Set.of(MAX_LIFE,
+            OAuth2DeviceConfig.OAUTH2_DEVICE_AUTHORIZATION_GRANT_ENABLED, CibaConfig.OIDC_CIBA_GRANT_ENABLED);
 
     private RelyingParty() {
     }
@@ -80,6 +90,17 @@ final class RelyingParty {
         } catch (NumberFormatException e) {
             return MAX_LIFE_DEFAULT;
         }
+    }
+
+    /** As the Admin API has it, and only what says whether its application keeps a session: no secret. */
+    static Map<String, Object> represent(ClientModel client) {
+        Map<String, String> attributes = new HashMap<>(client.getAttributes());
+        attributes.keySet().retainAll(OF_SESSIONS);
+        return Map.of("clientId", client.getClientId(), "enabled", client.isEnabled(),
+                "publicClient", client.isPublicClient(), "bearerOnly", client.isBearerOnly(),
+                "standardFlowEnabled", client.isStandardFlowEnabled(),
+                "implicitFlowEnabled", client.isImplicitFlowEnabled(),
+                "directAccessGrantsEnabled", client.isDirectAccessGrantsEnabled(), "attributes", attributes);
     }
 
     /**
