@@ -11,12 +11,13 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['listen', `${listen.host}:${listen.port}${listen.tls ? ', TLS' : ''}`],
     ['identifier', config.identifier],
     ['store', config.store.redis ? 'Redis' : config.store.sqlite],
+    ['retention_days', String(config.retention_days)],
     ...config.issuers.map(
       ({ issuer, client_id, poll_interval_s, signing, former_issuers }) =>
         [
-          issuer,
+          'issuers',
           [
-            `client ${client_id}, polled every ${poll_interval_s} s`,
+            `${issuer}: client ${client_id}, polled every ${poll_interval_s} s`,
             signing
               ? `the relay signs with keys of its own: ${list(signing.keys.map(({ alg }) => alg))}`
               : 'the realm signs',
@@ -31,7 +32,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['delivery.ca_file', delivery.ca === undefined ? 'none' : 'certificates of your own are trusted'],
     ...config.relying_parties.map(({ issuer, client_id, ...differs }) => {
       const fields = Object.entries(differs).map(([name, value]) => `${name} ${String(value)}`)
-      return [`${client_id} (${issuer})`, fields.join('; ')] as const
+      return ['relying_parties', `${client_id} of ${issuer}: ${fields.join('; ')}`] as const
     }),
     ['guard', config.guard ? 'guards are fed' : 'none'],
     ['console', console ? `${console.url}, client ${console.client_id}` : 'none'],

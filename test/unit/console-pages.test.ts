@@ -3,12 +3,21 @@ import { type AddressInfo, connect } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
+import { parseConfig, Schema } from '../../relay/config.ts'
+import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
 
 const EVIL = '"><img src=x onerror=alert(1)>'
 const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
+
+test('whatever relay.yaml sets is on the page of settings, under the name that it has there', () => {
+  const yaml = `issuers: [{ issuer: ${ISSUER}, client_secret: s }]
+relying_parties: [{ issuer: ${ISSUER}, client_id: wiki, concurrency: 1 }]`
+  const names = settingsInForce(parseConfig(yaml, 'relay.yaml', {})).map(([name]) => name.split('.')[0])
+  expect([...new Set(names)].sort()).toEqual(Object.keys(Schema.shape).sort())
+})
 
 test('markup in a user’s name, a client’s name, a reason, an answer and an address is shown and does nothing', async () => {
   const world = consoleWorld({ settings: [['name', EVIL]] })
