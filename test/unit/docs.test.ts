@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Command } from 'commander'
 import { expect, test } from 'vitest'
 import { program } from '../../relay/cli.ts'
+import { table } from '../../scripts/demo/table.ts'
 import { references } from '../../scripts/reference.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -46,6 +47,13 @@ test.each(DOCS)('every logout-relay command, its options, and every npm script i
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: object }
   const asked = [...shell.matchAll(/npm run ([\w:]+)/g)].map(([, script]) => script ?? '')
   expect(asked.filter((script) => !(script in scripts))).toEqual([])
+})
+
+test('the table of the demo in README.md and docs/tutorial.md has the columns that it has', () => {
+  const columns = (text: string) => /^ +at +before.*$/m.exec(text)?.[0].trim().split(/ {2,}/)
+  for (const file of ['README.md', join('docs', 'tutorial.md')]) {
+    expect([file, columns(readFileSync(join(ROOT, file), 'utf8'))]).toEqual([file, columns(table([]))])
+  }
 })
 
 test('a command or an option that is not there would be seen', () => {
