@@ -97,6 +97,6 @@ export function summary({ deliveries, open, closedMs, eventMs, parts, arrived }:
     return `${(deliveries - open).toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}`
   }
   return deliveries === 0
-    ? 'no application had a session'
+    ? 'no logout was owed'
     : `${many(deliveries, 'session')} ended${closedMs === undefined ? '' : ` in ${duration(closedMs - eventMs)}`}`
 }

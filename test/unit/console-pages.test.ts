@@ -19,6 +19,16 @@ relying_parties: [{ issuer: ${ISSUER}, client_id: wiki, concurrency: 1 }]`
   expect([...new Set(names)].sort()).toEqual(Object.keys(Schema.shape).sort())
 })
 
+test('a containment that owes nobody a logout does not say that nobody had a session', async () => {
+  const world = consoleWorld()
+  const { logoutUri: _, ...silent } = listed(uuid(1), 0, 'mobile-app')
+  await acceptInto(world.store, securityEvent(1, [], { sessions: [silent] }))
+  const olivia = await world.logIn()
+  for (const path of ['', '/containments', '/containments/txn-1']) {
+    expect([path, await (await olivia.get(path)).text()]).toEqual([path, expect.stringContaining('no logout was owed')])
+  }
+})
+
 test('markup in a user’s name, a client’s name, a reason, an answer and an address is shown and does nothing', async () => {
   const world = consoleWorld({ settings: [['name', EVIL]] })
   const event = securityEvent(1, [], { trigger: EVIL, sessions: [listed(uuid(1), 0, EVIL)] })
