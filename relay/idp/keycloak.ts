@@ -136,7 +136,9 @@ export class Keycloak implements Idp {
     }))
     const { recorded, refused } = await this.#post('answers', { answers }, AnswersAnswer)
     // A row that Keycloak no longer knows has been pruned there or belongs to a database that was restored.
-    return [...recorded, ...Object.keys(refused).filter((id) => refused[id] === 'unknown')]
+    const done = new Set([...recorded, ...Object.keys(refused).filter((id) => refused[id] === 'unknown')])
+    // Of these alone: ids are not of one realm in the store, and no realm has a word on the ends of another.
+    return ended.map(({ id }) => id).filter((id) => done.has(id))
   }
 
   /** With what the realm and its outbox are like at that moment; empty with an extension that does not tell. */
