@@ -11,6 +11,8 @@ import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from '.
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
+/** What must be left of it after the minting, half of it for the record. */
+const LEASE_LEAST_MS = 4000
 /** With so many of one identity provider waiting for their tokens no more are claimed: it has logins to serve as well. */
 const MINTED_AT_ONCE = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
@@ -103,8 +105,25 @@ export class Flow {
 
   /** A person with that right gives up what is selected, for a reason that the evidence keeps. Says how many there were. */
   async dismiss(selection: Selection, by: string, reason: string): Promise<number> {
+    const { store, clock } = this.#ports
+    let count = 0
+    try {
+      await inBatches(async (limit) => {
+        const some = await store.dismiss(selection, { by, reason, atMs: clock.nowMs() }, limit)
+        count += some
+        return some
+      })
+    } finally {
+      // Where the store has failed in between, what was given up before is told all the same.
+      await this.#tellDismissed(selection, by, reason, count)
+    }
+    return count
+  }
+
+  async #tellDismissed(selection: Selection, by: string, reason: string, count: number): Promise<void> {
     const { store, clock, observer } = this.#ports
-    const count = await inBatches((limit) => store.dismiss(selection, { by, reason, atMs: clock.nowMs() }, limit))
+    observer.dismissed(selection.issuer, count)
+    this.#ends.get(selection.issuer)?.ring()
     if (count > 0) {
       const { issuer, id, clientId } = selection
       const which = { ...(id === undefined ? {} : { delivery: id }), count }
@@ -121,9 +140,6 @@ export class Flow {
       await store.noteChange(change)
       observer.changed(change)
     }
-    observer.dismissed(selection.issuer, count)
-    this.#ends.get(selection.issuer)?.ring()
-    return count
   }
 
   /** The relying parties that fail right now, as this process has met them. */
@@ -192,7 +208,8 @@ export class Flow {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
       const { tokens, refused } = await this.#mint(issuer, idp, live)
-      if (clock.nowMs() - nowMs >= LEASE_MS) {
+      const leftMs = nowMs + LEASE_MS - clock.nowMs()
+      if (leftMs < LEASE_LEAST_MS) {
         // This process stood still: the claims may be another's by now, and the tokens may be past their end.
         throw new RelayError('idp_unavailable', 'The logout tokens came after the lease had ended')
       }
@@ -201,7 +218,7 @@ export class Flow {
           const token = tokens.get(claim.delivery.id)
           const refusal = refused.get(claim.delivery.id)
           return token !== undefined
-            ? this.#attempt(claim, token)
+            ? this.#attempt(claim, token, leftMs - LEASE_LEAST_MS / 2)
             : refusal !== undefined
               ? this.#notMinted(claim, refusal)
               : this.#giveBack(claim)
@@ -242,12 +259,14 @@ export class Flow {
   }
 
   /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
-  async #attempt(claim: Claim, token: string): Promise<void> {
+  async #attempt(claim: Claim, token: string, withinMs: number): Promise<void> {
     const { registry, clock, send } = this.#ports
     const { issuer, clientId } = claim.delivery
     const uri = registry.find(issuer, clientId)?.logoutUri ?? claim.delivery.logoutUri
     const began = clock.monotonicMs()
-    const answer = await send(uri, token, registry.lane(issuer, clientId))
+    const policy = registry.lane(issuer, clientId)
+    // An answer that comes after the lease would be worth nothing, each time again.
+    const answer = await send(uri, token, { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) })
     this.#heed(claim.delivery, answer)
     await this.#record(claim, uri, answer, clock.monotonicMs() - began)
   }

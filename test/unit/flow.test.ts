@@ -22,11 +22,16 @@ function given({
   answers = () => OK,
   clock = new FakeClock(NOW_MS),
   concurrency = POLICY.concurrency,
+  timeoutMs = POLICY.timeoutMs,
+  seen = [],
 }: {
   store?: Store
   answers?: (uri: string) => Answer | Promise<Answer>
   clock?: FakeClock
   concurrency?: number
+  timeoutMs?: number
+  /** Is given the policy of each attempt. */
+  seen?: LanePolicy[]
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -61,9 +66,10 @@ function given({
           ? undefined
           : { issuer, clientId, logoutUri, sessionRequired: true, enabled: true }
       },
-      lane: () => ({ ...POLICY, concurrency }),
+      lane: () => ({ ...POLICY, concurrency, timeoutMs }),
     },
-    send: async (uri: string, token: string) => {
+    send: async (uri: string, token: string, policy: LanePolicy) => {
+      seen.push(policy)
       sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
       return answers(uri)
     },
@@ -378,6 +384,42 @@ test('more deliveries than fit in one change are dismissed all, counted, reporte
   expect([sent.length, dismissed]).toEqual([attempted, [[ISSUER, 900]]])
   expect(new Set(reports.flat()).size).toBe(900)
   expect(await store.changes(ISSUER, 2)).toMatchObject([{ by: 'operator-1', data: { count: 900 } }])
+})
+
+test('what was dismissed before the store failed is told, though not all was', async () => {
+  const kept = openSqliteStore(join(temporaryFolder(), 'relay.db'))
+  let calls = 0
+  const failing: Store = {
+    ...kept,
+    dismiss: (...which) =>
+      ++calls === 2 ? Promise.reject(new RelayError('store_unavailable', 'The disk is full')) : kept.dismiss(...which),
+  }
+  const { flow, start, clock, dismissed, store } = given({ store: failing, answers: () => DOWN })
+  start()
+  for (let part = 1; part <= 2; part++) {
+    const clients = Array.from({ length: 300 }, (_, n) => `app-${part}-${n}`)
+    await flow.receive(securityEvent(part, clients), 'push')
+  }
+  await clock.advance(10)
+  const dismissing = flow.dismiss({ issuer: ISSUER, createdFromMs: 0 }, 'operator-1', 'the applications are gone')
+  await expect(dismissing).rejects.toMatchObject({ code: 'store_unavailable' })
+  expect(dismissed).toEqual([[ISSUER, 500]])
+  expect(await store.changes(ISSUER, 2)).toMatchObject([{ by: 'operator-1', data: { count: 500 } }])
+})
+
+test('an attempt behind a slow minting ends within its lease, so that its answer counts', async () => {
+  const policies: LanePolicy[] = []
+  const { flow, start, clock, idp, lines } = given({ answers: () => OK, timeoutMs: 20_000, seen: policies })
+  const mint = idp.mint
+  idp.mint = async (deliveries) => {
+    await clock.sleep(15_000)
+    return mint(deliveries)
+  }
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(15_010)
+  expect(policies.map(({ timeoutMs }) => 15_000 + timeoutMs < 30_000)).toEqual([true])
+  expect(lines.map(({ outcome }) => outcome)).toEqual(['delivered'])
 })
 
 test('a relying party that fails is only probed, and what it is owed is not burnt as attempts', async () => {
