@@ -24,7 +24,7 @@ export async function call<T = unknown>(
     method,
     headers: { ...(type ? { 'content-type': type } : {}), ...headers },
     ...(body === undefined ? {} : { body }),
-    headersTimeout: 60_000,
+    headersTimeout: 240_000,
     // The servers asked here are killed and started again: no connection is kept to one that is gone.
     reset: true,
   })
