@@ -62,6 +62,8 @@ export function plan(
     })
   }
   const { jti, trigger, part, parts, asked, watched } = event
+  // Each part of a large event says what was done once for all of them.
+  const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
   const lastEndMs = Math.max(event.watermarkMs, ...event.sessions.map(({ latestEndMs }) => latestEndMs))
   if (watched) {
@@ -103,16 +105,16 @@ export function plan(
       ...(event.shadow
         ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
         : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
-      ...Object.entries(event.steps).map(
+      ...Object.entries(first ? event.steps : {}).map(
         ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
       ),
       ...(event.survivors > 0
         ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
         : []),
-      ...(event.sparedOffline ?? []).map(
+      ...((first && event.sparedOffline) || []).map(
         (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
       ),
-      ...(event.identityProviders ?? []).map(
+      ...((first && event.identityProviders) || []).map(
         (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
       ),
       {

@@ -166,6 +166,15 @@ describe('the plan', () => {
     ])
   })
 
+  test('what each part of a large event repeats is in the evidence once', () => {
+    const all = { parts: 2, steps: { consents: 2 }, sparedOffline: ['backup'], identityProviders: ['google'] }
+    const kinds = [1, 2].map((part) =>
+      plan(securityEvent(1, ['orders'], { ...all, part }), NOW_MS, none).evidence.map(({ kind }) => kind),
+    )
+    expect(kinds[0]).toEqual(expect.arrayContaining(['step', 'spared', 'linked', 'planned']))
+    expect(kinds[1]).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+  })
+
   test('the evidence names each identity provider that the subject is still linked to', () => {
     const event = securityEvent(1, ['orders'], { identityProviders: ['google', 'partner'] })
     const linked = plan(event, NOW_MS, none).evidence.filter(({ kind }) => kind === 'linked')
