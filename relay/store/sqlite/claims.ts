@@ -52,9 +52,7 @@ export class DueLanes {
            and not leased(seq) order by due_ms ${order} limit 0 + ?`,
       ).all(issuer, clientId, nowMs, most)
       for (const row of rows) {
-        const delivery = deliveryOf(row)
-        const { fence } = this.#leases.take(integer(row, 'seq'), delivery, nowMs + leaseMs)
-        claimed.push({ delivery, fence })
+        claimed.push(this.#leases.take(integer(row, 'seq'), deliveryOf(row), nowMs + leaseMs))
       }
       return rows.length
     }

@@ -1,9 +1,7 @@
-import type { Delivery } from '../../domain/model.ts'
+import type { Claim, Delivery } from '../../domain/model.ts'
 
-export interface Lease {
+interface Lease extends Claim {
   readonly seq: number
-  readonly fence: number
-  readonly delivery: Delivery
   readonly untilMs: number
 }
 
@@ -15,11 +13,10 @@ let lastFence = 0
  * with the process. Of a delivery that was claimed again, only the newest claim counts.
  */
 export class Leases {
-  /** Those that have not run out, in the order in which they do, by the row. */
+  /** The newest of each delivery, by its id; also one that has run out, whose outcome counts until somebody else has claimed it. */
+  readonly #newest = new Map<string, Lease>()
+  /** Those that have not run out, by the row, in the order in which they do. */
   readonly #held = new Map<number, Lease>()
-  /** Those that have, and whose outcome counts until somebody else has claimed the delivery. */
-  readonly #late = new Map<number, Lease>()
-  readonly #seqs = new Map<string, number>()
   /** Ended in the transaction that is under way. */
   #ended: Lease[] = []
 
@@ -27,26 +24,24 @@ export class Leases {
     return this.#held.has(seq)
   }
 
-  take(seq: number, delivery: Delivery, untilMs: number): Lease {
+  take(seq: number, delivery: Delivery, untilMs: number): Claim {
     const lease = { seq, fence: ++lastFence, delivery, untilMs }
-    this.#late.delete(seq)
-    this.#held.set(seq, lease)
-    this.#seqs.set(delivery.id, seq)
+    this.#hold(lease)
     return lease
   }
 
   /** The row of a claim that still counts. */
-  seqOf(id: string, fence: number): number | undefined {
-    const seq = this.#seqs.get(id)
-    const lease = seq === undefined ? undefined : (this.#held.get(seq) ?? this.#late.get(seq))
-    return lease?.fence === fence ? seq : undefined
+  seqOf({ delivery, fence }: Claim): number | undefined {
+    const lease = this.#newest.get(delivery.id)
+    return lease?.fence === fence ? lease.seq : undefined
   }
 
   /** Its outcome is written. Last in its change: one that fails ends nothing. */
-  end(seq: number): void {
-    const lease = this.#held.get(seq) ?? this.#late.get(seq)
+  end({ delivery }: Claim): void {
+    const lease = this.#newest.get(delivery.id)
     if (lease) {
-      this.#drop(lease)
+      this.#newest.delete(delivery.id)
+      this.#held.delete(lease.seq)
       this.#ended.push(lease)
     }
   }
@@ -56,23 +51,19 @@ export class Leases {
   }
 
   rolledBack(): void {
-    for (const lease of this.#ended) {
-      this.#held.set(lease.seq, lease)
-      this.#seqs.set(lease.delivery.id, lease.seq)
-    }
+    this.#ended.forEach((lease) => this.#hold(lease))
     this.#ended = []
   }
 
   /** Those that have run out since it was asked last. */
   runOut(nowMs: number): Delivery[] {
     const out: Delivery[] = []
-    for (const lease of this.#held.values()) {
-      if (lease.untilMs > nowMs) {
+    for (const { seq, delivery, untilMs } of this.#held.values()) {
+      if (untilMs > nowMs) {
         break
       }
-      this.#held.delete(lease.seq)
-      this.#late.set(lease.seq, lease)
-      out.push(lease.delivery)
+      this.#held.delete(seq)
+      out.push(delivery)
     }
     return out
   }
@@ -82,9 +73,8 @@ export class Leases {
     return this.#held.values().next().value?.untilMs
   }
 
-  #drop({ seq, delivery }: Lease): void {
-    this.#held.delete(seq)
-    this.#late.delete(seq)
-    this.#seqs.delete(delivery.id)
+  #hold(lease: Lease): void {
+    this.#newest.set(lease.delivery.id, lease)
+    this.#held.set(lease.seq, lease)
   }
 }

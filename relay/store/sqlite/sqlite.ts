@@ -195,9 +195,10 @@ export function openSqliteStore(
 
     claim: (...which) => read(() => dueLanes.claim(...which)),
 
-    record: ({ delivery, fence }, outcome) =>
+    record: (claim, outcome) =>
       commits.run(() => {
-        const seq = leases.seqOf(delivery.id, fence)
+        const { delivery } = claim
+        const seq = leases.seqOf(claim)
         if (seq === undefined) {
           return false
         }
@@ -223,17 +224,17 @@ export function openSqliteStore(
             dueLanes.note(delivery, outcome.dueMs)
           }
         }
-        leases.end(seq)
+        leases.end(claim)
         return changed.changes > 0
       }),
 
-    release: ({ delivery, fence }, dueMs) =>
+    release: (claim, dueMs) =>
       commits.run(() => {
-        const seq = leases.seqOf(delivery.id, fence)
+        const seq = leases.seqOf(claim)
         if (seq !== undefined) {
           sql(`update delivery set due_ms = ? where seq = ? and state = 'open'`).run(dueMs, seq)
-          dueLanes.note(delivery, dueMs)
-          leases.end(seq)
+          dueLanes.note(claim.delivery, dueMs)
+          leases.end(claim)
         }
       }),
 
