@@ -268,6 +268,7 @@ test('a store that was emptied is noticed, and the outbox is to be read from its
   await store.shared?.stored(ISSUER, NOW_MS)
   await redis.ask('FLUSHALL')
   await until('it is noticed', () => store.shared?.gap()?.sinceMs === 0)
+  await until('it is used again', () => store.shared?.problem() === undefined)
   expect(await accept(store, 1)).toBe('accepted')
 })
 
@@ -283,6 +284,7 @@ async function takenAroundFlush<T>(take: (store: Store, nowMs: number) => Promis
   await filled(one)
   await redis.ask('FLUSHALL')
   await until('it is noticed', () => one.shared?.gap() !== undefined)
+  await until('it is used again', () => one.shared?.problem() === undefined)
   const [other, current] = await takes(NOW_MS + 1)
   return { one, lost, other, current }
 }
