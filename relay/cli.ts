@@ -91,6 +91,8 @@ interface Contained {
   readonly confirm?: boolean
 }
 
+const counted = (deliveries: number) => `${deliveries} ${deliveries === 1 ? 'delivery' : 'deliveries'}`
+
 const instant = (text: string): number => {
   const ms = Date.parse(text)
   if (Number.isNaN(ms)) {
@@ -159,7 +161,7 @@ onSelection('retry', 'attempt now what waits; needs the role operate')
     progress.say('The relay makes due what waits')
     const changed = await api(options).retry(selection(options))
     progress.clear()
-    show(options.json, { changed }, [`${changed} deliveries are due now`])
+    show(options.json, { changed }, [`Due now: ${counted(changed)}`])
   })
 
 onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss')
@@ -173,7 +175,7 @@ onSelection('dismiss', 'give up open deliveries for good; needs the role dismiss
     progress.say('The relay gives up what is open')
     const changed = await api(options).dismiss(selection(options), options.reason)
     progress.clear()
-    show(options.json, { changed }, [`${changed} deliveries are dismissed`])
+    show(options.json, { changed }, [`Dismissed: ${counted(changed)}`])
   })
 
 onRelay(
@@ -234,7 +236,7 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
     for (const one of await api(options).containments(Number(options.limit))) {
       const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
       const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
-      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, `${one.deliveries} deliveries`, state])
+      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, counted(one.deliveries), state])
     }
   })
 
