@@ -1,8 +1,7 @@
 import { lookup } from 'node:dns'
-import { once } from 'node:events'
 import { createSecureContext, getCACertificates } from 'node:tls'
-import { Agent, request } from 'undici'
-import type { FailureCode, LanePolicy } from '../domain/model.ts'
+import { Agent, type Dispatcher } from 'undici'
+import type { Answer, FailureCode, LanePolicy } from '../domain/model.ts'
 import { isLoopback } from '../domain/uri.ts'
 import type { Send } from '../flow/ports.ts'
 import { addressCheck, checkedConnector, type LookupAll, onceAtATime } from './address.ts'
@@ -53,44 +52,11 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
     return agent
   }
   return {
-    send: async (uri, logoutToken, policy) => {
-      const refused = checkUri(uri, policy)
-      if (refused) {
-        return { kind: 'failure', code: refused }
-      }
-      const deadline = new AbortController()
-      let timer = setTimeout(() => deadline.abort(), policy.timeoutMs)
-      try {
-        const answered = request(uri, {
-          dispatcher: agentFor(policy),
-          method: 'POST',
-          headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
-          // The compact form of a JWS needs no escaping.
-          body: `logout_token=${logoutToken}`,
-          // Once connected it has half of the time for its status: one that hangs gives its place to the next.
-          headersTimeout: policy.timeoutMs / 2,
-          signal: deadline.signal,
-        })
-        // The signal alone would be heeded only once a connection is made, however long a name server or handshake takes.
-        const response = await Promise.race([
-          answered,
-          once(deadline.signal, 'abort').then(() => Promise.reject(new Error('too late'))),
-        ])
-        const retryAfterMs = retryAfter(response.headers['retry-after'])
-        // What comes after the status does not change the verdict, so neither does a failure to read it.
-        clearTimeout(timer)
-        timer = setTimeout(() => deadline.abort(), BODY_MS)
-        await response.body.dump({ limit: BODY_LIMIT, signal: deadline.signal }).catch(() => undefined)
-        return {
-          kind: 'response',
-          status: response.statusCode,
-          ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-        }
-      } catch (cause) {
-        return { kind: 'failure', code: deadline.signal.aborted ? 'timeout' : failureOf(cause) }
-      } finally {
-        clearTimeout(timer)
-      }
+    send: (uri, logoutToken, policy) => {
+      const url = checkedUrl(uri, policy)
+      return typeof url === 'string'
+        ? Promise.resolve({ kind: 'failure', code: url })
+        : post(agentFor(policy), url, logoutToken, policy.timeoutMs)
     },
     close: async () => {
       await Promise.all([...agents.values()].map((agent) => agent.destroy()))
@@ -98,23 +64,82 @@ export function openSender({ ca, lookupAll = lookup }: SenderOptions = {}): { se
   }
 }
 
-function checkUri(uri: string, policy: LanePolicy): FailureCode | undefined {
+function post(agent: Agent, url: URL, logoutToken: string, timeoutMs: number): Promise<Answer> {
+  return new Promise((resolve) => {
+    /** What it has come to so far: what comes after the status does not change it, nor does a failure to read that. */
+    let answer: Answer = { kind: 'failure', code: 'timeout' }
+    let bodyLeft = BODY_LIMIT
+    let over = false
+    let request: Dispatcher.DispatchController | undefined
+    const end = () => {
+      over = true
+      clearTimeout(timer)
+      resolve(answer)
+    }
+    const giveUp = () => {
+      end()
+      request?.abort(new Error('given up'))
+    }
+    let timer = setTimeout(giveUp, timeoutMs)
+    const sent: Dispatcher.DispatchOptions = {
+      origin: url.origin,
+      path: url.pathname + url.search,
+      method: 'POST',
+      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
+      // The compact form of a JWS needs no escaping.
+      body: `logout_token=${logoutToken}`,
+      // Once connected it has half of the time for its status: one that hangs gives its place to the next.
+      headersTimeout: timeoutMs / 2,
+    }
+    agent.dispatch(sent, {
+      onRequestStart: (controller) => {
+        request = controller
+        // Nothing can be called back before there is a connection, however long a name server or handshake takes.
+        if (over) {
+          giveUp()
+        }
+      },
+      onResponseStart: (_, status, headers) => {
+        // An interim response (RFC 9110 §15.2) says nothing yet.
+        if (status >= 200) {
+          const retryAfterMs = retryAfter(headers['retry-after'])
+          answer = { kind: 'response', status, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+          clearTimeout(timer)
+          timer = setTimeout(giveUp, BODY_MS)
+        }
+      },
+      onResponseData: (_, chunk) => {
+        bodyLeft -= chunk.length
+        if (bodyLeft < 0) {
+          giveUp()
+        }
+      },
+      onResponseEnd: end,
+      onResponseError: (_, cause) => {
+        if (answer.kind === 'failure' && !over) {
+          answer = { kind: 'failure', code: failureOf(cause) }
+        }
+        end()
+      },
+    })
+  })
+}
+
+/** The URL, or why nothing is sent to it. */
+function checkedUrl(uri: string, policy: LanePolicy): URL | FailureCode {
   // A URL parser forgives backslashes, tabs and line breaks; whoever reads the URL sees another one than it does.
-  if (!URL.canParse(uri) || /[\s\\]/.test(uri)) {
+  const url = /[\s\\]/.test(uri) ? null : URL.parse(uri)
+  if (!url || url.username || url.password || url.hash) {
     return 'bad_url'
   }
-  const { protocol, username, password, hash } = new URL(uri)
-  if (username || password || hash) {
-    return 'bad_url'
+  if (url.protocol === 'https:') {
+    return url
   }
-  if (protocol === 'https:') {
-    return undefined
-  }
-  if (protocol !== 'http:') {
+  if (url.protocol !== 'http:') {
     return 'bad_url'
   }
   const allowed = policy.http === 'always' || (policy.http === 'loopback' && isLoopback(uri))
-  return allowed ? undefined : 'http_not_allowed'
+  return allowed ? url : 'http_not_allowed'
 }
 
 /** Only the form in seconds (RFC 9110 §10.2.3); a date would trust the relying party's clock. */
