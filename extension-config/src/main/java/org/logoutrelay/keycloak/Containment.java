@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.UUID;
 import java.util.stream.Stream;
 
 import org.jboss.logging.Logger;
@@ -60,7 +59,7 @@ final class Containment {
             return null;
         }
         Act act = new Act(session, realm, user, match, issuer,
-                match.asked() == null ? UUID.randomUUID().toString() : match.asked().txn(),
+                match.asked() == null ? Ids.next() : match.asked().txn(),
                 match.atMs() == null ? Time.currentTimeMillis() : match.atMs(), policy, policy.isShadow());
         if (match.sid() != null) {
             return endOne(act);
@@ -299,7 +298,7 @@ final class Containment {
         for (int part = 0; part < parts.size(); part++) {
             List<ListedSession> listed = parts.get(part);
             OutboxRow row = template.copy();
-            row.jti = UUID.randomUUID().toString();
+            row.jti = Ids.next();
             row.part = part + 1;
             row.parts = parts.size();
             row.sessions = ListedSession.write(listed);

@@ -3,7 +3,6 @@ package org.logoutrelay.keycloak;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
 import java.util.regex.Pattern;
 
 import org.jboss.logging.Logger;
@@ -222,7 +221,7 @@ public final class Endpoints {
                     "To confirm takes the role confirm of the client " + CLIENT);
         }
         return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(request.user().trim(),
-                Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(UUID.randomUUID().toString(),
+                Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(Ids.next(),
                         caller.user().getId(), caller.token().getIssuedFor(), reason)));
     }
 

@@ -6,7 +6,6 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.UUID;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.connections.jpa.JpaConnectionProvider;
@@ -52,7 +51,7 @@ final class Ledger {
         ClientModel client = clientSession.getClient();
         UserSessionModel userSession = clientSession.getUserSession();
         LedgerRow row = new LedgerRow();
-        row.id = UUID.randomUUID().toString();
+        row.id = Ids.next();
         row.realmId = realm.getId();
         row.userId = userSession.getUser().getId();
         row.clientUuid = client.getId();
@@ -124,7 +123,7 @@ final class Ledger {
 
     static WatermarkRow watermark(RealmModel realm, String userId, long watermarkMs, String txn) {
         WatermarkRow row = new WatermarkRow();
-        row.id = UUID.randomUUID().toString();
+        row.id = Ids.next();
         row.realmId = realm.getId();
         row.userId = userId;
         row.watermarkMs = watermarkMs;

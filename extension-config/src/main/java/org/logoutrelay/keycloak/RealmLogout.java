@@ -4,7 +4,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.UUID;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -45,7 +44,7 @@ final class RealmLogout {
         long now = Time.currentTimeMillis();
         return () -> {
             RealmLogoutRow row = new RealmLogoutRow();
-            row.id = UUID.randomUUID().toString();
+            row.id = Ids.next();
             row.realmId = realm.getId();
             row.iss = issuer;
             row.atMs = now;

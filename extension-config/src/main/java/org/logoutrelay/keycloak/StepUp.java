@@ -1,7 +1,6 @@
 package org.logoutrelay.keycloak;
 
 import java.util.Set;
-import java.util.UUID;
 
 import org.keycloak.authentication.authenticators.browser.OTPFormAuthenticatorFactory;
 import org.keycloak.authentication.authenticators.browser.RecoveryAuthnCodesFormAuthenticatorFactory;
@@ -30,7 +29,7 @@ final class StepUp {
 
     static void demand(KeycloakSession session, RealmModel realm, String userId, long sinceMs) {
         StepUpRow row = new StepUpRow();
-        row.id = UUID.randomUUID().toString();
+        row.id = Ids.next();
         row.realmId = realm.getId();
         row.userId = userId;
         row.sinceMs = sinceMs;
