@@ -1,4 +1,4 @@
-import { Hono } from 'hono'
+import { Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
@@ -20,10 +20,16 @@ export function pushRoute({ verify, receive, refused }: PushPorts): Hono {
     await next()
     c.header('Cache-Control', 'no-store')
   })
-  const limit = bodyLimit({
+  const counted = bodyLimit({
     maxSize: MAX_BYTES,
     onError: (c) => c.json({ err: 'invalid_request', description: 'The body is larger than 1 MiB' }, 413),
   })
+  // HTTP hands out no more than the length it was given. To count is for the others alone: it makes a web stream of each body,
+  // which took a third of the time of a push.
+  const limit: MiddlewareHandler = (c, next) => {
+    const length = c.req.header('transfer-encoding') === undefined ? c.req.header('content-length') : undefined
+    return Number(length ?? Number.NaN) <= MAX_BYTES ? next() : counted(c, next)
+  }
   app.post('/events', limit, async (c) => {
     try {
       const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
