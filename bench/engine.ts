@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomUUID, randomUUIDv7 } from 'node:crypto'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
 import { openSender } from '../relay/delivery/sender.ts'
@@ -63,6 +63,9 @@ export function openEngine(options: EngineOptions) {
   const sender = openSender(ca === undefined ? {} : { ca })
   /** Who waits for a delivery: looked up, so that what is measured does not slow down with what is under way. */
   const waiting = new Map<string, () => void>()
+  /** Called with how many have been delivered in all; nothing else is kept of them. */
+  let counted: (delivered: number) => void = () => undefined
+  let total = 0
   const flow = new Flow({
     store,
     idps: new Map([[issuer, options.idp ?? own.idp]]),
@@ -76,6 +79,7 @@ export function openEngine(options: EngineOptions) {
         if (outcome === 'delivered') {
           waiting.get(delivery)?.()
           waiting.delete(delivery)
+          counted(++total)
         }
       },
       watched: () => undefined,
@@ -89,14 +93,14 @@ export function openEngine(options: EngineOptions) {
 
   /** @param clients the numbers of the clients that the subject has a session at, one each time it is named */
   function event(clients: readonly number[], { txn, part, parts, privileged }: Part): SecurityEvent {
-    const jti = randomUUID()
+    const jti = randomUUIDv7()
     return {
       issuer,
       jti,
       txn,
       type: 'https://schemas.openid.net/secevent/caep/event-type/credential-change',
       trigger: 'admin-reset-password',
-      subject: 'subject',
+      subject: randomUUID(),
       watermarkMs: Date.now(),
       removedAtMs: Date.now(),
       part,
@@ -111,7 +115,7 @@ export function openEngine(options: EngineOptions) {
         const session = {
           id,
           clientId: `client-${n}`,
-          sid: id,
+          sid: randomUUID(),
           logoutUri: uri(n),
           alg,
           tokenIssuer: issuer,
@@ -142,26 +146,35 @@ export function openEngine(options: EngineOptions) {
     return performance.now() - began
   }
 
+  function eventsOf(clients: readonly number[], { privileged = false }: { privileged?: boolean } = {}) {
+    const txn = randomUUIDv7()
+    const parts = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
+    return Array.from({ length: parts }, (_, n) =>
+      event(clients.slice(n * MOST_SESSIONS_IN_A_SET, (n + 1) * MOST_SESSIONS_IN_A_SET), {
+        ...{ txn, parts, privileged },
+        part: n + 1,
+      }),
+    )
+  }
+
   return {
     uri,
     deliverAll,
     /** One event, in as many parts as it takes, about one session at each client each time it is named. */
     deliver(
       clients: readonly number[],
-      {
-        counts = () => true,
-        privileged = false,
-      }: { counts?: (clientId: string) => boolean; privileged?: boolean } = {},
+      { counts = () => true, ...how }: { counts?: (clientId: string) => boolean; privileged?: boolean } = {},
     ): Promise<number> {
-      const txn = randomUUID()
-      const parts = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
-      const events = Array.from({ length: parts }, (_, n) =>
-        event(clients.slice(n * MOST_SESSIONS_IN_A_SET, (n + 1) * MOST_SESSIONS_IN_A_SET), {
-          ...{ txn, parts, privileged },
-          part: n + 1,
-        }),
-      )
-      return deliverAll(events, counts)
+      return deliverAll(eventsOf(clients, how), counts)
+    },
+    /** The same, and resolves when it is accepted. */
+    async accept(clients: readonly number[]): Promise<void> {
+      await Promise.all(eventsOf(clients).map((one) => flow.receive(one, 'push')))
+    },
+    /** Resolves when so many have been delivered from now on. */
+    delivered(count: number): Promise<void> {
+      const last = total + count
+      return new Promise((resolve) => (counted = (so) => so === last && resolve()))
     },
     /** The bare loop: sign and POST to the same receivers, nothing stored, nothing judged. */
     raw: (clients: readonly number[]) =>
