@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.connections.jpa.JpaConnectionProvider;
@@ -105,11 +106,18 @@ final class Ledger {
         return found;
     }
 
-    /** Whether the client has been given this session id again by a login after the watermark. */
-    static boolean isGoingOn(KeycloakSession session, String clientUuid, String sid, long watermarkMs) {
-        return em(session).createQuery("select count(l) from LedgerRow l where l.sid = :sid and l.clientUuid = :client"
-                + " and l.loginBegan > :watermark", Long.class).setParameter("sid", sid).setParameter("client", clientUuid)
-                .setParameter("watermark", watermarkMs).getSingleResult() > 0;
+    /**
+     * When the newest login began by which a client was given one of these session ids, whoever's login it is.
+     *
+     * @return by {@link ListedSession#key}
+     */
+    static Map<String, Long> newestLogins(KeycloakSession session, List<String> sids) {
+        if (sids.isEmpty()) {
+            return Map.of();
+        }
+        return em(session).createQuery("select l.clientUuid, l.sid, max(l.loginBegan) from LedgerRow l"
+                + " where l.sid in :sids group by l.clientUuid, l.sid", Object[].class).setParameter("sids", sids)
+                .getResultStream().collect(Collectors.toMap(row -> ListedSession.key((String) row[0], (String) row[1]), row -> (Long) row[2]));
     }
 
     /** The subject's greatest watermark in milliseconds, or 0. Asked of the database each time: a cache would be late. */
