@@ -66,6 +66,9 @@ export function kills(options: CaseOptions, count: number): Promise<Result> {
           await delay(chance.ms(0, 500))
         }
         await relay.kill9()
+        if ((n + 1) % 50 === 0) {
+          process.stderr.write(`· ${n + 1} of ${count} kills\n`)
+        }
       }
     })
     ledger.failing = 0
