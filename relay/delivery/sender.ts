@@ -116,7 +116,7 @@ function post(agent: Agent, url: URL, logoutToken: string, timeoutMs: number): P
       },
       onResponseEnd: end,
       onResponseError: (_, cause) => {
-        if (answer.kind === 'failure' && !over) {
+        if (answer.kind === 'failure') {
           answer = { kind: 'failure', code: failureOf(cause) }
         }
         end()
