@@ -284,14 +284,32 @@ test('a session that appears after the reset from a login before it is found, en
   await nextSecond()
   const late = await realm.tokens.directGrant('flows-app', 'survivor', 'another')
   const { sid } = decodeJwt<{ sid: string }>(late.access_token)
-  // A session that was stored late cannot be had on demand: its login is made older where Keycloak keeps it.
-  realm.postgres.psql(
-    `update logout_relay_outbox set watermark_ms = ${Date.now()}, next_look_ms = ${Date.now()} where user_id = '${person.user}'`,
-  )
-  await until('the look has ended it', async () => !(await realm.tokens.lives('flows-app', late)))
+  // A session that was stored late cannot be had on demand: the event is made younger where Keycloak keeps it. Again, since a
+  // look that is under way puts the next one where it was.
+  const at = Date.now()
+  await until('the look has ended it', async () => {
+    realm.postgres.psql(
+      `update logout_relay_outbox set watermark_ms = ${at}, next_look_ms = ${at} where user_id = '${person.user}' and next_look_ms > ${at}`,
+    )
+    return !(await realm.tokens.lives('flows-app', late))
+  })
   const survivors = await realm.toldOnce(person.user)
   expect(survivors.containment).toMatchObject({ survivors: 1 })
   expect(survivors.sessions.map((session) => session.sid)).toEqual([sid])
+})
+
+test('a look does not undo what came to its event meanwhile: each writes only what it changes', async () => {
+  const person = await people.loggedIn('meanwhile')
+  await people.admin.resetPassword('demo', person.user, 'another')
+  await realm.told(person.user)
+  const which = `where user_id = '${person.user}'`
+  // For longer than two sweeps: a look reads the row as it was, and can write only after this has changed it.
+  realm.postgres.psql(`update logout_relay_outbox set next_look_ms = 1 ${which}`)
+  realm.postgres.psql(`begin; update logout_relay_outbox set open_sessions = 41 ${which}; select pg_sleep(12); commit`)
+  const row = () =>
+    realm.postgres.psql(`select open_sessions, next_look_ms > 1 from logout_relay_outbox ${which}`).trim()
+  await until('the look has been', () => Promise.resolve(row().endsWith('t')))
+  expect(row()).toBe('41|t')
 })
 
 test('a client’s attributes fix what its logout tokens name, unless that would end more than is meant', async () => {

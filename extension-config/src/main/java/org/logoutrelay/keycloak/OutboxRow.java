@@ -5,8 +5,14 @@ import jakarta.persistence.Entity;
 import jakarta.persistence.Id;
 import jakarta.persistence.Table;
 
-/** One Security Event Token owed to the relay, with all that its logout tokens need. */
+import org.hibernate.annotations.DynamicUpdate;
+
+/**
+ * One Security Event Token owed to the relay, with all that its logout tokens need. Of a change only the columns that it
+ * changes are written: a look at it, an acknowledgement and an answer may come at the same moment, and none must undo another.
+ */
 @Entity
+@DynamicUpdate
 @Table(name = "LOGOUT_RELAY_OUTBOX")
 public class OutboxRow {
     @Id
