@@ -10,8 +10,8 @@ export default defineConfig({
           include: ['test/real/**/*.test.ts'],
           // Three files at a time, since more than half of it is waiting for real servers, and a limit that only a hang reaches.
           maxWorkers: 3,
-          testTimeout: 600_000,
-          hookTimeout: 600_000,
+          testTimeout: 180_000,
+          hookTimeout: 300_000,
         },
       },
     ],

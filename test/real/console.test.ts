@@ -274,20 +274,24 @@ test('coverage is read with the operator’s own rights, and says which are miss
   await victor.context().close()
 })
 
-test('a policy that is weakened in Keycloak is told of, in the list and in the metrics', async () => {
-  await until(
-    'the relay has looked',
-    async () => {
-      await olivia.goto(`${world.consoleUrl}/changes`)
-      return (await olivia.textContent('main'))?.includes('email-changed')
-    },
-    { seconds: 90, everyMs: 1000 },
-  )
-  expect(await olivia.textContent('.changes li:has-text("email-changed")')).toMatch(
-    /weaker.*sessions.*→.*off.*at Keycloak/s,
-  )
-  expect(await world.relay.metrics()).toMatch(/weakening_changes_total\{.*kind="policy_weakened"\} 1/)
-})
+test(
+  'a policy that is weakened in Keycloak is told of, in the list and in the metrics',
+  { timeout: 120_000 },
+  async () => {
+    await until(
+      'the relay has looked',
+      async () => {
+        await olivia.goto(`${world.consoleUrl}/changes`)
+        return (await olivia.textContent('main'))?.includes('email-changed')
+      },
+      { seconds: 90, everyMs: 1000 },
+    )
+    expect(await olivia.textContent('.changes li:has-text("email-changed")')).toMatch(
+      /weaker.*sessions.*→.*off.*at Keycloak/s,
+    )
+    expect(await world.relay.metrics()).toMatch(/weakening_changes_total\{.*kind="policy_weakened"\} 1/)
+  },
+)
 
 test('every answer forbids what is inline, foreign or framed, and nothing inline is there', async () => {
   for (const path of PAGES) {

@@ -239,20 +239,24 @@ test('sessions that are nothing but cookies die with the reset, and a later logi
   expect([await anew.isAlive(page), await dead()]).toEqual([true, true])
 })
 
-test('a guard refuses with 503 while the relay is gone for longer than the limit, and goes on when it is back', async () => {
-  const user = await person('jan')
-  const { access_token: token } = await world.demo.tokens.directGrant('mobile-app', 'jan', 'password')
-  await becomes(token, 200)
-  await world.relay.stop()
-  expect(await orders.status(token)).toBe(200)
-  await until('the feed is too old', async () => (await orders.status(token)) === 503, { seconds: 60 })
-  expect((await orders.ask(token)).headers['retry-after']).toBe('3')
-  await nextSecond()
-  await reset(user)
-  const relay = await world.relay.restart()
-  try {
-    await becomes(token, 401)
-  } finally {
-    await relay.stop()
-  }
-})
+test(
+  'a guard refuses with 503 while the relay is gone for longer than the limit, and goes on when it is back',
+  { timeout: 180_000 },
+  async () => {
+    const user = await person('jan')
+    const { access_token: token } = await world.demo.tokens.directGrant('mobile-app', 'jan', 'password')
+    await becomes(token, 200)
+    await world.relay.stop()
+    expect(await orders.status(token)).toBe(200)
+    await until('the feed is too old', async () => (await orders.status(token)) === 503, { seconds: 60 })
+    expect((await orders.ask(token)).headers['retry-after']).toBe('3')
+    await nextSecond()
+    await reset(user)
+    const relay = await world.relay.restart()
+    try {
+      await becomes(token, 401)
+    } finally {
+      await relay.stop()
+    }
+  },
+)

@@ -39,6 +39,7 @@ test.each([
   ['a hundred thousand are open', 100],
 ])(
   'with a million deliveries of which %s, each page is made in less than 200 ms of processor time, and none leaves anything in memory',
+  { timeout: 300_000 },
   async (_, open) => {
     const store = await storeOf(open)
     const world = consoleWorld({}, store)

@@ -102,4 +102,4 @@ test('the steps of docs/own-keycloak.md, typed as they stand, lead a realm that 
     trigger: 'admin-reset-password',
     deliveries: 1,
   })
-})
+}, 300_000)

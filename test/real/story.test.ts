@@ -15,4 +15,4 @@ test('on the oldest Keycloak a reset with the relay ends all that stock Keycloak
     new Set(['apache-app', 'express-app', 'mobile-app', 'orders-api', 'intranet', 'browser-app']),
   )
   expect(story.some(({ access }) => access === 'browser app in Chromium')).toBe(true)
-})
+}, 600_000)

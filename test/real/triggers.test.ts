@@ -243,7 +243,7 @@ describe('what is odd has a clear end', () => {
     expect(told.map(({ containment }) => containment['parts'])).toEqual(told.map(() => 11))
     expect(new Set(told.map(({ containment }) => containment['part'])).size).toBe(11)
     expect(new Set(told.flatMap(({ sessions }) => sessions.map(({ sid }) => sid))).size).toBe(5003)
-  })
+  }, 300_000)
 })
 
 describe('when an administrator signs everybody out of the realm', () => {
