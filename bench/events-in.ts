@@ -81,7 +81,8 @@ async function rate(sets: readonly string[], act: (set: string) => Promise<void>
 
 async function pushedRate(senders: ChildProcess, sets: readonly string[]): Promise<number> {
   senders.send(sets)
-  const [perSecond] = (await once(senders, 'message')) as [number]
+  const ended = once(senders, 'exit').then(() => Promise.reject(new Error('The senders ended: a push was not taken')))
+  const [perSecond] = (await Promise.race([once(senders, 'message'), ended])) as [number]
   return perSecond
 }
 

@@ -25,7 +25,7 @@ export function pushRoute({ verify, receive, refused }: PushPorts): Hono {
     onError: (c) => c.json({ err: 'invalid_request', description: 'The body is larger than 1 MiB' }, 413),
   })
   // HTTP hands out no more than the length it was given. To count is for the others alone: it makes a web stream of each body,
-  // which took a third of the time of a push.
+  // which took a quarter of the time of a push.
   const limit: MiddlewareHandler = (c, next) => {
     const length = c.req.header('transfer-encoding') === undefined ? c.req.header('content-length') : undefined
     return Number(length ?? Number.NaN) <= MAX_BYTES ? next() : counted(c, next)
