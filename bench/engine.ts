@@ -92,7 +92,7 @@ export function openEngine(options: EngineOptions) {
   flow.start()
 
   /** @param clients the numbers of the clients that the subject has a session at, one each time it is named */
-  function event(clients: readonly number[], { txn, part, parts, privileged }: Part): SecurityEvent {
+  function event(clients: readonly number[], { txn, sid, part, parts, privileged }: Part): SecurityEvent {
     const jti = randomUUIDv7()
     return {
       issuer,
@@ -115,7 +115,7 @@ export function openEngine(options: EngineOptions) {
         const session = {
           id,
           clientId: `client-${n}`,
-          sid: randomUUID(),
+          sid,
           logoutUri: uri(n),
           alg,
           tokenIssuer: issuer,
@@ -148,10 +148,11 @@ export function openEngine(options: EngineOptions) {
 
   function eventsOf(clients: readonly number[], { privileged = false }: { privileged?: boolean } = {}) {
     const txn = randomUUIDv7()
+    const sid = randomUUID()
     const parts = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
     return Array.from({ length: parts }, (_, n) =>
       event(clients.slice(n * MOST_SESSIONS_IN_A_SET, (n + 1) * MOST_SESSIONS_IN_A_SET), {
-        ...{ txn, parts, privileged },
+        ...{ txn, sid, parts, privileged },
         part: n + 1,
       }),
     )
@@ -194,6 +195,8 @@ export function openEngine(options: EngineOptions) {
 
 interface Part {
   readonly txn: string
+  /** Of the one login that all the sessions are of. */
+  readonly sid: string
   readonly part: number
   readonly parts: number
   readonly privileged: boolean
