@@ -1,5 +1,4 @@
 import { createHmac } from 'node:crypto'
-import { setTimeout as delay } from 'node:timers/promises'
 import { Browser } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import type { EndsWith } from './access.ts'
@@ -24,6 +23,8 @@ export interface Act {
   readonly policy?: Readonly<Record<string, string>>
   /** What it must end. */
   readonly ends: readonly EndsWith[]
+  /** It fires no sooner than so long after what comes before it. */
+  readonly afterMs?: number
   /** What comes before the factors are there, such as a login; then the act itself. Throws if it does not succeed. */
   readonly prepare: (person: Person) => Promise<() => Promise<unknown>>
 }
@@ -50,11 +51,10 @@ function byPerson(
     trigger,
     ends,
     ...more,
+    afterMs: OLD_SESSION_MS,
     prepare: async (person) => {
       const browser = await person.loggedIn()
-      const since = performance.now()
       return async () => {
-        await delay(Math.max(0, since + OLD_SESSION_MS - performance.now()))
         const page = await browser.open(person.authorization({ kc_action: await action(person) }), REDIRECT_URI)
         await goesOn(person, codeOf(await browser.submit(page, fields(page.text), REDIRECT_URI)))
       }

@@ -35,6 +35,7 @@ export function asItShouldBe(cell: Cell): boolean {
 export async function play(world: World, act: Act, name: string, kinds: readonly Kind[] = KINDS): Promise<Cell[]> {
   const person = await Person.create(world, name)
   const fire = await act.prepare(person)
+  const prepared = performance.now()
   const made: { kind: Kind; access: Access; aliveBefore: boolean }[] = []
   for (const kind of kinds) {
     const access = await kind.make(person).catch((cause: unknown) => {
@@ -46,7 +47,7 @@ export async function play(world: World, act: Act, name: string, kinds: readonly
     one.aliveBefore ||= one.access.twinLived === undefined && (await one.access.isAlive())
   }
   await world.setPolicy(act.policy ?? {})
-  await delay(NEXT_SECOND_MS)
+  await delay(Math.max(NEXT_SECOND_MS, prepared + (act.afterMs ?? 0) - performance.now()))
   const began = performance.now()
   await fire()
   const cells = await Promise.all(
