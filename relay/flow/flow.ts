@@ -6,7 +6,7 @@ import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { batches, inBatches, MINT_BATCH } from './batches.ts'
 import { Doorbell } from './doorbell.ts'
-import { Lanes } from './lanes.ts'
+import { Lanes, NO_ROOM } from './lanes.ts'
 import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from './ports.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
@@ -17,6 +17,8 @@ const LEASE_LEAST_MS = 4000
 const MINTED_AT_ONCE = 200
 /** After a minting that failed as a whole. It is the identity provider's failure and costs no relying party an attempt. */
 const MINT_PAUSE_MS = 1000
+/** The same where a realm that deliveries are owed for is no longer configured. */
+const NO_IDP_PAUSE_MS = 60_000
 const REPORT_BATCH = 500
 const REPORT_GATHER_MS = 100
 const REPORT_PAUSE_MS = 2000
@@ -47,6 +49,8 @@ export class Flow {
   readonly #work = new Set<Promise<void>>()
   /** Deliveries that wait for their tokens, by issuer. */
   readonly #asked = new Map<string, number>()
+  /** Issuers of which none is asked for at the moment, after a failure. */
+  readonly #paused = new Set<string>()
   readonly #due: Doorbell
   readonly #ends = new Map<string, Doorbell>()
   #loops: Promise<unknown> = Promise.resolve()
@@ -186,6 +190,9 @@ export class Flow {
   }
 
   #room(issuer: string, clientId: string): Room {
+    if (this.#paused.has(issuer)) {
+      return NO_ROOM
+    }
     const room = this.#lanes.room(issuer, clientId)
     return (this.#asked.get(issuer) ?? 0) < MINTED_AT_ONCE ? room : { ...room, others: 0, latest: 0 }
   }
@@ -225,9 +232,22 @@ export class Flow {
         }),
       )
     } catch (cause) {
-      observer.trouble('The identity provider made no logout tokens; trying again', cause)
-      await Promise.all(live.map((claim) => this.#giveBack(claim)))
+      const pauseMs = idps.has(issuer) ? MINT_PAUSE_MS : NO_IDP_PAUSE_MS
+      if (!this.#paused.has(issuer)) {
+        observer.trouble('The identity provider made no logout tokens; trying again', cause)
+        this.#pause(issuer, pauseMs)
+      }
+      await Promise.all(live.map((claim) => this.#giveBack(claim, pauseMs)))
     }
+  }
+
+  /** Else each of a backlog would be claimed, fail and be given back once a pause: a flood for one that is just starting. */
+  #pause(issuer: string, ms: number): void {
+    this.#paused.add(issuer)
+    void this.#ports.clock.sleep(ms, this.#stopping.signal).then(() => {
+      this.#paused.delete(issuer)
+      this.#due.ring()
+    })
   }
 
   async #mint(issuer: string, idp: Idp, claims: readonly Claim[]): ReturnType<Idp['mint']> {
@@ -242,9 +262,9 @@ export class Flow {
   }
 
   /** Never rejects: a release that fails is made good by the end of the lease. */
-  async #giveBack(claim: Claim): Promise<void> {
+  async #giveBack(claim: Claim, pauseMs: number = MINT_PAUSE_MS): Promise<void> {
     const { store, clock } = this.#ports
-    await store.release(claim, clock.nowMs() + MINT_PAUSE_MS).catch(() => undefined)
+    await store.release(claim, clock.nowMs() + pauseMs).catch(() => undefined)
     this.#leave(claim.delivery)
   }
 

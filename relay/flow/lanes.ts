@@ -12,7 +12,7 @@ interface Lane {
 }
 
 /** A lane that is paused is not even probed. */
-const NONE: Room = { privileged: 0, others: 0, latest: 0 }
+export const NO_ROOM: Room = { privileged: 0, others: 0, latest: 0 }
 
 /** The lanes of this process: who is under way in each, and how healthy it is. */
 export class Lanes {
@@ -29,7 +29,7 @@ export class Lanes {
   room(issuer: string, clientId: string): Room {
     const { concurrency } = this.#registry.lane(issuer, clientId)
     if (concurrency === 0) {
-      return NONE
+      return NO_ROOM
     }
     const { breaker, underWay, given } = this.#of(issuer, clientId)
     const free = placesOf(breaker, this.#clock.nowMs(), concurrency, underWay)

@@ -7,7 +7,7 @@ import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { ISSUER, NOW_MS, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
 const OK: Answer = { kind: 'response', status: 200 }
@@ -194,6 +194,40 @@ test('a minting that fails as a whole costs no relying party an attempt', async 
   idp.mint = mint
   await clock.advance(1000)
   expect(lines.map(({ attempt, outcome }) => [attempt, outcome])).toEqual([[1, 'delivered']])
+})
+
+test('a backlog does not flood an identity provider that cannot mint: once a second, a few batches', async () => {
+  const { flow, start, clock, idp, lines, troubles } = given({ concurrency: 100 })
+  const { mint } = idp
+  let calls = 0
+  idp.mint = () => {
+    calls += 1
+    return Promise.reject(new RelayError('idp_unavailable', 'away'))
+  }
+  start()
+  for (let n = 1; n <= 4; n++) {
+    const clients = Array.from({ length: 480 }, (_, at) => `client-${n}-${at}`)
+    await flow.receive(securityEvent(n, clients), 'push')
+  }
+  await clock.advance(10_000)
+  expect(calls).toBeGreaterThan(10)
+  expect(calls).toBeLessThan(200)
+  expect(troubles.length).toBeLessThanOrEqual(11)
+  idp.mint = mint
+  await clock.advance(10_000)
+  expect(lines.filter(({ outcome }) => outcome === 'delivered')).toHaveLength(1920)
+})
+
+test('what is owed for a realm that is no longer configured is looked at once a minute, and still expires', async () => {
+  const { flow, start, clock, store, troubles } = given()
+  start()
+  const sessions = [session(uuid(1), 0, 'orders', { latestEndMs: NOW_MS + 900_000 })]
+  await flow.receive(securityEvent(1, [], { issuer: OTHER_ISSUER, sessions }), 'push')
+  await clock.advance(600_000)
+  expect(troubles.length).toBeGreaterThan(5)
+  expect(troubles.length).toBeLessThan(12)
+  await clock.advance(600_000)
+  expect(await store.deliveries({ issuer: OTHER_ISSUER, limit: 10 })).toMatchObject([{ state: 'expired' }])
 })
 
 test('a token that could not be made now costs its relying party no attempt, and the others do not wait for it', async () => {
