@@ -15,12 +15,14 @@ export interface SignerOptions {
 
 /**
  * A realm of which the relay holds a key. It signs the first attempts soon after an event by itself. A later one it asks the
- * realm for, which knows whether the session's id has been given to a newer login; if the realm cannot be reached, it signs
- * that too, since nobody can log in there meanwhile. Its tokens name `sid` alone.
+ * realm for, which knows whether the session's id has been given to a newer login; if the realm cannot be asked, it signs
+ * that too, since nobody can log in where the realm is down, but never what the realm has refused before. Its tokens name
+ * `sid` alone.
  */
 export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: SignerOptions): Idp {
   const keyFor = ({ alg }: Delivery) => (alg === undefined ? undefined : keys.usable(alg, nowMs()))
   const isFirst = ({ attempts, createdMs }: Delivery) => attempts === 0 && nowMs() - createdMs < SURE_OF_SID_MS
+  const wasRefused = ({ lastReason }: Delivery) => lastReason?.startsWith('not_minted') ?? false
   const sign = async (deliveries: readonly Delivery[]): Promise<[string, string][]> => {
     const tokens = await Promise.all(
       deliveries.flatMap((delivery) => {
@@ -52,7 +54,7 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
         minted.tokens.forEach((token, id) => tokens.set(id, token))
         return { tokens, refused: minted.refused }
       } catch (cause) {
-        const instead = await sign(rest)
+        const instead = await sign(rest.filter((delivery) => !wasRefused(delivery)))
         instead.forEach(([id, token]) => tokens.set(id, token))
         if (tokens.size === 0) {
           throw cause

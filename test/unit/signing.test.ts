@@ -333,4 +333,16 @@ describe('a realm of which the relay holds a key', () => {
     expect(troubles).toHaveLength(1)
     await expect(idp.mint(some.slice(1))).rejects.toMatchObject({ code: 'idp_unavailable' })
   })
+
+  test('that is down has its refusal stand: a newer login under the same sid is not ended behind its back', async () => {
+    const { idp } = given({ realmIsUp: false })
+    const some = deliveries(['orders', MAY], ['wiki', MAY]).map((delivery, n) => ({
+      ...delivery,
+      attempts: 3,
+      lastReason: n === 0 ? 'not_minted:sid_in_use' : 'connection_refused',
+    }))
+    const { tokens, refused } = await idp.mint(some)
+    expect([[...tokens.keys()], [...refused.keys()]]).toEqual([[`${uuid(1)}.1`], []])
+    await expect(idp.mint(some.slice(0, 1))).rejects.toMatchObject({ code: 'idp_unavailable' })
+  })
 })
