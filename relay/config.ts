@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
+import { laneOf } from './domain/model.ts'
 import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { RelayError } from './errors.ts'
 import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
@@ -301,6 +302,7 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
       `${path}: console.issuer is not one of issuers: people log in at a realm of the relay`,
     )
   }
+  checkRelyingParties(config, path)
   const { ca_file, ...delivery } = config.delivery
   const ca = ca_file === undefined ? {} : { ca: certificates(ca_file, 'delivery.ca_file') }
   const { console: ofPeople, security_feed, store: ofStore, ...rest } = config
@@ -308,6 +310,28 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
   const feed = security_feed && { security_feed: securityFeedOf(security_feed) }
   const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
   return deepFreeze({ ...rest, ...console, ...feed, store, issuers, delivery: { ...delivery, ...ca } })
+}
+
+/** One that names no realm of the relay, or a client twice, would silently not be in force. */
+function checkRelyingParties({ issuers, relying_parties }: z.infer<typeof Schema>, path: string): void {
+  const seen = new Set<string>()
+  const complaints = relying_parties.flatMap(({ issuer, client_id }, n) => {
+    const where = `${path}: relying_parties[${n}]`
+    const formerly = issuers.findIndex((one) => one.former_issuers.includes(issuer))
+    const lane = laneOf(issuer, client_id)
+    const twice = seen.has(lane)
+    seen.add(lane)
+    return [
+      ...(formerly >= 0 ? [`${where}.issuer is a former name of issuers[${formerly}]; write its name of today`] : []),
+      ...(formerly >= 0 || issuers.some((one) => one.issuer === issuer)
+        ? []
+        : [`${where}.issuer is not one of issuers, so that nothing of it would be in force; write it as it is there`]),
+      ...(twice ? [`${where}.client_id is there twice for that issuer; make one entry of both`] : []),
+    ]
+  })
+  if (complaints.length > 0) {
+    throw new RelayError('config_invalid', complaints.join('\n'))
+  }
 }
 
 function secretOf(

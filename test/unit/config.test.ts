@@ -145,6 +145,25 @@ test('no two realms can have the same name, of today or of formerly', () => {
   expect(() => parse(realm('a', 'a'))).toThrow(/names an issuer twice/)
 })
 
+test('an entry for a relying party that would not be in force is refused, and says why', () => {
+  const realm = {
+    issuer: 'https://idp.example.org/realms/a',
+    client_secret: 'secret-of-a-test',
+    former_issuers: ['https://login.example.org/realms/a'],
+  }
+  const wiki = (issuer: string) => ({ issuer, client_id: 'wiki', concurrency: 2 })
+  const parse = (...relying_parties: object[]) =>
+    parseConfig(JSON.stringify({ issuers: [realm], relying_parties }), 'relay.yaml', {})
+  expect(parse(wiki(realm.issuer), { ...wiki(realm.issuer), client_id: 'mail' }).relying_parties).toHaveLength(2)
+  expect(() => parse(wiki('https://idp.example.org/realms/A'))).toThrow(
+    /^relay\.yaml: relying_parties\[0\]\.issuer is not one of issuers/,
+  )
+  expect(() => parse(wiki(realm.issuer), wiki('https://login.example.org/realms/a'))).toThrow(
+    /^relay\.yaml: relying_parties\[1\]\.issuer is a former name of issuers\[0\]; write its name of today$/,
+  )
+  expect(() => parse(wiki(realm.issuer), wiki(realm.issuer))).toThrow(/relying_parties\[1\]\.client_id is there twice/)
+})
+
 test('all that is wrong is said at once', () => {
   const said = complaint(`${RIGHT}\nlisten: { port: 70000 }\nlog: { level: loud }`)
   expect(said.split('\n')).toHaveLength(2)
