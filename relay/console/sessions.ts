@@ -82,10 +82,14 @@ export class Sessions {
     if (this.#loggedOut.has(person.sid)) {
       return undefined
     }
-    if (this.#sessions.size >= MAX_SESSIONS) {
-      this.end(this.#sessions.keys().next().value ?? '')
-    }
     const nowMs = this.#nowMs()
+    // The oldest is first. Nobody may ever come back for one that is over, and it holds what its person has read.
+    for (const { id, beganMs } of this.#sessions.values()) {
+      if (beganMs > nowMs - SESSION_MS && this.#sessions.size < MAX_SESSIONS) {
+        break
+      }
+      this.end(id)
+    }
     const session = { ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() }
     this.#sessions.set(session.id, session)
     dropOldest(this.#names, MAX_SESSIONS)

@@ -131,6 +131,18 @@ describe('a session at the console', () => {
     expect(sessions.find(session?.id ?? '')).toBeUndefined()
   })
 
+  test('is over after an hour also if its browser never comes back, and what it has read is let go', () => {
+    let nowMs = NOW_MS
+    const sessions = new Sessions(() => nowMs)
+    const left = sessions.begin(person)
+    nowMs += 30 * 60_000
+    const other = sessions.begin({ ...person, sid: 'sid-2' })
+    expect(left?.ended.signal.aborted).toBe(false)
+    nowMs += 30 * 60_000
+    sessions.begin({ ...person, sid: 'sid-3' })
+    expect([left?.ended.signal.aborted, other?.ended.signal.aborted]).toEqual([true, false])
+  })
+
   test('has an id and a token of its own each time', () => {
     const sessions = new Sessions(() => NOW_MS)
     const [a, b] = [sessions.begin(person), sessions.begin(person)]
