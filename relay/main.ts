@@ -206,7 +206,7 @@ export async function startRelay(
         store,
         relyingParties,
         answers,
-        keysOf,
+        keysOf: (issuer) => keycloaks.get(issuer)?.keys(),
         // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.
         isRevoked: async (login) => (await judge(people.issuer, { ...login })) === 'revoked',
         flow,

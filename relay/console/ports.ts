@@ -18,6 +18,7 @@ export interface ConsolePorts {
     'check' | 'lastCheck' | 'register' | 'unregister' | 'pause' | 'resume' | 'isListenerOff'
   >
   readonly answers: LastAnswers
+  /** What the realm publishes, with the relay's own keys: the console is told to log out by the relay it belongs to. */
   readonly keysOf: KeysOf
   /** Whether a login counts no more, by what the store knows at this moment of its subject and its session. */
   readonly isRevoked: (login: LoginClaims) => Promise<boolean>
