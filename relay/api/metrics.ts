@@ -5,6 +5,13 @@ import type { Store } from '../store/port.ts'
 export function makeMetrics(store: Store) {
   const registry = new Registry()
   const registers = [registry]
+  let counting: ReturnType<Store['open']> | undefined
+  /** Once for a scrape. With a store that cannot be read there is nothing of it, and all else is there: also what says so. */
+  const countOpen = () =>
+    (counting ??= store
+      .open()
+      .catch(() => [])
+      .finally(() => (counting = undefined)))
   return {
     registry,
     events: new Counter({
@@ -152,7 +159,7 @@ export function makeMetrics(store: Store) {
       registers,
       async collect() {
         this.reset()
-        for (const { issuer, clientId, count } of await store.open()) {
+        for (const { issuer, clientId, count } of await countOpen()) {
           this.set({ issuer, client_id: clientId }, count)
         }
       },
@@ -164,7 +171,7 @@ export function makeMetrics(store: Store) {
       registers,
       async collect() {
         this.reset()
-        for (const { issuer, clientId, oldestMs } of await store.open()) {
+        for (const { issuer, clientId, oldestMs } of await countOpen()) {
           this.set({ issuer, client_id: clientId }, oldestMs / 1000)
         }
       },

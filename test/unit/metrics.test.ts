@@ -4,6 +4,8 @@ import { expect, test } from 'vitest'
 import { makeMetrics } from '../../relay/api/metrics.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { parse } from 'yaml'
+import { RelayError } from '../../relay/errors.ts'
+import { ISSUER, NOW_MS } from './given.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
@@ -17,6 +19,27 @@ test('names are by Prometheus’s convention: base units, and counters end in _t
     expect([name, String(type) === 'counter']).toEqual([name, name.endsWith('_total')])
     expect(name).not.toMatch(/_(ms|millis|minutes|bytes_total_total)/)
   }
+})
+
+test('a store that cannot be read takes no other metric with it, and is read once for a scrape', async () => {
+  let reads = 0
+  let broken = false
+  const open = () => {
+    reads += 1
+    return broken
+      ? Promise.reject(new RelayError('store_unavailable', 'away'))
+      : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS }])
+  }
+  const { registry, troubles } = makeMetrics({ open } as unknown as Store)
+  troubles.inc()
+  const whole = await registry.metrics()
+  expect(whole).toContain(`logout_relay_deliveries_open{issuer="${ISSUER}",client_id="wiki"} 3`)
+  expect(whole).toContain(`logout_relay_deliveries_open_oldest_timestamp_seconds{`)
+  expect(reads).toBe(1)
+  broken = true
+  const rest = await registry.metrics()
+  expect(rest).not.toContain('client_id="wiki"')
+  expect(rest).toContain('logout_relay_troubles_total 1')
 })
 
 test('alert rules and dashboard ask for metrics that are there, and for all but none forgotten on the dashboard', async () => {
