@@ -142,7 +142,7 @@ test('with more due than one claim takes, every lane has its turn', async () => 
   expect(await store.claim(NOW_MS, 30_000, 3, () => ({ privileged: 3, others: 3, latest: 0 }))).toEqual([])
 })
 
-test('pages of what is open are the same by whichever way they are found, with few and with thousands', async () => {
+test('pages are the same by whichever way they are found, with few and with thousands', async () => {
   const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   onTestFinished(() => store.close())
   const ids: string[] = []
@@ -151,11 +151,18 @@ test('pages of what is open are the same by whichever way they are found, with f
     const planned = plan(event, NOW_MS, () => undefined)
     await store.accept(event, planned)
     ids.push(...planned.deliveries.map(({ id }) => id))
-    for (const clientId of ['orders', 'wiki', undefined]) {
+    for (const [clientId, state] of [
+      ['orders', 'open'],
+      ['wiki', 'open'],
+      [undefined, 'open'],
+      ['wiki', undefined],
+      [undefined, undefined],
+    ] as const) {
       const found: string[] = []
       for (let after: string | undefined, last: string | undefined = ''; last !== undefined; after = last) {
         const page = await store.deliveries({
-          ...{ issuer: ISSUER, state: 'open', limit: 700 },
+          ...{ issuer: ISSUER, limit: 700 },
+          ...(state === undefined ? {} : { state }),
           ...(clientId === undefined ? {} : { clientId }),
           ...(after === undefined ? {} : { after }),
         })
@@ -166,6 +173,11 @@ test('pages of what is open are the same by whichever way they are found, with f
       expect(found).toEqual(owed.sort())
     }
   }
+  const turns: string[] = []
+  setImmediate(() => turns.push('others'))
+  expect(await store.deliveries({ issuer: ISSUER, clientId: 'nobody', limit: 1 })).toEqual([])
+  turns.push('a list that nothing matches')
+  expect(turns).toEqual(['others', 'a list that nothing matches'])
 })
 
 test('a folder that the store makes is open to nobody else', async () => {

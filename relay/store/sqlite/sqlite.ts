@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import type { Watermark } from '../../domain/watermark.ts'
 import { RelayError } from '../../errors.ts'
@@ -17,6 +18,8 @@ import { migrate } from './schema.ts'
 
 /** So many open deliveries of a relying party are sorted for a page of them. */
 const SORTED = 5000
+/** So many deliveries are looked at before others have their turn, where nothing but the order of ids helps to find some. */
+const SLICE = 5000
 
 /**
  * The store on SQLite: one file, one process. WAL with `synchronous=FULL`, so a commit has reached the disk before
@@ -136,6 +139,14 @@ export function openSqliteStore(
       `select 1 from delivery where state = 'open' and issuer = ? and client_id = ? limit ${SORTED}`,
     ).all(issuer, clientId)
     return open.length < SORTED ? 'delivery_lane' : 'delivery_open'
+  }
+
+  /** Where a slice of all deliveries ends; undefined for the last. */
+  const sliceEnd = (after: string): string | undefined => {
+    const row = sql(
+      `select id from delivery indexed by delivery_by_id where id > ? order by id limit 1 offset ${SLICE - 1}`,
+    ).get(after)
+    return row && text(row, 'id')
   }
 
   return {
@@ -305,18 +316,33 @@ export function openSqliteStore(
         )
       }),
 
-    deliveries: ({ issuer, state, clientId, containmentId, after, limit }) =>
-      read(() =>
-        // Only what is asked for is in the statement, and the one state that has indices by name, so that they are used.
-        sql(
-          `select * from delivery indexed by ${pagesBy(issuer, state, clientId, containmentId)} where issuer = ?1 and id > ?5
-             ${state === undefined ? '' : state === 'open' ? `and state = 'open'` : 'and state = ?2'}
-             ${clientId === undefined ? '' : 'and client_id = ?3'}
-             ${containmentId === undefined ? '' : 'and containment_id = ?4'} order by id limit ?6`,
-        )
-          .all(issuer, state ?? null, clientId ?? null, containmentId ?? null, after ?? '', limit)
-          .map(deliveryOf),
-      ),
+    deliveries: async ({ issuer, state, clientId, containmentId, after: from = '', limit }) => {
+      const found: Delivery[] = []
+      for (let after = from; ;) {
+        const last = await read(() => {
+          const by = pagesBy(issuer, state, clientId, containmentId)
+          const end = by === 'delivery_by_id' ? sliceEnd(after) : undefined
+          // Only what is asked for is in the statement, and the one state that has indices by name, so that they are used.
+          const rows = sql(
+            `select * from delivery indexed by ${by} where issuer = ?1 and id > ?5
+               ${state === undefined ? '' : state === 'open' ? `and state = 'open'` : 'and state = ?2'}
+               ${clientId === undefined ? '' : 'and client_id = ?3'}
+               ${containmentId === undefined ? '' : 'and containment_id = ?4'}
+               ${end === undefined ? '' : 'and id <= ?7'} order by id limit ?6`,
+          ).all(
+            ...[issuer, state ?? null, clientId ?? null, containmentId ?? null, after, limit - found.length],
+            ...(end === undefined ? [] : [end]),
+          )
+          found.push(...rows.map(deliveryOf))
+          return end
+        })
+        if (last === undefined || found.length >= limit) {
+          return found
+        }
+        after = last
+        await othersFirst()
+      }
+    },
 
     // The index that holds all it needs; others start the same way.
     open: () =>
