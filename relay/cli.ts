@@ -227,7 +227,7 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
   .addHelpText('after', '\n  logout-relay containments --limit 5\n  logout-relay containments b7c1… --json')
   .action(async (id: string | undefined, options: Asked & { limit: string }) => {
     if (id !== undefined) {
-      for (const line of (await api(options).containment(id)).evidence) {
+      for await (const line of api(options).evidence(id)) {
         const data = Object.entries(line.data).map(([name, value]) => `${name}=${value}`)
         show(options.json, line, [time(line.at_ms), line.kind, ...data])
       }

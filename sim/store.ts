@@ -233,10 +233,12 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           .map(listedOf),
       ),
 
-    containment: (issuer, id) =>
+    containment: (issuer, id, { from, limit } = { from: 0, limit: Infinity }) =>
       read(({ containments, journal }) => {
         const containment = containments.get(keyOf(issuer, id))
-        const its = journal.filter((line) => line.issuer === issuer && line.containmentId === id)
+        const its = journal
+          .filter((line) => line.issuer === issuer && line.containmentId === id)
+          .slice(from, from + limit)
         return containment && { containment: listedOf(containment), evidence: its.map(({ evidence }) => evidence) }
       }),
 

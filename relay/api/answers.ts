@@ -25,6 +25,7 @@ export const WithEvidence = Containment.extend({
       data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
     }),
   ),
+  next: z.number().optional(),
 })
 
 export const Deliveries = z.object({

@@ -35,6 +35,7 @@ const UNAVAILABLE = {
   idp_unavailable: 'The identity provider does not answer now',
 }
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
+const MOST_LINES = 500
 
 const json = <T extends z.ZodType>(schema: T, description: string) => ({
   description,
@@ -76,9 +77,15 @@ const listDeliveries = route(
 const showContainment = createRoute({
   method: 'get',
   path: '/api/v1/containments/{id}',
-  summary: 'One containment with its evidence',
+  summary: 'One containment with its evidence; give next as from for the lines behind',
   security: [{ bearer: [] }],
-  request: { params: z.object({ id: z.string().max(255) }) },
+  request: {
+    params: z.object({ id: z.string().max(255) }),
+    query: z.object({
+      from: z.coerce.number().int().min(0).max(1_000_000_000).default(0),
+      limit: z.coerce.number().int().min(1).max(MOST_LINES).default(MOST_LINES),
+    }),
+  },
   responses: {
     200: json(WithEvidence, 'The containment'),
     404: json(Refused, 'No such containment in this realm'),
@@ -236,12 +243,14 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     return c.json({ containments: found.map(containmentOut) }, 200)
   })
   app.openapi(showContainment, async (c) => {
-    const found = await store.containment(c.var.caller.issuer, c.req.valid('param').id)
+    const { from, limit } = c.req.valid('query')
+    const found = await store.containment(c.var.caller.issuer, c.req.valid('param').id, { from, limit })
     if (!found) {
       return c.json({ error: 'not_found', error_description: 'No such containment in this realm' }, 404)
     }
     const evidence = found.evidence.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
-    return c.json({ ...containmentOut(found.containment), evidence }, 200)
+    const next = evidence.length === limit ? { next: from + limit } : {}
+    return c.json({ ...containmentOut(found.containment), evidence, ...next }, 200)
   })
   app.openapi(listDeliveries, async (c) => {
     const { state, client_id, containment_id, after, limit } = c.req.valid('query')

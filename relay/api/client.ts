@@ -98,7 +98,15 @@ export function openApi(url: string, token: string | undefined) {
     },
     /** Newest first. */
     containments: async (limit: number) => (await call(`containments?limit=${limit}`, Containments)).containments,
-    containment: (id: string) => call(`containments/${encodeURIComponent(id)}`, WithEvidence),
+    /** Line by line of the evidence, oldest first. */
+    async *evidence(id: string): AsyncGenerator<z.infer<typeof WithEvidence>['evidence'][number]> {
+      for (let from: number | undefined = 0; from !== undefined;) {
+        const path = `containments/${encodeURIComponent(id)}?from=${from}`
+        const page: z.infer<typeof WithEvidence> = await call(path, WithEvidence)
+        yield* page.evidence
+        from = page.next
+      }
+    },
     relyingParties: async () => (await call('relying-parties', RelyingParties)).relying_parties,
     checkRelyingParty: (client_id: string) => call('relying-parties/check', Finding, { client_id }),
     register: (registration: Registration) => call('relying-parties', Registered, registration),

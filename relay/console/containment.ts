@@ -18,7 +18,7 @@ export async function containmentPage(
   id: string,
   nameOf: (subject: string) => string,
 ): Promise<Html | undefined> {
-  const found = await store.containment(issuer, id, LINES + 1)
+  const found = await store.containment(issuer, id, { from: 0, limit: LINES + 1 })
   if (!found) {
     return undefined
   }

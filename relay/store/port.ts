@@ -150,11 +150,11 @@ export interface Store extends WatermarkLog, Notes {
   reported(ids: readonly string[]): Promise<void>
 
   containments(issuer: string, limit: number, before?: number): Promise<Containment[]>
-  /** With its evidence, of that the first `lines` if it is given. */
+  /** With its evidence, of that `limit` lines from line `from` on (the first is 0) if they are given. */
   containment(
     issuer: string,
     id: string,
-    lines?: number,
+    lines?: { readonly from: number; readonly limit: number },
   ): Promise<{ containment: Containment; evidence: Evidence[] } | undefined>
   deliveries(filter: DeliveryFilter): Promise<Delivery[]>
   /** Open deliveries by client, and when the oldest of them was created. */

@@ -203,6 +203,21 @@ test('a caller sees the rows of its own realm and of no other', async () => {
   })
 })
 
+test('evidence comes in pages, each naming the next, and the last none', async () => {
+  const bearer = await token()
+  const page = async (query: string) =>
+    (await (await get(`/api/v1/containments/txn-1?${query}`, bearer)).json()) as { evidence: object[]; next?: number }
+  const whole = await page('')
+  expect(whole).not.toHaveProperty('next')
+  const first = await page('limit=2')
+  expect(first).toMatchObject({ evidence: whole.evidence.slice(0, 2), next: 2 })
+  expect(await page('from=1&limit=1')).toMatchObject({ evidence: whole.evidence.slice(1, 2), next: 2 })
+  expect(await page('from=2')).toEqual({ ...whole, evidence: whole.evidence.slice(2) })
+  for (const query of ['limit=501', 'limit=0', 'from=-1', 'from=x']) {
+    expect((await get(`/api/v1/containments/txn-1?${query}`, bearer)).status).toBe(400)
+  }
+})
+
 test('a long list comes in pages, each naming the next, and the last none', async () => {
   const bearer = await token()
   const page = async (query: string) =>

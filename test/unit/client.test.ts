@@ -192,16 +192,18 @@ test('containments, one with its evidence, and relying parties are asked for by 
   }
   const { url, seen } = await relayThatAnswers(
     [200, { containments: [one] }],
+    [200, { ...one, evidence, next: 1 }],
     [200, { ...one, evidence }],
     [200, { relying_parties: [party] }],
   )
   const api = openApi(url, 'token')
   expect(await api.containments(7)).toEqual([one])
-  expect((await api.containment('txn/1')).evidence).toEqual(evidence)
+  expect(await Array.fromAsync(api.evidence('txn/1'))).toEqual([...evidence, ...evidence])
   expect(await api.relyingParties()).toEqual([party])
   expect(seen.map((request) => request.url)).toEqual([
     '/api/v1/containments?limit=7',
-    '/api/v1/containments/txn%2F1',
+    '/api/v1/containments/txn%2F1?from=0',
+    '/api/v1/containments/txn%2F1?from=1',
     '/api/v1/relying-parties',
   ])
 })

@@ -77,6 +77,15 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(found?.evidence.map(({ kind }) => kind)).toEqual(['received', 'upstream_sessions_ended', 'planned'])
     })
 
+    test('evidence can be had in parts, in order, none twice and none left out', async () => {
+      await accept(securityEvent(1, ['orders']))
+      const part = async (from: number, limit: number) =>
+        (await store.containment(ISSUER, 'txn-1', { from, limit }))?.evidence.map(({ kind }) => kind)
+      expect(await part(0, 2)).toEqual(['received', 'upstream_sessions_ended'])
+      expect(await part(2, 2)).toEqual(['planned'])
+      expect(await part(3, 2)).toEqual([])
+    })
+
     test('a delivery keeps the algorithm of the token that the relay may make, or that it may not', async () => {
       const may = session(uuid(1), 0, 'orders', { alg: 'ES256', tokenIssuer: ISSUER, sidOnly: true })
       await accept(securityEvent(1, [], { sessions: [may, session(uuid(1), 1, 'wiki')] }))

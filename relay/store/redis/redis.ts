@@ -270,7 +270,11 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
       read(async (client) => {
         const [row, places] = await Promise.all([
           client.hGetAll(`${PREFIX}containment:${issuer} ${id}`),
-          client.lRange(`${PREFIX}evidence:${issuer} ${id}`, 0, (lines ?? 0) - 1),
+          client.lRange(
+            `${PREFIX}evidence:${issuer} ${id}`,
+            lines?.from ?? 0,
+            lines ? lines.from + lines.limit - 1 : -1,
+          ),
         ])
         if (row['id'] === undefined) {
           return undefined

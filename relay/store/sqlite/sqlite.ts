@@ -310,10 +310,10 @@ export function openSqliteStore(
     containment: (issuer, id, lines) =>
       read(() => {
         const row = sql('select * from containment where issuer = ? and id = ?').get(issuer, id)
-        const evidence = sql('select * from evidence where issuer = ? and containment_id = ? order by seq limit ?')
-        return (
-          row && { containment: containmentOf(row), evidence: evidence.all(issuer, id, lines ?? -1).map(evidenceOf) }
-        )
+        const evidence = sql(
+          'select * from evidence where issuer = ? and containment_id = ? order by seq limit ? offset ?',
+        ).all(issuer, id, lines?.limit ?? -1, lines?.from ?? 0)
+        return row && { containment: containmentOf(row), evidence: evidence.map(evidenceOf) }
       }),
 
     deliveries: async ({ issuer, state, clientId, containmentId, after: from = '', limit }) => {
