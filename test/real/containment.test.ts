@@ -4,6 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
+import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
 import { type DemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
 import { EVERYBODY, NOBODY, type People, startPeople } from './people.ts'
 
@@ -99,14 +100,7 @@ describe('with the account, a reset ends', () => {
     // The role has just ended everything of the boss's, and a login within that second would count as from before.
     await nextSecond()
     const { access_token: again } = await realm.tokens.directGrant('flows-app', 'boss', 'password')
-    // The impersonation's cookies let a browser in as the victim.
-    const answer = await call('POST', `${realm.keycloak.url}/admin/realms/demo/users/${victim}/impersonation`, {
-      headers: { authorization: `Bearer ${again}` },
-    })
-    const cookie = [answer.headers['set-cookie'] ?? []]
-      .flat()
-      .map((line) => line.split(';')[0])
-      .join('; ')
+    const cookie = await cookiesOf(victim, again)
     const code = await call('GET', people.authorization(), { headers: { cookie, accept: 'text/html' } })
     const opened = (await people.exchange(String(code.headers['location']))).json()
     expect(await realm.tokens.lives('flows-app', opened)).toBe(true)
@@ -118,6 +112,52 @@ describe('with the account, a reset ends', () => {
     expect(told.sessions.find((session) => session.sid === sid)).not.toHaveProperty('sub')
     expect(told.sessions.map((session) => session.sid)).toContain(sid)
   })
+
+  test('the sessions that the person could still open as others, by cookies that no application has seen yet', async () => {
+    const boss = await people.loggedIn('patient-boss')
+    await people.realmManagementRole(boss.user, 'impersonation')
+    const victim = await realm.person('patient-victim')
+    await nextSecond()
+    const { access_token } = await realm.tokens.directGrant('flows-app', 'patient-boss', 'password')
+    const cookie = await cookiesOf(victim, access_token)
+    await nextSecond()
+    await people.admin.resetPassword('demo', boss.user, 'another')
+    await nextSecond()
+    const code = await call('GET', people.authorization(), { headers: { cookie, accept: 'text/html' } })
+    expect((await people.exchange(String(code.headers['location']))).status).toBe(400)
+    expect(await people.admin.sessions('demo', victim)).toEqual([])
+  })
+
+  test('the sessions that an administrator of another realm has opened as others', async () => {
+    const { admin } = people
+    await admin.must('PUT', '/master', { eventsListeners: ['jboss-logging', 'logout-relay'] })
+    const root = await admin.createUser('master', 'root', 'password')
+    const role = (await admin.must('GET', '/master/roles/admin')).json()
+    await admin.must('POST', `/master/users/${root}/role-mappings/realm`, [role])
+    const victim = await realm.person('victim-of-root')
+    await nextSecond()
+    const master = new TokenEndpoint(realm.keycloak.issuer('master'))
+    const { access_token } = await master.directGrant('admin-cli', 'root', 'password')
+    const cookie = await cookiesOf(victim, access_token)
+    const code = await call('GET', people.authorization(), { headers: { cookie, accept: 'text/html' } })
+    const opened = (await people.exchange(String(code.headers['location']))).json()
+    expect(await realm.tokens.lives('flows-app', opened)).toBe(true)
+    await nextSecond()
+    await admin.resetPassword('master', root, 'another')
+    expect(await realm.tokens.lives('flows-app', opened)).toBe(false)
+    await admin.must('PUT', '/master', { eventsListeners: ['jboss-logging'] })
+  })
+
+  /** Those of a session opened as that user: they let a browser in. */
+  async function cookiesOf(user: string, token: string): Promise<string> {
+    const answer = await call('POST', `${realm.keycloak.url}/admin/realms/demo/users/${user}/impersonation`, {
+      headers: { authorization: `Bearer ${token}` },
+    })
+    return [answer.headers['set-cookie'] ?? []]
+      .flat()
+      .map((line) => line.split(';')[0])
+      .join('; ')
+  }
 })
 
 describe('after an event the second factor is owed', () => {

@@ -108,7 +108,7 @@ final class AfterCommit {
             return Containment.endOne(session, realm, event.sid, event.watermarkMs);
         }
         UserModel user = session.users().getUserById(realm, event.userId);
-        return Containment.endOpenedAsOthers(session, realm, event.userId, event.watermarkMs)
+        return Containment.endOpenedAsOthers(session, event.userId, event.watermarkMs)
                 + (user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs, Spared.of(event)));
     }
 

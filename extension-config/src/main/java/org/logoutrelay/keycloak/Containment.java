@@ -80,8 +80,7 @@ final class Containment {
             if (flow != null) {
                 makeRoomFor(session, flow.sid());
             }
-            asOthers.values().stream().map(ListedSession::sid).distinct()
-                    .forEach(sid -> endOne(session, realm, sid, act.watermarkMs));
+            endOpenedAsOthers(session, user.getId(), act.watermarkMs);
         }
         return () -> {
             EntityManager em = Ledger.em(session);
@@ -211,9 +210,11 @@ final class Containment {
     }
 
     /** The same for the sessions that the user has opened as others, of users who may be gone. */
-    static int endOpenedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        return Ledger.openedAsOthers(session, realm, userId, watermarkMs).values().stream().map(ListedSession::sid).distinct()
-                .mapToInt(sid -> endOne(session, realm, sid, watermarkMs)).sum();
+    static int endOpenedAsOthers(KeycloakSession session, String userId, long watermarkMs) {
+        return Ledger.openedAsOthersAnywhere(session, userId, watermarkMs).stream().mapToInt(opened -> {
+            RealmModel realm = session.realms().getRealm(opened.realmId());
+            return realm == null ? 0 : endOne(session, realm, opened.sid(), watermarkMs);
+        }).sum();
     }
 
     /** The same for one session alone. */

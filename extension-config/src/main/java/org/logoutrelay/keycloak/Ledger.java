@@ -95,10 +95,22 @@ final class Ledger {
                 .findFirst().orElse(null);
     }
 
-    /** Sessions that the user opened as others. Their tokens must not name those others: it would end all they have. */
+    /** A session by its realm's id and its own. */
+    record Opened(String realmId, String sid) {
+    }
+
+    /** The sessions that the user opened as others, in whichever realm: an administrator may do so in another than their own. */
+    static List<Opened> openedAsOthersAnywhere(KeycloakSession session, String userId, long watermarkMs) {
+        return em(session).createQuery("select distinct l.realmId, l.sid from LedgerRow l where l.impersonator = :user"
+                + " and l.loginBegan <= :watermark", Object[].class).setParameter("user", userId)
+                .setParameter("watermark", watermarkMs).getResultStream()
+                .map(row -> new Opened((String) row[0], (String) row[1])).toList();
+    }
+
+    /** Those of them in this realm. Their tokens must not name those others: it would end all they have. */
     static Map<String, ListedSession> openedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
         List<LedgerRow> rows = em(session).createQuery("select l from LedgerRow l where l.impersonator = :user"
-                + " and l.realmId = :realm and l.issuedMs <= :watermark order by l.issuedMs desc", LedgerRow.class)
+                + " and l.realmId = :realm and l.loginBegan <= :watermark order by l.issuedMs desc", LedgerRow.class)
                 .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
                 .getResultList();
         Map<String, ListedSession> found = newest(session, realm, rows);
@@ -128,6 +140,13 @@ final class Ledger {
                 .getSingleResult();
         return greatest == null ? 0 : greatest;
     }
+    /** The same of a user of whichever realm: an administrator may open sessions in another than their own. */
+    static long watermark(KeycloakSession session, String userId) {
+        Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w where w.userId = :user", Long.class)
+                .setParameter("user", userId).getSingleResult();
+        return greatest == null ? 0 : greatest;
+    }
+
 
     static WatermarkRow watermark(RealmModel realm, String userId, long watermarkMs, String txn) {
         WatermarkRow row = new WatermarkRow();

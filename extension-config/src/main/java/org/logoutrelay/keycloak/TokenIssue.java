@@ -12,6 +12,7 @@ import org.keycloak.events.Event;
 import org.keycloak.events.EventType;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.ClientModel;
+import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
@@ -61,7 +62,9 @@ final class TokenIssue {
             } else if (event.getType() != EventType.TOKEN_EXCHANGE) {
                 Logins.stamp(online, session.getContext().getAuthenticationSession(), sparedUpTo);
             }
-            if (Logins.isOld(Logins.began(online), Ledger.watermark(session, realm, online.getUser().getId()))) {
+            String impersonator = online.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
+            if (Logins.isOld(Logins.began(online), Ledger.watermark(session, realm, online.getUser().getId()))
+                    || impersonator != null && Logins.isOld(Logins.began(online), Ledger.watermark(session, impersonator))) {
                 return tooLate(event, client, online);
             }
         }
