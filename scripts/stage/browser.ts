@@ -18,6 +18,13 @@ interface Cookie {
 export class Browser {
   readonly #cookies = new Map<string, Map<string, Cookie>>()
 
+  /** Another browser with what this one has: that of whoever has stolen its cookies. */
+  copy(): Browser {
+    const other = new Browser()
+    this.#cookies.forEach((jar, host) => other.#cookies.set(host, new Map(jar)))
+    return other
+  }
+
   /** Opens the application and logs in at the page it redirects to, unless single sign-on has let it in already. */
   async login(appUrl: string, username: string, password: string): Promise<void> {
     const arrived = await this.#logIn(appUrl, username, password)

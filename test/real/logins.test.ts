@@ -52,6 +52,25 @@ afterAll(async () => {
   await authenticationDevice.stop()
 })
 
+const client = { client_id: 'other-grants', client_secret: SECRET }
+const endpoint = (path: string) => `${realm.keycloak.issuer('demo')}/protocol/openid-connect/${path}`
+const post = <T>(path: string, form: Record<string, string>) =>
+  call<T>('POST', endpoint(path), { form: { ...client, ...form } })
+
+/** A device whose code the person has approved, in a browser that may be logged in; answers how it asks for its tokens. */
+async function approvedDevice(name: string, browser = new Browser()) {
+  const started = await post<{ device_code: string; verification_uri_complete: string }>('auth/device', {
+    scope: 'openid',
+  })
+  const { device_code, verification_uri_complete } = started.json()
+  const login = await browser.open(verification_uri_complete)
+  const consent = login.text.includes('kc-form-login')
+    ? await browser.submit(login, { username: name, password: 'password' })
+    : login
+  await browser.submit(consent, { accept: 'Yes' })
+  return () => post<Tokens>('token', { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code })
+}
+
 describe('a login that was under way at the reset', () => {
   /** Up to the page of a required action, with the password already accepted. */
   async function halfWay(name: string) {
@@ -116,6 +135,100 @@ describe('a login that was under way at the reset', () => {
     expect((await people.exchange(back.url)).status).toBe(200)
   })
 
+  test('does not become part of the login by which its browser comes back after the reset', async () => {
+    const person = await people.loggedIn('coming-back')
+    const thief = person.browser.copy()
+    const waiting = await thief.open(
+      people.authorization('flows-app', { kc_action: 'UPDATE_PROFILE' }),
+      REDIRECT_URI,
+    )
+    await nextSecond()
+    await people.admin.resetPassword('demo', person.user, 'another')
+    await nextSecond()
+    const login = await person.browser.open(people.authorization(), REDIRECT_URI)
+    const back = await person.browser.submit(login, { username: 'coming-back', password: 'another' }, REDIRECT_URI)
+    const fresh = await people.exchange(back.url)
+    expect(fresh.status).toBe(200)
+    const stolen = await thief.submit(waiting, profile('coming-back'), REDIRECT_URI)
+    expect((await people.exchange(stolen.url)).status).toBe(400)
+    expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
+  })
+
+  test('gives no client a consent that would outlive it', async () => {
+    await people.admin.createClient('demo', {
+      clientId: 'asks-consent',
+      publicClient: true,
+      consentRequired: true,
+      redirectUris: [REDIRECT_URI],
+    })
+    const user = await realm.person('consenting')
+    const browser = new Browser()
+    const login = await browser.open(people.authorization('asks-consent'), REDIRECT_URI)
+    const page = await browser.submit(login, { username: 'consenting', password: 'password' }, REDIRECT_URI)
+    await nextSecond()
+    await people.admin.resetPassword('demo', user, 'another')
+    const answer = await browser.submit(page, { accept: 'Yes' }, REDIRECT_URI)
+    expect(answer.status).toBeGreaterThanOrEqual(400)
+    expect((await people.admin.must('GET', `/demo/users/${user}/consents`)).json()).toEqual([])
+  })
+
+  test('links no identity provider to the account, by which its holder would come back', async () => {
+    const { admin } = people
+    const { url } = realm.keycloak
+    await admin.must('POST', '', { realm: 'upstream', enabled: true })
+    const broker = `${realm.keycloak.issuer('demo')}/broker`
+    await admin.createClient('upstream', {
+      clientId: 'demo-realm',
+      secret: SECRET,
+      redirectUris: [`${broker}/upstream/endpoint`],
+    })
+    const upstream = `${url}/realms/upstream/protocol/openid-connect`
+    await admin.must('POST', '/demo/identity-provider/instances', {
+      alias: 'upstream',
+      providerId: 'oidc',
+      config: {
+        clientId: 'demo-realm',
+        clientSecret: SECRET,
+        clientAuthMethod: 'client_secret_post',
+        authorizationUrl: `${upstream}/auth`,
+        tokenUrl: `${upstream}/token`,
+        defaultScope: 'openid email profile',
+      },
+    })
+    // The account is proven by its password alone.
+    const executions = '/demo/authentication/flows/first%20broker%20login/executions'
+    const byMail = (await admin.must<{ providerId?: string; requirement: string }[]>('GET', executions))
+      .json()
+      .find(({ providerId }) => providerId === 'idp-email-verification')
+    await admin.must('PUT', executions, { ...byMail, requirement: 'DISABLED' })
+    const linked = async (user: string) =>
+      (await admin.must<object[]>('GET', `/demo/users/${user}/federated-identity`)).json().length
+    /** Up to the last redirect of a first login by the identity provider, to an account whose password is known. */
+    const upToTheEnd = async (name: string) => {
+      const user = await realm.person(name)
+      await admin.createUser('upstream', name, 'password')
+      const browser = new Browser()
+      const login = await browser.open(people.authorization('flows-app', { kc_idp_hint: 'upstream' }), REDIRECT_URI)
+      const known = await browser.submit(login, { username: name, password: 'password' }, REDIRECT_URI)
+      const confirm = /<button[^>]*value="linkAccount"/.test(known.text)
+        ? await browser.submit(known, { submitAction: 'linkAccount' })
+        : known
+      const end = `${broker}/after-first-broker-login`
+      const stopped = await browser.submit(confirm, { username: name, password: 'password' }, end)
+      expect(stopped.url.slice(0, end.length), stopped.text).toBe(end)
+      return { user, goOn: () => browser.open(stopped.url, REDIRECT_URI) }
+    }
+    const friend = await upToTheEnd('linking')
+    expect((await people.exchange((await friend.goOn()).url)).status).toBe(200)
+    expect(await linked(friend.user)).toBe(1)
+    const thief = await upToTheEnd('linking-late')
+    await nextSecond()
+    await admin.resetPassword('demo', thief.user, 'another')
+    await nextSecond()
+    expect((await thief.goOn()).status).toBeGreaterThanOrEqual(400)
+    expect(await linked(thief.user)).toBe(0)
+  })
+
   test('and whose code was issued before cannot exchange it after', async () => {
     const user = await realm.person('code-before')
     const browser = new Browser()
@@ -131,17 +244,14 @@ describe('the person who changes the password', () => {
   const aged = new Map<string, Awaited<ReturnType<typeof people.loggedIn>>>()
 
   beforeAll(async () => {
-    for (const how of ['without', 'with']) {
+    for (const how of ['without', 'with', 'tabs', 'codes', 'twice']) {
       aged.set(how, await people.loggedIn(`own-${how}`))
     }
     // Keycloak makes a session anew under the id of one that it still has only within ten seconds of that one's beginning.
     await delay(11_000)
   })
 
-  test.each([
-    ['without', {}],
-    ['with', { 'logout-sessions': 'on' }],
-  ])('%s signing out other devices goes on in that tab alone', async (how, box) => {
+  async function changes(how: string, box: Record<string, string> = {}) {
     const person = aged.get(how)
     if (!person) {
       throw new Error('nobody is logged in')
@@ -153,6 +263,14 @@ describe('the person who changes the password', () => {
     const back = await person.browser.submit(page, { ...fields, ...box }, REDIRECT_URI)
     const fresh = await people.exchange(back.url)
     expect(fresh.status).toBe(200)
+    return { person, fresh }
+  }
+
+  test.each([
+    ['without', {}],
+    ['with', { 'logout-sessions': 'on' }],
+  ])('%s signing out other devices goes on in that tab alone', async (how, box) => {
+    const { person, fresh } = await changes(how, box)
     expect(await person.alive()).toEqual(NOBODY)
     const told = await realm.toldOnce(person.user)
     expect(told.trigger).toBe('user-update-password')
@@ -167,6 +285,44 @@ describe('the person who changes the password', () => {
     )
     expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
     expect(await person.signedOn()).toBe(true)
+  })
+
+  test('leaves nothing to whoever waits in another tab with a copy of the cookies, though the session has its id again', async () => {
+    const thief = aged.get('tabs')?.browser.copy() ?? new Browser()
+    const waiting = await thief.open(people.authorization('flows-app', { kc_action: 'UPDATE_PROFILE' }), REDIRECT_URI)
+    const { fresh } = await changes('tabs')
+    await nextSecond()
+    const profile = { email: 'own-tabs@example.org', firstName: 'A', lastName: 'B', username: 'own-tabs' }
+    const back = await thief.submit(waiting, profile, REDIRECT_URI)
+    expect((await people.exchange(back.url)).status).toBe(400)
+    expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
+  })
+
+  test('leaves nothing to whoever has a code, or an approved device, from before', async () => {
+    const thief = aged.get('codes')?.browser.copy() ?? new Browser()
+    const { url: code } = await thief.open(people.authorization(), REDIRECT_URI)
+    const device = await approvedDevice('own-codes', thief)
+    await nextSecond()
+    const { person, fresh } = await changes('codes')
+    const { sid } = decodeJwt<{ sid: string }>(fresh.json().access_token)
+    expect(new URL(code).searchParams.get('code')?.split('.')[1]).toBe(sid)
+    // The person lets a device in as well, so that its client is in the session that is here anew.
+    const own = await (await approvedDevice('own-codes', person.browser))()
+    expect([own.status, decodeJwt(own.json().access_token)['sid']]).toEqual([200, sid])
+    expect((await people.exchange(code)).status).toBe(400)
+    expect((await device()).status).toBe(400)
+    expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
+  })
+
+  test('may change a credential again in the session that goes on', async () => {
+    const { person } = await changes('twice')
+    await nextSecond()
+    const page = await person.browser.open(
+      people.authorization('flows-app', { kc_action: 'UPDATE_PASSWORD' }),
+      REDIRECT_URI,
+    )
+    const back = await person.browser.submit(page, fields, REDIRECT_URI)
+    expect((await people.exchange(back.url)).status).toBe(200)
   })
 
   test('by the link of a forgotten password is logged in where the realm says so, and everybody else is out', async () => {
@@ -209,24 +365,6 @@ describe('the person who changes the password', () => {
 })
 
 describe('a grant without a browser of the client’s own', () => {
-  const client = { client_id: 'other-grants', client_secret: SECRET }
-  const endpoint = (path: string) => `${realm.keycloak.issuer('demo')}/protocol/openid-connect/${path}`
-  const post = <T>(path: string, form: Record<string, string>) =>
-    call<T>('POST', endpoint(path), { form: { ...client, ...form } })
-
-  /** A device whose code the person has approved; answers how it asks for its tokens. */
-  async function approvedDevice(name: string) {
-    const started = await post<{ device_code: string; verification_uri_complete: string }>('auth/device', {
-      scope: 'openid',
-    })
-    const { device_code, verification_uri_complete } = started.json()
-    const browser = new Browser()
-    const login = await browser.open(verification_uri_complete)
-    const consent = await browser.submit(login, { username: name, password: 'password' })
-    await browser.submit(consent, { accept: 'Yes' })
-    return () => post<Tokens>('token', { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code })
-  }
-
   /** A CIBA request that the person has approved on the authentication device. */
   async function approvedBackchannel(name: string) {
     const started = await post<{ auth_req_id: string }>('ext/ciba/auth', { scope: 'openid', login_hint: name })

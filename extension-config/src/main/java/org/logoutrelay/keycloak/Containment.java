@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -20,6 +21,8 @@ import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.models.session.UserSessionPersisterProvider;
 import org.keycloak.representations.LogoutToken;
+import org.keycloak.sessions.AuthenticationSessionProvider;
+import org.keycloak.sessions.RootAuthenticationSessionModel;
 
 import jakarta.persistence.EntityManager;
 
@@ -77,6 +80,7 @@ final class Containment {
         Map<String, ListedSession> asOthers = Ledger.openedAsOthers(session, realm, user.getId(), act.watermarkMs);
         if (!act.shadow) {
             remove(session, realm, old, left);
+            closeTabs(session, realm, old, flow);
             if (flow != null) {
                 makeRoomFor(session, flow.sid());
             }
@@ -240,6 +244,22 @@ final class Containment {
             } else {
                 session.sessions().removeUserSession(realm, userSession);
             }
+        }
+    }
+
+    /**
+     * Logins that are under way in the browsers of those sessions, but for the one tab that goes on. Each would end in the
+     * session that its browser has then, which may be made anew under the same id, and be taken for a part of it.
+     */
+    private static void closeTabs(KeycloakSession session, RealmModel realm, List<UserSessionModel> old, Flow flow) {
+        AuthenticationSessionProvider logins = session.authenticationSessions();
+        old.stream().filter(found -> !found.isOffline() && (flow == null || !found.getId().equals(flow.sid())))
+                .map(found -> logins.getRootAuthenticationSession(realm, found.getId())).filter(Objects::nonNull)
+                .forEach(root -> logins.removeRootAuthenticationSession(realm, root));
+        if (flow != null) {
+            RootAuthenticationSessionModel root = flow.login().getParentSession();
+            root.getAuthenticationSessions().keySet().stream().filter(tab -> !tab.equals(flow.login().getTabId())).toList()
+                    .forEach(root::removeAuthenticationSessionByTabId);
         }
     }
 

@@ -80,6 +80,19 @@ final class Logins {
                 .mapToLong(seconds -> seconds * 1000L).min().orElse(Long.MAX_VALUE);
     }
 
+    /**
+     * Whether a login that is not over yet is from before its user's watermark. By single sign-on it may be in a session that
+     * went on after it: all other tabs of that session's browser were closed then.
+     */
+    static boolean isOld(KeycloakSession session, RealmModel realm, AuthenticationSessionModel login, String userId) {
+        long watermarkMs = Ledger.watermark(session, realm, userId);
+        if (!isOld(began(login), watermarkMs)) {
+            return false;
+        }
+        UserSessionModel joined = session.sessions().getUserSession(realm, login.getParentSession().getId());
+        return joined == null || !joined.getUser().getId().equals(userId) || isOld(began(joined), watermarkMs);
+    }
+
     /** Whether this login came by a mailed link that is older than its user's watermark. */
     static boolean isByOldLink(KeycloakSession session, RealmModel realm, AuthenticationSessionModel login) {
         String user = login == null ? null : login.getAuthNote(DefaultActionTokenKey.ACTION_TOKEN_USER_ID);

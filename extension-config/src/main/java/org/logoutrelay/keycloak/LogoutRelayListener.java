@@ -24,6 +24,9 @@ import org.keycloak.urls.UrlType;
 final class LogoutRelayListener implements EventListenerProvider {
     private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
     private static final Pattern USER = Pattern.compile("users/([^/]+)");
+    /** What a login may do, or have done, that outlives it and no session shows. */
+    private static final Set<EventType> LASTING = Set.of(EventType.FEDERATED_IDENTITY_LINK,
+            EventType.FEDERATED_IDENTITY_OVERRIDE_LINK, EventType.DELETE_ACCOUNT);
     private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
 
     private final KeycloakSession session;
@@ -42,6 +45,9 @@ final class LogoutRelayListener implements EventListenerProvider {
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getError() == null && login != null && login.getAuthNote(Constants.KEY) != null) {
             allOrNothing.run(() -> refuseOldLink(event, login));
+        }
+        if (LASTING.contains(event.getType()) && login != null && event.getUserId() != null) {
+            allOrNothing.run(() -> refuseOldLogin(event, login));
         }
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
@@ -111,6 +117,14 @@ final class LogoutRelayListener implements EventListenerProvider {
         return AllOrNothing.Recording.NOTHING;
     }
 
+    private AllOrNothing.Recording refuseOldLogin(Event event, AuthenticationSessionModel login) {
+        RealmModel realm = session.realms().getRealm(event.getRealmId());
+        if (Logins.isOld(session, realm, login, event.getUserId())) {
+            throw new AllOrNothing.Refusal(event.getType() + " was refused: its login is from before its user's sessions were ended");
+        }
+        return AllOrNothing.Recording.NOTHING;
+    }
+
     private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {
         String userId = match.userId() == null ? Ledger.userOf(session, realm, match.sid()) : match.userId();
         UserModel user = userId == null ? null : session.users().getUserById(realm, userId);
@@ -118,7 +132,7 @@ final class LogoutRelayListener implements EventListenerProvider {
             // One session that no application was ever given, or a user who is deleted in this very request.
             return AllOrNothing.Recording.NOTHING;
         }
-        if (flow != null && Logins.isOld(Logins.began(flow.login()), Ledger.watermark(session, realm, user.getId()))) {
+        if (flow != null && Logins.isOld(session, realm, flow.login(), user.getId())) {
             throw new AllOrNothing.Refusal("A change of a credential was refused: the login or the link that it came by is "
                     + "from before its user's sessions were ended");
         }

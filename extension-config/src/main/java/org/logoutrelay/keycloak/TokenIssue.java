@@ -96,7 +96,7 @@ final class TokenIssue {
     private AllOrNothing.Recording tooLate(Event event, ClientModel client, UserSessionModel online) {
         Watch.countApart(session, realm.getId(), online.getUser().getId(), Watch.Sight.FAILED_LOGIN);
         boolean codeOnly = event.getType() == EventType.LOGIN && RelyingParty.isOidc(client)
-                && !issuesTokensAtLogin(event, clientSession(online, client));
+                && !issuesTokensAtLogin(event, clientSession(online, client)) && !gaveConsent(event);
         if (!codeOnly) {
             throw new AllOrNothing.Refusal("A login that began before its user's sessions were ended was refused; "
                     + "the person has to log in again");
@@ -121,6 +121,12 @@ final class TokenIssue {
 
     private static AuthenticatedClientSessionModel clientSession(UserSessionModel userSession, ClientModel client) {
         return userSession == null ? null : userSession.getAuthenticatedClientSessionByClient(client.getId());
+    }
+
+    /** On this login's last page: the consent would outlive it. */
+    private static boolean gaveConsent(Event event) {
+        return event.getDetails() != null
+                && Details.CONSENT_VALUE_CONSENT_GRANTED.equals(event.getDetails().get(Details.CONSENT));
     }
 
     /** Direct grant, implicit and hybrid flows hand out tokens with the login; the code flow does so at the exchange. */
