@@ -29,6 +29,11 @@ final class AfterCommit {
 
     private static final int SWEEP_BATCH = 100;
 
+    private static final long FAILED_LOOK_MS = 60_000;
+
+    /** Of {@link Ledger#PRUNE_BATCH} rows each in one pruning: fourteen million rows a day. */
+    private static final int PRUNE_BATCHES = 200;
+
     private final KeycloakSessionFactory factory;
     private final Settings settings;
     private final Push push;
@@ -175,11 +180,9 @@ final class AfterCommit {
 
     void prune() {
         try {
-            inTransaction(Ledger::prune);
-            inTransaction(Ledger::pruneOfNobody);
-            inTransaction(Outbox::prune);
-            inTransaction(RealmLogout::prune);
-            inTransaction(Watch::prune);
+            for (int n = 0; n < PRUNE_BATCHES && inTransaction(forget) >= batch; n++) {
+                LOG.debug("More is past than one batch; pruning goes on");
+            }
         } catch (RuntimeException e) {
             LOG.error("Pruning the ledger and the outbox failed; it runs again", e);
         }
@@ -193,3 +196,12 @@ final class AfterCommit {
         return KeycloakModelUtils.runJobInTransactionWithResult(factory, task);
     }
 }
+        prune(Ledger::prune, Ledger.PRUNE_BATCH);
+        prune(Ledger::pruneOfNobody, Integer.MAX_VALUE);
+        prune(Outbox::prune, Integer.MAX_VALUE);
+        prune(RealmLogout::prune, Integer.MAX_VALUE);
+        prune(Watch::prune, Integer.MAX_VALUE);
+    }
+
+    /** Batch by batch, each in a transaction of its own, until one is not full. */
+    private void prune(KeycloakSessionTaskWithResult<Integer> forget, int batch) {

@@ -28,7 +28,7 @@ import jakarta.persistence.EntityManager;
  */
 final class Ledger {
     /** Rows looked at in one pruning, so that no transaction grows with history. */
-    private static final int PRUNE_BATCH = 500;
+    static final int PRUNE_BATCH = 500;
 
     /** Instead of a user's id: what was issued to anybody. */
     static final String EVERYBODY = "*";
