@@ -2,7 +2,6 @@ package org.logoutrelay.keycloak;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -69,16 +68,16 @@ final class Ledger {
     }
 
     /**
-     * The subject's sessions from before the watermark, by {@link ListedSession#key()}, newest row of each. The logout URL
-     * is the client's of today where it has one, else the one of its login.
+     * The subject's sessions from before the watermark that may still live, by {@link ListedSession#key()}, newest row of
+     * each. The logout URL is the client's of today where it has one, else the one of its login.
      */
     static Map<String, ListedSession> before(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        List<LedgerRow> rows = new ArrayList<>(em(session).createQuery(
-                "select l from LedgerRow l where l.userId = :user and l.realmId = :realm order by l.issuedMs desc",
-                LedgerRow.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).getResultList());
-        rows.removeIf(row -> !Logins.isOld(row.loginBegan, watermarkMs));
-        return newest(session, realm, rows);
+        // Ids begin with their time. Read are as many rows as there are sessions: whoever has one may write any number.
+        return newest(session, realm, em(session).createQuery("select l from LedgerRow l where l.id in"
+                + " (select max(m.id) from LedgerRow m where m.userId = :user and m.realmId = :realm"
+                + " and m.loginBegan <= :watermark and m.latestEnd >= :now group by m.clientUuid, m.sid)", LedgerRow.class)
+                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
+                .setParameter("now", (long) Time.currentTime()).getResultList());
     }
 
     /** All that was issued in this one session. */
