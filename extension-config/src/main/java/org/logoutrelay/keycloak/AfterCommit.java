@@ -72,17 +72,23 @@ final class AfterCommit {
     }
 
     /**
-     * Looks until no session of the subject from before the watermark is left, asking Keycloak again each time.
+     * Looks until no session of the subject from before the watermark is left, asking Keycloak again each time. Never
+     * throws: an event that cannot be looked at, such as one of a directory that is down, must not hold up those behind it.
      *
      * @return whether that has been seen
      */
     boolean settle(String txn) {
-        for (int look = 0; look < LOOKS; look++) {
-            int left = inTransaction(session -> lookAndEnd(session, txn));
-            LOG.debugf("Security event %s, look %d: %d old sessions left", txn, look + 1, left);
-            if (left == 0) {
-                return true;
+        try {
+            for (int look = 0; look < LOOKS; look++) {
+                int left = inTransaction(session -> lookAndEnd(session, txn));
+                LOG.debugf("Security event %s, look %d: %d old sessions left", txn, look + 1, left);
+                if (left == 0) {
+                    return true;
+                }
             }
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "Sessions from before security event %s could not be looked for; the next sweep tries again", txn);
+            return false;
         }
         LOG.errorf("Sessions from before security event %s are still alive after %d removals; the next sweep tries again",
                 txn, LOOKS);
@@ -117,11 +123,24 @@ final class AfterCommit {
                 + (user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs, Spared.of(event)));
     }
 
+    /** Never throws. A look that fails is made again, after those that are due meanwhile. */
+    private void lookAgain(String txn) {
+        try {
+            lookOnceMore(txn);
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "The later look for sessions from before security event %s failed; it is made again", txn);
+            inTransaction(session -> {
+                Outbox.due(session, txn).forEach(row -> row.nextLookMs = Time.currentTimeMillis() + FAILED_LOOK_MS);
+                return null;
+            });
+        }
+    }
+
     /**
      * Looks once more after the time in which a login that was under way at the event can have been stored. What is found
      * then is ended, and reported as what it is.
      */
-    private void lookAgain(String txn) {
+    private void lookOnceMore(String txn) {
         boolean found = inTransaction(session -> {
             List<OutboxRow> rows = Outbox.due(session, txn);
             OutboxRow first = rows.isEmpty() ? null : rows.get(0);
@@ -167,18 +186,31 @@ final class AfterCommit {
 
     /** Rows whose removal was never seen: a crash between the commit and the removal, or a removal that failed. */
     void settleLeftOvers() {
+        sweep(() -> inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle));
+        sweep(() -> inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain));
+        sweep(() -> RealmLogout.goOn(factory, this));
+        sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
+                .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(this::settleAndPush));
+    }
+
+    private static void sweep(Runnable part) {
         try {
-            inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle);
-            inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain);
-            RealmLogout.goOn(factory, this);
-            inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
-                    .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(this::settleAndPush);
+            part.run();
         } catch (RuntimeException e) {
-            LOG.error("The sweep for sessions left alive failed; it runs again", e);
+            LOG.error("A part of the sweep for sessions left alive failed; it runs again", e);
         }
     }
 
     void prune() {
+        prune(Ledger::prune, Ledger.PRUNE_BATCH);
+        prune(Ledger::pruneOfNobody, Integer.MAX_VALUE);
+        prune(Outbox::prune, Integer.MAX_VALUE);
+        prune(RealmLogout::prune, Integer.MAX_VALUE);
+        prune(Watch::prune, Integer.MAX_VALUE);
+    }
+
+    /** Batch by batch, each in a transaction of its own, until one is not full. */
+    private void prune(KeycloakSessionTaskWithResult<Integer> forget, int batch) {
         try {
             for (int n = 0; n < PRUNE_BATCHES && inTransaction(forget) >= batch; n++) {
                 LOG.debug("More is past than one batch; pruning goes on");
@@ -196,12 +228,3 @@ final class AfterCommit {
         return KeycloakModelUtils.runJobInTransactionWithResult(factory, task);
     }
 }
-        prune(Ledger::prune, Ledger.PRUNE_BATCH);
-        prune(Ledger::pruneOfNobody, Integer.MAX_VALUE);
-        prune(Outbox::prune, Integer.MAX_VALUE);
-        prune(RealmLogout::prune, Integer.MAX_VALUE);
-        prune(Watch::prune, Integer.MAX_VALUE);
-    }
-
-    /** Batch by batch, each in a transaction of its own, until one is not full. */
-    private void prune(KeycloakSessionTaskWithResult<Integer> forget, int batch) {

@@ -139,13 +139,13 @@ final class Ledger {
                 .getSingleResult();
         return greatest == null ? 0 : greatest;
     }
+
     /** The same of a user of whichever realm: an administrator may open sessions in another than their own. */
     static long watermark(KeycloakSession session, String userId) {
         Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w where w.userId = :user", Long.class)
                 .setParameter("user", userId).getSingleResult();
         return greatest == null ? 0 : greatest;
     }
-
 
     static WatermarkRow watermark(RealmModel realm, String userId, long watermarkMs, String txn) {
         WatermarkRow row = new WatermarkRow();
@@ -180,10 +180,19 @@ final class Ledger {
 
     private static ListedSession listed(KeycloakSession session, RealmModel realm, LedgerRow row) {
         ClientModel client = realm.getClientById(row.clientUuid);
-        String today = client == null ? null : RelyingParty.logoutUri(session, client);
-        return new ListedSession(row.clientUuid, row.sid, row.alg, today == null ? row.logoutUri : today,
+        return new ListedSession(row.clientUuid, row.sid, row.alg, logoutUri(session, client, row),
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
                 row.latestEnd, read(row.claims));
+    }
+
+    /** Off the request a relative URL of today may not be to be had; it must not keep the look from all other sessions. */
+    private static String logoutUri(KeycloakSession session, ClientModel client, LedgerRow row) {
+        try {
+            String today = client == null ? null : RelyingParty.logoutUri(session, client);
+            return today == null ? row.logoutUri : today;
+        } catch (RuntimeException e) {
+            return row.logoutUri;
+        }
     }
 
     /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */
