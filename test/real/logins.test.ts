@@ -138,10 +138,7 @@ describe('a login that was under way at the reset', () => {
   test('does not become part of the login by which its browser comes back after the reset', async () => {
     const person = await people.loggedIn('coming-back')
     const thief = person.browser.copy()
-    const waiting = await thief.open(
-      people.authorization('flows-app', { kc_action: 'UPDATE_PROFILE' }),
-      REDIRECT_URI,
-    )
+    const waiting = await thief.open(people.authorization('flows-app', { kc_action: 'UPDATE_PROFILE' }), REDIRECT_URI)
     await nextSecond()
     await people.admin.resetPassword('demo', person.user, 'another')
     await nextSecond()
