@@ -338,6 +338,24 @@ test('a session that appears after the reset from a login before it is found, en
   expect(survivors.sessions.map((session) => session.sid)).toEqual([sid])
 })
 
+test('a look that fails holds up no other: it is made again later', async () => {
+  const unreadable = await realm.person('unreadable')
+  await people.admin.resetPassword('demo', unreadable, 'another')
+  await realm.told(unreadable)
+  const rows = `logout_relay_outbox where user_id = '${unreadable}'`
+  realm.postgres.psql(`update logout_relay_outbox set sessions = '{', next_look_ms = 1 where user_id = '${unreadable}'`)
+  const behind = await realm.person('behind-it')
+  await people.admin.resetPassword('demo', behind, 'another')
+  await until('the look behind it is made', () =>
+    realm.postgres
+      .psql(`select next_look_ms - watermark_ms from logout_relay_outbox where user_id = '${behind}'`)
+      .includes('60000'),
+  )
+  const again = () => Number(realm.postgres.psql(`select next_look_ms from ${rows}`).trim())
+  await until('it has been put off', () => again() > Date.now())
+  realm.postgres.psql(`delete from ${rows}`)
+})
+
 test('a look does not undo what came to its event meanwhile: each writes only what it changes', async () => {
   const person = await people.loggedIn('meanwhile')
   await people.admin.resetPassword('demo', person.user, 'another')
