@@ -62,10 +62,9 @@ final class TokenIssue {
             } else if (event.getType() != EventType.TOKEN_EXCHANGE) {
                 Logins.stamp(online, session.getContext().getAuthenticationSession(), sparedUpTo);
             }
-            String impersonator = online.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
-            if (Logins.isOld(Logins.began(online), Ledger.watermark(session, realm, online.getUser().getId()))
-                    || impersonator != null && Logins.isOld(Logins.began(online), Ledger.watermark(session, impersonator))) {
-                return tooLate(event, client, online);
+            long watermarkMs = watermark(online);
+            if (Logins.isOld(Logins.began(online), watermarkMs)) {
+                return tooLate(event, client, online, watermarkMs);
             }
         }
         List<LedgerRow> rows = rows(event, client, online);
@@ -76,6 +75,13 @@ final class TokenIssue {
             }
             return null;
         };
+    }
+
+    /** The greater of the user's and of the one's who has opened the session as that user. */
+    private long watermark(UserSessionModel online) {
+        long own = Ledger.watermark(session, realm, online.getUser().getId());
+        String impersonator = online.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
+        return impersonator == null ? own : Math.max(own, Ledger.watermark(session, impersonator));
     }
 
     /**
@@ -93,7 +99,7 @@ final class TokenIssue {
     }
 
     /** A login that was under way when everything from before was ended. Its code, if it gets one, is worth nothing. */
-    private AllOrNothing.Recording tooLate(Event event, ClientModel client, UserSessionModel online) {
+    private AllOrNothing.Recording tooLate(Event event, ClientModel client, UserSessionModel online, long watermarkMs) {
         Watch.countApart(session, realm.getId(), online.getUser().getId(), Watch.Sight.FAILED_LOGIN);
         boolean codeOnly = event.getType() == EventType.LOGIN && RelyingParty.isOidc(client)
                 && !issuesTokensAtLogin(event, clientSession(online, client)) && !gaveConsent(event);
@@ -102,7 +108,7 @@ final class TokenIssue {
                     + "the person has to log in again");
         }
         LOG.warnf("A login at client %s that began %d ms before its user's sessions were ended got a code that is worth nothing",
-                client.getClientId(), Ledger.watermark(session, realm, online.getUser().getId()) - Logins.began(online));
+                client.getClientId(), watermarkMs - Logins.began(online));
         session.sessions().removeUserSession(realm, online);
         return AllOrNothing.Recording.NOTHING;
     }
