@@ -40,8 +40,10 @@ public final class Codes {
             return;
         }
         // Of the watermark's own second is also the code of the person who goes on.
-        long issued = (expiration - lifespan) * 1000L + 999;
-        if (Logins.isOld(issued, Ledger.watermark(session, realm, found.getUser().getId()))) {
+        long endOfItsSecond = (expiration - lifespan + 1) * 1000L;
+        // Only a session that was made since is younger than the code; of no other need the database be asked.
+        if (Logins.began(found) >= endOfItsSecond
+                && Ledger.watermark(session, realm, found.getUser().getId()) >= endOfItsSecond) {
             context.getEvent().error(Errors.EXPIRED_CODE);
             throw new CorsErrorResponseException(context.getCors(), OAuthErrorException.INVALID_GRANT,
                     "The code is from before its user's sessions were ended", Response.Status.BAD_REQUEST);
