@@ -118,7 +118,7 @@ public final class Endpoints {
         Map<String, String> sets = new LinkedHashMap<>();
         boolean more = false;
         if (max > 0) {
-            Outbox.unsettledOfRealm(session, realm.getId(), max).forEach(afterCommit::settle);
+            Outbox.unlisted(session, realm.getId(), max).forEach(afterCommit::list);
             List<OutboxRow> rows = Outbox.pending(session, realm.getId(), max + 1);
             more = rows.size() > max;
             rows.stream().limit(max).forEach(row -> {
@@ -166,7 +166,7 @@ public final class Endpoints {
         }
         Map<String, String> sets = new LinkedHashMap<>();
         Map<String, String> ended = new LinkedHashMap<>();
-        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.removedMs != null)
+        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.listedMs != null)
                 .ifPresent(row -> {
                     try {
                         sets.put(jti, SecurityEventToken.sign(session, row, afterCommit.audience()));

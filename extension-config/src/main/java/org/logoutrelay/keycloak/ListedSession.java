@@ -88,6 +88,14 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
         }
     }
 
+    static List<?> list(String json) {
+        try {
+            return JsonSerialization.readValue(json, List.class);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
     static List<String> array(String json) {
         try {
             return Arrays.asList(JsonSerialization.readValue(json, String[].class));

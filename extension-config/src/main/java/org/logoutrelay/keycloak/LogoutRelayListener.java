@@ -12,7 +12,6 @@ import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
-import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
@@ -24,9 +23,6 @@ import org.keycloak.urls.UrlType;
 final class LogoutRelayListener implements EventListenerProvider {
     private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
     private static final Pattern USER = Pattern.compile("users/([^/]+)");
-    /** What a login may do, or have done, that outlives it and no session shows. */
-    private static final Set<EventType> LASTING = Set.of(EventType.FEDERATED_IDENTITY_LINK,
-            EventType.FEDERATED_IDENTITY_OVERRIDE_LINK, EventType.DELETE_ACCOUNT);
     private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
 
     private final KeycloakSession session;
@@ -43,20 +39,13 @@ final class LogoutRelayListener implements EventListenerProvider {
             Watch.seeError(session, event);
         }
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
-        if (event.getError() == null && login != null && login.getAuthNote(Constants.KEY) != null) {
-            allOrNothing.run(() -> refuseOldLink(event, login));
-        }
-        if (LASTING.contains(event.getType()) && login != null && event.getUserId() != null) {
-            allOrNothing.run(() -> refuseOldLogin(event, login));
-        }
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
         }
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                return new TokenIssue(session, realm, issuer(session, realm)).note(event,
-                        event.getSessionId() == null ? null : allOrNothing.sparedUpTo(event.getSessionId()));
+                return new TokenIssue(session, realm, issuer(session, realm)).note(event);
             });
             return;
         }
@@ -109,22 +98,6 @@ final class LogoutRelayListener implements EventListenerProvider {
                 : AllOrNothing.Recording.NOTHING);
     }
 
-    /** Whatever the link is for: a new email address would be where the next reset link goes. */
-    private AllOrNothing.Recording refuseOldLink(Event event, AuthenticationSessionModel login) {
-        if (Logins.isByOldLink(session, session.realms().getRealm(event.getRealmId()), login)) {
-            throw new AllOrNothing.Refusal("A mailed link was refused: it is from before its user's sessions were ended");
-        }
-        return AllOrNothing.Recording.NOTHING;
-    }
-
-    private AllOrNothing.Recording refuseOldLogin(Event event, AuthenticationSessionModel login) {
-        RealmModel realm = session.realms().getRealm(event.getRealmId());
-        if (Logins.isOld(session, realm, login, event.getUserId())) {
-            throw new AllOrNothing.Refusal(event.getType() + " was refused: its login is from before its user's sessions were ended");
-        }
-        return AllOrNothing.Recording.NOTHING;
-    }
-
     private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {
         String userId = match.userId() == null ? Ledger.userOf(session, realm, match.sid()) : match.userId();
         UserModel user = userId == null ? null : session.users().getUserById(realm, userId);
@@ -132,19 +105,10 @@ final class LogoutRelayListener implements EventListenerProvider {
             // One session that no application was ever given, or a user who is deleted in this very request.
             return AllOrNothing.Recording.NOTHING;
         }
-        if (flow != null && Logins.isOld(session, realm, flow.login(), user.getId())) {
-            throw new AllOrNothing.Refusal("A change of a credential was refused: the login or the link that it came by is "
-                    + "from before its user's sessions were ended");
-        }
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        AllOrNothing.Recording recording = AllOrNothing.orNothing(
-                Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
-        if (flow != null) {
-            allOrNothing.spare(flow.sid(), Logins.began(flow.login()) - 1);
-        }
-        return recording;
+        return AllOrNothing.orNothing(Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {

@@ -79,7 +79,10 @@ final class SecurityEventToken {
         if (row.watched != null) {
             containment.put("watched", ListedSession.object(row.watched));
         }
-        containment.put("removed_at_ms", row.removedMs);
+        if (row.refusedAfter != null) {
+            containment.put("refused_after", ListedSession.list(row.refusedAfter));
+        }
+        containment.put("removed_at_ms", row.listedMs);
         containment.put("part", row.part);
         containment.put("parts", row.parts);
         containment.put("sessions", listed);

@@ -45,13 +45,6 @@ class SessionsTest {
     }
 
     @Test
-    void aLoginOfTheWatermarksOwnSecondIsOld() {
-        assertTrue(Logins.isOld(1_000_000, 1_000_000));
-        assertTrue(Logins.isOld(1_000_000, 1_000_999));
-        assertFalse(Logins.isOld(1_001_000, 1_000_999));
-    }
-
-    @Test
     void fiveHundredSessionsAreOnePartAndOneMoreIsTwo() {
         assertEquals(1, Containment.parts(List.of()).size());
         assertEquals(1, Containment.parts(Collections.nCopies(500, session(null))).size());
