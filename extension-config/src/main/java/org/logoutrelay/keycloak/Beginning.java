@@ -16,7 +16,6 @@ import org.keycloak.protocol.oidc.grants.ciba.channel.CIBAAuthenticationRequest;
 import org.keycloak.representations.JsonWebToken;
 import org.keycloak.sessions.AuthenticationSessionModel;
 
-import jakarta.ws.rs.core.MultivaluedMap;
 
 /**
  * When a login began that is about to get a session: with the oldest proof that it goes by.
@@ -43,7 +42,7 @@ record Beginning(long ms, Set<String> spared, String sid) {
             OAuth2Constants.TOKEN_EXCHANGE_GRANT_TYPE, Beginning::exchanged);
 
     static Beginning ofNewSession(KeycloakSession session, Gate gate, UserModel user) {
-        String grant = Requests.form(session).getFirst(OAuth2Constants.GRANT_TYPE);
+        String grant = Requests.grantType(session);
         if (grant != null) {
             ToLongBiFunction<KeycloakSession, Gate> proof = PROOFS.get(grant);
             long ms = proof == null ? UNKNOWN : proof.applyAsLong(session, gate);
@@ -58,13 +57,9 @@ record Beginning(long ms, Set<String> spared, String sid) {
         return text == null || text.isBlank() ? Set.of() : new LinkedHashSet<>(List.of(text.split(" ")));
     }
 
-    /** A token of another identity provider counts from when that has issued it; one of ours has been judged by its session. */
+    /** A token that is exchanged counts from when it was issued, whoever issued it. */
     private static long exchanged(KeycloakSession session, Gate gate) {
-        MultivaluedMap<String, String> form = Requests.form(session);
-        if (form.getFirst(OAuth2Constants.SUBJECT_ISSUER) == null) {
-            return gate.requestMs();
-        }
-        String token = form.getFirst(OAuth2Constants.SUBJECT_TOKEN);
+        String token = Requests.form(session).getFirst(OAuth2Constants.SUBJECT_TOKEN);
         // An opaque one is taken on the word that its issuer gives now.
         return token != null && token.chars().filter(c -> c == '.').count() == 2 ? issued(token) : gate.requestMs();
     }

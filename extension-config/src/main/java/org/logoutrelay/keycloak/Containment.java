@@ -88,6 +88,8 @@ final class Containment {
                 em.persist(watermark);
                 if (!userGoes) {
                     setNotBefore(act, flow != null, sparedClients);
+                    // Else the next login, by the person themselves, is shown the address that an old one asked for.
+                    user.removeAttribute(UserModel.EMAIL_PENDING);
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
                 }
             }

@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak;
 import org.keycloak.Config;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.SingleUseObjectProvider;
 import org.keycloak.models.UserSessionProvider;
 import org.keycloak.provider.ProviderFactory;
 import org.keycloak.sessions.AuthenticationSessionProvider;
@@ -26,6 +27,7 @@ public class GateDatastoreFactory implements DatastoreProviderFactory {
         private final KeycloakSession session;
         private UserSessionProvider userSessions;
         private AuthenticationSessionProvider authSessions;
+        private SingleUseObjectProvider singleUseObjects;
 
         Gated(DefaultDatastoreProviderFactory own, KeycloakSession session) {
             super(own, session);
@@ -46,6 +48,14 @@ public class GateDatastoreFactory implements DatastoreProviderFactory {
                 authSessions = TabGate.of(session, super.authSessions());
             }
             return authSessions;
+        }
+
+        @Override
+        public SingleUseObjectProvider singleUseObjects() {
+            if (singleUseObjects == null) {
+                singleUseObjects = VerifiedLinks.of(session, super.singleUseObjects());
+            }
+            return singleUseObjects;
         }
     }
 

@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 
+import org.keycloak.authentication.actiontoken.DefaultActionToken;
 import org.keycloak.authentication.actiontoken.execactions.ExecuteActionsActionToken;
 import org.keycloak.jose.jws.JWSInput;
 import org.keycloak.jose.jws.JWSInputException;
@@ -58,10 +59,13 @@ final class MailedLink {
 
     /**
      * Milliseconds. Whole seconds, so a link of the watermark's own second counts as old, but for what an administrator
-     * sends: programs reset a password and send the link in one go, and no user can have such a link sent.
+     * sends: programs reset a password and send the link in one go, and no user can have such a link sent. What Keycloak
+     * issues anew, each time such a link is opened, names the tab that it is for.
      */
     static long issuedMs(JsonWebToken token) {
         long iat = token.getIat() == null ? 0 : token.getIat() * 1000L;
-        return ExecuteActionsActionToken.TOKEN_TYPE.equals(token.getType()) ? iat + 1000 : iat;
+        boolean sent = ExecuteActionsActionToken.TOKEN_TYPE.equals(token.getType())
+                && token.getOtherClaims().get(DefaultActionToken.JSON_FIELD_AUTHENTICATION_SESSION_ID) == null;
+        return sent ? iat + 1000 : iat;
     }
 }

@@ -23,6 +23,11 @@ final class Requests {
         }
     }
 
+    /** The grant type, at the token endpoint (RFC 6749 §3.2); a parameter of that name elsewhere says nothing. */
+    static String grantType(KeycloakSession session) {
+        return path(session).endsWith("/protocol/openid-connect/token") ? form(session).getFirst(OAuth2Constants.GRANT_TYPE) : null;
+    }
+
     static String query(KeycloakSession session, String name) {
         try {
             return session.getContext().getUri().getQueryParameters().getFirst(name);
@@ -61,7 +66,7 @@ final class Requests {
     /** What an old session was used for, in one word: {@code refresh_token}, {@code introspection}, {@code account}... */
     static String kind(KeycloakSession session) {
         String path = path(session);
-        String grant = form(session).getFirst(OAuth2Constants.GRANT_TYPE);
+        String grant = grantType(session);
         if (grant != null) {
             return grant.substring(grant.lastIndexOf(':') + 1);
         }

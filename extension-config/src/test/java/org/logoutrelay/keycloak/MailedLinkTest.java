@@ -22,6 +22,13 @@ class MailedLinkTest {
     }
 
     @Test
+    void whatKeycloakIssuesAnewWhenSuchALinkIsOpenedIsNot() {
+        JsonWebToken reissued = link("execute-actions", 100L);
+        reissued.setOtherClaims("asid", "root.tab");
+        assertEquals(100_000, MailedLink.issuedMs(reissued));
+    }
+
+    @Test
     void aLinkThatDoesNotSayWhenItWasIssuedIsAsOldAsCanBe() {
         assertEquals(0, MailedLink.issuedMs(link("reset-credentials", null)));
     }
