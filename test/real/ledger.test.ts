@@ -25,7 +25,7 @@ const poll = (body: object) => realm.poll(body)
 const ledgerOf = (user: string) =>
   postgres
     .psql(
-      `select sid || case when offline then ' offline' else '' end from logout_relay_ledger where user_id = '${user}'`,
+      `select sid || case when is_offline then ' offline' else '' end from logout_relay_ledger where user_id = '${user}'`,
     )
     .split('\n')
     .filter(Boolean)

@@ -229,7 +229,7 @@ describe('what is odd has a clear end', () => {
         where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
     }
     // ...and in the ledger.
-    realm.postgres.psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, offline, login_began,
+    realm.postgres.psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, is_offline, login_began,
       issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid, 'copy-' || n,
       false, login_began, issued_ms, latest_end, alg, logout_uri, replace(claims, sid, 'copy-' || n)
       from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, 5000) n`)

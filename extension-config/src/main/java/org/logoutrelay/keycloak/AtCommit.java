@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -9,6 +10,7 @@ import java.util.Optional;
 
 import org.jboss.logging.Logger;
 import org.keycloak.models.AbstractKeycloakTransaction;
+import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.jpa.entities.UserEntity;
@@ -66,6 +68,25 @@ final class AtCommit extends AbstractKeycloakTransaction {
     /** What the tab's stamp was when the request read it; of a tab that this request has opened, nothing. */
     Tabs.Stamp asRead(AuthenticationSessionModel tab) {
         return read.getOrDefault(key(tab), new Tabs.Stamp(null, null, null, null, null));
+    }
+
+    /**
+     * The tab of that browser in which this request logs the user in. Not by the context: signing out other devices leaves
+     * another tab there.
+     */
+    Optional<AuthenticationSessionModel> tab(String browserId, String userId) {
+        RootAuthenticationSessionModel browser = browserId == null ? null : browsers.get(browserId);
+        if (browser == null) {
+            return Optional.empty();
+        }
+        List<AuthenticationSessionModel> tabs = browser.getAuthenticationSessions().values().stream()
+                .filter(tab -> userId.equals(Tabs.userId(tab))).toList();
+        AuthenticationSessionModel inContext = session.getContext().getAuthenticationSession();
+        String named = inContext != null && inContext.getParentSession() != null
+                && inContext.getParentSession().getId().equals(browserId) ? inContext.getTabId()
+                : Requests.query(session, Constants.TAB_ID);
+        return tabs.stream().filter(tab -> tab.getTabId().equals(named)).findFirst()
+                .or(() -> tabs.stream().min(Comparator.comparingLong(tab -> Tabs.beginning(gate, tab).ms())));
     }
 
     private static String key(AuthenticationSessionModel tab) {

@@ -14,7 +14,6 @@ import org.keycloak.models.UserModel;
 import org.keycloak.protocol.oidc.grants.ciba.CibaGrantType;
 import org.keycloak.protocol.oidc.grants.ciba.channel.CIBAAuthenticationRequest;
 import org.keycloak.representations.JsonWebToken;
-import org.keycloak.sessions.AuthenticationSessionModel;
 
 
 /**
@@ -41,16 +40,16 @@ record Beginning(long ms, Set<String> spared, String sid) {
             "urn:ietf:params:oauth:grant-type:jwt-bearer", (session, gate) -> issued(Requests.form(session).getFirst("assertion")),
             OAuth2Constants.TOKEN_EXCHANGE_GRANT_TYPE, Beginning::exchanged);
 
-    static Beginning ofNewSession(KeycloakSession session, Gate gate, UserModel user) {
+    /** @param id what Keycloak would name the session by: the browser in which somebody has logged in, or null */
+    static Beginning ofNewSession(KeycloakSession session, Gate gate, UserModel user, String id) {
         String grant = Requests.grantType(session);
         if (grant != null) {
             ToLongBiFunction<KeycloakSession, Gate> proof = PROOFS.get(grant);
             long ms = proof == null ? UNKNOWN : proof.applyAsLong(session, gate);
             return new Beginning(Math.min(ms, gate.requestMs()), Set.of(), null);
         }
-        AuthenticationSessionModel tab = session.getContext().getAuthenticationSession();
-        boolean byLogin = tab != null && tab.getParentSession() != null && user.getId().equals(Tabs.userId(tab));
-        return byLogin ? Tabs.beginning(gate, tab) : new Beginning(gate.requestMs(), Set.of(), null);
+        return gate.atCommit().tab(id, user.getId()).map(tab -> Tabs.beginning(gate, tab))
+                .orElseGet(() -> new Beginning(gate.requestMs(), Set.of(), null));
     }
 
     static Set<String> words(String text) {

@@ -298,6 +298,7 @@ final class Containment {
         if (realm == null) {
             return;
         }
+        session.getContext().setRealm(realm);
         UserSessionProvider store = SessionGate.store(session);
         withId(session, realm, dead.sid()).filter(found -> Logins.began(found) <= watermarkMs && !left.isSpared(found))
                 .toList().forEach(found -> {

@@ -96,6 +96,7 @@ public final class Endpoints {
         if (request == null) {
             throw badRequest("The body is missing; send at least {}");
         }
+        Issuers.learn(session, realm, Issuers.ofRequest(session, realm));
         int max = request.maxEvents() == null ? MAX_EVENTS : request.maxEvents();
         if (max < 0) {
             throw badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);

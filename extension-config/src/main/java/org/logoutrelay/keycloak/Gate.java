@@ -36,7 +36,7 @@ final class Gate {
     private final long requestMs;
     private final Map<String, Known> known = new HashMap<>();
     private final List<WatermarkRow> closing = new ArrayList<>();
-    private final Set<String> passed = new HashSet<>();
+    private final Map<String, Login> passed = new HashMap<>();
     private final AtCommit atCommit;
 
     private Gate(KeycloakSession session) {
@@ -144,11 +144,18 @@ final class Gate {
 
     /** The session of that id is alive as far as this request is concerned. */
     void pass(Login login) {
-        passed.add(login.sid());
+        passed.put(login.sid(), login);
         atCommit.watch(login);
     }
 
     boolean hasPassed(String sid) {
-        return passed.contains(sid);
+        return passed.containsKey(sid);
+    }
+
+    /** The events that the user's sessions go on after which this request goes by. */
+    Set<String> spared(String userId) {
+        Set<String> spared = new HashSet<>();
+        passed.values().stream().filter(login -> login.userId().equals(userId)).forEach(login -> spared.addAll(login.spared()));
+        return spared;
     }
 }

@@ -12,17 +12,17 @@ import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
+import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
-import org.keycloak.services.Urls;
 import org.keycloak.sessions.AuthenticationSessionModel;
-import org.keycloak.urls.UrlType;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
     private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
     private static final Pattern USER = Pattern.compile("users/([^/]+)");
+    private static final Pattern CLIENT = Pattern.compile("clients/([^/]+)");
     private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
 
     private final KeycloakSession session;
@@ -45,7 +45,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                return new TokenIssue(session, realm, issuer(session, realm)).note(event);
+                return new TokenIssue(session, realm, Issuers.ofRequest(session, realm)).note(event);
             });
             return;
         }
@@ -63,20 +63,34 @@ final class LogoutRelayListener implements EventListenerProvider {
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
         Optional<Trigger.Match> trigger = Trigger.of(event);
-        Matcher user = USER.matcher(String.valueOf(event.getResourcePath()));
+        Matcher user = USER.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
         boolean update = event.getResourceType() == ResourceType.USER && event.getOperationType() == OperationType.UPDATE
                 && user.matches();
-        if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM) {
+        if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM
+                || event.getResourceType() == ResourceType.CLIENT) {
             allOrNothing.run(() -> {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
                 if (event.getResourceType() == ResourceType.REALM && trigger.isEmpty()) {
-                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(event.getResourcePath())
-                            ? RealmLogout.seen(session, realm, issuer(session, realm)) : refuseMeaninglessPolicy(realm);
+                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(AdminPath.of(event.getResourcePath()))
+                            ? RealmLogout.seen(session, realm, Issuers.of(session, realm)) : refuseMeaninglessPolicy(realm);
                 }
-                return trigger.or(() -> update ? update(realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
-                        .map(match -> contain(realm, match, null)).orElse(AllOrNothing.Recording.NOTHING);
+                if (event.getResourceType() == ResourceType.CLIENT) {
+                    return refuseUnusableClient(realm, event);
+                }
+                Optional<Trigger.Match> match = trigger.or(() -> update ? update(realm, user.group(1))
+                        : PrivilegedRole.of(session, realm, event));
+                match.map(Trigger.Match::userId).ifPresent(id -> requireUser(realm, id));
+                return match.map(found -> contain(realm, found, null)).orElse(AllOrNothing.Recording.NOTHING);
             });
+        }
+    }
+
+    /** Keycloak has found the user by this path; where we do not, nothing would end. */
+    private void requireUser(RealmModel realm, String userId) {
+        if (session.users().getUserById(realm, userId) == null) {
+            throw new AllOrNothing.Refusal("The change was refused: its path names the user in a way that Logout Relay cannot"
+                    + " read; send it with the user's plain id");
         }
     }
 
@@ -94,7 +108,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
         allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
                 ? AllOrNothing.orNothing(Containment.begin(session, realm, removal.getUser(),
-                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), issuer(session, realm), null, true))
+                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), Issuers.of(session, realm), null, true))
                 : AllOrNothing.Recording.NOTHING);
     }
 
@@ -108,7 +122,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        return AllOrNothing.orNothing(Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
+        return AllOrNothing.orNothing(Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false));
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {
@@ -120,9 +134,14 @@ final class LogoutRelayListener implements EventListenerProvider {
         return AllOrNothing.Recording.NOTHING;
     }
 
-    /** Taken now and kept in the rows: off the request, without {@code --hostname}, it is not to be had. */
-    static String issuer(KeycloakSession session, RealmModel realm) {
-        return Urls.realmIssuer(session.getContext().getUri(UrlType.FRONTEND).getBaseUri(), realm.getName());
+    private AllOrNothing.Recording refuseUnusableClient(RealmModel realm, AdminEvent event) {
+        Matcher path = CLIENT.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
+        ClientModel client = path.matches() ? realm.getClientById(path.group(1)) : null;
+        String complaint = client == null ? null : RelyingParty.complaint(client.getAttributes());
+        if (complaint != null) {
+            throw new AllOrNothing.Refusal("Client " + client.getClientId() + " was not saved: attribute " + complaint);
+        }
+        return AllOrNothing.Recording.NOTHING;
     }
 
     @Override

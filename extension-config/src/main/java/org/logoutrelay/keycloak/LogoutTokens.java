@@ -110,6 +110,10 @@ final class LogoutTokens {
         token.issuedNow();
         token.exp(token.getIat() + LIFE_SECONDS);
         ClientModel client = client(listed);
+        if (client != null) {
+            // The client may have been renamed since the login.
+            token.audience(client.getClientId());
+        }
         TokenShape.of(client).shape(token, subMeansMore(event, listed));
         return SecurityEventToken.sign(session, realm, listed.alg(), TokenShape.typ(client), token);
     }

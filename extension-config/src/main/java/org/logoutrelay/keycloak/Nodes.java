@@ -68,6 +68,7 @@ final class Nodes {
     /** What this node remembers of the user is from before the event. */
     static void evict(KeycloakSession session, String realmId, String userId) {
         RealmModel realm = session.realms().getRealm(realmId);
+        session.getContext().setRealm(realm);
         UserCache cache = session.getProvider(UserCache.class);
         UserModel user = realm == null || cache == null ? null : session.users().getUserById(realm, userId);
         if (user != null) {

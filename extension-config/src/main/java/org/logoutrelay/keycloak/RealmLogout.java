@@ -28,6 +28,9 @@ final class RealmLogout {
     private static final String DONE = "done";
     private static final String DISMISSED = "dismissed";
 
+    /** Before any id. Not empty: some databases take an empty text for none. */
+    private static final String FROM_THE_FIRST = " ";
+
     /** Subjects for each sweep, which comes every five seconds. */
     private static final int PACE = 100;
     private static final long LEASE_MS = 60_000;
@@ -49,7 +52,7 @@ final class RealmLogout {
             row.iss = issuer;
             row.atMs = now;
             row.state = HELD;
-            row.reached = "";
+            row.reached = FROM_THE_FIRST;
             Jpa.em(session).persist(row);
             if (policy.asks(Trigger.REALM_LOGOUT)) {
                 LOG.warnf("Everybody was signed out of realm %s. The sessions of the applications live on until somebody says "
@@ -126,7 +129,7 @@ final class RealmLogout {
             if (subjects.size() < PACE) {
                 row.state = row.failed == 0 ? DONE : UNDER_WAY;
                 row.failed = 0;
-                row.reached = "";
+                row.reached = FROM_THE_FIRST;
             }
             row.leaseMs = 0;
             KeycloakModelUtils.runJobInTransaction(factory, session -> Jpa.em(session).merge(row));

@@ -23,6 +23,9 @@ import org.keycloak.models.UserSessionProvider;
  */
 final class SessionGate {
     private static final int ID = 0;
+    private static final int REMEMBER_ME = 6;
+    private static final int BROKER_SESSION = 7;
+    private static final int BROKER_USER = 8;
     private static final int STATE = 9;
 
     private final KeycloakSession session;
@@ -106,23 +109,39 @@ final class SessionGate {
             return create(args, realm, user, state);
         }
         Gate gate = Gate.of(session);
-        Beginning beginning = Beginning.ofNewSession(session, gate, user);
+        Beginning beginning = Beginning.ofNewSession(session, gate, user, (String) args[ID]);
         Gate.Login login = new Gate.Login(realm, user.getId(), (String) args[ID], beginning.ms(), beginning.spared(), null, null);
         gate.deadBy(login).ifPresent(row -> {
             throw Refusals.refuse(session, realm, user.getId(), row, beginning);
         });
+        UserSessionModel before = beginning.sid() == null ? null : goesOnFrom(realm, user, (String) args[ID]);
         if (!isTransient && gate.hasWatermark(realm, user.getId())) {
             // Codes, tokens and cookies name sessions by id. What was given out under an id must not count again.
             args[ID] = beginning.sid();
         }
+        if (before != null) {
+            args[REMEMBER_ME] = (boolean) args[REMEMBER_ME] || before.isRememberMe();
+            args[BROKER_SESSION] = args[BROKER_SESSION] == null ? before.getBrokerSessionId() : args[BROKER_SESSION];
+            args[BROKER_USER] = args[BROKER_USER] == null ? before.getBrokerUserId() : args[BROKER_USER];
+        }
         UserSessionModel made = create(args, realm, user, state);
+        if (before != null) {
+            // When and how the person has logged in, and as whom.
+            before.getNotes().forEach(made::setNote);
+        }
         Logins.stamp(made, beginning);
         gate.atCommit().watchNew(login);
         return made;
     }
 
+    /** The session, dead by now, in which a person has changed a credential of their own, and whose login goes on. */
+    private UserSessionModel goesOnFrom(RealmModel realm, UserModel user, String id) {
+        UserSessionModel old = id == null ? null : store.getUserSession(realm, id);
+        return old == null || old.getUser() == null || !old.getUser().getId().equals(user.getId()) ? null : old;
+    }
+
     private UserSessionModel create(Object[] args, RealmModel realm, UserModel user, SessionPersistenceState state) {
         return store.createUserSession((String) args[ID], realm, user, (String) args[3], (String) args[4], (String) args[5],
-                (boolean) args[6], (String) args[7], (String) args[8], state);
+                (boolean) args[REMEMBER_ME], (String) args[BROKER_SESSION], (String) args[BROKER_USER], state);
     }
 }

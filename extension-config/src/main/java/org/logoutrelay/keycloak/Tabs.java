@@ -63,7 +63,12 @@ final class Tabs {
             }
         }
         Stamp right = now.spared() == null && user.equals(read.userId()) ? read : now;
-        return new Beginning(began, Beginning.words(right.spared()), right.sid());
+        Set<String> spared = new LinkedHashSet<>(Beginning.words(right.spared()));
+        if (read.userId() == null) {
+            // By single sign-on: the tab goes on after the events that the session goes on after, which this request goes by.
+            spared.addAll(gate.spared(user));
+        }
+        return new Beginning(began, spared, right.sid());
     }
 
     private static boolean isByBroker(AuthenticationSessionModel tab) {
@@ -78,7 +83,9 @@ final class Tabs {
             put(tab, BEGAN, beginning.ms() + " " + user);
             if (!beginning.spared().isEmpty()) {
                 put(tab, SPARED, String.join(" ", beginning.spared()));
-                put(tab, SID, beginning.sid());
+                if (beginning.sid() != null) {
+                    put(tab, SID, beginning.sid());
+                }
             }
         }
         if (isByBroker(tab)) {

@@ -45,7 +45,7 @@ final class TokenIssue {
         UserSessionModel online = SessionGate.store(session).getUserSession(realm, event.getSessionId());
         if (online != null && online.getUser() != null && !Logins.isStamped(online)) {
             // Keycloak has started a session over that had expired, or the session is from before the extension was there.
-            Logins.stamp(online, Logins.older(online, Beginning.ofNewSession(session, Gate.of(session), online.getUser())));
+            Logins.stamp(online, Logins.older(online, Beginning.ofNewSession(session, Gate.of(session), online.getUser(), online.getId())));
         }
         List<LedgerRow> rows = rows(event, client, online);
         return () -> {

@@ -37,7 +37,7 @@ class SessionsTest {
 
     @Test
     void aSetShowsNoClaimsButWhoIsMeant() {
-        Map<String, Object> member = session(null).toSetMember("jti", 3, false);
+        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", false);
         assertEquals("jti.3", member.get("id"));
         assertEquals("pairwise-sub", member.get("sub"));
         assertFalse(member.containsKey("backchannel_logout_uri"));
