@@ -106,9 +106,18 @@ final class AfterCommit {
         }
     }
 
-    /** The same where nobody here knows when the commit was over: for a poll, and for what another node has left behind. */
+    /** The same where nobody here knows when the commit was over: for a poll. */
     void list(String txn) {
         list(txn, null);
+    }
+
+    /** The same for what another node has left behind. An event that cannot be listed holds up no other. */
+    private void listAtLast(String txn) {
+        try {
+            list(txn, null);
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "Nobody could be listed who has to be told of security event %s; the next sweep tries again", txn);
+        }
     }
 
     /**
@@ -249,10 +258,9 @@ final class AfterCommit {
     /** What was left behind: by a crash after the commit, by a node that has halted, by a removal that failed. */
     void settleLeftOvers() {
         sweep(() -> inTransaction(session -> DbClock.measure(factory)));
-        sweep(() -> inTransaction(session -> Outbox.unfinished(session, SWEEP_BATCH)).forEach(txn -> {
-            list(txn);
-            cleaner.execute(() -> cleanUp(txn));
-        }));
+        sweep(() -> inTransaction(session -> Outbox.unlisted(session, SWEEP_BATCH)).forEach(this::listAtLast));
+        sweep(() -> inTransaction(session -> Outbox.uncleaned(session, SWEEP_BATCH))
+                .forEach(txn -> cleaner.execute(() -> cleanUp(txn))));
         sweep(() -> inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain));
         sweep(() -> RealmLogout.goOn(factory, this));
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()

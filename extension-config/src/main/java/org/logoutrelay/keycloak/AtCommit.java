@@ -108,7 +108,7 @@ final class AtCommit extends AbstractKeycloakTransaction {
 
     @Override
     protected void commitImpl() {
-        List<Gate.Login> lasting = new ArrayList<>(made);
+        List<Gate.Login> lasting = new ArrayList<>();
         if (Requests.changesSomething(session)) {
             lasting.addAll(used);
         }
@@ -118,12 +118,10 @@ final class AtCommit extends AbstractKeycloakTransaction {
                 Tabs.stamp(gate, tab);
             }
         }
-        if (lasting.isEmpty()) {
-            return;
-        }
-        if (Requests.changesSomething(session)) {
+        if (!lasting.isEmpty()) {
             lock(lasting);
         }
+        lasting.addAll(made);
         for (Gate.Login login : lasting) {
             Optional<WatermarkRow> killer = gate.deadByNow(login);
             if (killer.isPresent()) {

@@ -24,6 +24,9 @@ final class Outbox {
     /** Younger rows are still being settled by the node that wrote them. */
     private static final long SETTLING_MS = 2000;
 
+    /** After this long another node cleans up, too. */
+    private static final long CLEANING_MS = 120_000;
+
     /** When to look again after the event; the last is after Keycloak's longest transaction, of five minutes. */
     static final long[] LOOKS_MS = {5_000, 60_000, 360_000};
 
@@ -79,11 +82,20 @@ final class Outbox {
         return null;
     }
 
-    /** Events of which some time ago nobody had listed whom to tell, or seen that nothing is left. */
-    static List<String> unfinished(KeycloakSession session, int max) {
+    /** Events of some time ago of which nobody has listed whom to tell. */
+    static List<String> unlisted(KeycloakSession session, int max) {
         return Jpa.em(session).createQuery(
-                "select distinct o.txn from OutboxRow o where o.removedMs is null and o.watermarkMs < :before", String.class)
+                "select distinct o.txn from OutboxRow o where o.listedMs is null and o.watermarkMs < :before", String.class)
                 .setParameter("before", Time.currentTimeMillis() - SETTLING_MS).setMaxResults(max).getResultList();
+    }
+
+    /** Events after which dead sessions may be left in the store: of this node, or of one that has had its time. */
+    static List<String> uncleaned(KeycloakSession session, int max) {
+        long now = Time.currentTimeMillis();
+        return Jpa.em(session).createQuery("select distinct o.txn from OutboxRow o where o.removedMs is null"
+                + " and o.watermarkMs < :before and (o.node = :node or o.watermarkMs < :long)", String.class)
+                .setParameter("before", now - SETTLING_MS).setParameter("node", Nodes.ID)
+                .setParameter("long", now - CLEANING_MS).setMaxResults(max).getResultList();
     }
 
     /** The {@code txn}s of this realm whose rows a poll cannot hand out before it has listed whom to tell. */

@@ -58,14 +58,22 @@ final class SessionGate {
             return found;
         }
         if (found instanceof UserSessionModel one) {
-            Optional<WatermarkRow> killer = deadBy(one);
+            Gate.Login login = login(one);
+            Optional<WatermarkRow> killer = login == null ? Optional.empty() : Gate.of(session).deadBy(login);
             killer.ifPresent(row -> Refusals.count(session, one, row));
+            if (login != null && killer.isEmpty()) {
+                Gate.of(session).pass(login);
+            }
             return killer.isPresent() ? null : one;
         }
         if (found instanceof Stream<?> many) {
-            return many.filter(one -> !(one instanceof UserSessionModel listed) || deadBy(listed).isEmpty());
+            return many.filter(one -> !(one instanceof UserSessionModel listed) || isAlive(login(listed)));
         }
         return found;
+    }
+
+    private boolean isAlive(Gate.Login login) {
+        return login == null || Gate.of(session).deadBy(login).isEmpty();
     }
 
     private Object invoke(Method method, Object[] args) throws Throwable {
@@ -84,19 +92,11 @@ final class SessionGate {
         return all;
     }
 
-    private Optional<WatermarkRow> deadBy(UserSessionModel found) {
+    /** Null where nothing is judged: the listener is off, or the user is gone, and then the session is worth nothing. */
+    private static Gate.Login login(UserSessionModel found) {
         UserModel user = Gate.isOn(found.getRealm()) ? found.getUser() : null;
-        if (user == null) {
-            return Optional.empty();
-        }
-        Gate gate = Gate.of(session);
-        Gate.Login login = new Gate.Login(found.getRealm(), user.getId(), found.getId(), Logins.began(found),
+        return user == null ? null : new Gate.Login(found.getRealm(), user.getId(), found.getId(), Logins.began(found),
                 Logins.spared(found), found.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString()), found);
-        Optional<WatermarkRow> killer = gate.deadBy(login);
-        if (killer.isEmpty()) {
-            gate.pass(login);
-        }
-        return killer;
     }
 
     private UserSessionModel create(Object[] args) {
