@@ -112,11 +112,6 @@ describe('everything dies, and every session is told, when', () => {
       ({ user }) => people.admin.must('PUT', `/demo/users/${user}/reset-password/`, password),
     ],
     [
-      'users/{id}/reset-password;v=1',
-      'admin-reset-password',
-      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/reset-password;v=1`, password),
-    ],
-    [
       'users/{id}/ with enabled=false',
       'account-disabled',
       ({ user }) => people.admin.must('PUT', `/demo/users/${user}/`, { enabled: false }),
@@ -125,11 +120,6 @@ describe('everything dies, and every session is told, when', () => {
       'users/{id}/ with another email address',
       'email-changed',
       ({ user, name }) => people.admin.must('PUT', `/demo/users/${user}/`, { email: `slash-${name}@example.org` }),
-    ],
-    [
-      'users/{id}/disable-credential-types/',
-      'admin-credential-removed',
-      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/disable-credential-types/`, ['password']),
     ],
     ['users/{id}/logout/', 'admin-logout', ({ user }) => people.admin.must('POST', `/demo/users/${user}/logout/`)],
     [

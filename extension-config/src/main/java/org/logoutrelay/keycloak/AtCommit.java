@@ -114,20 +114,18 @@ final class AtCommit extends AbstractKeycloakTransaction {
         }
         for (RootAuthenticationSessionModel browser : browsers.values()) {
             for (AuthenticationSessionModel tab : browser.getAuthenticationSessions().values()) {
-                Tabs.login(gate, browser.getRealm(), tab).ifPresent(lasting::add);
-                Tabs.stamp(gate, tab);
+                // A grant at the token endpoint opens a tab for itself, which nobody comes back to.
+                if (Requests.grantType(session) == null) {
+                    Tabs.login(gate, browser.getRealm(), tab).ifPresent(lasting::add);
+                    Tabs.stamp(gate, tab);
+                }
             }
         }
         if (!lasting.isEmpty()) {
             lock(lasting);
         }
         lasting.addAll(made);
-        for (Gate.Login login : lasting) {
-            Optional<WatermarkRow> killer = gate.deadByNow(login);
-            if (killer.isPresent()) {
-                refuse(login, killer.get());
-            }
-        }
+        gate.deadNow(lasting).forEach(this::refuse);
     }
 
     private void lock(List<Gate.Login> lasting) {

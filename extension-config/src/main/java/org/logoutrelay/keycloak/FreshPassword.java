@@ -32,7 +32,7 @@ public class FreshPassword extends PasswordCredentialProviderFactory
 
     private static UserModel fresh(KeycloakSession session, RealmModel realm, UserModel user) {
         UserCache cache = Gate.isOn(realm) ? session.getProvider(UserCache.class) : null;
-        if (cache == null || Watermarks.since(session, realm.getId(), user.getId(), DbClock.now(session) - YOUNG_MS).isEmpty()) {
+        if (cache == null || Gate.of(session).newest(realm, user.getId()) < DbClock.now(session) - YOUNG_MS) {
             return user;
         }
         cache.evict(realm, user);

@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -81,10 +82,23 @@ final class Gate {
         return deadBy(login, rows(login.realm().getId(), login.userId(), login.beganMs()));
     }
 
-    /** The same as the database has it at this instant, but for what this request itself has written. */
-    Optional<WatermarkRow> deadByNow(Login login) {
-        return deadBy(login, Watermarks.since(session, login.realm().getId(), login.userId(), login.beganMs()).stream()
-                .filter(row -> !isClosing(row.txn)).toList());
+    /** The same for several, as the database has it at this instant, but for what this request itself has written. */
+    Map<Login, WatermarkRow> deadNow(List<Login> logins) {
+        Map<String, Long> since = new HashMap<>();
+        logins.forEach(login -> since.merge(key(login.realm().getId(), login.userId()), login.beganMs(), Math::min));
+        Map<String, List<WatermarkRow>> rows = new HashMap<>();
+        Map<Login, WatermarkRow> dead = new LinkedHashMap<>();
+        for (Login login : logins) {
+            String key = key(login.realm().getId(), login.userId());
+            List<WatermarkRow> of = rows.computeIfAbsent(key, one -> Watermarks.since(session, login.realm().getId(),
+                    login.userId(), since.get(one)).stream().filter(row -> !isClosing(row.txn)).toList());
+            deadBy(login, of).ifPresent(row -> dead.put(login, row));
+        }
+        return dead;
+    }
+
+    private static String key(String realmId, String userId) {
+        return realmId + ' ' + userId;
     }
 
     private Optional<WatermarkRow> deadBy(Login login, List<WatermarkRow> rows) {
@@ -120,13 +134,13 @@ final class Gate {
                 .filter(row -> spared.contains(row.txn)).mapToLong(row -> row.watermarkMs + 1).max().orElse(began);
     }
 
-    /** Whether this user has a watermark of any age: a new session must then not get an id that an old one may have had. */
-    boolean hasWatermark(RealmModel realm, String userId) {
-        return rows(realm.getId(), userId, 0).stream().anyMatch(row -> row.sid == null || row.userId.equals(userId));
+    /** Milliseconds. The newest watermark of the user, also one that ends one session alone, or 0. */
+    long newest(RealmModel realm, String userId) {
+        return rows(realm.getId(), userId, 0).stream().mapToLong(row -> row.watermarkMs).max().orElse(0);
     }
 
     private List<WatermarkRow> rows(String realmId, String userId, long beganMs) {
-        String key = realmId + ' ' + userId;
+        String key = key(realmId, userId);
         Known before = known.get(key);
         if (before == null || before.fromMs() > beganMs) {
             before = new Known(beganMs, Watermarks.since(session, realmId, userId, beganMs));

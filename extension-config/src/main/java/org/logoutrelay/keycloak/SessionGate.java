@@ -109,13 +109,14 @@ final class SessionGate {
             return create(args, realm, user, state);
         }
         Gate gate = Gate.of(session);
+        boolean hadReset = gate.newest(realm, user.getId()) > 0;
         Beginning beginning = Beginning.ofNewSession(session, gate, user, (String) args[ID]);
         Gate.Login login = new Gate.Login(realm, user.getId(), (String) args[ID], beginning.ms(), beginning.spared(), null, null);
         gate.deadBy(login).ifPresent(row -> {
             throw Refusals.refuse(session, realm, user.getId(), row, beginning);
         });
         UserSessionModel before = beginning.sid() == null ? null : goesOnFrom(realm, user, (String) args[ID]);
-        if (!isTransient && gate.hasWatermark(realm, user.getId())) {
+        if (!isTransient && hadReset) {
             // Codes, tokens and cookies name sessions by id. What was given out under an id must not count again.
             args[ID] = beginning.sid();
         }
