@@ -28,7 +28,12 @@ export async function openStore(
   closed: (issuer: string, msSinceEvent: number) => void,
 ): Promise<Store> {
   if (!store.redis) {
-    return openSqliteStore(store.sqlite, closed)
+    const narrowed = () =>
+      log.warn(
+        { store: store.sqlite },
+        'Other users of this machine could read the store until now; it is for its owner alone from here on',
+      )
+    return openSqliteStore(store.sqlite, closed, narrowed)
   }
   const trouble = (what: string, cause: unknown) =>
     log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
