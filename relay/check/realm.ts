@@ -6,6 +6,7 @@ import { ask, type Asked } from './ask.ts'
 import { judgeClients } from './clients.ts'
 import { type Finding, findingsOn } from './finding.ts'
 import { judgeRoles } from './roles.ts'
+import { judgeVersion } from './version.ts'
 
 /** Half of what a security event's `iat` may be off is left for what else goes wrong. */
 const SKEW_MS = 30_000
@@ -123,7 +124,11 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (typeof extension === 'string') {
     return stop('extension', extension)
   }
-  findings.push(...extension.findings, await minting(issuer, token))
+  findings.push(...extension.findings)
+  if (extension.realm) {
+    findings.push(judgeVersion(issuer, extension.realm.keycloak))
+  }
+  findings.push(await minting(issuer, token))
   findings.push(...judgeRealm(realm, extension.realm, nowMs()))
   const { relyingParties, untold } = extension
   if (extension.realm) {

@@ -393,7 +393,7 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   expect(lines.find((line) => line.check === 'relay')?.says).toBe('runs and is ready')
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles']
   expect(lines.map((line) => line.check)).toEqual([
-    ...[...checks, 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy'],
+    ...[...checks, 'roles it must not have', 'extension', 'keycloak version', 'logout tokens', 'listener', 'policy'],
     ...['audience', 'push', 'outbox', 'clients', 'console', 'console', 'logout URLs'],
     ...['relying party', 'relying party', 'relying party'],
   ])

@@ -89,7 +89,7 @@ test('a realm that is well is ok in every line, and its relying parties are read
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
     ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
-    ...['logout tokens', 'listener', 'policy', 'audience', 'push', 'outbox', 'clients'],
+    ...['keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'push', 'outbox', 'clients'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
@@ -135,6 +135,20 @@ describe('with one thing broken, that line alone says what to do:', () => {
       'relying-parties',
       () => [200, { relying_parties: [], realm: { ...RIGHT, policy: undefined } }],
       /whoever runs an application that an operator logs in to.*bring its jar/,
+    ],
+    [
+      'a Keycloak with published holes',
+      'keycloak version',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, keycloak: '26.7.1' } }],
+      /^26\.7\.1 has published holes.*: upgrade to 26\.7\.3 or newer\. CVE-2026-18963, mended in 26\.7\.2 \(anybody sets a new password/,
+    ],
+    [
+      'a Keycloak of tonight',
+      'keycloak version',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, keycloak: '999.0.0-SNAPSHOT' } }],
+      /^999\.0\.0-SNAPSHOT is no release.*: run a release/,
     ],
     ['an old jar', 'listener', 'relying-parties', () => [200, { relying_parties: [] }], /cannot be seen/],
   ])('%s', async (_, check, endpoint, reply, says) => {
