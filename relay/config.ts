@@ -5,67 +5,11 @@ import { z } from 'zod'
 import { laneOf } from './domain/model.ts'
 import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { RelayError } from './errors.ts'
+import { Issuer, Text, Url } from './issuer-config.ts'
 import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
 import { ALGORITHMS } from './signing/key.ts'
 
-const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
-const Text = z.string().min(1, 'is empty')
 const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
-
-const Signing = z.strictObject({
-  keys: z
-    .array(
-      z.strictObject({
-        alg: z
-          .enum(ALGORITHMS)
-          .describe('the relay signs logout tokens with this algorithm by itself: [signing.md](signing.md)'),
-        key_file: Text.describe(
-          'PEM, not readable by others. **Whoever steals it can forge the tokens of the realm**; `logout-relay keys create` makes it',
-        ),
-      }),
-    )
-    .min(1, 'is empty: name a key, or leave signing out')
-    .refine((keys) => new Set(keys.map(({ alg }) => alg)).size === keys.length, 'names an algorithm twice')
-    .refine((keys) => new Set(keys.map(({ key_file }) => key_file)).size === keys.length, 'names a file twice'),
-  published_for_s: z
-    .number()
-    .min(1)
-    .max(86_400)
-    .default(300)
-    .describe('how long the realm must have published a key before the relay signs with it'),
-})
-
-const Issuer = z
-  .strictObject({
-    issuer: Url.refine((url) => !url.endsWith('/'), 'ends with a slash, which Keycloak’s issuers do not').describe(
-      'exactly as `iss` in the realm’s tokens',
-    ),
-    client_id: Text.default('logout-relay').describe('the relay’s client in this realm'),
-    client_secret: Text.optional().describe('its secret, best as `${NAME}`'),
-    client_secret_file: Text.optional().describe('or a file that holds it; one of the two is required'),
-    poll_interval_s: z
-      .number()
-      .min(0.1)
-      .max(3600)
-      .default(5)
-      .describe('how often the outbox is asked for what a push missed'),
-    allow_http: z.boolean().default(false).describe('for an issuer on http that is not on this machine'),
-    signing: Signing.optional(),
-    former_issuers: z
-      .array(Url)
-      .default([])
-      .describe(
-        'names that the realm had before its host name changed: what is owed from then is still delivered, under the old name and with the keys of today',
-      ),
-  })
-  .refine((issuer) => issuer.issuer.startsWith('https:') || isLoopback(issuer.issuer) || issuer.allow_http, {
-    path: ['issuer'],
-    error: 'is plain http to another machine; use https, or say allow_http: true if something else encrypts the way',
-  })
-  .refine((issuer) => (issuer.client_secret === undefined) !== (issuer.client_secret_file === undefined), {
-    path: ['client_secret'],
-    error: 'or client_secret_file must be given, and not both; there is no default',
-  })
 
 const Listen = z
   .strictObject({
@@ -241,6 +185,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.signing.keys.alg': `alg: ${ALGORITHMS.join(' or ')}`,
   'issuers.signing.published_for_s': 'published_for_s: 300',
   'issuers.poll_interval_s': 'poll_interval_s: 5',
+  'issuers.clients': 'clients: [logout-relay-operator, oncall]',
   'issuers.former_issuers': 'former_issuers: [https://login.example.org/realms/main]',
   'delivery.timeout_ms': 'timeout_ms: 10000',
   'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',

@@ -40,6 +40,8 @@ export async function startRelay(
 ): Promise<{ url: string; close(): Promise<void> }> {
   const feedKey = config.guard === undefined ? undefined : await readFeedKey(config.guard.key_file)
   const ownKeys = makeOwnKeys(config, log)
+  const clients = new Map(config.issuers.map((realm) => [realm.issuer, realm.clients]))
+  const clientsOf = (issuer: string) => clients.get(issuer) ?? []
   const unmeasured = await openStore(config, log, (issuer, sinceMs) =>
     metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
   )
@@ -175,6 +177,7 @@ export async function startRelay(
     metrics,
     keysOf,
     isEnded,
+    clientsOf,
     flow,
     reread: (issuer, which) => reread(rereadPorts(issuer), which),
     contain: (issuer, token, word) => keycloaks.get(issuer)?.contain(token, word),

@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import type { Config } from './config.ts'
 import type { Allowed } from './domain/change.ts'
 import type { Clock } from './flow/ports.ts'
+import { DEFAULT_CLIENTS } from './issuer-config.ts'
 import { RelyingParties } from './registry/registry.ts'
 import { RealmKeys } from './signing/realm-keys.ts'
 import type { Store } from './store/port.ts'
@@ -27,7 +28,12 @@ export async function openStore(
   closed: (issuer: string, msSinceEvent: number) => void,
 ): Promise<Store> {
   if (!store.redis) {
-    return openSqliteStore(store.sqlite, closed)
+    const narrowed = () =>
+      log.warn(
+        { store: store.sqlite },
+        'Other users of this machine could read the store until now; it is for its owner alone from here on',
+      )
+    return openSqliteStore(store.sqlite, closed, narrowed)
   }
   const trouble = (what: string, cause: unknown) =>
     log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
@@ -61,9 +67,10 @@ export function makeRelyingParties(config: Config): RelyingParties {
   })
 }
 
-/** What the config lets deliveries of this realm do that they may not by default. */
+/** What the config allows in this realm that is not allowed by default. */
 export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer: string): Allowed {
   const yes = (is: boolean | undefined) => (is === true ? 'yes' : '')
+  const realm = issuers.find((one) => one.issuer === issuer)
   const fingerprints = (delivery.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []).map(
     (pem) => new X509Certificate(pem).fingerprint256,
   )
@@ -71,7 +78,8 @@ export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer
     'delivery.allow_http_on_loopback': yes(delivery.allow_http_on_loopback),
     'delivery.allow_addresses': delivery.allow_addresses.join(', '),
     'delivery.ca_file': fingerprints.join(', '),
-    'issuers.allow_http': yes(issuers.find((one) => one.issuer === issuer)?.allow_http),
+    'issuers.allow_http': yes(realm?.allow_http),
+    'issuers.clients': (realm?.clients ?? []).filter((id) => !DEFAULT_CLIENTS.includes(id)).join(', '),
     ...Object.fromEntries(
       relying_parties
         .filter((party) => party.issuer === issuer)

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { apiRoutes, type ApiPorts } from '../relay/api/app.ts'
 import { DOCUMENT } from '../relay/api/described.ts'
 import { makeMetrics } from '../relay/api/metrics.ts'
+import { HOLES } from '../relay/audit/known-holes.ts'
 import { EXIT_STATUSES, program } from '../relay/cli.ts'
 import { Schema } from '../relay/config.ts'
 import { SecurityFeedLine } from '../relay/security-feed/line.ts'
@@ -19,6 +20,7 @@ const BLOCKS: Readonly<Record<string, () => string | Promise<string>>> = {
   routes,
   commands: () => leaves(program).map(help).join('\n\n'),
   'exit statuses': () => table(['status', ''], EXIT_STATUSES),
+  holes: () => table(['hole', 'what it lets live, or who it lets in', 'mended in'], HOLES.map(hole)),
 }
 
 /** Whole files that are generated. */
@@ -111,6 +113,12 @@ function routes(): string {
     ['route', '', 'answers'],
     rows.sort(([a = ''], [b = '']) => (a < b ? -1 : 1)),
   )
+}
+
+function hole({ id, issue, lives, mended, since }: (typeof HOLES)[number]): string[] {
+  const releases = Object.entries(mended).map(([line, patch]) => `${line}.${patch}`)
+  const from = since === undefined ? '' : `; from ${since}.0 on`
+  return [`[${id}](https://github.com/keycloak/keycloak/issues/${issue})`, lives + from, releases.join(', ')]
 }
 
 interface Operation {

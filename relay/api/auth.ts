@@ -5,7 +5,8 @@ import { z } from 'zod'
 import { isVerdict } from '../../guard/bearer.ts'
 import type { KeysOf } from '../ingest/set.ts'
 
-export type Role = 'view' | 'operate' | 'dismiss' | 'guard'
+/** Of people and their programs. */
+export type Role = 'view' | 'operate' | 'dismiss'
 
 /** The caller, as its access token says. It sees its own issuer's data and no other's. */
 export interface Caller {
@@ -41,6 +42,12 @@ export interface CallerPorts {
   readonly isEnded: IsEnded
 }
 
+/** And what those are who act on a person's word. */
+export interface OperatorPorts extends CallerPorts {
+  /** The clients of an issuer whose tokens may act here. */
+  readonly clientsOf: (issuer: string) => readonly string[]
+}
+
 /** What no caller needs to exceed. A body is kept as a whole, so that any role could else fill the memory. */
 export const smallBody = bodyLimit({
   maxSize: 64 * 1024,
@@ -48,10 +55,25 @@ export const smallBody = bodyLimit({
 })
 
 /**
- * RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role. One from before
- * its holder's own reset is refused: whoever stole it must not dismiss here what the reset is owed.
+ * A token of a person or their program, issued to a client that the config names. Keycloak puts a person's roles into the
+ * tokens of every application with full scope, which is its default: whoever ran one that an operator logs in to would else
+ * be that operator here.
  */
-export function requireRole(role: Role, ports: CallerPorts) {
+export function requireRole(role: Role, ports: OperatorPorts) {
+  return requireToken(role, ports, ({ issuer, clientId }) => ports.clientsOf(issuer).includes(clientId))
+}
+
+/** A guard's: it speaks for its own client and learns of that one alone, and every API may have one. */
+export function requireGuard(ports: CallerPorts) {
+  return requireToken('guard', ports, () => true)
+}
+
+/**
+ * RFC 6750: an access token of a configured issuer, for this relay as audience, whose holder has the role, through a client
+ * that may act here. One from before its holder's own reset is refused: whoever stole it must not dismiss here what the
+ * reset is owed.
+ */
+function requireToken(role: Role | 'guard', ports: CallerPorts, mayAct: (caller: Caller) => boolean) {
   const { audience } = ports
   return createMiddleware<ApiEnv>(async (c, next) => {
     const token = /^Bearer ([\w.~+/-]+=*)$/i.exec(c.req.header('authorization') ?? '')?.[1]
@@ -71,6 +93,10 @@ export function requireRole(role: Role, ports: CallerPorts) {
         401,
       )
     }
+    if (!mayAct(verdict)) {
+      c.header('WWW-Authenticate', 'Bearer error="insufficient_scope"')
+      return c.json({ error: 'unauthorized_client', error_description: whyNotThrough(verdict.clientId) }, 403)
+    }
     if (!verdict.roles.includes(role)) {
       c.header('WWW-Authenticate', 'Bearer error="insufficient_scope"')
       return c.json(
@@ -83,6 +109,11 @@ export function requireRole(role: Role, ports: CallerPorts) {
     await next()
     return undefined
   })
+}
+
+function whyNotThrough(clientId: string): string {
+  const what = clientId === '' ? 'A token that names no client (azp) does' : `Tokens of the client ${clientId} do`
+  return `${what} not count here: log in through a client that issuers[].clients in relay.yaml names, or name this one there`
 }
 
 async function verify(

@@ -29,7 +29,7 @@ const containSubject = createRoute({
     },
     400: refused('The body, or a user who cannot be contained'),
     401: refused('No valid access token'),
-    403: refused('The token lacks the role'),
+    403: refused('The token lacks the role, or was issued to a client that may not act here'),
     404: refused('No such user in this realm'),
     409: refused('The realm’s policy has nothing done, or wants a confirmation'),
     413: refused('The body is larger than 64 KiB'),

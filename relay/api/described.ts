@@ -15,7 +15,7 @@ const json = (schema: z.ZodType, description: string) => as('application/json', 
 export const REFUSALS = {
   400: json(Refused, 'What is wrong with the request'),
   401: json(Refused, 'No valid access token'),
-  403: json(Refused, 'The token lacks the role'),
+  403: json(Refused, 'The token lacks the role, or was issued to a client that may not act here'),
   503: json(Refused, 'The store or the issuer’s keys cannot be had now'),
 }
 

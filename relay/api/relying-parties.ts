@@ -4,10 +4,10 @@ import type { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties as Listing } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { Changes, Finding, Paused, Refused, Registered, RelyingParties, Unregistered } from './answers.ts'
-import { type ApiEnv, type CallerPorts, requireRole } from './auth.ts'
+import { type ApiEnv, type OperatorPorts, requireRole } from './auth.ts'
 import { BODY_REFUSALS, REFUSALS } from './described.ts'
 
-export interface RelyingPartyPorts extends CallerPorts {
+export interface RelyingPartyPorts extends OperatorPorts {
   readonly store: Pick<Store, 'changes'>
   readonly relyingParties: Listing
   readonly registrar: Pick<Registrar, 'check' | 'register' | 'unregister' | 'pause' | 'resume'>

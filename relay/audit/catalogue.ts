@@ -18,6 +18,15 @@ export const CATALOGUE = {
     remedy:
       'Remove the realm attribute logout-relay.policy.… that says off, so that the default counts (docs/policy.md).',
   },
+  'keycloak-hole': {
+    title: 'This Keycloak has a published hole by which something outlives a reset, or somebody gets past it',
+    remedy: 'Upgrade Keycloak to the version that is named. The extension closes such a hole in part at most.',
+  },
+  'version-unknown': {
+    title: 'Whether this Keycloak has published holes cannot be said',
+    remedy:
+      'Audit once with an account that is told the version, and run a release; `logout-relay check` knows the version by the extension.',
+  },
   unread: {
     title: 'Not everything could be read',
     remedy: 'Give the account the role that is named and audit again; docs/audit.md lists those that suffice.',

@@ -1,5 +1,6 @@
 import { isLoopback } from '../domain/uri.ts'
 import type { FindingId } from './catalogue.ts'
+import { knownHoles } from './known-holes.ts'
 import type { RealmDescription, Source } from './realm.ts'
 import * as judge from './survive.ts'
 
@@ -44,7 +45,7 @@ function atLeast(level: Level, other: Level): Level {
 /** All findings, in order of danger; of one level, the longest-lived first. */
 export function findings(realm: RealmDescription): Finding[] {
   const survivals = judge.survivals(realm)
-  const found = [...ofRealm(realm, survivals), ...survivals.flatMap((one) => ofClient(realm, one))]
+  const found = [...ofServer(realm), ...ofRealm(realm, survivals), ...survivals.flatMap((one) => ofClient(realm, one))]
   return found.sort(
     (a, b) =>
       LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level) ||
@@ -57,6 +58,23 @@ export function findings(realm: RealmDescription): Finding[] {
 /** Infinity less Infinity is no number. */
 function difference(a: number, b: number): number {
   return a === b ? 0 : a - b
+}
+
+/** What is wrong with Keycloak itself, however the realm is set up. */
+function ofServer({ realm, keycloak }: RealmDescription): Finding[] {
+  const place = { kind: 'realm', name: realm, worst: undefined } as const
+  const verdict = knownHoles(keycloak)
+  if (!verdict) {
+    const detail =
+      keycloak === undefined
+        ? 'This account is not told the version: an administrator of the realm master is, and whoever has manage-realm.'
+        : `Keycloak ${keycloak} is no release.`
+    return [{ ...place, id: 'version-unknown', level: 'low', detail }]
+  }
+  return verdict.open.map(({ id, level, lives, goneIn, issue }) => ({
+    ...{ ...place, id: 'keycloak-hole' as const, level },
+    detail: `${id}: ${lives}. Mended in ${goneIn}, and all of them in ${verdict.upgradeTo ?? goneIn} (https://github.com/keycloak/keycloak/issues/${issue}).`,
+  }))
 }
 
 function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]): Finding[] {

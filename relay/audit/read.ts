@@ -51,6 +51,8 @@ const Execution = z.object({
 const AuthenticatorConfig = z.object({ config: z.record(z.string(), z.string()).default({}) })
 const IdentityProvider = z.object({ alias: z.string(), providerId: z.string().nullish(), enabled: flag })
 const ServerInfo = z.object({
+  // Told to administrators of the server, and of a realm to whoever may manage it or view the system.
+  systemInfo: z.object({ version: z.string().nullish() }).nullish(),
   providers: z.object({
     eventsListener: z.object({
       providers: z.record(z.string(), z.object({ operationalInfo: z.record(z.string(), z.string()).default({}) })),
@@ -114,6 +116,7 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     federations: federations ?? [],
     identityProviders: identityProviders ?? [],
     extension: info && { installed: listener !== undefined, info: listener?.operationalInfo ?? {} },
+    keycloak: info?.systemInfo?.version ?? undefined,
     unread,
   }
 }

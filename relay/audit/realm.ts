@@ -15,6 +15,8 @@ export interface RealmDescription {
   readonly identityProviders: readonly Source[]
   /** Undefined where the server's list of providers cannot be read. */
   readonly extension: Extension | undefined
+  /** The server's version; undefined where this account is not told. */
+  readonly keycloak: string | undefined
   /** What could not be read, and the role that would let it. */
   readonly unread: readonly { readonly what: string; readonly why: string }[]
 }

@@ -45,8 +45,9 @@ export async function* check(
   }
   const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   try {
-    for (const { issuer, client_id, client_secret, signing } of config.issuers) {
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier: config.identifier }
+    for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
+      const { identifier } = config
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients }
       const { findings, reached, relyingParties, untold, published } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())

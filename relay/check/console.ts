@@ -48,7 +48,10 @@ export async function checkConsole(
     ...{ code_challenge: challenge, code_challenge_method: 'S256', state: challenge, nonce: challenge },
   })
   const answer = await ask(`${endpoints.authorization_endpoint}?${login.toString()}`, {})
-  const back = typeof answer === 'string' || answer.location === undefined ? undefined : new URL(answer.location)
+  if (typeof answer === 'string') {
+    return [todo(CHECK, `cannot be checked (${answer}): the realm does not show its login`)]
+  }
+  const back = answer.location === undefined ? undefined : new URL(answer.location)
   const error = back?.href.startsWith(redirectUri) === true ? back.searchParams.get('error') : undefined
   if (error !== 'login_required') {
     return [

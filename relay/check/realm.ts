@@ -3,8 +3,10 @@ import { z } from 'zod'
 import { ApplicationItem, applicationOf } from '../audit/application.ts'
 import type { Application } from '../audit/realm.ts'
 import { ask, type Asked } from './ask.ts'
+import { judgeClients } from './clients.ts'
 import { type Finding, findingsOn } from './finding.ts'
 import { judgeRoles } from './roles.ts'
+import { judgeVersion } from './version.ts'
 
 /** Half of what a security event's `iat` may be off is left for what else goes wrong. */
 const SKEW_MS = 30_000
@@ -46,6 +48,8 @@ export interface RealmToCheck {
   readonly clientSecret: string
   /** The relay's `identifier`, which must be the audience of the events. */
   readonly identifier: string
+  /** The clients whose tokens may act at the relay. */
+  readonly clients: readonly string[]
 }
 
 export interface CheckedRealm {
@@ -120,9 +124,18 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (typeof extension === 'string') {
     return stop('extension', extension)
   }
-  findings.push(...extension.findings, await minting(issuer, token))
+  findings.push(...extension.findings)
+  if (extension.realm) {
+    findings.push(judgeVersion(issuer, extension.realm.keycloak))
+  }
+  findings.push(await minting(issuer, token))
   findings.push(...judgeRealm(realm, extension.realm, nowMs()))
   const { relyingParties, untold } = extension
+  if (extension.realm) {
+    const told = relyingParties.map((party) => party.clientId)
+    const atKeycloak = extension.realm.policy?.['clients']
+    findings.push(judgeClients(issuer, { here: realm.clients, atKeycloak, told, untold: untold ?? [] }))
+  }
   return { findings, reached, relyingParties, ...(untold ? { untold } : {}), ...(published ? { published } : {}) }
 }
 
@@ -197,7 +210,7 @@ async function minting(issuer: string, token: string): Promise<Finding> {
 
 /** Whether what the extension says of itself is as it must be. */
 export function judgeRealm(
-  { issuer, identifier }: RealmToCheck,
+  { issuer, identifier }: Pick<RealmToCheck, 'issuer' | 'identifier'>,
   realm: z.infer<typeof Extension>['realm'],
   nowMs: number,
 ): Finding[] {

@@ -8,6 +8,7 @@ import type { RedisConfig } from '../redis-config.ts'
 import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
 import { inspect, LONE_WRITER } from '../store/redis/server.ts'
+import { isOpenToOthers } from '../store/sqlite/owner.ts'
 import { tablesOf } from '../store/sqlite/schema.ts'
 import { type Finding, findingsOn } from './finding.ts'
 
@@ -56,6 +57,10 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
       tablesOf(db, path)
     } finally {
       db.close()
+    }
+    if (isOpenToOthers(file)) {
+      const what = `can be read by other users of this machine: run chmod 600 ${path}, or start the relay, which does that`
+      return { finding: todo('store', what), held: false }
     }
     return { finding: ok('store', 'can be written; no relay has it open'), held: false }
   } catch (cause) {

@@ -7,6 +7,7 @@ import type { Login, Person } from './sessions.ts'
 
 const Access = z.object({
   typ: z.literal('Bearer'),
+  azp: z.string(),
   resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).default({}),
 })
 const Id = z.object({
@@ -89,6 +90,9 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
       const { preferred_username, ...claims } = Id.parse(tokens.claims())
       // Straight from the realm's token endpoint (OpenID Connect Core §3.1.3.7): TLS vouches for it.
       const access = Access.parse(decodeJwt(tokens.access_token))
+      if (access.azp !== clientId) {
+        throw new RelayError('access_denied', 'The access token was issued to another client than the console')
+      }
       const person = {
         subject: claims.sub,
         sid: claims.sid,

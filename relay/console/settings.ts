@@ -13,7 +13,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['store', config.store.redis ? 'Redis' : config.store.sqlite],
     ['retention_days', String(config.retention_days)],
     ...config.issuers.map(
-      ({ issuer, client_id, poll_interval_s, signing, former_issuers }) =>
+      ({ issuer, client_id, clients, poll_interval_s, signing, former_issuers }) =>
         [
           'issuers',
           [
@@ -21,6 +21,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
             signing
               ? `the relay signs with keys of its own: ${list(signing.keys.map(({ alg }) => alg))}`
               : 'the realm signs',
+            `tokens that may act here: ${clients.length === 0 ? 'none' : `those of ${list(clients)}`}`,
             ...(former_issuers.length > 0 ? [`formerly ${list(former_issuers)}`] : []),
           ].join('; '),
         ] as const,

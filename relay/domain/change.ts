@@ -88,8 +88,8 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
 }
 
 /**
- * What the relay's own config lets deliveries of a realm do beyond the default, by setting: words with commas between them,
- * each of which is something that is allowed or trusted. Nothing is the default.
+ * What the relay's own config allows in a realm beyond the default, by setting: words with commas between them, each of
+ * which is something or somebody that is allowed or trusted. Nothing is the default.
  */
 export type Allowed = Readonly<Record<string, string>>
 
@@ -104,7 +104,7 @@ export function settingsDifferences(before: Allowed | undefined, now: Allowed): 
   })
 }
 
-/** Less is ended, fewer are privileged, a shorter time counts, or nothing is enforced any more. */
+/** Less is ended, fewer are privileged, more may act, a shorter time counts, or nothing is enforced any more. */
 function isWeaker(setting: string, was: string, is: string): boolean {
   switch (setting) {
     case 'mode':
@@ -117,6 +117,8 @@ function isWeaker(setting: string, was: string, is: string): boolean {
       return Number(is) > Number(was)
     case 'step-up.users':
       return is === 'privileged'
+    // Each further client is one whose tokens carry somebody's word.
+    case 'clients':
     case 'spare-offline.clients':
       return missesOne(is, was)
     default:

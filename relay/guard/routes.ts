@@ -3,7 +3,7 @@ import { decodeJwt, errors, jwtVerify } from 'jose'
 import { ALGORITHMS, bearer, isVerdict } from '../../guard/bearer.ts'
 import { StaleError } from '../../guard/feed.ts'
 import type { Claims } from '../../guard/watermarks.ts'
-import { type ApiEnv, type CallerPorts, requireRole, smallBody } from '../api/auth.ts'
+import { type ApiEnv, type CallerPorts, requireGuard, smallBody } from '../api/auth.ts'
 import { RelayError } from '../errors.ts'
 import { eventOf, type RealmFeed, type Subscriber } from './feed.ts'
 import type { FeedKey } from './key.ts'
@@ -39,7 +39,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
   })
   app.get('/guard/jwks', (c) => c.json(key.jwks))
 
-  app.get('/guard/feed', requireRole('guard', ports), async (c) => {
+  app.get('/guard/feed', requireGuard(ports), async (c) => {
     const { issuer, clientId, exp } = c.var.caller
     const feed = feeds.get(issuer)
     const cursor = Number(c.req.query('cursor') ?? '0')
@@ -116,7 +116,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     })
   })
 
-  app.post('/guard/introspect', requireRole('guard', ports), smallBody, async (c) => {
+  app.post('/guard/introspect', requireGuard(ports), smallBody, async (c) => {
     // A form that is none, such as multipart without a boundary, has no token either.
     const { token } = await c.req.parseBody().catch((): Record<string, unknown> => ({}))
     if (typeof token !== 'string' || token === '') {

@@ -328,7 +328,7 @@ function hint(status: number, endpoint: string): string {
     case 401:
       return ': check the client secret and that issuer and host name agree'
     case 403:
-      return `: give the service account of the relay's client the role "${endpoint}" of the client logout-relay`
+      return `: give the service account of the relay's client the role "${endpoint}" of the client logout-relay; a client of another name must also be in the realm attribute logout-relay.clients`
     case 404:
       return ': is the extension installed in this Keycloak?'
     default:

@@ -75,7 +75,7 @@ export class StandInIdp {
     return new SignJWT({
       iss: this.issuer,
       sub: 'operator',
-      azp: 'operator',
+      azp: 'logout-relay-operator',
       aud: 'logout-relay',
       typ: 'Bearer',
       iat,

@@ -16,9 +16,16 @@ export class TokenEndpoint {
     this.#base = `${issuer}/protocol/openid-connect`
   }
 
-  /** Resource owner password credentials: tokens without a browser. */
-  async directGrant(clientId: string, username: string, password: string, scope = 'openid'): Promise<Tokens> {
-    const answer = await this.ask({ grant_type: 'password', client_id: clientId, username, password, scope })
+  /** Resource owner password credentials: tokens without a browser. @param secret of a confidential client */
+  async directGrant(
+    clientId: string,
+    username: string,
+    password: string,
+    scope = 'openid',
+    secret?: string,
+  ): Promise<Tokens> {
+    const client = { client_id: clientId, ...(secret === undefined ? {} : { client_secret: secret }) }
+    const answer = await this.ask({ grant_type: 'password', ...client, username, password, scope })
     if (answer.status !== 200) {
       throw new Error(`direct grant: ${answer.status} ${answer.text}`)
     }

@@ -327,6 +327,16 @@ const IN_REALM: readonly Row[] = [
     ['policy', /realms\/demo$/, /remove the realm attribute logout-relay\.policy\.admin-reset-password/],
   ),
   row(
+    'an application may act for the operators who log in to it',
+    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.clients': 'express-app' } }) }),
+    ['clients', /realms\/demo$/, /are applications as well.*: express-app\. Make a client for operators alone/],
+  ),
+  row(
+    'a client may act at Keycloak that may not at the relay',
+    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.clients': 'mobile-app' } }) }),
+    ['clients', /realms\/demo$/, /at Keycloak alone mobile-app, at the relay alone logout-relay-operator/],
+  ),
+  row(
     'the relay’s client is disabled',
     async () => ({ mend: await alter(await client('logout-relay'), { enabled: false }) }),
     ['client', /realms\/demo$/, /is it there and enabled/],
@@ -383,8 +393,9 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   expect(lines.find((line) => line.check === 'relay')?.says).toBe('runs and is ready')
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles']
   expect(lines.map((line) => line.check)).toEqual([
-    ...[...checks, 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy', 'audience', 'push'],
-    ...['outbox', 'console', 'console', 'logout URLs', 'relying party', 'relying party', 'relying party'],
+    ...[...checks, 'roles it must not have', 'extension', 'keycloak version', 'logout tokens', 'listener', 'policy'],
+    ...['audience', 'push', 'outbox', 'clients', 'console', 'console', 'logout URLs'],
+    ...['relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')
   expect(lines.filter((line) => line.check === 'relying party').map((line) => line.about)).toEqual(

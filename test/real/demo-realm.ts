@@ -59,6 +59,8 @@ export async function startDemoRealm(options: readonly string[] = [], version = 
     redirectUris: [REDIRECT_URI],
     attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
   })
+  const operator = await keycloak.admin.clientUuid('demo', 'logout-relay-operator')
+  await keycloak.admin.must('PUT', `/demo/clients/${operator}`, { directAccessGrantsEnabled: true })
   return new DemoRealm(keycloak, postgres)
 }
 
@@ -80,6 +82,11 @@ export class DemoRealm {
 
   person(name: string): Promise<string> {
     return this.keycloak.admin.createUser('demo', name, 'password')
+  }
+
+  /** The token of a person with roles of the relay, through the client whose tokens carry somebody's word. */
+  async wordOf(name: string): Promise<string> {
+    return (await this.tokens.directGrant('logout-relay-operator', name, 'password', 'openid', SECRET)).access_token
   }
 
   /** Asks one of the extension's endpoints: POST with a body, else GET; with the relay's own token unless another is given. */

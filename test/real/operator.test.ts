@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { KINDS } from '../../scripts/matrix/access.ts'
 import { ACTS } from '../../scripts/matrix/acts.ts'
@@ -15,11 +16,9 @@ let program: string
 
 beforeAll(async () => {
   world = await startWorld(() => undefined, '26.7.3')
-  await world.keycloak.admin.createClient('demo', {
-    clientId: 'people',
-    publicClient: true,
-    directAccessGrantsEnabled: true,
-  })
+  const { admin } = world.keycloak
+  const operator = await admin.clientUuid('demo', 'logout-relay-operator')
+  await admin.must('PUT', `/demo/clients/${operator}`, { directAccessGrantsEnabled: true })
   program = await world.tokens.serviceAccount('logout-relay-operator', world.secret)
 })
 
@@ -35,6 +34,21 @@ async function contain(word: object, token = program): Promise<Record<string, un
     headers: { authorization: `Bearer ${token}` },
   })
   return { status: answer.status, ...answer.json() }
+}
+
+/** What the extension answers to this word, asked past the relay. */
+async function containAtKeycloak(word: object, token: string): Promise<Record<string, unknown>> {
+  const answer = await call<Record<string, unknown>>(
+    'POST',
+    `${world.keycloak.issuer('demo')}/logout-relay/containments`,
+    { json: { reason: REASON, ...word }, headers: { authorization: `Bearer ${token}` } },
+  )
+  return { status: answer.status, ...answer.json() }
+}
+
+/** Olivia's token, who has every role of the relay, through this client. */
+async function oliviaThrough(clientId: string, secret?: string): Promise<string> {
+  return (await world.tokens.directGrant(clientId, 'olivia', 'password', 'openid', secret)).access_token
 }
 
 async function loggedIn(name: string) {
@@ -127,7 +141,7 @@ describe("an operator's word", () => {
     expect(direct.status).toBe(403)
 
     const guards = await world.tokens.serviceAccount('orders-api', world.secret)
-    expect(await contain({ subject: user }, guards)).toMatchObject({ status: 403, error: 'insufficient_scope' })
+    expect(await contain({ subject: user }, guards)).toMatchObject({ status: 403, error: 'unauthorized_client' })
 
     const { admin } = world.keycloak
     const account = await admin.userId('demo', 'service-account-logout-relay-operator')
@@ -150,10 +164,56 @@ describe("an operator's word", () => {
       error_description: expect.stringContaining('role confirm') as string,
     })
     expect(await lives()).toBe(true)
-    const olivia = await world.tokens.directGrant('people', 'olivia', 'password')
-    expect(await contain({ subject: user, confirm: true }, olivia.access_token)).toMatchObject({ status: 200 })
+    const olivia = await oliviaThrough('logout-relay-operator', world.secret)
+    expect(await contain({ subject: user, confirm: true }, olivia)).toMatchObject({ status: 200 })
     expect(await lives()).toBe(false)
     await world.setPolicy({})
+  })
+
+  test('is no application’s to give that an operator has logged in to, neither at the relay nor at Keycloak', async () => {
+    const { user, lives } = await loggedIn('not-the-applications')
+    const stolen = await oliviaThrough('flows-app')
+    const { azp, aud, resource_access } = decodeJwt<{ resource_access: Record<string, { roles: string[] }> }>(stolen)
+    // Keycloak gives the application all that olivia may do; no more than the list stands between.
+    expect([azp, [aud].flat(), resource_access['logout-relay']?.roles]).toEqual([
+      'flows-app',
+      expect.arrayContaining(['logout-relay']),
+      expect.arrayContaining(['operate', 'confirm']),
+    ])
+    expect(await contain({ subject: user }, stolen)).toMatchObject({
+      ...{ status: 403, error: 'unauthorized_client' },
+      error_description: expect.stringMatching(/the client flows-app .*issuers\[\]\.clients/) as string,
+    })
+    expect(await containAtKeycloak({ user }, stolen)).toMatchObject({
+      ...{ status: 403, error: 'unauthorized_client' },
+      error_description: expect.stringMatching(/the client flows-app .*attribute logout-relay\.clients/) as string,
+    })
+    const decisions = `${world.keycloak.issuer('demo')}/logout-relay/realm-logouts`
+    const asked = await call('GET', decisions, { headers: { authorization: `Bearer ${stolen}` } })
+    expect([asked.status, asked.text]).toEqual([403, expect.stringContaining('flows-app')])
+    expect(await lives()).toBe(true)
+    const own = await oliviaThrough('logout-relay-operator', world.secret)
+    expect(await containAtKeycloak({ user, dry_run: true }, own)).toMatchObject({ status: 200, sessions: 1 })
+  })
+
+  test('is taken at Keycloak from each client that the realm names, at once, and from it alone', async () => {
+    const user = await person('named')
+    const through = async (clientId: string, secret?: string) =>
+      (await containAtKeycloak({ user, dry_run: true }, await oliviaThrough(clientId, secret)))['status']
+    await world.setPolicy({ 'logout-relay.clients': 'flows-app' })
+    expect(await through('flows-app')).toBe(200)
+    expect(await through('logout-relay-operator', world.secret)).toBe(403)
+    // The relay itself needs no entry: what is owed is told all the same.
+    expect((await call('GET', `${world.relay.url}/readyz`)).status).toBe(200)
+    const relays = await world.tokens.serviceAccount('logout-relay', world.secret)
+    const list = `${world.keycloak.issuer('demo')}/logout-relay/relying-parties`
+    expect((await call('GET', list, { headers: { authorization: `Bearer ${relays}` } })).status).toBe(200)
+    await world.setPolicy({})
+    expect(await through('flows-app')).toBe(403)
+  })
+
+  test('is not given to every client by one word: such a realm is not saved', async () => {
+    await expect(world.setPolicy({ 'logout-relay.clients': '*' })).rejects.toThrow(/name each/)
   })
 
   test('is not called done while Keycloak is down', async () => {

@@ -281,7 +281,7 @@ describe('what is odd has a clear end', () => {
 
 describe('when an administrator signs everybody out of the realm', () => {
   /** Of a person with the role `confirm`. Her earlier ones end with everybody's. */
-  const token = async () => (await realm.tokens.directGrant('flows-app', 'olivia', 'password')).access_token
+  const token = () => realm.wordOf('olivia')
   const decide = async (body: object) => realm.ask('realm-logouts', body, await token())
   const newest = async () => {
     const { realm_logouts } = await realm.ask<{

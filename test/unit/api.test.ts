@@ -91,6 +91,7 @@ beforeEach(async () => {
       return outcome ? Promise.resolve(outcome) : Promise.reject(new RelayError('idp_unavailable', 'down'))
     },
     audience: 'logout-relay',
+    clientsOf: (issuer) => (issuer === ISSUER ? ['program', 'oncall'] : ['program']),
     notReady: () => notReady,
   })
 })
@@ -99,6 +100,7 @@ const claims = (more: object = {}) => ({
   iss: ISSUER,
   sub: 'operator-1',
   aud: 'logout-relay',
+  azp: 'program',
   typ: 'Bearer',
   iat: Math.floor(Date.now() / 1000),
   exp: Math.floor(Date.now() / 1000) + 60,
@@ -184,6 +186,52 @@ describe('the lists are closed', () => {
     const answer = await get('/api/v1/deliveries', await token({ resource_access: { account: { roles: ['view'] } } }))
     expect(answer.status).toBe(403)
     expect(await answer.text()).toMatch(/insufficient_scope.*role view/)
+  })
+})
+
+describe('an operator’s token that was issued to a client which may not act here', () => {
+  const all = { resource_access: { 'logout-relay': { roles: ['view', 'operate', 'confirm', 'dismiss'] } } }
+  const body = { subject: 'alice', reason: 'laptop stolen', deliveries: { client_id: 'orders' }, client_id: 'orders' }
+  const routes = () =>
+    app.routes
+      .filter(({ method, path }) => path.startsWith('/api/v1/') && (method === 'GET' || method === 'POST'))
+      .filter(({ path }) => path !== '/api/v1/openapi.json')
+      .map(({ method, path }) => `${method} ${path.replace(':id', 'txn-1')}`)
+
+  test('opens none of the API, whatever its holder’s roles, and is told which client and which setting', async () => {
+    expect(new Set(routes()).size).toBeGreaterThan(10)
+    for (const [method = '', path = ''] of [...new Set(routes())].map((route) => route.split(' '))) {
+      const answer = await app.request(path, {
+        method,
+        headers: {
+          authorization: `Bearer ${await token({ ...all, azp: 'wiki' })}`,
+          'content-type': 'application/json',
+        },
+        ...(method === 'POST' ? { body: JSON.stringify(body) } : {}),
+      })
+      expect([path, answer.status, answer.headers.get('www-authenticate')]).toEqual([
+        ...[path, 403, 'Bearer error="insufficient_scope"'],
+      ])
+      const { error, error_description } = (await answer.json()) as Record<string, string>
+      expect(error).toBe('unauthorized_client')
+      expect(error_description).toMatch(/the client wiki .* issuers\[\]\.clients in relay\.yaml/)
+    }
+    expect(acts).toEqual([])
+  })
+
+  test.each<[string, object, number]>([
+    ['a token that names no client is refused', { azp: undefined }, 403],
+    ['one for several is not one for each', { azp: 'program, wiki' }, 403],
+    ['another’s name in other letters is not its name', { azp: 'Program' }, 403],
+    ['each client that is named may act', { azp: 'oncall' }, 200],
+  ])('%s', async (_, more, status) => {
+    expect((await get('/api/v1/deliveries', await token(more))).status).toBe(status)
+  })
+
+  test('is refused by the list of its own realm, whatever another realm’s list says', async () => {
+    const theirs = (azp: string) => token({ iss: OTHER_ISSUER, azp }, others)
+    expect((await get('/api/v1/deliveries', await theirs('oncall'))).status).toBe(403)
+    expect((await get('/api/v1/deliveries', await theirs('program'))).status).toBe(200)
   })
 })
 

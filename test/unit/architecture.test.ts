@@ -41,6 +41,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'guard/key.ts',
     'signing/acts.ts',
     'store/redis/',
+    'store/sqlite/owner.ts',
     'store/sqlite/schema.ts',
     'errors.ts',
   ],

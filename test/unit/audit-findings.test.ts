@@ -57,6 +57,8 @@ const TABLE: Row[] = [
     'medium',
     10 * HOUR,
   ],
+  ['version-unknown', 'not told', contained({ keycloak: undefined }), contained(), 'low', undefined],
+  ['version-unknown', 'a build of tonight', contained({ keycloak: '999.0.0-SNAPSHOT' }), contained(), 'low', undefined],
   ['unread', 'a role is missing', contained({ unread: [{ what: 'x', why: 'y' }] }), contained(), 'high', undefined],
   [
     'own-change',
@@ -287,8 +289,21 @@ test.each(TABLE)('%s: %s', (id, _why, present, absent, level, worst) => {
   expect(ids(absent)).not.toContain(id)
 })
 
-test('every finding has a line in the table', () => {
-  expect(new Set(TABLE.map(([id]) => id))).toEqual(new Set(Object.keys(CATALOGUE)))
+test('each published hole of Keycloak is a finding of its own, with its danger, what it lets live and what mends it', () => {
+  const found = findings(contained({ keycloak: '26.7.1' })).filter(({ id }) => id === 'keycloak-hole')
+  expect(found.map(({ level, detail }) => `${level} ${detail}`)).toEqual([
+    expect.stringMatching(
+      /^critical CVE-2026-18963: anybody sets a new password .*\. Mended in 26\.7\.2, and all of them in 26\.7\.3 \(https:\/\/github\.com\/keycloak\/keycloak\/issues\/51833\)\.$/,
+    ),
+    expect.stringMatching(/^high CVE-2026-15571: .*Mended in 26\.7\.2/),
+    expect.stringMatching(/^high CVE-2026-16089: .*Mended in 26\.7\.3/),
+    expect.stringMatching(/^high CVE-2026-18218: .*Mended in 26\.7\.3/),
+  ])
+  expect(ids(contained({ keycloak: '26.7.4.redhat-00001' }))).not.toContain('keycloak-hole')
+})
+
+test('every finding has a line in the table, or a test of its own', () => {
+  expect(new Set([...TABLE.map(([id]) => id), 'keycloak-hole'])).toEqual(new Set(Object.keys(CATALOGUE)))
 })
 
 test('docs/audit.md explains exactly the findings that there are, with their titles', () => {

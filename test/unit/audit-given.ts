@@ -58,6 +58,7 @@ export function contained(more: Partial<RealmDescription> = {}): RealmDescriptio
         'logins-under-way': 'ended',
       },
     },
+    keycloak: '26.7.3',
     unread: [],
     ...more,
   }

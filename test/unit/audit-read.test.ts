@@ -115,6 +115,16 @@ test('what a mailed link gives is read from its flow: what is disabled, and what
   expect(await mailedLink([email], {}, false)).toBeUndefined()
 })
 
+test.each([
+  ['is told', { version: '26.7.3', javaVersion: '21' }, '26.7.3'],
+  ['is told what the administrators of a realm are', { version: '26.7.3', javaVersion: null }, '26.7.3'],
+  ['is told nothing of the system', undefined, undefined],
+])('the version of the server is known to an account that %s', async (_, systemInfo, version) => {
+  const body = { ...(ANSWERS['serverinfo'] as object), systemInfo }
+  const { read } = await keycloak((path) => (path === 'serverinfo' ? { status: 200, body } : undefined))
+  expect((await read()).keycloak).toBe(version)
+})
+
 test('no secret that Keycloak sends along is kept or shown', async () => {
   const realm = await (await keycloak()).read()
   expect(JSON.stringify(realm)).not.toContain(SECRET)

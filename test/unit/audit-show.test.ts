@@ -37,6 +37,7 @@ test('names from the server do not drive the terminal', () => {
     identityProviders: [{ name: evil, provider: evil }],
     unread: [{ what: evil, why: evil }],
     eventsListeners: [evil],
+    keycloak: evil,
   })
   const text = asText(realm, 'x')
   expect(text).toContain('a?[2Jb??c?d?e?f?g')

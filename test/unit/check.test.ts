@@ -43,7 +43,9 @@ const RIGHT = {
   audience: 'logout-relay',
   keycloak: '26.7.3',
   outbox: { waiting: 0, refused: 0 },
+  policy: { clients: 'logout-relay-operator' },
 }
+const HERE = ['logout-relay-operator']
 
 /** A client without a logout URL, as the extension tells of it. */
 const untold = (clientId: string, more: object = {}) => ({
@@ -67,7 +69,8 @@ async function realmWith(broken: Readonly<Record<string, (issuer: string) => Rep
     const name = path.split('/').at(-1) ?? ''
     return broken[name]?.(issuer) ?? well[name] ?? [404, {}]
   })
-  return { issuer: `${url}/realms/demo`, clientId: 'logout-relay', clientSecret: 's', identifier: 'logout-relay' }
+  const issuer = `${url}/realms/demo`
+  return { issuer, clientId: 'logout-relay', clientSecret: 's', identifier: 'logout-relay', clients: HERE }
 }
 
 test('a realm that is well is ok in every line, and its relying parties are read to the last page', async () => {
@@ -86,7 +89,7 @@ test('a realm that is well is ok in every line, and its relying parties are read
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
     ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
-    ...['logout tokens', 'listener', 'audience', 'push', 'outbox'],
+    ...['keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'push', 'outbox', 'clients'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
@@ -126,6 +129,27 @@ describe('with one thing broken, that line alone says what to do:', () => {
       () => [200, { relying_parties: [], realm: { ...RIGHT, listener: false } }],
       /is OFF.*Event listeners/,
     ],
+    [
+      'a jar that takes tokens of every client',
+      'clients',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, policy: undefined } }],
+      /whoever runs an application that an operator logs in to.*bring its jar/,
+    ],
+    [
+      'a Keycloak with published holes',
+      'keycloak version',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, keycloak: '26.7.1' } }],
+      /^26\.7\.1 has published holes.*: upgrade to 26\.7\.3 or newer\. CVE-2026-18963, mended in 26\.7\.2 \(anybody sets a new password/,
+    ],
+    [
+      'a Keycloak of tonight',
+      'keycloak version',
+      'relying-parties',
+      () => [200, { relying_parties: [], realm: { ...RIGHT, keycloak: '999.0.0-SNAPSHOT' } }],
+      /^999\.0\.0-SNAPSHOT is no release.*: run a release/,
+    ],
     ['an old jar', 'listener', 'relying-parties', () => [200, { relying_parties: [] }], /cannot be seen/],
   ])('%s', async (_, check, endpoint, reply, says) => {
     const { findings } = await checkRealm(await realmWith({ [endpoint]: reply }), Date.now)
@@ -142,7 +166,8 @@ describe('with one thing broken, that line alone says what to do:', () => {
   })
 
   test('nobody at the address', async () => {
-    const realm = { issuer: 'http://127.0.0.1:9/realms/demo', clientId: 'a', clientSecret: 'b', identifier: 'c' }
+    const where = { issuer: 'http://127.0.0.1:9/realms/demo', clients: HERE }
+    const realm = { ...where, clientId: 'a', clientSecret: 'b', identifier: 'c' }
     expect((await checkRealm(realm, Date.now)).findings).toMatchObject([
       { check: 'keycloak', ok: false, says: expect.stringContaining('ECONNREFUSED') as string },
     ])

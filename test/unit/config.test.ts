@@ -27,6 +27,7 @@ function complaint(yaml: string, env: Record<string, string> = {}): string {
 test('the least config is one realm with its secret, and nothing can change it afterwards', () => {
   const config = parseConfig(RIGHT, 'relay.yaml', {})
   expect(config.issuers[0]).toMatchObject({ client_id: 'logout-relay', client_secret: CANARY, poll_interval_s: 5 })
+  expect(config.issuers[0]?.clients).toEqual(['logout-relay-operator'])
   expect(config.listen).toMatchObject({ host: '127.0.0.1', port: 8484 })
   expect(config.retention_days).toBe(400)
   expect(Object.isFrozen(config) && Object.isFrozen(config.issuers[0]) && Object.isFrozen(config.listen)).toBe(true)
@@ -59,6 +60,11 @@ test.each([
     'a feed in the clear',
     `${RIGHT}\nsecurity_feed: { url: http://siem.example.org }`,
     /security_feed\.url is plain http to another machine/,
+  ],
+  [
+    'a word for all clients',
+    `issuers: [{ ${ISSUER}, client_secret: x, clients: ['*'] }]`,
+    /issuers\[0\]\.clients\[0\] is no client id.*name each\. Example: clients: /,
   ],
   ['no secret', `issuers: [{ ${ISSUER} }]`, /issuers\[0\]\.client_secret .*there is no default.*Example:/],
   [

@@ -308,4 +308,20 @@ describe('what relay.yaml allows', () => {
     await registrar.configured(ISSUER, parse('{}', now))
     expect(await changes()).toEqual([kind])
   })
+
+  test('one more client whose tokens may act here is told of, and one that may no more is too', async () => {
+    const clients = (names: string) =>
+      allowedBy(
+        parseConfig(`issuers: [{ issuer: '${ISSUER}', client_secret: s, clients: [${names}] }]`, 'relay.yaml', {}),
+        ISSUER,
+      )
+    expect(clients('')).toEqual({})
+    for (const names of ['logout-relay-operator', 'logout-relay-operator, wiki', 'logout-relay-operator']) {
+      await (await relay()).registrar.configured(ISSUER, clients(names))
+    }
+    expect((await store.changes(ISSUER, 9)).toReversed()).toMatchObject([
+      { kind: 'settings_weakened', data: { setting: 'issuers.clients', was: '', is: 'wiki' } },
+      { kind: 'settings_changed', data: { setting: 'issuers.clients', was: 'wiki', is: '' } },
+    ])
+  })
 })

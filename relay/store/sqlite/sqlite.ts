@@ -1,20 +1,16 @@
-import { mkdirSync } from 'node:fs'
-import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { StatementSync } from 'node:sqlite'
 import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import type { Watermark } from '../../domain/watermark.ts'
-import { RelayError } from '../../errors.ts'
 import type { Selection, Store } from '../port.ts'
 import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
-import { storeError } from './failures.ts'
 import { feedOn } from './feed.ts'
 import { Leases } from './leases.ts'
 import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
+import { openFile } from './open.ts'
 import { pruneOn } from './prune.ts'
-import { migrate } from './schema.ts'
 
 /** So many open deliveries of a relying party are sorted for a page of them. */
 const SORTED = 5000
@@ -26,13 +22,15 @@ const SLICE = 5000
  * anybody is told of it.
  *
  * @param closed told of each containment whose last delivery has ended, for metrics; a commit that then fails tells twice
+ * @param narrowed told when others than the file's owner could read it until now
  * @throws RelayError `store_in_use` when another process holds the file, `store_unavailable` when it cannot be opened
  */
 export function openSqliteStore(
   path: string,
   closed: (issuer: string, msSinceEvent: number) => void = () => undefined,
+  narrowed: () => void = () => undefined,
 ): Store {
-  const db = open(path)
+  const db = openFile(path, narrowed)
   const prepared = new Map<string, StatementSync>()
   const sql = (text: string): StatementSync => {
     let statement = prepared.get(text)
@@ -389,35 +387,5 @@ export function openSqliteStore(
       }
       return Promise.resolve()
     },
-  }
-}
-
-function open(path: string): DatabaseSync {
-  let db: DatabaseSync | undefined
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-    db = new DatabaseSync(path)
-    // The lock is taken with the first statement and held: two relays on one file would send everything twice.
-    db.exec(
-      'pragma locking_mode = exclusive; pragma journal_mode = wal; pragma synchronous = full; pragma busy_timeout = 0',
-    )
-    // Under load the ids that are written lie anywhere in the file: with SQLite's 2 MB of cache every delivery read a dozen
-    // pages again.
-    db.exec('pragma cache_size = -16000')
-    db.exec('begin immediate')
-    migrate(db, path)
-    // Whoever held a lease on this file is gone.
-    db.exec('update feed set lease_ms = 0')
-    db.exec('commit')
-    return db
-  } catch (cause) {
-    // A file that is refused is left to whoever may use it.
-    db?.close()
-    throw cause instanceof Error && /locked|busy/i.test(cause.message)
-      ? new RelayError(
-          'store_in_use',
-          `Another process uses the store ${path}; stop it, or give this relay a file of its own`,
-        )
-      : storeError(path, cause)
   }
 }

@@ -286,18 +286,36 @@ public final class Endpoints {
                 "enabled", client.isEnabled());
     }
 
-    /** Only a service account: what the relay may ask, no person need. */
+    /** Only a service account: what the relay may ask, no person need. The relay's own client needs no entry in a list. */
     private RealmModel requireRole(String name) {
-        if (requireCaller(name).user().getServiceAccountClientLink() == null) {
+        if (requireCaller(name, CLIENT).user().getServiceAccountClientLink() == null) {
             throw new ForbiddenException();
         }
         return session.getContext().getRealm();
     }
 
     private AuthResult requireCaller(String role) {
+        return requireCaller(role, null);
+    }
+
+    /**
+     * The holder of a token that was issued to a client which may act here. Keycloak puts a person's roles into the tokens of
+     * every client with full scope, which is its default: whoever ran one that an operator logs in to would else be that
+     * operator.
+     *
+     * @param besides a client that may act without being listed; null where there is none
+     */
+    private AuthResult requireCaller(String role, String besides) {
         AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
         if (caller == null) {
             throw new NotAuthorizedException("Bearer");
+        }
+        String client = caller.token().getIssuedFor();
+        boolean listed = client != null && (client.equals(besides)
+                || Policy.of(session, session.getContext().getRealm()).clients().contains(client));
+        if (!listed) {
+            throw refusal(Response.Status.FORBIDDEN, "unauthorized_client", "Tokens of the client " + client + " do not count"
+                    + " here: use one that the realm attribute logout-relay.clients names, or have this one named there");
         }
         if (!has(caller, role)) {
             throw new ForbiddenException();

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -30,6 +31,11 @@ final class Policy {
     private static final String MODE = PREFIX + "mode";
     private static final String PRIVILEGED_ROLES = PREFIX + "privileged.roles";
     private static final String SPARED_CLIENTS = PREFIX + "spare-offline.clients";
+    private static final String CLIENTS = PREFIX + "clients";
+    private static final String CLIENTS_DEFAULT = "logout-relay-operator";
+    /** Those that come with every realm: everybody logs in to them. */
+    private static final Set<String> OF_KEYCLOAK = Set.of("account", "account-console", "admin-cli", "broker",
+            "realm-management", "security-admin-console");
     private static final String STEP_UP_USERS = PREFIX + "step-up.users";
     private static final String FACTOR_WINDOW = PREFIX + "recent-factors.window";
     private static final String FACTOR_WINDOW_DEFAULT = "86400";
@@ -119,6 +125,7 @@ final class Policy {
         String roles = trimmed(PRIVILEGED_ROLES);
         all.put("mode", isShadow() ? "shadow" : "enforce");
         all.put("privileged.roles", roles == null ? PRIVILEGED_DEFAULT : roles);
+        all.put("clients", String.join(", ", clients()));
         all.put("spare-offline.clients", String.join(", ", words(attributes.getOrDefault(SPARED_CLIENTS, ""))));
         all.put("step-up.users", stepsUpEverybody() ? "all" : "privileged");
         all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
@@ -149,6 +156,12 @@ final class Policy {
     private long number(String name, String otherwise) {
         String text = trimmed(name);
         return Long.parseLong(text != null && text.matches("\\d{1,9}") ? text : otherwise);
+    }
+
+    /** The clients, by client id, whose tokens carry the word of a person or a program. */
+    Set<String> clients() {
+        String names = trimmed(CLIENTS);
+        return new TreeSet<>(words(names == null ? CLIENTS_DEFAULT : names));
     }
 
     /** The clients, by client id, whose offline tokens outlive a trigger with these steps. */
@@ -201,6 +214,10 @@ final class Policy {
                 }
             } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {
                 return name + " is '" + value + "'; give enforce or shadow";
+            } else if (name.equals(CLIENTS) && words(value).contains("*")) {
+                return name + " has '*', which is no client id, and there is no word for all clients; name each";
+            } else if (name.equals(CLIENTS) && words(value).stream().anyMatch(OF_KEYCLOAK::contains)) {
+                return name + " names a client that comes with Keycloak, and everybody logs in to those; make one of your own";
             } else if (name.equals(STEP_UP_USERS) && !value.isEmpty() && !value.equals("all") && !value.equals("privileged")) {
                 return name + " is '" + value + "'; give privileged or all";
             } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {

@@ -82,6 +82,23 @@ class PolicyTest {
     }
 
     @Test
+    void theTokensOfNamedClientsAloneCarrySomebodysWord() {
+        assertEquals(Set.of("logout-relay-operator"), new Policy(Map.of()).clients());
+        assertEquals(Set.of("logout-relay-operator"), policy("clients", "  ").clients());
+        assertEquals(Set.of("oncall", "program"), policy("clients", " program,oncall , program").clients());
+        assertEquals(Set.of(), policy("clients", ",").clients());
+        assertEquals("oncall, program", policy("clients", "program, oncall").inForce().get("clients"));
+    }
+
+    @Test
+    void thereIsNoWordForAllClientsAndNoneForThoseOfKeycloak() {
+        assertTrue(Policy.complaint(Map.of("logout-relay.clients", "program, *")).contains("name each"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.clients", "program,admin-cli")).contains("comes with Keycloak"));
+        assertNull(Policy.complaint(Map.of("logout-relay.clients", "logout-relay-operator, oncall")));
+        assertNull(Policy.complaint(Map.of("logout-relay.clients", "")));
+    }
+
+    @Test
     void theSecondFactorIsOwedByPrivilegedUsersUnlessByAll() {
         assertFalse(new Policy(Map.of()).stepsUpEverybody());
         assertTrue(policy("step-up.users", "all").stepsUpEverybody());

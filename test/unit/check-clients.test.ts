@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'vitest'
+import type { Application } from '../../relay/audit/realm.ts'
+import { judgeClients } from '../../relay/check/clients.ts'
+import { ISSUER } from './given.ts'
+
+/** A client without a logout URL. */
+const application = (clientId: string, more: Partial<Application> = {}): Application => ({
+  ...{ clientId, enabled: true, protocol: 'openid-connect', publicClient: false, bearerOnly: false },
+  ...{ standardFlow: true, implicitFlow: false, directGrants: false, rootUrl: '', attributes: {} },
+  ...more,
+})
+
+describe('of the clients through which operators act', () => {
+  const judged = (
+    here: readonly string[],
+    atKeycloak: string,
+    told: readonly string[] = [],
+    untold: readonly Application[] = [],
+  ) => judgeClients(ISSUER, { here, atKeycloak, told, untold })
+
+  test('it is said who they are, also that there are none', () => {
+    expect(judged(['oncall', 'cli'], 'cli, oncall')).toMatchObject({
+      ...{ check: 'clients', ok: true, says: 'that may act, at the relay and at Keycloak: cli, oncall' },
+    })
+    expect(judged([], '')).toMatchObject({ ok: true, says: expect.stringMatching(/: none$/) as string })
+  })
+
+  test.each<[string, readonly string[], string, RegExp]>([
+    [
+      'at Keycloak alone',
+      ['cli'],
+      'cli, wiki',
+      /^that may act differ: at Keycloak alone wiki\. Name the same in issuers/,
+    ],
+    ['at the relay alone', ['cli', 'oncall'], 'cli', /differ: at the relay alone oncall\./],
+    ['each at one of the two', ['cli'], 'oncall', /at Keycloak alone oncall, at the relay alone cli\./],
+  ])('one that may act %s is named', (_, here, atKeycloak, says) => {
+    expect(judged(here, atKeycloak)).toMatchObject({ ok: false, says: expect.stringMatching(says) as string })
+  })
+
+  test('one that is an application as well is named, whether or not it is told of logouts', () => {
+    const says = /are applications as well.*: shop, wiki\. Make a client for operators alone/
+    expect(judged(['cli', 'shop', 'wiki'], 'cli, shop, wiki', ['shop'], [application('wiki')])).toMatchObject({
+      ...{ ok: false, says: expect.stringMatching(says) as string },
+    })
+  })
+
+  test.each<[string, Application]>([
+    ['a service account', application('cli', { standardFlow: false })],
+    ['a login on the operators’ own machines', application('cli', { publicClient: true })],
+  ])('%s is no application', (_, client) => {
+    expect(judged(['cli'], 'cli', [], [client])).toMatchObject({ ok: true })
+  })
+})

@@ -1,0 +1,64 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { expect, onTestFinished, test } from 'vitest'
+import { realmLogin } from '../../relay/console/login.ts'
+import { realm } from './signed.ts'
+
+/** A realm whose token endpoint answers with an access token that was issued to `azp`; no real one does for another client. */
+async function realmThatIssuesTo(azp: string | undefined) {
+  const login = { nonce: '' }
+  const server = createServer((request, response) => {
+    void answer(request.url ?? '').then((body) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+    })
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+  const { jwks, sign } = await realm(issuer)
+  const answer = async (path: string): Promise<object> => {
+    if (path.endsWith('/openid-configuration')) {
+      const at = (name: string) => `${issuer}/${name}`
+      return {
+        issuer,
+        authorization_endpoint: at('auth'),
+        token_endpoint: at('token'),
+        jwks_uri: at('certs'),
+        response_types_supported: ['code'],
+      }
+    }
+    if (path.endsWith('/certs')) {
+      return jwks
+    }
+    const iat = Math.floor(Date.now() / 1000)
+    const times = { iss: issuer, sub: 'olivia-1', sid: 'sid-1', iat, exp: iat + 60 }
+    const roles = { resource_access: { 'logout-relay': { roles: ['view', 'dismiss'] } } }
+    return {
+      token_type: 'Bearer',
+      id_token: await sign({ ...times, aud: 'the-console', nonce: login.nonce }, { typ: 'JWT' }),
+      access_token: await sign({ ...times, ...roles, typ: 'Bearer', azp }, { typ: 'JWT' }),
+    }
+  }
+  const url = 'http://127.0.0.1:9/console'
+  const client = realmLogin({ issuer, clientId: 'the-console', clientSecret: 's', url, audience: 'logout-relay' })
+  return async () => {
+    const begun = await client.begin('/console')
+    login.nonce = begun.login.nonce
+    return client.finish(`?code=c&state=${begun.login.state}`, begun.login)
+  }
+}
+
+test('the console takes the roles in a token that was issued to itself', async () => {
+  const logIn = await realmThatIssuesTo('the-console')
+  expect((await logIn()).person).toMatchObject({ subject: 'olivia-1', roles: ['view', 'dismiss'] })
+})
+
+test.each([
+  ['issued to another client', 'wiki'],
+  ['that names none', undefined],
+])('the console lets nobody in by a token %s', async (_, azp) => {
+  await expect((await realmThatIssuesTo(azp))()).rejects.toThrow(/another client|azp/)
+})
