@@ -116,7 +116,7 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     federations: federations ?? [],
     identityProviders: identityProviders ?? [],
     extension: info && { installed: listener !== undefined, info: listener?.operationalInfo ?? {} },
-    keycloak: info?.systemInfo?.version ?? undefined,
+    keycloak: info?.systemInfo?.version ?? listener?.operationalInfo['keycloak'],
     unread,
   }
 }

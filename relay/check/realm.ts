@@ -11,6 +11,8 @@ import { judgeVersion } from './version.ts'
 /** Half of what a security event's `iat` may be off is left for what else goes wrong. */
 const SKEW_MS = 30_000
 const WAITING_MS = 60_000
+/** What NTP keeps well within. */
+const NODE_SKEW_MS = 2000
 const PAGE = 500
 /** Triggers that somebody who has lost an account counts on. */
 const ENDS_BY_DEFAULT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
@@ -37,6 +39,8 @@ const Extension = z.object({
       keycloak: z.string(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }),
       policy: z.record(z.string(), z.string()).optional(),
+      issuer_fixed: z.boolean().default(true),
+      clock_ahead_ms: z.number().default(0),
     })
     .optional(),
 })
@@ -231,6 +235,18 @@ export function judgeRealm(
           'audience',
           `of the events is ${realm.audience}, and the relay’s identifier is ${identifier}: make them the same`,
         ),
+    realm.issuer_fixed
+      ? ok('host name', 'of Keycloak is fixed: events name the issuer that applications know')
+      : todo(
+          'host name',
+          'of Keycloak follows each request: set its option hostname to the full address, or the realm’s frontend URL',
+        ),
+    Math.abs(realm.clock_ahead_ms) <= NODE_SKEW_MS
+      ? ok('node clock', 'agrees with the database')
+      : todo(
+          'node clock',
+          `of the Keycloak that answered is ${seconds(realm.clock_ahead_ms)} the database’s: run NTP on both machines; links mailed by that node count as that much ${realm.clock_ahead_ms > 0 ? 'newer' : 'older'}`,
+        ),
     ok('push', realm.push ? 'Keycloak pushes events' : 'no push URL is set: events come by the poll, seconds later'),
     refused > 0
       ? todo('outbox', `holds ${refused} events that the relay refused: its log says why, and Keycloak’s row too`)
@@ -241,6 +257,10 @@ export function judgeRealm(
           )
         : ok('outbox', `${waiting} events wait`),
   ]
+}
+
+function seconds(aheadMs: number): string {
+  return `${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`
 }
 
 /** By the time at which the realm has just issued a token (RFC 7519 §4.1.6, whole seconds). */

@@ -90,7 +90,6 @@ describe('with the extension', () => {
       'low logout-url-not-https apache-app',
       'low logout-url-not-https express-app',
       'low logout-url-not-https logout-relay-console',
-      'low version-unknown demo',
     ])
   })
 

@@ -394,7 +394,7 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles']
   expect(lines.map((line) => line.check)).toEqual([
     ...[...checks, 'roles it must not have', 'extension', 'keycloak version', 'logout tokens', 'listener', 'policy'],
-    ...['audience', 'push', 'outbox', 'clients', 'console', 'console', 'logout URLs'],
+    ...['audience', 'host name', 'node clock', 'push', 'outbox', 'clients', 'console', 'console', 'logout URLs'],
     ...['relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')

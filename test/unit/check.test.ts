@@ -44,6 +44,8 @@ const RIGHT = {
   keycloak: '26.7.3',
   outbox: { waiting: 0, refused: 0 },
   policy: { clients: 'logout-relay-operator' },
+  issuer_fixed: true,
+  clock_ahead_ms: 3,
 }
 const HERE = ['logout-relay-operator']
 
@@ -89,7 +91,8 @@ test('a realm that is well is ok in every line, and its relying parties are read
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
     ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
-    ...['keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'push', 'outbox', 'clients'],
+    ...['keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'host name'],
+    ...['node clock', 'push', 'outbox', 'clients'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
@@ -175,6 +178,9 @@ describe('with one thing broken, that line alone says what to do:', () => {
 
   test.each<[string, object, number, string]>([
     ['events for another audience', { audience: 'elsewhere' }, 0, 'audience'],
+    ['a host name that follows each request', { issuer_fixed: false }, 0, 'host name'],
+    ['a node whose clock is a minute ahead', { clock_ahead_ms: 60_000 }, 0, 'node clock'],
+    ['a node whose clock is behind', { clock_ahead_ms: -3000 }, 0, 'node clock'],
     ['events that were refused', { outbox: { waiting: 2, refused: 1, oldest_ms: 5 } }, 6, 'outbox'],
     ['events that nobody takes', { outbox: { waiting: 1, refused: 0, oldest_ms: 5 } }, 61_006, 'outbox'],
   ])('%s', (_, more, nowMs, check) => {

@@ -276,7 +276,8 @@ public final class Endpoints {
         return Map.of("listener", realm.getEventsListenersStream().anyMatch(LogoutRelayListenerFactory.ID::equals),
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
                 "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
-                "policy", Policy.of(session, realm).inForce());
+                "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),
+                "clock_ahead_ms", DbClock.nodeAheadMs(session));
     }
 
     private Map<String, Object> describe(ClientModel client) {

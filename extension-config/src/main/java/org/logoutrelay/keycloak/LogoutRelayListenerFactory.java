@@ -4,6 +4,7 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 import org.keycloak.Config;
+import org.keycloak.common.Version;
 import org.keycloak.events.EventListenerProvider;
 import org.keycloak.events.EventListenerProviderFactory;
 import org.keycloak.models.KeycloakSession;
@@ -62,7 +63,8 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
     @Override
     public Map<String, String> getOperationalInfo() {
         return Map.of("push", settings.pushUrl() == null ? "off" : "on", "triggers",
-                Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(",")), "logins-under-way", "ended");
+                Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(",")), "logins-under-way", "ended",
+                "keycloak", Version.VERSION);
     }
 
     @Override
