@@ -83,6 +83,7 @@ export function openEngine(options: EngineOptions) {
         }
       },
       watched: () => undefined,
+    refusedAfter: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,

@@ -30,6 +30,12 @@ export function makeObserver(log: Logger, metrics: Metrics, answers: LastAnswers
       metrics.watched.inc({ issuer, sight: 'refused_refresh' }, refusedRefreshes)
       log.warn({ issuer, logins, failedLogins, refusedRefreshes }, 'A privileged subject was seen soon after an event')
     },
+    refusedAfter: (issuer, refused) => {
+      for (const { use, clientId, count } of refused) {
+        metrics.refusedAfter.inc({ issuer, use }, count)
+        log.warn({ issuer, use, clientId, count }, 'Something from before an event was used, and refused')
+      }
+    },
     dismissed: (issuer, count) => {
       metrics.dismissed.inc({ issuer }, count)
       log.warn({ issuer, count }, 'Deliveries were dismissed; the evidence of their containments says by whom and why')

@@ -83,6 +83,7 @@ export class SimulatedRelay {
       observer: {
         received: (source, outcome) => tell(`${name}: ${outcome} by ${source}`),
         watched: () => undefined,
+        refusedAfter: () => undefined,
         dismissed: () => undefined,
         changed: () => undefined,
         lane: (health) => {

@@ -128,6 +128,12 @@ export function makeMetrics(store: Store) {
       labelNames: ['issuer', 'sight'],
       registers,
     }),
+    refusedAfter: new Counter({
+      name: 'logout_relay_refused_after_total',
+      help: 'Uses of sessions, tokens, links and logins from before an event, refused by Keycloak; by what was tried',
+      labelNames: ['issuer', 'use'],
+      registers,
+    }),
     dismissed: new Counter({
       name: 'logout_relay_deliveries_dismissed_total',
       help: 'Logouts that a person gave up; alert on any increase',

@@ -132,6 +132,10 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
         under “Identity provider links”.`
     case 'watched':
       return `Seen since: ${many(Number(data['logins'] ?? 0), 'login')}, ${many(Number(data['failed_logins'] ?? 0), 'failed login')}, ${many(Number(data['refused_refreshes'] ?? 0), 'old token')} refused.`
+    case 'refused_after':
+      return html`Refused since:
+      ${words(String(data['use'] ?? '')).toLowerCase()}${data['client_id'] ? html` at ${client}` : ''}${data['address'] ? html` from <code>${data['address']}</code>` : ''},
+      ${many(Number(data['count'] ?? 0), 'time')}. Somebody still holds something from before the event.`
     case 'shadow':
       return `Shadow mode: ${many(Number(data['sessions'] ?? 0), 'session')} would have ended. Nothing was ended, and nobody is told.`
     case 'planned':

@@ -59,7 +59,20 @@ export interface SecurityEvent {
   readonly identityProviders?: readonly string[]
   /** What has been seen of a privileged subject since the event, and not been told before. */
   readonly watched?: Watched
+  /** What Keycloak's gate has refused since the event, and not been told before: somebody still holds something. */
+  readonly refusedAfter?: readonly Refused[]
   readonly sessions: readonly ListedSession[]
+}
+
+/** Uses of what is from before an event, all refused. */
+export interface Refused {
+  /** What was tried: `refresh_token`, `introspection`, `userinfo`, `login`, `link`... */
+  readonly use: string
+  /** Empty where no client had a part in it. */
+  readonly clientId: string
+  /** Where the requests came from, as Keycloak saw it; empty where it is not known. */
+  readonly address: string
+  readonly count: number
 }
 
 /** How often, in the quarter of an hour after an event. */
@@ -182,6 +195,7 @@ export interface Evidence {
     | 'step'
     | 'survivors_ended'
     | 'watched'
+    | 'refused_after'
     | 'spared'
     | 'linked'
     | 'shadow'

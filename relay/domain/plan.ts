@@ -61,11 +61,24 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, asked, watched } = event
+  const { jti, trigger, part, parts, asked, watched, refusedAfter } = event
   // Each part of a large event says what was done once for all of them.
   const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
   const lastEndMs = Math.max(event.watermarkMs, ...event.sessions.map(({ latestEndMs }) => latestEndMs))
+  if (refusedAfter) {
+    return {
+      containmentId,
+      deliveries,
+      lastEndMs,
+      watermarks: [],
+      evidence: refusedAfter.map(({ use, clientId, address, count }) => ({
+        kind: 'refused_after',
+        atMs: nowMs,
+        data: { jti, use, client_id: clientId, address, count },
+      })),
+    }
+  }
   if (watched) {
     return {
       containmentId,

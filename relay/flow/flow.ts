@@ -87,6 +87,9 @@ export class Flow {
     if (event.watched && outcome === 'accepted') {
       observer.watched(event.issuer, event.watched)
     }
+    if (event.refusedAfter && outcome === 'accepted') {
+      observer.refusedAfter(event.issuer, event.refusedAfter)
+    }
     this.#due.ring()
     return outcome
   }

@@ -1,6 +1,6 @@
 import type { LaneState } from '../domain/breaker.ts'
 import type { Change } from '../domain/change.ts'
-import type { Answer, Delivery, LanePolicy, RelyingParty, Watched } from '../domain/model.ts'
+import type { Answer, Delivery, LanePolicy, Refused, RelyingParty, Watched } from '../domain/model.ts'
 
 /** Time from outside: the wall clock for what is due, the monotonic one for durations. */
 export interface Clock {
@@ -39,6 +39,7 @@ export interface Observer {
   attempted(line: AttemptLine): void
   /** A privileged subject has been seen after an event. Somebody should look whether it was the person. */
   watched(issuer: string, watched: Watched): void
+  refusedAfter(issuer: string, refused: readonly Refused[]): void
   /** Given up by a person. Somebody should look at every one. */
   dismissed(issuer: string, count: number): void
   /** A lane's health has changed: that of a relying party that fails, and again when it answers. */

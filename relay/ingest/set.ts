@@ -61,6 +61,17 @@ const Containment = z.object({
   spared_offline: z.array(Name).max(100).optional(),
   identity_providers: z.array(Name).max(100).optional(),
   watched: z.object({ logins: Count, failed_logins: Count, refused_refreshes: Count }).optional(),
+  refused_after: z
+    .array(
+      z.object({
+        kind: z.string().max(64),
+        client_id: z.string().max(255),
+        address: z.string().max(255),
+        count: Count,
+      }),
+    )
+    .max(50)
+    .optional(),
   sessions: z
     .array(Session)
     .max(500)
@@ -141,6 +152,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     spared_offline,
     identity_providers,
     watched,
+    refused_after,
   } = event['logout-relay']
   return {
     issuer,
@@ -170,6 +182,16 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
             failedLogins: watched.failed_logins,
             refusedRefreshes: watched.refused_refreshes,
           },
+        }),
+    ...(refused_after === undefined
+      ? {}
+      : {
+          refusedAfter: refused_after.map(({ kind, client_id, address, count }) => ({
+            use: kind,
+            clientId: client_id,
+            address,
+            count,
+          })),
         }),
     sessions: event['logout-relay'].sessions.map((s) => ({
       id: s.id,

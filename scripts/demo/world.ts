@@ -4,6 +4,7 @@ import { letAudit } from './audit-scope.ts'
 import { type Application, apacheIsThere, startApache } from '../stage/apache.ts'
 import { type ExpressApplication, startExpress } from '../stage/express.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../stage/keycloak.ts'
+import type { Postgres } from '../stage/postgres.ts'
 import { freePort, ROOT } from '../stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
 import { TokenEndpoint } from '../stage/tokens.ts'
@@ -40,8 +41,15 @@ interface Ports {
   readonly browserApp: number
 }
 
-/** Starts every part, for real, on free ports or those that the environment names. `version` is Keycloak's. */
-export async function startWorld(progress: (what: string) => void, version = '26.7.3'): Promise<World> {
+/**
+ * Starts every part, for real, on free ports or those that the environment names. `version` is Keycloak's; without a
+ * `postgres` it keeps its data in a file.
+ */
+export async function startWorld(
+  progress: (what: string) => void,
+  version = '26.7.3',
+  postgres?: Postgres,
+): Promise<World> {
   const keycloakPort = await portOf('DEMO_KEYCLOAK_PORT')
   const relayPort = await portOf('DEMO_RELAY_PORT')
   const demoPorts = {
@@ -64,6 +72,7 @@ export async function startWorld(progress: (what: string) => void, version = '26
     const keycloak = await startKeycloak({
       version,
       port: keycloakPort,
+      ...(postgres ? { postgres } : {}),
       jars: [EXTENSION_JAR],
       realms: ['demo', 'stock'].map((realm) => join(ROOT, 'realm-export', `${realm}-realm.json`)),
       env: {

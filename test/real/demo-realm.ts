@@ -118,9 +118,11 @@ export class DemoRealm {
     return told
   }
 
-  /** The one event about this user, which must be there. What was seen of a privileged one since may come beside it. */
+  /** The one event about this user, which must be there. What was seen or refused since may come beside it. */
   async toldOnce(user: string): Promise<Told> {
-    const [event, ...more] = (await this.told(user)).filter(({ containment }) => containment['watched'] === undefined)
+    const [event, ...more] = (await this.told(user)).filter(
+      ({ containment }) => containment['watched'] === undefined && containment['refused_after'] === undefined,
+    )
     if (!event || more.length > 0) {
       throw new Error(`Told ${event ? more.length + 1 : 0} times of this user, not once`)
     }

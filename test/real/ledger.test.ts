@@ -25,7 +25,7 @@ const poll = (body: object) => realm.poll(body)
 const ledgerOf = (user: string) =>
   postgres
     .psql(
-      `select sid || case when offline then ' offline' else '' end from logout_relay_ledger where user_id = '${user}'`,
+      `select sid || case when is_offline then ' offline' else '' end from logout_relay_ledger where user_id = '${user}'`,
     )
     .split('\n')
     .filter(Boolean)
@@ -83,6 +83,82 @@ describe('the ledger has a session', () => {
     const user = await person('offline')
     const issued = await tokens.directGrant('flows-app', 'offline', 'password', 'openid offline_access')
     expect(ledgerOf(user)).toEqual([`${String(decodeJwt(issued.access_token)['sid'])} offline`])
+  })
+})
+
+describe('a logout token names', () => {
+  /** The tokens of the user's sessions, and what the SET said of those. */
+  async function afterReset(user: string) {
+    await resetAndPoll(user)
+    const { sessions } = await realm.toldOnce(user)
+    const { tokens: minted } = await realm.ask<{ tokens: Record<string, string> }>('logout-tokens', {
+      ids: sessions.map(({ id }) => id),
+    })
+    return { sessions, minted: Object.values(minted).map((token) => decodeJwt(token)) }
+  }
+  const client = async (clientId: string, more: object = {}) => {
+    await keycloak.admin.createClient('demo', {
+      clientId,
+      publicClient: true,
+      directAccessGrantsEnabled: true,
+      attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
+      ...more,
+    })
+    return keycloak.admin.clientUuid('demo', clientId)
+  }
+
+  test('the sub that the client was given in its ID token, whatever mapper has set it', async () => {
+    const bySub = (claim: string) => ({
+      name: `sub-of-${claim}`,
+      protocol: 'openid-connect',
+      protocolMapper: 'oidc-usermodel-attribute-mapper',
+      config: { 'user.attribute': claim, 'claim.name': 'sub', 'jsonType.label': 'String', 'id.token.claim': 'true' },
+    })
+    await client('by-email', { protocolMappers: [bySub('email')] })
+    const user = await person('mapped')
+    const { id_token = '' } = await tokens.directGrant('by-email', 'mapped', 'password')
+    expect(decodeJwt(id_token).sub).toBe('mapped@example.org')
+    await nextSecond()
+    const { sessions, minted } = await afterReset(user)
+    expect(sessions.map(({ sub }) => sub)).toEqual(['mapped@example.org'])
+    expect(minted.map(({ sub }) => sub)).toEqual(['mapped@example.org'])
+  })
+
+  test('the client by its id of today, also where it was renamed after the login', async () => {
+    const uuid = await client('before')
+    const user = await person('renaming')
+    await tokens.directGrant('before', 'renaming', 'password')
+    await nextSecond()
+    await keycloak.admin.must('PUT', `/demo/clients/${uuid}`, { clientId: 'after' })
+    const { sessions, minted } = await afterReset(user)
+    expect(sessions.map(({ client_id }) => client_id)).toEqual(['after'])
+    expect(minted.map(({ aud }) => aud)).toEqual(['after'])
+  })
+})
+
+describe('a logout URL of 3,000 characters', () => {
+  const attributes = { 'backchannel.logout.url': `http://127.0.0.1:9/${'x'.repeat(3000)}` }
+
+  test('is not saved, and the answer says why', async () => {
+    const answer = await keycloak.admin.call('POST', '/demo/clients', { clientId: 'too-long', attributes })
+    expect(answer.status).toBe(400)
+    expect(answer.text).toContain('at most 2048')
+  })
+
+  test('that is there already, since the listener was off, fails no login: its client counts as one without', async () => {
+    const { eventsListeners } = (await keycloak.admin.must<{ eventsListeners: string[] }>('GET', '/demo')).json()
+    await keycloak.admin.must('PUT', '/demo', { eventsListeners: [] })
+    const clientId = 'was-too-long'
+    await keycloak.admin.createClient('demo', {
+      clientId,
+      publicClient: true,
+      directAccessGrantsEnabled: true,
+      attributes,
+    })
+    await keycloak.admin.must('PUT', '/demo', { eventsListeners })
+    const user = await person('patient')
+    await tokens.directGrant(clientId, 'patient', 'password')
+    expect(ledgerOf(user)).toHaveLength(1)
   })
 })
 

@@ -67,10 +67,10 @@ export class People {
     return stored.json().find(({ type }) => type === 'otp')?.id ?? ''
   }
 
-  async realmManagementRole(user: string, role: string): Promise<void> {
+  async realmManagementRole(user: string, role: string, slash = ''): Promise<void> {
     const client = await this.admin.clientUuid('demo', 'realm-management')
     const found = (await this.admin.must('GET', `/demo/clients/${client}/roles/${role}`)).json()
-    await this.admin.must('POST', `/demo/users/${user}/role-mappings/clients/${client}`, [found])
+    await this.admin.must('POST', `/demo/users/${user}/role-mappings/clients/${client}${slash}`, [found])
   }
 
   /** Exchanges the code that the browser was sent back with. */

@@ -104,6 +104,48 @@ describe('everything dies, and every session is told, when', () => {
     expect(told.sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
   })
 
+  const password = { type: 'password', value: 'another', temporary: false }
+  const spelled: readonly [path: string, trigger: string, act: (person: Person) => Promise<unknown>][] = [
+    [
+      'users/{id}/reset-password/',
+      'admin-reset-password',
+      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/reset-password/`, password),
+    ],
+    [
+      'users/{id}/reset-password;v=1',
+      'admin-reset-password',
+      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/reset-password;v=1`, password),
+    ],
+    [
+      'users/{id}/ with enabled=false',
+      'account-disabled',
+      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/`, { enabled: false }),
+    ],
+    [
+      'users/{id}/ with another email address',
+      'email-changed',
+      ({ user, name }) => people.admin.must('PUT', `/demo/users/${user}/`, { email: `slash-${name}@example.org` }),
+    ],
+    [
+      'users/{id}/disable-credential-types/',
+      'admin-credential-removed',
+      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/disable-credential-types/`, ['password']),
+    ],
+    ['users/{id}/logout/', 'admin-logout', ({ user }) => people.admin.must('POST', `/demo/users/${user}/logout/`)],
+    [
+      'users/{id}/role-mappings/clients/{id}/',
+      'privileged-role-added',
+      ({ user }) => people.realmManagementRole(user, 'manage-users', '/'),
+    ],
+  ]
+
+  test.each(spelled)('the request is spelled %s', async (path, trigger, act) => {
+    const person = await people.loggedIn(`spelled-${path.replaceAll(/[^a-z]+/gi, '-')}`)
+    await act(person)
+    expect(await person.alive()).toEqual(NOBODY)
+    expect((await realm.toldOnce(person.user)).trigger).toBe(trigger)
+  })
+
   test('an administrator removes a second factor', async () => {
     const person = await people.loggedIn('factor-removed')
     await people.setPolicy({ 'logout-relay.policy.admin-credential-changed': 'off' })
@@ -229,7 +271,8 @@ describe('what is odd has a clear end', () => {
         where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
     }
     // ...and in the ledger.
-    realm.postgres.psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, offline, login_began,
+    realm.postgres
+      .psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, is_offline, login_began,
       issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid, 'copy-' || n,
       false, login_began, issued_ms, latest_end, alg, logout_uri, replace(claims, sid, 'copy-' || n)
       from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, 5000) n`)

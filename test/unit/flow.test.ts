@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Answer, LanePolicy, Watched } from '../../relay/domain/model.ts'
+import type { Answer, LanePolicy, Refused, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
 import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
@@ -39,6 +39,7 @@ function given({
   const troubles: string[] = []
   const dismissed: [string, number][] = []
   const watched: [string, Watched][] = []
+  const refusedAfter: [string, readonly Refused[]][] = []
   const laneStates: string[] = []
   const reports: string[][] = []
   const currentUris = new Map<string, string>()
@@ -78,6 +79,7 @@ function given({
     observer: {
       received: () => undefined,
       watched: (issuer: string, seen: Watched) => void watched.push([issuer, seen]),
+      refusedAfter: (issuer: string, refused: readonly Refused[]) => void refusedAfter.push([issuer, refused]),
       dismissed: (issuer: string, count: number) => void dismissed.push([issuer, count]),
       lane: ({ state }: LaneHealth) => void laneStates.push(state),
       changed: () => undefined,
@@ -106,6 +108,7 @@ function given({
     laneStates,
     dismissed,
     watched,
+    refusedAfter,
     troubles,
     reports,
     idp,
@@ -156,6 +159,27 @@ test('what is seen of a privileged subject after an event is in its evidence, ra
     kind: 'watched',
     data: { jti: uuid(2), logins: 1, failed_logins: 2, refused_refreshes: 3 },
   })
+})
+
+test('what Keycloak has refused since an event is in its evidence line by line, raises an alarm once, and closes nothing anew', async () => {
+  const { flow, start, clock, store, refusedAfter } = given()
+  start()
+  await flow.receive(securityEvent(1, ['orders']), 'push')
+  await clock.advance(60_000)
+  const refused = [
+    { use: 'refresh_token', clientId: 'orders', address: '192.0.2.7', count: 40 },
+    { use: 'link', clientId: '', address: '192.0.2.8', count: 1 },
+  ]
+  const later = securityEvent(2, [], { txn: 'txn-1', refusedAfter: refused })
+  expect(await flow.receive(later, 'push')).toBe('accepted')
+  expect(await flow.receive(later, 'poll')).toBe('duplicate')
+  expect(refusedAfter).toEqual([[ISSUER, refused]])
+  const { evidence = [] } = (await store.containment(ISSUER, 'txn-1')) ?? {}
+  expect(evidence.filter(({ kind }) => kind === 'closed')).toHaveLength(1)
+  expect(evidence.slice(-2)).toMatchObject([
+    { kind: 'refused_after', data: { use: 'refresh_token', client_id: 'orders', address: '192.0.2.7', count: 40 } },
+    { kind: 'refused_after', data: { use: 'link', client_id: '', address: '192.0.2.8', count: 1 } },
+  ])
 })
 
 test('a relying party that is down is tried again by the back-off, each time with another token, until it answers', async () => {

@@ -54,6 +54,12 @@ describe('a right SET', () => {
     expect(event.watched).toEqual({ logins: 1, failedLogins: 2, refusedRefreshes: 3 })
   })
 
+  test('says what Keycloak has refused since, where and how often', async () => {
+    const refused_after = [{ kind: 'refresh_token', client_id: 'orders', address: '192.0.2.7', count: 40 }]
+    const event = await verify(await demo.sign(withPart({ ...relayPart, sessions: [], refused_after })))
+    expect(event.refusedAfter).toEqual([{ use: 'refresh_token', clientId: 'orders', address: '192.0.2.7', count: 40 }])
+  })
+
   test('says at which clients an offline token is spared', async () => {
     const event = await verify(await demo.sign(withPart({ ...relayPart, spared_offline: ['backup'] })))
     expect(event.sparedOffline).toEqual(['backup'])

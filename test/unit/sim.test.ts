@@ -78,6 +78,7 @@ test('a process that stood still between minting and sending does not send what 
       received: () => undefined,
       attempted: () => undefined,
       watched: () => undefined,
+      refusedAfter: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,

@@ -2,7 +2,9 @@ package org.logoutrelay.keycloak;
 
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -13,19 +15,23 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.KeycloakSessionTaskWithResult;
 import org.keycloak.models.RealmModel;
-import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 
 /**
- * What follows the commit, never on the user's request: see that the old sessions are really gone, then push the SET once.
- * What is lost here by a crash or a full queue is found again from the outbox, by {@link #settleLeftOvers} and by the
- * relay's poll.
+ * What follows the commit, never on the user's request: list whom to tell, push the SET once, and remove what is dead. From
+ * the commit on the {@link Gate} stands, so nobody is told too early. What is lost here by a crash or a full queue is found
+ * again from the outbox, by {@link #settleLeftOvers} and by the relay's poll.
  */
 final class AfterCommit {
     private static final Logger LOG = Logger.getLogger(AfterCommit.class);
 
     /** Looking again this often finds a session whose removal was slow; a removal that never works is for the sweep. */
     private static final int LOOKS = 5;
+
+    /** Sessions removed in one transaction: short enough that no login waits for it. */
+    private static final int REMOVALS = 20;
+
+    private static final long NODE_LOOK_MS = 500;
 
     private static final int SWEEP_BATCH = 100;
 
@@ -37,90 +43,156 @@ final class AfterCommit {
     private final KeycloakSessionFactory factory;
     private final Settings settings;
     private final Push push;
+    private final Nodes nodes;
     private final ThreadPoolExecutor pool;
+    /** Of its own: nobody must be able to hold up the telling by having many sessions to remove. */
+    private final ThreadPoolExecutor cleaner;
+    private final ScheduledExecutorService clock;
 
     AfterCommit(KeycloakSessionFactory factory, Settings settings) {
         this.factory = factory;
         this.settings = settings;
         this.push = settings.pushUrl() == null ? null : new Push(settings.pushUrl(), settings.pushTimeout());
-        AtomicInteger n = new AtomicInteger();
-        this.pool = new ThreadPoolExecutor(4, 4, 60, TimeUnit.SECONDS, new ArrayBlockingQueue<>(10_000), task -> {
-            Thread thread = new Thread(task, "logout-relay-" + n.incrementAndGet());
-            thread.setDaemon(true);
-            return thread;
-        });
-        this.pool.allowCoreThreadTimeOut(true);
+        this.nodes = new Nodes(factory);
+        this.pool = pool(4, 10_000, "logout-relay-");
+        this.cleaner = pool(1, 100_000, "logout-relay-cleaner-");
+        this.clock = Executors.newSingleThreadScheduledExecutor(task -> daemon(task, "logout-relay-nodes"));
     }
 
-    /** Never throws and never waits: it is called on the request's thread, after the commit. */
-    void submit(String txn) {
+    private static ThreadPoolExecutor pool(int threads, int queue, String name) {
+        AtomicInteger n = new AtomicInteger();
+        ThreadPoolExecutor pool = new ThreadPoolExecutor(threads, threads, 60, TimeUnit.SECONDS, new ArrayBlockingQueue<>(queue),
+                task -> daemon(task, name + n.incrementAndGet()));
+        pool.allowCoreThreadTimeOut(true);
+        return pool;
+    }
+
+    private static Thread daemon(Runnable task, String name) {
+        Thread thread = new Thread(task, name);
+        thread.setDaemon(true);
+        return thread;
+    }
+
+    /** From now on this node hears of what happens at the others. */
+    void start() {
+        clock.scheduleWithFixedDelay(nodes::look, 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
+        pool.execute(this::settleLeftOvers);
+    }
+
+    /**
+     * Never throws and never waits: it is called on the request's thread, after the commit.
+     *
+     * @param committedMs by the database's clock
+     */
+    void submit(String txn, long committedMs) {
         try {
-            pool.execute(() -> settleAndPush(txn));
+            pool.execute(() -> listAndPush(txn, committedMs));
         } catch (RejectedExecutionException e) {
             LOG.warnf("Too many security events at once; %s waits for the next sweep and the relay's poll", txn);
         }
     }
 
-    private void settleAndPush(String txn) {
+    private void listAndPush(String txn, Long committedMs) {
         try {
-            if (settle(txn) && push != null) {
+            list(txn, committedMs);
+            if (push != null) {
                 inTransaction(session -> Outbox.unacknowledged(session, txn)).forEach(this::push);
             }
+            cleaner.execute(() -> cleanUp(txn));
+        } catch (RejectedExecutionException e) {
+            LOG.debugf("Keycloak is being stopped; the next start cleans up after security event %s", txn);
         } catch (RuntimeException e) {
             LOG.errorf(e, "Security event %s stays in the outbox; the next sweep and the relay's poll take it up", txn);
         }
     }
 
+    /** The same where nobody here knows when the commit was over: for a poll. */
+    void list(String txn) {
+        list(txn, null);
+    }
+
+    /** The same for what another node has left behind. An event that cannot be listed holds up no other. */
+    private void listAtLast(String txn) {
+        try {
+            list(txn, null);
+        } catch (RuntimeException e) {
+            LOG.errorf(e, "Nobody could be listed who has to be told of security event %s; the next sweep tries again", txn);
+        }
+    }
+
     /**
-     * Looks until no session of the subject from before the watermark is left, asking Keycloak again each time. Never
-     * throws: an event that cannot be looked at, such as one of a directory that is down, must not hold up those behind it.
-     *
-     * @return whether that has been seen
+     * Lists whom to tell, once. The old password may have been used until the commit, so what began before the commit is
+     * dead, too: the watermark is raised where the commit came in a later second.
      */
-    boolean settle(String txn) {
+    private void list(String txn, Long committedMs) {
+        inTransaction(session -> {
+            OutboxRow event = Outbox.lockFirstOf(session, txn).orElse(null);
+            RealmModel realm = event == null ? null : session.realms().getRealm(event.realmId);
+            if (event == null || event.listedMs != null) {
+                return null;
+            }
+            if (realm == null) {
+                event.listedMs = Time.currentTimeMillis();
+                return null;
+            }
+            session.getContext().setRealm(realm);
+            if (!event.shadow && event.looksFromMs == null) {
+                Long seen = committedMs == null ? nodes.firstSeen(txn) : committedMs;
+                long reached = DbClock.endOfSecond(seen == null ? DbClock.now(session) : seen);
+                Watermarks.raise(session, txn, reached);
+                event.watermarkMs = Math.max(event.watermarkMs, reached);
+            }
+            Nodes.evict(session, event.realmId, event.userId);
+            Containment.endOthersInSpared(session, realm, event);
+            Containment.list(session, realm, event);
+            return null;
+        });
+    }
+
+    /**
+     * Removes what is dead from Keycloak's store, a few at a time: nothing waits for it, since the gate refuses what is
+     * there. Goes on until a look finds nothing. Never throws.
+     */
+    void cleanUp(String txn) {
         try {
             for (int look = 0; look < LOOKS; look++) {
-                int left = inTransaction(session -> lookAndEnd(session, txn));
-                LOG.debugf("Security event %s, look %d: %d old sessions left", txn, look + 1, left);
-                if (left == 0) {
-                    return true;
+                List<Containment.Stored> dead = inTransaction(session -> stored(session, txn));
+                LOG.debugf("Security event %s, look %d: %d dead sessions stored", txn, look + 1, dead.size());
+                if (dead.isEmpty()) {
+                    inTransaction(session -> {
+                        Outbox.removed(session, txn);
+                        return null;
+                    });
+                    return;
                 }
+                remove(txn, dead);
             }
+            LOG.warnf("Dead sessions from before security event %s are still stored after %d removals; the next sweep goes on",
+                    txn, LOOKS);
         } catch (RuntimeException e) {
-            LOG.errorf(e, "Sessions from before security event %s could not be looked for; the next sweep tries again", txn);
-            return false;
+            LOG.errorf(e, "Dead sessions from before security event %s could not be removed; the next sweep goes on", txn);
         }
-        LOG.errorf("Sessions from before security event %s are still alive after %d removals; the next sweep tries again",
-                txn, LOOKS);
-        return false;
     }
 
-    private static int lookAndEnd(KeycloakSession session, String txn) {
-        List<OutboxRow> rows = Outbox.unsettled(session, txn);
-        if (rows.isEmpty()) {
-            return 0;
+    private static List<Containment.Stored> stored(KeycloakSession session, String txn) {
+        OutboxRow event = Outbox.firstOf(session, txn).orElse(null);
+        RealmModel realm = event == null ? null : session.realms().getRealm(event.realmId);
+        if (realm == null) {
+            return List.of();
         }
-        OutboxRow first = rows.get(0);
-        RealmModel realm = session.realms().getRealm(first.realmId);
-        if (realm != null) {
-            session.getContext().setRealm(realm);
-            int left = first.shadow ? 0 : endWhatIsLeft(session, realm, first);
-            if (left > 0) {
-                return left;
-            }
-            Containment.listWhatWasMissed(session, realm, first, 0);
-        }
-        Outbox.settled(session, txn);
-        return 0;
+        session.getContext().setRealm(realm);
+        return Containment.stored(session, realm, event);
     }
 
-    private static int endWhatIsLeft(KeycloakSession session, RealmModel realm, OutboxRow event) {
-        if (event.sid != null) {
-            return Containment.endOne(session, realm, event.sid, event.watermarkMs);
+    private void remove(String txn, List<Containment.Stored> dead) {
+        for (int from = 0; from < dead.size(); from += REMOVALS) {
+            List<Containment.Stored> some = dead.subList(from, Math.min(from + REMOVALS, dead.size()));
+            inTransaction(session -> {
+                Outbox.firstOf(session, txn).ifPresent(event -> some.forEach(
+                        one -> Containment.remove(session, one, event.watermarkMs, Spared.of(event))));
+                return null;
+            });
         }
-        UserModel user = session.users().getUserById(realm, event.userId);
-        return Containment.endOpenedAsOthers(session, event.userId, event.watermarkMs)
-                + (user == null ? 0 : Containment.endOldSessions(session, realm, user, event.watermarkMs, Spared.of(event)));
     }
 
     /** Never throws. A look that fails is made again, after those that are due meanwhile. */
@@ -137,29 +209,32 @@ final class AfterCommit {
     }
 
     /**
-     * Looks once more after the time in which a login that was under way at the event can have been stored. What is found
-     * then is ended, and reported as what it is.
+     * Looks once more after the time in which a login that was under way at the event can have been stored, and what a
+     * cache has brought back. What is found then is removed, and reported as what it is.
      */
     private void lookOnceMore(String txn) {
+        List<Containment.Stored> dead = inTransaction(session -> stored(session, txn));
+        if (!dead.isEmpty()) {
+            LOG.warnf("%d dead sessions from before security event %s were found stored, and are removed", dead.size(), txn);
+            remove(txn, dead);
+        }
         boolean found = inTransaction(session -> {
-            List<OutboxRow> rows = Outbox.due(session, txn);
-            OutboxRow first = rows.isEmpty() ? null : rows.get(0);
-            RealmModel realm = first == null ? null : session.realms().getRealm(first.realmId);
-            int ended = 0;
+            OutboxRow first = Outbox.lockFirstOf(session, txn).orElse(null);
+            if (first == null || first.nextLookMs == null || first.nextLookMs > Time.currentTimeMillis()) {
+                // Another node was quicker.
+                return false;
+            }
+            RealmModel realm = session.realms().getRealm(first.realmId);
             if (realm != null) {
                 session.getContext().setRealm(realm);
-                ended = endWhatIsLeft(session, realm, first);
-                if (ended > 0) {
-                    LOG.warnf("%d sessions from before security event %s were found alive, and ended", ended, txn);
-                }
-                Containment.listWhatWasMissed(session, realm, first, ended);
+                Containment.listWhatWasMissed(session, realm, first, first.removedMs == null ? 0 : dead.size());
             }
-            Long next = first == null ? null : Outbox.nextLook(first.looksFromMs(), Time.currentTimeMillis());
-            rows.forEach(row -> row.nextLookMs = next);
-            return !Outbox.unsettled(session, txn).isEmpty();
+            Long next = Outbox.nextLook(first.looksFromMs(), Time.currentTimeMillis());
+            Outbox.due(session, txn).forEach(row -> row.nextLookMs = next);
+            return !Outbox.unacknowledged(session, txn).isEmpty();
         });
         if (found) {
-            settleAndPush(txn);
+            listAndPush(txn, null);
         }
     }
 
@@ -172,10 +247,6 @@ final class AfterCommit {
         }
     }
 
-    void sweepSoon() {
-        pool.execute(this::settleLeftOvers);
-    }
-
     boolean pushes() {
         return push != null;
     }
@@ -184,13 +255,22 @@ final class AfterCommit {
         return settings.audience();
     }
 
-    /** Rows whose removal was never seen: a crash between the commit and the removal, or a removal that failed. */
+    /** What was left behind: by a crash after the commit, by a node that has halted, by a removal that failed. */
     void settleLeftOvers() {
-        sweep(() -> inTransaction(session -> Outbox.leftUnsettled(session, SWEEP_BATCH)).forEach(this::settle));
+        sweep(() -> inTransaction(session -> DbClock.measure(factory)));
+        sweep(() -> inTransaction(session -> Outbox.unlisted(session, SWEEP_BATCH)).forEach(this::listAtLast));
+        sweep(() -> inTransaction(session -> Outbox.uncleaned(session, SWEEP_BATCH))
+                .forEach(txn -> cleaner.execute(() -> cleanUp(txn))));
         sweep(() -> inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain));
         sweep(() -> RealmLogout.goOn(factory, this));
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
-                .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(this::settleAndPush));
+                .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(txn -> listAndPush(txn, null)));
+        sweep(() -> Refusals.due(Time.currentTimeMillis()).forEach(due -> {
+            String txn = Refusals.tell(factory, due);
+            if (txn != null) {
+                listAndPush(txn, null);
+            }
+        }));
     }
 
     private static void sweep(Runnable part) {
@@ -221,6 +301,8 @@ final class AfterCommit {
     }
 
     void close() {
+        clock.shutdownNow();
+        cleaner.shutdownNow();
         pool.shutdownNow();
     }
 

@@ -1,10 +1,8 @@
 package org.logoutrelay.keycloak;
 
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
 
@@ -12,17 +10,17 @@ import org.jboss.logging.Logger;
 import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.KeycloakSession;
 
+import jakarta.persistence.OptimisticLockException;
 import jakarta.ws.rs.BadRequestException;
+import jakarta.ws.rs.WebApplicationException;
+import jakarta.ws.rs.core.Response;
 
 /**
  * Our part of a change and the change itself: both are committed, or neither is and the request is answered with 500. One
  * for each Keycloak session.
  *
- * <p>It has two steps, and each can only be where it is. What is asked of Keycloak's sessions is done at once, in the
- * listener: from 26.7 Keycloak writes session changes in a prepare-phase transaction that was enlisted before ours, and
- * what is asked after that is lost without a word. Our own rows are written in the prepare phase: in the listener Keycloak
- * swallows an exception, and a statement that fails there makes it roll back and tell the administrator that all went
- * well.
+ * <p>Our own rows are written in the prepare phase: in the listener Keycloak swallows an exception, and a statement that
+ * fails there makes it roll back and tell the administrator that all went well.
  */
 final class AllOrNothing extends AbstractKeycloakTransaction {
     private static final Logger LOG = Logger.getLogger(AllOrNothing.class);
@@ -33,7 +31,6 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     private final List<Recording> recordings = new ArrayList<>();
     private final List<String> txns = new ArrayList<>();
     private final Set<String> contained = new HashSet<>();
-    private final Map<String, Long> spared = new HashMap<>();
     private boolean enlisted;
     private Throwable failure;
 
@@ -91,16 +88,6 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         return contained.add(subject);
     }
 
-    /** The login that leads to this session goes on; it may do so in this same request. */
-    void spare(String sid, long watermarkMs) {
-        spared.put(sid, watermarkMs);
-    }
-
-    /** The watermark up to which the login that leads to this session is spared, or null. */
-    Long sparedUpTo(String sid) {
-        return spared.get(sid);
-    }
-
     private void enlist() {
         if (enlisted) {
             return;
@@ -108,12 +95,11 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         session.getTransactionManager().enlistPrepare(this);
         enlisted = true;
         try {
-            // Makes Keycloak enlist what removes sessions after the commit, so that ours runs behind it.
-            session.sessions();
             session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    txns.forEach(afterCommit::submit);
+                    long committedMs = DbClock.now(session);
+                    txns.forEach(txn -> afterCommit.submit(txn, committedMs));
                 }
 
                 @Override
@@ -140,8 +126,12 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
             }
             if (!recordings.isEmpty()) {
                 // A row that cannot be written fails here, while the change can still be refused.
-                Ledger.em(session).flush();
+                Jpa.em(session).flush();
             }
+        } catch (OptimisticLockException met) {
+            LOG.warn("Two changes of one user met; the second is refused", met);
+            throw new WebApplicationException("Another change of this user was committed in the same moment; send it again",
+                    Response.Status.CONFLICT);
         } catch (Refusal refusal) {
             LOG.warn(refusal.getMessage());
             throw refusal;

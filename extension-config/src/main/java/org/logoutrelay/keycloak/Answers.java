@@ -30,7 +30,7 @@ final class Answers {
 
     /** Outcomes by session id. */
     static Map<String, String> of(KeycloakSession session, String jti) {
-        return Ledger.em(session).createQuery("select a from AnswerRow a where a.jti = :jti", AnswerRow.class)
+        return Jpa.em(session).createQuery("select a from AnswerRow a where a.jti = :jti", AnswerRow.class)
                 .setParameter("jti", jti).getResultStream().collect(Collectors.toMap(a -> a.id, a -> a.outcome));
     }
 
@@ -56,7 +56,7 @@ final class Answers {
         if (id == null || id.n() >= sessions.size()) {
             return false;
         }
-        if (Ledger.em(session).find(AnswerRow.class, answer.id()) != null) {
+        if (Jpa.em(session).find(AnswerRow.class, answer.id()) != null) {
             return true;
         }
         ListedSession ended = sessions.get(id.n());
@@ -66,7 +66,7 @@ final class Answers {
         row.outcome = answer.outcome();
         row.status = answer.status();
         row.atMs = answer.atMs();
-        Ledger.em(session).persist(row);
+        Jpa.em(session).persist(row);
         if (ended.logoutUri() != null && --event.openSessions <= 0) {
             event.endedMs = Time.currentTimeMillis();
         }

@@ -5,9 +5,9 @@ import java.util.Collection;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 import org.jboss.logging.Logger;
@@ -19,16 +19,15 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
-import org.keycloak.models.session.UserSessionPersisterProvider;
+import org.keycloak.models.UserSessionProvider;
 import org.keycloak.representations.LogoutToken;
-import org.keycloak.sessions.AuthenticationSessionProvider;
-import org.keycloak.sessions.RootAuthenticationSessionModel;
 
 import jakarta.persistence.EntityManager;
+import jakarta.persistence.LockModeType;
 
 /**
- * What a security event does to its subject at Keycloak. {@link #begin} runs inside the transaction of the change, and
- * {@link #endOldSessions} again after it until nothing old is left.
+ * What a security event does to its subject at Keycloak. {@link #begin} runs inside the transaction of the change: from its
+ * commit on the {@link Gate} refuses what is from before. {@link #list} follows, and {@link #remove} cleans up.
  */
 final class Containment {
     /** Sessions in one SET; more become several with the same {@code txn}. */
@@ -48,10 +47,11 @@ final class Containment {
     }
 
     /**
-     * Asks Keycloak to remove the subject's sessions, and says what to write with the change: the watermark, the user's
-     * not-before, and outbox rows with every session of the subject. Throws where it cannot; the change must then fail.
+     * Writes, with the change, that all of the subject's logins are dead from now on: the watermark, the user's not-before,
+     * and the outbox row that says so. That is all: listing who has to be told, and cleaning up, come after the commit, so
+     * that nobody can make a reset slow by logging in often. Throws where it cannot; the change must then fail.
      *
-     * @param flow the login in which the person made the change, or null; it is spared
+     * @param flow the login in which the person made the change, or null; it goes on
      * @return null where the realm's policy has nothing done
      */
     static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match,
@@ -62,61 +62,78 @@ final class Containment {
             return null;
         }
         Act act = new Act(session, realm, user, match, issuer,
-                match.asked() == null ? Ids.next() : match.asked().txn(),
-                match.atMs() == null ? Time.currentTimeMillis() : match.atMs(), policy, policy.isShadow());
+                match.asked() == null ? Ids.next() : match.asked().txn(), watermarkMs(session, realm, user, match), policy,
+                policy.isShadow());
         if (match.sid() != null) {
             return endOne(act);
         }
-        if (flow != null && !act.shadow) {
-            Logins.spare(flow.login(), act.watermarkMs);
-        }
+        Set<String> sparedClients = userGoes ? Set.of() : policy.sparedClients(steps.get());
+        WatermarkRow watermark = Watermarks.row(realm.getId(), user.getId(), null, act.watermarkMs, act.txn);
+        watermark.sparedClients = sparedClients.isEmpty() ? null : ListedSession.json(new TreeSet<>(sparedClients));
         boolean privileged = policy.isPrivileged(realm, user);
-        List<UserSessionModel> old = liveOldSessions(session, realm, user, act.watermarkMs);
-        Spared left = userGoes ? Spared.NOTHING : new Spared(policy.sparedClients(steps.get()));
-        // Read now: what ends cannot be asked any more.
-        List<String> leftKeys = left.keys(old);
-        String leftClients = left.kept(old);
-        List<ListedSession> live = new ArrayList<>(listed(session, realm, user, old, issuer));
-        Map<String, ListedSession> asOthers = Ledger.openedAsOthers(session, realm, user.getId(), act.watermarkMs);
+        // Keycloak removes the sessions of a user who goes, and cannot be asked about the user afterwards.
+        Collection<ListedSession> all = userGoes ? preview(session, realm, user, act.watermarkMs, issuer, Set.of()) : null;
+        String goesOn = null;
         if (!act.shadow) {
-            remove(session, realm, old, left);
-            closeTabs(session, realm, old, flow);
-            if (flow != null) {
-                makeRoomFor(session, flow.sid());
-            }
-            endOpenedAsOthers(session, user.getId(), act.watermarkMs);
+            goesOn = flow == null ? null : ListedSession.key(flow.clientUuid(), Tabs.spare(flow.login(), act.txn));
+            Gate.of(session).close(watermark);
         }
+        String spared = goesOn;
         return () -> {
-            EntityManager em = Ledger.em(session);
-            Map<String, ListedSession> sessions = withLedger(session, realm, user, act.watermarkMs, live);
-            asOthers.forEach(sessions::putIfAbsent);
-            String spared = flow == null ? null : ListedSession.key(flow.clientUuid(), flow.sid());
-            // The person's own application goes on under this sid; its logout would end the new login.
-            sessions.remove(spared);
-            sessions.keySet().removeAll(leftKeys);
+            EntityManager em = Jpa.em(session);
+            // Before anything of this user is read or written: whoever writes by an old login is seen, or sees the watermark.
+            AtCommit.lock(session, user.getId(), LockModeType.PESSIMISTIC_WRITE);
             Map<String, Integer> done = Map.of();
             if (!act.shadow) {
-                em.persist(Ledger.watermark(realm, user.getId(), act.watermarkMs, act.txn));
+                em.persist(watermark);
                 if (!userGoes) {
-                    // Not-before compares whole seconds and spares a token of the same second; the removal does not.
-                    int seconds = (int) Math.floorDiv(act.watermarkMs, 1000L);
-                    // It would end what is spared.
-                    if (leftClients == null && session.users().getNotBeforeOfUser(realm, user) < seconds) {
-                        session.users().setNotBeforeForUser(realm, user, seconds);
-                    }
+                    setNotBefore(act, flow != null, sparedClients);
+                    // Else the next login, by the person themselves, is shown the address that an old one asked for.
+                    user.removeAttribute(UserModel.EMAIL_PENDING);
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
                 }
             }
             OutboxRow row = row(act, privileged, done);
             row.spared = spared;
-            row.sparedOffline = leftClients;
             row.identityProviders = userGoes ? null : linked(session, realm, user);
-            writeRows(em, row, List.copyOf(sessions.values()));
+            row.sparedOffline = watermark.sparedClients;
+            if (userGoes) {
+                row.listedMs = Time.currentTimeMillis();
+                writeRows(em, row, List.copyOf(all));
+            } else {
+                writeRows(em, row, List.of());
+            }
             if (privileged && !act.shadow && !userGoes) {
                 Watch.begin(em, row);
             }
             return act.txn;
         };
+    }
+
+    /**
+     * The last millisecond of the event's second: Keycloak's own times, and those of mailed links, are whole seconds. What is
+     * recorded already is old by definition, whatever a clock says.
+     */
+    private static long watermarkMs(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match) {
+        return match.atMs() != null ? match.atMs()
+                : Math.max(DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory())),
+                        Ledger.newestLogin(session, realm.getId(), user.getId()));
+    }
+
+    /**
+     * Of tokens that have no session nothing else tells how old they are. Keycloak takes one of the second that it is set to,
+     * so it is set to the next; but for the person who goes on and gets tokens in this very second.
+     */
+    private static void setNotBefore(Act act, boolean goesOn, Set<String> sparedClients) {
+        if (!sparedClients.isEmpty() && liveOldSessions(act.session, act.realm, act.user, act.watermarkMs).stream()
+                .anyMatch(new Spared(sparedClients)::isSpared)) {
+            // It would end what is spared.
+            return;
+        }
+        int seconds = (int) Math.floorDiv(act.watermarkMs, 1000L) + (goesOn ? 0 : 1);
+        if (act.session.users().getNotBeforeOfUser(act.realm, act.user) < seconds) {
+            act.session.users().setNotBeforeForUser(act.realm, act.user, seconds);
+        }
     }
 
     /** What an outbox row keeps of the links that the user still has: whoever added one logs in with it. */
@@ -130,23 +147,32 @@ final class Containment {
     static Collection<ListedSession> preview(KeycloakSession session, RealmModel realm, UserModel user, long nowMs,
             String issuer, Set<String> sparedClients) {
         List<UserSessionModel> old = liveOldSessions(session, realm, user, nowMs);
-        Map<String, ListedSession> sessions = withLedger(session, realm, user, nowMs,
-                listed(session, realm, user, old, issuer));
+        Map<String, ListedSession> sessions = Ledger.before(session, realm, user.getId(), nowMs);
+        listed(session, realm, user, old, issuer, sessions.keySet()).forEach(listed -> sessions.putIfAbsent(listed.key(), listed));
         sessions.keySet().removeAll(new Spared(sparedClients).keys(old));
         return sessions.values();
     }
 
-    /** One session only: no watermark, and nothing of the user's others is touched. */
+    /** One session only: nothing of the user's others is touched. */
     private static AllOrNothing.Recording endOne(Act act) {
         List<UserSessionModel> live = withId(act.session, act.realm, act.match.sid()).toList();
-        List<ListedSession> listed = listed(act.session, act.realm, act.user, live, act.issuer);
+        List<ListedSession> listed = listed(act.session, act.realm, act.user, live, act.issuer, Set.of());
+        WatermarkRow watermark = Watermarks.row(act.realm.getId(), act.user.getId(), act.match.sid(), act.watermarkMs, act.txn);
+        if (!act.shadow) {
+            Gate.of(act.session).close(watermark);
+        }
         return () -> {
+            if (!act.shadow) {
+                Jpa.em(act.session).persist(watermark);
+            }
             Map<String, ListedSession> sessions = Ledger.ofSession(act.session, act.realm, act.user.getId(), act.match.sid());
             listed.forEach(session -> sessions.putIfAbsent(session.key(), session));
             if (sessions.isEmpty()) {
                 return null;
             }
-            writeRows(Ledger.em(act.session), row(act, false, Map.of()), List.copyOf(sessions.values()));
+            OutboxRow row = row(act, false, Map.of());
+            row.listedMs = Time.currentTimeMillis();
+            writeRows(Jpa.em(act.session), row, List.copyOf(sessions.values()));
             return act.txn;
         };
     }
@@ -165,23 +191,52 @@ final class Containment {
         row.privileged = privileged;
         row.shadow = act.shadow;
         row.steps = steps.isEmpty() ? null : ListedSession.json(steps);
+        row.node = Nodes.ID;
         row.looksFromMs = act.match.atMs() == null ? null : Time.currentTimeMillis();
         row.nextLookMs = act.shadow || act.match.sid() != null ? null : row.looksFromMs() + Outbox.LOOKS_MS[0];
         return row;
     }
 
     /**
+     * Lists whom the event has to be told to: the sessions that the ledger knows, live ones that it does not, and those that
+     * the user has opened as others. Writes them into the event's rows, which may be handed out from then on.
+     */
+    static void list(KeycloakSession session, RealmModel realm, OutboxRow event) {
+        EntityManager em = Jpa.em(session);
+        UserModel user = session.users().getUserById(realm, event.userId);
+        List<UserSessionModel> old = user == null ? List.of() : liveOldSessions(session, realm, user, event.watermarkMs);
+        old = old.stream().filter(found -> !Logins.spared(found).contains(event.txn)).toList();
+        Spared left = Spared.of(event);
+        Map<String, ListedSession> sessions = withLedger(session, realm, user, event, old);
+        Ledger.openedAsOthers(session, realm, event.userId, event.watermarkMs).forEach(sessions::putIfAbsent);
+        sessions.keySet().removeAll(left.keys(old));
+        sessions.remove(event.spared);
+        event.sparedOffline = left.kept(old);
+        event.listedMs = Time.currentTimeMillis();
+        List<List<ListedSession>> parts = parts(List.copyOf(sessions.values()));
+        fill(event, parts.get(0));
+        event.parts = parts.size();
+        for (int part = 1; part < parts.size(); part++) {
+            OutboxRow row = event.copy();
+            row.jti = Ids.next();
+            row.part = part + 1;
+            row.parts = parts.size();
+            fill(row, parts.get(part));
+            em.persist(row);
+        }
+    }
+
+    /**
      * Sessions that the txn's rows do not list yet, as a supplementary row. A token issued in the same instant as the
      * reset commits its ledger row after the reset has read the ledger.
      *
-     * @param ended how many sessions from before the watermark were still alive at this look
+     * @param ended how many sessions from before the watermark were still stored at this look
      */
     static void listWhatWasMissed(KeycloakSession session, RealmModel realm, OutboxRow first, int ended) {
-        UserModel user = session.users().getUserById(realm, first.userId);
-        if (user == null || first.sid != null) {
+        if (first.sid != null) {
             return;
         }
-        EntityManager em = Ledger.em(session);
+        EntityManager em = Jpa.em(session);
         Set<String> listed = new HashSet<>();
         if (first.spared != null) {
             listed.add(first.spared);
@@ -189,111 +244,104 @@ final class Containment {
         em.createQuery("select o.sessions from OutboxRow o where o.txn = :txn", String.class)
                 .setParameter("txn", first.txn).getResultStream()
                 .flatMap(json -> ListedSession.read(json).stream()).forEach(s -> listed.add(s.key()));
-        List<UserSessionModel> old = liveOldSessions(session, realm, user, first.watermarkMs);
+        UserModel user = session.users().getUserById(realm, first.userId);
+        List<UserSessionModel> old = user == null ? List.of() : liveOldSessions(session, realm, user, first.watermarkMs).stream()
+                .filter(found -> !Logins.spared(found).contains(first.txn)).toList();
         listed.addAll(Spared.of(first).keys(old));
-        List<ListedSession> missed = withLedger(session, realm, user, first.watermarkMs,
-                listed(session, realm, user, old, first.iss)).values()
-                .stream().filter(s -> !listed.contains(s.key())).toList();
+        List<ListedSession> missed = withLedger(session, realm, user, first, old).values().stream().filter(s -> !listed.contains(s.key())).toList();
         if (!missed.isEmpty() || ended > 0) {
             OutboxRow row = first.supplement();
             row.survivors = ended;
+            row.listedMs = Time.currentTimeMillis();
             writeRows(em, row, missed);
         }
     }
 
-    /**
-     * Asks Keycloak to remove every session, online and offline, whose login began before the watermark, and that is not
-     * spared. It does so after the commit.
-     *
-     * @return how many there were; 0 says that they have been seen to be gone
-     */
-    static int endOldSessions(KeycloakSession session, RealmModel realm, UserModel user, long watermarkMs, Spared left) {
-        List<UserSessionModel> old = liveOldSessions(session, realm, user, watermarkMs);
-        remove(session, realm, old, left);
-        return (int) old.stream().filter(found -> !left.isSpared(found)).count();
+    /** A session in Keycloak's store that is dead and may go. */
+    record Stored(String realmId, String sid) {
     }
 
-    /** The same for the sessions that the user has opened as others, of users who may be gone. */
-    static int endOpenedAsOthers(KeycloakSession session, String userId, long watermarkMs) {
-        return Ledger.openedAsOthersAnywhere(session, userId, watermarkMs).stream().mapToInt(opened -> {
-            RealmModel realm = session.realms().getRealm(opened.realmId());
-            return realm == null ? 0 : endOne(session, realm, opened.sid(), watermarkMs);
-        }).sum();
+    /** What is left to clean up after this event: the user's sessions, those opened as others, or the one that it is about. */
+    static List<Stored> stored(KeycloakSession session, RealmModel realm, OutboxRow event) {
+        if (event.shadow) {
+            return List.of();
+        }
+        if (event.sid != null) {
+            return withId(session, realm, event.sid).map(found -> new Stored(realm.getId(), event.sid)).limit(1).toList();
+        }
+        UserModel user = session.users().getUserById(realm, event.userId);
+        Spared left = Spared.of(event);
+        Stream<Stored> own = user == null ? Stream.empty() : liveOldSessions(session, realm, user, event.watermarkMs).stream()
+                .filter(found -> !Logins.spared(found).contains(event.txn) && !left.isSpared(found))
+                .map(found -> new Stored(realm.getId(), found.getId()));
+        Stream<Stored> asOthers = Ledger.openedAsOthersAnywhere(session, event.userId, event.watermarkMs).stream()
+                .filter(opened -> {
+                    RealmModel there = session.realms().getRealm(opened.realmId());
+                    return there != null && withId(session, there, opened.sid())
+                            .anyMatch(found -> Logins.began(found) <= event.watermarkMs);
+                }).map(opened -> new Stored(opened.realmId(), opened.sid()));
+        return Stream.concat(own, asOthers).distinct().toList();
     }
 
-    /** The same for one session alone. */
-    static int endOne(KeycloakSession session, RealmModel realm, String sid, long watermarkMs) {
-        List<UserSessionModel> old = withId(session, realm, sid)
-                .filter(found -> Logins.isOld(Logins.began(found), watermarkMs)).toList();
-        remove(session, realm, old, Spared.NOTHING);
-        return old.size();
+    /** Of offline sessions that are spared for one client, ends what other clients have in them. */
+    static void endOthersInSpared(KeycloakSession session, RealmModel realm, OutboxRow event) {
+        UserModel user = event.sparedOffline == null ? null : session.users().getUserById(realm, event.userId);
+        Spared left = Spared.of(event);
+        if (user != null) {
+            liveOldSessions(session, realm, user, event.watermarkMs).stream().filter(left::isSpared).forEach(left::endOthers);
+        }
+    }
+
+    /** Cleans up: asks Keycloak to remove this session, the online and the offline one of that id. */
+    static void remove(KeycloakSession session, Stored dead, long watermarkMs, Spared left) {
+        RealmModel realm = session.realms().getRealm(dead.realmId());
+        if (realm == null) {
+            return;
+        }
+        session.getContext().setRealm(realm);
+        UserSessionProvider store = SessionGate.store(session);
+        withId(session, realm, dead.sid()).filter(found -> Logins.began(found) <= watermarkMs && !left.isSpared(found))
+                .toList().forEach(found -> {
+                    if (found.isOffline()) {
+                        store.removeOfflineUserSession(realm, found);
+                    } else {
+                        store.removeUserSession(realm, found);
+                    }
+                });
     }
 
     /** The online and the offline session of that id. */
     private static Stream<UserSessionModel> withId(KeycloakSession session, RealmModel realm, String sid) {
-        return Stream.of(Optional.ofNullable(session.sessions().getUserSession(realm, sid)),
-                Optional.ofNullable(session.sessions().getOfflineUserSession(realm, sid))).flatMap(Optional::stream);
-    }
-
-    private static void remove(KeycloakSession session, RealmModel realm, List<UserSessionModel> old, Spared left) {
-        for (UserSessionModel userSession : old) {
-            if (left.isSpared(userSession)) {
-                left.endOthers(userSession);
-            } else if (userSession.isOffline()) {
-                session.sessions().removeOfflineUserSession(realm, userSession);
-            } else {
-                session.sessions().removeUserSession(realm, userSession);
-            }
-        }
-    }
-
-    /**
-     * Logins that are under way in the browsers of those sessions, but for the one tab that goes on. Each would end in the
-     * session that its browser has then, which may be made anew under the same id, and be taken for a part of it.
-     */
-    private static void closeTabs(KeycloakSession session, RealmModel realm, List<UserSessionModel> old, Flow flow) {
-        AuthenticationSessionProvider logins = session.authenticationSessions();
-        old.stream().filter(found -> !found.isOffline() && (flow == null || !found.getId().equals(flow.sid())))
-                .map(found -> logins.getRootAuthenticationSession(realm, found.getId())).filter(Objects::nonNull)
-                .forEach(root -> logins.removeRootAuthenticationSession(realm, root));
-        if (flow != null) {
-            RootAuthenticationSessionModel root = flow.login().getParentSession();
-            root.getAuthenticationSessions().keySet().stream().filter(tab -> !tab.equals(flow.login().getTabId())).toList()
-                    .forEach(root::removeAuthenticationSessionByTabId);
-        }
-    }
-
-    /**
-     * The person's login goes on under the id of a session that has just been removed. The row of that one is taken away at
-     * once: from 26.7 Keycloak would find it, older than ten seconds, and fail instead of making the new one.
-     */
-    private static void makeRoomFor(KeycloakSession session, String sid) {
-        session.getProvider(UserSessionPersisterProvider.class).removeUserSession(sid, false);
+        UserSessionProvider store = SessionGate.store(session);
+        return Stream.of(Optional.ofNullable(store.getUserSession(realm, sid)),
+                Optional.ofNullable(store.getOfflineUserSession(realm, sid))).flatMap(Optional::stream);
     }
 
     private static List<UserSessionModel> liveOldSessions(KeycloakSession session, RealmModel realm, UserModel user,
             long watermarkMs) {
         List<UserSessionModel> old = new ArrayList<>();
         // Collected before any is removed: both streams read from the store that the removal changes.
-        session.sessions().getUserSessionsStream(realm, user).forEach(old::add);
-        session.sessions().getOfflineUserSessionsStream(realm, user).forEach(old::add);
-        old.removeIf(s -> !Logins.isOld(Logins.began(s), watermarkMs));
+        UserSessionProvider store = SessionGate.store(session);
+        store.getUserSessionsStream(realm, user).forEach(old::add);
+        store.getOfflineUserSessionsStream(realm, user).forEach(old::add);
+        old.removeIf(s -> Logins.began(s) > watermarkMs);
         return old;
     }
 
-    /** Those the ledger knows, and live ones that it does not (from before the extension was installed). */
     private static Map<String, ListedSession> withLedger(KeycloakSession session, RealmModel realm, UserModel user,
-            long watermarkMs, List<ListedSession> live) {
-        Map<String, ListedSession> found = Ledger.before(session, realm, user.getId(), watermarkMs);
-        live.forEach(listed -> found.putIfAbsent(listed.key(), listed));
+            OutboxRow event, List<UserSessionModel> live) {
+        Map<String, ListedSession> found = Ledger.before(session, realm, event.userId, event.watermarkMs);
+        listed(session, realm, user, live, event.iss, found.keySet()).forEach(listed -> found.putIfAbsent(listed.key(), listed));
         return found;
     }
 
+    /** Live sessions that the ledger does not know: from before the extension was installed. */
     private static List<ListedSession> listed(KeycloakSession session, RealmModel realm, UserModel user,
-            List<UserSessionModel> old, String issuer) {
+            List<UserSessionModel> old, String issuer, Set<String> known) {
         return old.stream()
                 .flatMap(userSession -> userSession.getAuthenticatedClientSessions().values().stream())
-                .filter(clientSession -> RelyingParty.isOidc(clientSession.getClient()))
+                .filter(clientSession -> RelyingParty.isOidc(clientSession.getClient()) && !known.contains(
+                        ListedSession.key(clientSession.getClient().getId(), clientSession.getUserSession().getId())))
                 .map(clientSession -> listed(session, realm, user, clientSession, issuer)).toList();
     }
 
@@ -322,11 +370,15 @@ final class Containment {
             row.jti = Ids.next();
             row.part = part + 1;
             row.parts = parts.size();
-            row.sessions = ListedSession.write(listed);
-            row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
-            row.openSessions = template.shadow ? 0 : (int) listed.stream().filter(s -> s.logoutUri() != null).count();
+            fill(row, listed);
             em.persist(row);
         }
+    }
+
+    private static void fill(OutboxRow row, List<ListedSession> listed) {
+        row.sessions = ListedSession.write(listed);
+        row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
+        row.openSessions = row.shadow ? 0 : (int) listed.stream().filter(s -> s.logoutUri() != null).count();
     }
 
     /** At least one part, even of a subject without sessions: the event itself is reported too. */

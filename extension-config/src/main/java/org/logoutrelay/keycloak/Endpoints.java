@@ -96,6 +96,7 @@ public final class Endpoints {
         if (request == null) {
             throw badRequest("The body is missing; send at least {}");
         }
+        Issuers.learn(session, realm, Issuers.ofRequest(session, realm));
         int max = request.maxEvents() == null ? MAX_EVENTS : request.maxEvents();
         if (max < 0) {
             throw badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);
@@ -118,7 +119,7 @@ public final class Endpoints {
         Map<String, String> sets = new LinkedHashMap<>();
         boolean more = false;
         if (max > 0) {
-            Outbox.unsettledOfRealm(session, realm.getId(), max).forEach(afterCommit::settle);
+            Outbox.unlisted(session, realm.getId(), max).forEach(afterCommit::list);
             List<OutboxRow> rows = Outbox.pending(session, realm.getId(), max + 1);
             more = rows.size() > max;
             rows.stream().limit(max).forEach(row -> {
@@ -166,7 +167,7 @@ public final class Endpoints {
         }
         Map<String, String> sets = new LinkedHashMap<>();
         Map<String, String> ended = new LinkedHashMap<>();
-        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.removedMs != null)
+        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.listedMs != null)
                 .ifPresent(row -> {
                     try {
                         sets.put(jti, SecurityEventToken.sign(session, row, afterCommit.audience()));

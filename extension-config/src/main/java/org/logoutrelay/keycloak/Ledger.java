@@ -8,7 +8,6 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 import org.keycloak.common.util.Time;
-import org.keycloak.connections.jpa.JpaConnectionProvider;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.ImpersonationSessionNote;
@@ -17,8 +16,6 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.representations.LogoutToken;
 import org.keycloak.util.JsonSerialization;
-
-import jakarta.persistence.EntityManager;
 
 /**
  * The record of every session that an application was given, kept because Keycloak forgets: an application's cookie
@@ -29,9 +26,6 @@ final class Ledger {
     /** Rows looked at in one pruning, so that no transaction grows with history. */
     static final int PRUNE_BATCH = 500;
 
-    /** Instead of a user's id: what was issued to anybody. */
-    static final String EVERYBODY = "*";
-
     private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
             + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)"
             // In shadow mode there is no watermark, and the row is all that says that the subject has had its turn.
@@ -39,10 +33,6 @@ final class Ledger {
             + " and o.watermarkMs = :at and o.shadow = true)";
 
     private Ledger() {
-    }
-
-    static EntityManager em(KeycloakSession session) {
-        return session.getProvider(JpaConnectionProvider.class).getEntityManager();
     }
 
     /** What this client was just given. */
@@ -57,7 +47,7 @@ final class Ledger {
         row.clientUuid = client.getId();
         row.sid = userSession.getId();
         row.offline = userSession.isOffline();
-        row.loginBegan = Logins.began(userSession);
+        row.loginBegan = Gate.of(session).countsFrom(userSession);
         row.issuedMs = Time.currentTimeMillis();
         row.latestEnd = RelyingParty.latestEnd(realm, client, userSession);
         row.alg = RelyingParty.algorithm(realm, client);
@@ -73,7 +63,7 @@ final class Ledger {
      */
     static Map<String, ListedSession> before(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
         // Ids begin with their time. Read are as many rows as there are sessions: whoever has one may write any number.
-        return newest(session, realm, em(session).createQuery("select l from LedgerRow l where l.id in"
+        return newest(session, realm, Jpa.em(session).createQuery("select l from LedgerRow l where l.id in"
                 + " (select max(m.id) from LedgerRow m where m.userId = :user and m.realmId = :realm"
                 + " and m.loginBegan <= :watermark and m.latestEnd >= :now group by m.clientUuid, m.sid)", LedgerRow.class)
                 .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
@@ -82,14 +72,14 @@ final class Ledger {
 
     /** All that was issued in this one session. */
     static Map<String, ListedSession> ofSession(KeycloakSession session, RealmModel realm, String userId, String sid) {
-        return newest(session, realm, em(session).createQuery("select l from LedgerRow l where l.userId = :user"
+        return newest(session, realm, Jpa.em(session).createQuery("select l from LedgerRow l where l.userId = :user"
                 + " and l.realmId = :realm and l.sid = :sid order by l.issuedMs desc", LedgerRow.class)
                 .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("sid", sid).getResultList());
     }
 
     /** Whose session this was, or null. Keycloak does not say so once it is gone. */
     static String userOf(KeycloakSession session, RealmModel realm, String sid) {
-        return em(session).createQuery("select l.userId from LedgerRow l where l.sid = :sid and l.realmId = :realm", String.class)
+        return Jpa.em(session).createQuery("select l.userId from LedgerRow l where l.sid = :sid and l.realmId = :realm", String.class)
                 .setParameter("sid", sid).setParameter("realm", realm.getId()).setMaxResults(1).getResultStream()
                 .findFirst().orElse(null);
     }
@@ -100,7 +90,7 @@ final class Ledger {
 
     /** The sessions that the user opened as others, in whichever realm: an administrator may do so in another than their own. */
     static List<Opened> openedAsOthersAnywhere(KeycloakSession session, String userId, long watermarkMs) {
-        return em(session).createQuery("select distinct l.realmId, l.sid from LedgerRow l where l.impersonator = :user"
+        return Jpa.em(session).createQuery("select distinct l.realmId, l.sid from LedgerRow l where l.impersonator = :user"
                 + " and l.loginBegan <= :watermark", Object[].class).setParameter("user", userId)
                 .setParameter("watermark", watermarkMs).getResultStream()
                 .map(row -> new Opened((String) row[0], (String) row[1])).toList();
@@ -108,7 +98,7 @@ final class Ledger {
 
     /** Those of them in this realm. Their tokens must not name those others: it would end all they have. */
     static Map<String, ListedSession> openedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        List<LedgerRow> rows = em(session).createQuery("select l from LedgerRow l where l.impersonator = :user"
+        List<LedgerRow> rows = Jpa.em(session).createQuery("select l from LedgerRow l where l.impersonator = :user"
                 + " and l.realmId = :realm and l.loginBegan <= :watermark order by l.issuedMs desc", LedgerRow.class)
                 .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
                 .getResultList();
@@ -126,46 +116,28 @@ final class Ledger {
         if (sids.isEmpty()) {
             return Map.of();
         }
-        return em(session).createQuery("select l.clientUuid, l.sid, max(l.loginBegan) from LedgerRow l"
+        return Jpa.em(session).createQuery("select l.clientUuid, l.sid, max(l.loginBegan) from LedgerRow l"
                 + " where l.sid in :sids group by l.clientUuid, l.sid", Object[].class).setParameter("sids", sids)
                 .getResultStream().collect(Collectors.toMap(row -> ListedSession.key((String) row[0], (String) row[1]), row -> (Long) row[2]));
     }
 
-    /** The subject's greatest watermark in milliseconds, or 0. Asked of the database each time: a cache would be late. */
-    static long watermark(KeycloakSession session, RealmModel realm, String userId) {
-        Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w"
-                + " where w.userId in (:user, :everybody) and w.realmId = :realm", Long.class)
-                .setParameter("user", userId).setParameter("everybody", EVERYBODY).setParameter("realm", realm.getId())
+    /** Milliseconds. When the newest login of the subject began that the ledger knows, or 0. */
+    static long newestLogin(KeycloakSession session, String realmId, String userId) {
+        Long newest = Jpa.em(session).createQuery("select max(l.loginBegan) from LedgerRow l where l.userId = :user"
+                + " and l.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realmId)
                 .getSingleResult();
-        return greatest == null ? 0 : greatest;
-    }
-
-    /** The same of a user of whichever realm: an administrator may open sessions in another than their own. */
-    static long watermark(KeycloakSession session, String userId) {
-        Long greatest = em(session).createQuery("select max(w.watermarkMs) from WatermarkRow w where w.userId = :user", Long.class)
-                .setParameter("user", userId).getSingleResult();
-        return greatest == null ? 0 : greatest;
-    }
-
-    static WatermarkRow watermark(RealmModel realm, String userId, long watermarkMs, String txn) {
-        WatermarkRow row = new WatermarkRow();
-        row.id = Ids.next();
-        row.realmId = realm.getId();
-        row.userId = userId;
-        row.watermarkMs = watermarkMs;
-        row.txn = txn;
-        return row;
+        return newest == null ? 0 : newest;
     }
 
     /** Who has sessions from before everybody was signed out, and has not been contained since; by id, after the last. */
     static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
-        return em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
+        return Jpa.em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
                 String.class).setParameter("realm", event.realmId).setParameter("at", event.atMs)
                 .setParameter("reached", event.reached).setMaxResults(max).getResultList();
     }
 
     static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
-        return em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
+        return Jpa.em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
                 .setParameter("realm", event.realmId).setParameter("at", event.atMs).getSingleResult();
     }
 
@@ -197,7 +169,7 @@ final class Ledger {
 
     /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */
     static List<String> clientsWithNewerLogin(KeycloakSession session, String realmId, String userId, long watermarkMs) {
-        return em(session).createQuery("select distinct l.clientUuid from LedgerRow l"
+        return Jpa.em(session).createQuery("select distinct l.clientUuid from LedgerRow l"
                 + " where l.userId = :user and l.realmId = :realm and l.loginBegan > :watermark", String.class)
                 .setParameter("user", userId).setParameter("realm", realmId)
                 .setParameter("watermark", watermarkMs).getResultList();
@@ -205,7 +177,7 @@ final class Ledger {
 
     /** The relying party has answered a logout for this session: nobody needs to be told of it again. */
     static void delivered(KeycloakSession session, OutboxRow event, ListedSession ended) {
-        em(session).createQuery("delete from LedgerRow l where l.realmId = :realm and l.clientUuid = :client"
+        Jpa.em(session).createQuery("delete from LedgerRow l where l.realmId = :realm and l.clientUuid = :client"
                 + " and l.sid = :sid and l.loginBegan <= :watermark").setParameter("realm", event.realmId)
                 .setParameter("client", ended.clientUuid()).setParameter("sid", ended.sid())
                 .setParameter("watermark", event.watermarkMs).executeUpdate();
@@ -217,17 +189,17 @@ final class Ledger {
      */
     static int prune(KeycloakSession session) {
         long now = Time.currentTime();
-        List<LedgerRow> past = em(session)
+        List<LedgerRow> past = Jpa.em(session)
                 .createQuery("select l from LedgerRow l where l.latestEnd < :now order by l.latestEnd", LedgerRow.class)
                 .setParameter("now", now).setMaxResults(PRUNE_BATCH).getResultList();
         for (LedgerRow row : past) {
             RealmModel realm = session.realms().getRealm(row.realmId);
-            boolean lives = realm != null && (session.sessions().getUserSession(realm, row.sid) != null
-                    || session.sessions().getOfflineUserSession(realm, row.sid) != null);
+            boolean lives = realm != null && (SessionGate.store(session).getUserSession(realm, row.sid) != null
+                    || SessionGate.store(session).getOfflineUserSession(realm, row.sid) != null);
             if (lives) {
                 row.latestEnd = now + Math.max(realm.getSsoSessionIdleTimeout(), realm.getOfflineSessionIdleTimeout());
             } else {
-                em(session).remove(row);
+                Jpa.em(session).remove(row);
             }
         }
         return past.size();
@@ -241,10 +213,10 @@ final class Ledger {
         long old = Time.currentTimeMillis() - Outbox.KEEP_MS;
         int pruned = 0;
         for (String rows : List.of("WatermarkRow r where r.watermarkMs < :old", "StepUpRow r where r.sinceMs < :old")) {
-            pruned += em(session).createQuery("delete from " + rows + " and (not exists (select 1 from RealmEntity e where"
+            pruned += Jpa.em(session).createQuery("delete from " + rows + " and (not exists (select 1 from RealmEntity e where"
                     + " e.id = r.realmId) or r.userId <> :everybody and r.userId not like 'f:%' and not exists"
                     + " (select 1 from UserEntity u where u.id = r.userId))").setParameter("old", old)
-                    .setParameter("everybody", EVERYBODY).executeUpdate();
+                    .setParameter("everybody", Watermarks.EVERYBODY).executeUpdate();
         }
         return pruned;
     }

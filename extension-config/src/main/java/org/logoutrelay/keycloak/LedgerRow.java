@@ -29,7 +29,7 @@ public class LedgerRow {
     @Column(name = "SID")
     String sid;
 
-    @Column(name = "OFFLINE")
+    @Column(name = "IS_OFFLINE")
     boolean offline;
 
     /** Milliseconds. When the login that led to this session began, not when it was completed. */

@@ -39,11 +39,11 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
         return claims.getAudience()[0];
     }
 
-    /** The session as a SET shows it; {@code n} is its place in the row, {@code sidOnly} {@link TokenShape#sidOnly}. */
-    Map<String, Object> toSetMember(String jti, int n, boolean sidOnly) {
+    /** The session as a SET shows it, with the client's id of today; {@code n} is its place in the row, {@code sidOnly} {@link TokenShape#sidOnly}. */
+    Map<String, Object> toSetMember(String jti, int n, String clientId, boolean sidOnly) {
         Map<String, Object> member = new LinkedHashMap<>();
         member.put("id", id(jti, n));
-        member.put("client_id", clientId());
+        member.put("client_id", clientId);
         member.put("sid", sid);
         if (claims.getSubject() != null) {
             member.put("sub", claims.getSubject());
@@ -83,6 +83,14 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
     static Map<String, Object> object(String json) {
         try {
             return JsonSerialization.readValue(json, Map.class);
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    static List<?> list(String json) {
+        try {
+            return JsonSerialization.readValue(json, List.class);
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

@@ -12,21 +12,17 @@ import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
-import org.keycloak.models.Constants;
+import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
-import org.keycloak.services.Urls;
 import org.keycloak.sessions.AuthenticationSessionModel;
-import org.keycloak.urls.UrlType;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
     private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
     private static final Pattern USER = Pattern.compile("users/([^/]+)");
-    /** What a login may do, or have done, that outlives it and no session shows. */
-    private static final Set<EventType> LASTING = Set.of(EventType.FEDERATED_IDENTITY_LINK,
-            EventType.FEDERATED_IDENTITY_OVERRIDE_LINK, EventType.DELETE_ACCOUNT);
+    private static final Pattern CLIENT = Pattern.compile("clients/([^/]+)");
     private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
 
     private final KeycloakSession session;
@@ -43,20 +39,13 @@ final class LogoutRelayListener implements EventListenerProvider {
             Watch.seeError(session, event);
         }
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
-        if (event.getError() == null && login != null && login.getAuthNote(Constants.KEY) != null) {
-            allOrNothing.run(() -> refuseOldLink(event, login));
-        }
-        if (LASTING.contains(event.getType()) && login != null && event.getUserId() != null) {
-            allOrNothing.run(() -> refuseOldLogin(event, login));
-        }
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
         }
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                return new TokenIssue(session, realm, issuer(session, realm)).note(event,
-                        event.getSessionId() == null ? null : allOrNothing.sparedUpTo(event.getSessionId()));
+                return new TokenIssue(session, realm, Issuers.ofRequest(session, realm)).note(event);
             });
             return;
         }
@@ -74,20 +63,34 @@ final class LogoutRelayListener implements EventListenerProvider {
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
         Optional<Trigger.Match> trigger = Trigger.of(event);
-        Matcher user = USER.matcher(String.valueOf(event.getResourcePath()));
+        Matcher user = USER.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
         boolean update = event.getResourceType() == ResourceType.USER && event.getOperationType() == OperationType.UPDATE
                 && user.matches();
-        if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM) {
+        if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM
+                || event.getResourceType() == ResourceType.CLIENT) {
             allOrNothing.run(() -> {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
                 if (event.getResourceType() == ResourceType.REALM && trigger.isEmpty()) {
-                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(event.getResourcePath())
-                            ? RealmLogout.seen(session, realm, issuer(session, realm)) : refuseMeaninglessPolicy(realm);
+                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(AdminPath.of(event.getResourcePath()))
+                            ? RealmLogout.seen(session, realm, Issuers.of(session, realm)) : refuseMeaninglessPolicy(realm);
                 }
-                return trigger.or(() -> update ? update(realm, user.group(1)) : PrivilegedRole.of(session, realm, event))
-                        .map(match -> contain(realm, match, null)).orElse(AllOrNothing.Recording.NOTHING);
+                if (event.getResourceType() == ResourceType.CLIENT) {
+                    return refuseUnusableClient(realm, event);
+                }
+                Optional<Trigger.Match> match = trigger.or(() -> update ? update(realm, user.group(1))
+                        : PrivilegedRole.of(session, realm, event));
+                match.map(Trigger.Match::userId).ifPresent(id -> requireUser(realm, id));
+                return match.map(found -> contain(realm, found, null)).orElse(AllOrNothing.Recording.NOTHING);
             });
+        }
+    }
+
+    /** Keycloak has found the user by this path; where we do not, nothing would end. */
+    private void requireUser(RealmModel realm, String userId) {
+        if (session.users().getUserById(realm, userId) == null) {
+            throw new AllOrNothing.Refusal("The change was refused: its path names the user in a way that Logout Relay cannot"
+                    + " read; send it with the user's plain id");
         }
     }
 
@@ -105,24 +108,8 @@ final class LogoutRelayListener implements EventListenerProvider {
         AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
         allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
                 ? AllOrNothing.orNothing(Containment.begin(session, realm, removal.getUser(),
-                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), issuer(session, realm), null, true))
+                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), Issuers.of(session, realm), null, true))
                 : AllOrNothing.Recording.NOTHING);
-    }
-
-    /** Whatever the link is for: a new email address would be where the next reset link goes. */
-    private AllOrNothing.Recording refuseOldLink(Event event, AuthenticationSessionModel login) {
-        if (Logins.isByOldLink(session, session.realms().getRealm(event.getRealmId()), login)) {
-            throw new AllOrNothing.Refusal("A mailed link was refused: it is from before its user's sessions were ended");
-        }
-        return AllOrNothing.Recording.NOTHING;
-    }
-
-    private AllOrNothing.Recording refuseOldLogin(Event event, AuthenticationSessionModel login) {
-        RealmModel realm = session.realms().getRealm(event.getRealmId());
-        if (Logins.isOld(session, realm, login, event.getUserId())) {
-            throw new AllOrNothing.Refusal(event.getType() + " was refused: its login is from before its user's sessions were ended");
-        }
-        return AllOrNothing.Recording.NOTHING;
     }
 
     private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {
@@ -132,19 +119,10 @@ final class LogoutRelayListener implements EventListenerProvider {
             // One session that no application was ever given, or a user who is deleted in this very request.
             return AllOrNothing.Recording.NOTHING;
         }
-        if (flow != null && Logins.isOld(session, realm, flow.login(), user.getId())) {
-            throw new AllOrNothing.Refusal("A change of a credential was refused: the login or the link that it came by is "
-                    + "from before its user's sessions were ended");
-        }
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        AllOrNothing.Recording recording = AllOrNothing.orNothing(
-                Containment.begin(session, realm, user, match, issuer(session, realm), flow, false));
-        if (flow != null) {
-            allOrNothing.spare(flow.sid(), Logins.began(flow.login()) - 1);
-        }
-        return recording;
+        return AllOrNothing.orNothing(Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false));
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {
@@ -156,9 +134,14 @@ final class LogoutRelayListener implements EventListenerProvider {
         return AllOrNothing.Recording.NOTHING;
     }
 
-    /** Taken now and kept in the rows: off the request, without {@code --hostname}, it is not to be had. */
-    static String issuer(KeycloakSession session, RealmModel realm) {
-        return Urls.realmIssuer(session.getContext().getUri(UrlType.FRONTEND).getBaseUri(), realm.getName());
+    private AllOrNothing.Recording refuseUnusableClient(RealmModel realm, AdminEvent event) {
+        Matcher path = CLIENT.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
+        ClientModel client = path.matches() ? realm.getClientById(path.group(1)) : null;
+        String complaint = client == null ? null : RelyingParty.complaint(client.getAttributes());
+        if (complaint != null) {
+            throw new AllOrNothing.Refusal("Client " + client.getClientId() + " was not saved: attribute " + complaint);
+        }
+        return AllOrNothing.Recording.NOTHING;
     }
 
     @Override

@@ -39,13 +39,14 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
         afterCommit = new AfterCommit(factory, settings);
         factory.register(event -> {
             if (event instanceof PostMigrationEvent) {
-                // On every node: what a crash has left alive is ended first of all, then again and again.
+                // On every node: what a crash has left behind is taken up first of all, then again and again.
                 KeycloakModelUtils.runJobInTransaction(factory, session -> {
+                    GateDatastoreFactory.requireInForce(session);
                     TimerProvider timer = session.getProvider(TimerProvider.class);
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
                     timer.schedule(afterCommit::prune, PRUNE_EVERY_MS, "logout-relay-prune");
                 });
-                afterCommit.sweepSoon();
+                afterCommit.start();
             } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
                 // Still with all sessions; at the admin event, or at the user's own deletion, there is nothing left to see.
                 LogoutRelayListener.userGoes(removal, afterCommit);

@@ -74,7 +74,7 @@ final class LogoutTokens {
     private Optional<Event> event(String jti) {
         return events.computeIfAbsent(jti, key -> Outbox.find(session, realm.getId(), key)
                 // Too early, a relying party would log straight in again by single sign-on.
-                .filter(row -> row.removedMs != null)
+                .filter(row -> row.listedMs != null)
                 .map(row -> new Event(row, ListedSession.read(row.sessions), Answers.of(session, key),
                         new HashSet<>(Ledger.clientsWithNewerLogin(session, row.realmId, row.userId, row.watermarkMs)))));
     }
@@ -110,13 +110,20 @@ final class LogoutTokens {
         token.issuedNow();
         token.exp(token.getIat() + LIFE_SECONDS);
         ClientModel client = client(listed);
+        if (client != null) {
+            // The client may have been renamed since the login.
+            token.audience(client.getClientId());
+        }
         TokenShape.of(client).shape(token, subMeansMore(event, listed));
         return SecurityEventToken.sign(session, realm, listed.alg(), TokenShape.typ(client), token);
     }
 
     /** Some relying parties end every session of a subject: here those that are not meant, or the new login. */
     private static boolean subMeansMore(Event event, ListedSession listed) {
-        return event.row().sid != null || event.newerLogins().contains(listed.clientUuid());
+        String goesOn = event.row().spared;
+        return event.row().sid != null || event.newerLogins().contains(listed.clientUuid())
+                // There the person goes on who made the change, with a login that the ledger may not know yet.
+                || goesOn != null && goesOn.startsWith(listed.clientUuid() + ' ');
     }
 
     private ClientModel client(ListedSession listed) {

@@ -43,7 +43,7 @@ final class OperatorContainment {
                     + policy.operatorLimit() + ": whoever has the role confirm of the client logout-relay must confirm more");
         }
         Collection<ListedSession> sessions = Containment.preview(session, realm, user, Time.currentTimeMillis(),
-                LogoutRelayListener.issuer(session, realm), policy.sparedClients(steps.get()));
+                Issuers.of(session, realm), policy.sparedClients(steps.get()));
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("subject", user.getId());
         answer.put("sessions", sessions.size());
@@ -57,7 +57,7 @@ final class OperatorContainment {
             answer.put("txn", asked.txn());
             AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
                     new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked, null),
-                    LogoutRelayListener.issuer(session, realm), null, false));
+                    Issuers.of(session, realm), null, false));
         }
         return answer;
     }

@@ -9,6 +9,7 @@ import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
 
 import jakarta.persistence.EntityManager;
+import jakarta.persistence.LockModeType;
 
 /**
  * The rows owed to the relay. A row is kept until every session in it has its end, and thirty days longer, so that a
@@ -23,6 +24,9 @@ final class Outbox {
     /** Younger rows are still being settled by the node that wrote them. */
     private static final long SETTLING_MS = 2000;
 
+    /** After this long another node cleans up, too. */
+    private static final long CLEANING_MS = 120_000;
+
     /** When to look again after the event; the last is after Keycloak's longest transaction, of five minutes. */
     static final long[] LOOKS_MS = {5_000, 60_000, 360_000};
 
@@ -32,7 +36,7 @@ final class Outbox {
     }
 
     static Optional<OutboxRow> find(KeycloakSession session, String jti) {
-        return Optional.ofNullable(Ledger.em(session).find(OutboxRow.class, jti));
+        return Optional.ofNullable(Jpa.em(session).find(OutboxRow.class, jti));
     }
 
     static Optional<OutboxRow> find(KeycloakSession session, String realmId, String jti) {
@@ -40,31 +44,31 @@ final class Outbox {
     }
 
     static Optional<OutboxRow> firstOf(KeycloakSession session, String txn) {
-        return Ledger.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part", OutboxRow.class)
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part", OutboxRow.class)
                 .setParameter("txn", txn).setMaxResults(1).getResultStream().findFirst();
     }
 
-    /** The rows of this event whose sessions have not been seen to be gone. */
-    static List<OutboxRow> unsettled(KeycloakSession session, String txn) {
-        return Ledger.em(session).createQuery(
-                "select o from OutboxRow o where o.txn = :txn and o.removedMs is null order by o.part", OutboxRow.class)
-                .setParameter("txn", txn).getResultList();
+    /** The same, for one node at a time: two that look at one event would list and tell twice. */
+    static Optional<OutboxRow> lockFirstOf(KeycloakSession session, String txn) {
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part, o.jti", OutboxRow.class)
+                .setParameter("txn", txn).setMaxResults(1).setLockMode(LockModeType.PESSIMISTIC_WRITE).getResultStream().findFirst();
     }
 
-    static void settled(KeycloakSession session, String txn) {
-        EntityManager em = Ledger.em(session);
+    /** No old session of the event's subject is left in Keycloak's store. */
+    static void removed(KeycloakSession session, String txn) {
+        EntityManager em = Jpa.em(session);
         em.flush();
         em.createQuery("update OutboxRow o set o.removedMs = :now where o.txn = :txn and o.removedMs is null")
                 .setParameter("now", Time.currentTimeMillis()).setParameter("txn", txn).executeUpdate();
     }
 
     static List<String> dueForALook(KeycloakSession session, int max) {
-        return Ledger.em(session).createQuery("select distinct o.txn from OutboxRow o where o.nextLookMs < :now", String.class)
+        return Jpa.em(session).createQuery("select distinct o.txn from OutboxRow o where o.nextLookMs < :now", String.class)
                 .setParameter("now", Time.currentTimeMillis()).setMaxResults(max).getResultList();
     }
 
     static List<OutboxRow> due(KeycloakSession session, String txn) {
-        return Ledger.em(session).createQuery("select o from OutboxRow o where o.txn = :txn and o.nextLookMs is not null"
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn and o.nextLookMs is not null"
                 + " order by o.part", OutboxRow.class).setParameter("txn", txn).getResultList();
     }
 
@@ -78,28 +82,38 @@ final class Outbox {
         return null;
     }
 
-    static List<String> leftUnsettled(KeycloakSession session, int max) {
-        return Ledger.em(session).createQuery(
-                "select distinct o.txn from OutboxRow o where o.removedMs is null and o.watermarkMs < :before", String.class)
+    /** Events of some time ago of which nobody has listed whom to tell. */
+    static List<String> unlisted(KeycloakSession session, int max) {
+        return Jpa.em(session).createQuery(
+                "select distinct o.txn from OutboxRow o where o.listedMs is null and o.watermarkMs < :before", String.class)
                 .setParameter("before", Time.currentTimeMillis() - SETTLING_MS).setMaxResults(max).getResultList();
     }
 
-    /** The {@code txn}s that a poll of this realm would have to settle before it may hand their rows out. */
-    static List<String> unsettledOfRealm(KeycloakSession session, String realmId, int max) {
-        return Ledger.em(session).createQuery(
-                "select distinct o.txn from OutboxRow o where o.removedMs is null and o.realmId = :realm", String.class)
+    /** Events after which dead sessions may be left in the store: of this node, or of one that has had its time. */
+    static List<String> uncleaned(KeycloakSession session, int max) {
+        long now = Time.currentTimeMillis();
+        return Jpa.em(session).createQuery("select distinct o.txn from OutboxRow o where o.removedMs is null"
+                + " and o.watermarkMs < :before and (o.node = :node or o.watermarkMs < :long)", String.class)
+                .setParameter("before", now - SETTLING_MS).setParameter("node", Nodes.ID)
+                .setParameter("long", now - CLEANING_MS).setMaxResults(max).getResultList();
+    }
+
+    /** The {@code txn}s of this realm whose rows a poll cannot hand out before it has listed whom to tell. */
+    static List<String> unlisted(KeycloakSession session, String realmId, int max) {
+        return Jpa.em(session).createQuery(
+                "select distinct o.txn from OutboxRow o where o.listedMs is null and o.realmId = :realm", String.class)
                 .setParameter("realm", realmId).setMaxResults(max).getResultList();
     }
 
     static List<String> unacknowledged(KeycloakSession session, String txn) {
-        return Ledger.em(session).createQuery("select o.jti from OutboxRow o where o.txn = :txn and o.ackedMs is null"
-                + " and o.removedMs is not null order by o.part", String.class).setParameter("txn", txn).getResultList();
+        return Jpa.em(session).createQuery("select o.jti from OutboxRow o where o.txn = :txn and o.ackedMs is null"
+                + " and o.listedMs is not null order by o.part", String.class).setParameter("txn", txn).getResultList();
     }
 
     /** What a poll hands out, oldest first. */
     static List<OutboxRow> pending(KeycloakSession session, String realmId, int max) {
-        return Ledger.em(session).createQuery("select o from OutboxRow o where o.ackedMs is null and o.realmId = :realm"
-                + " and o.removedMs is not null and (o.errMs is null or o.errMs < :rested)"
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.ackedMs is null and o.realmId = :realm"
+                + " and o.listedMs is not null and (o.errMs is null or o.errMs < :rested)"
                 + " order by o.watermarkMs, o.part", OutboxRow.class)
                 .setParameter("realm", realmId).setParameter("rested", Time.currentTimeMillis() - REFUSED_REST_MS)
                 .setMaxResults(max).getResultList();
@@ -124,8 +138,8 @@ final class Outbox {
     /** @param after watermark and jti of the last row before the page, with a colon between them */
     private static Page page(KeycloakSession session, String realmId, String which, String after, int max) {
         int colon = after.indexOf(':');
-        List<Object[]> rows = Ledger.em(session).createQuery("select o.jti, o.watermarkMs from OutboxRow o where o.realmId = :realm"
-                + " and o.removedMs is not null and " + which
+        List<Object[]> rows = Jpa.em(session).createQuery("select o.jti, o.watermarkMs from OutboxRow o where o.realmId = :realm"
+                + " and o.listedMs is not null and " + which
                 + " and (o.watermarkMs > :ms or (o.watermarkMs = :ms and o.jti > :jti)) order by o.watermarkMs, o.jti",
                 Object[].class).setParameter("realm", realmId).setParameter("ms", Long.parseLong(after.substring(0, colon)))
                 .setParameter("jti", after.substring(colon + 1)).setMaxResults(max).getResultList();
@@ -135,7 +149,7 @@ final class Outbox {
 
     /** What the relay has not taken yet, what of it it refused, and since when the oldest waits (absent if none does). */
     static Map<String, Long> depth(KeycloakSession session, String realmId) {
-        Object[] row = Ledger.em(session).createQuery("select count(o), count(o.errMs), min(o.watermarkMs) from OutboxRow o"
+        Object[] row = Jpa.em(session).createQuery("select count(o), count(o.errMs), min(o.watermarkMs) from OutboxRow o"
                 + " where o.ackedMs is null and o.realmId = :realm", Object[].class)
                 .setParameter("realm", realmId).getSingleResult();
         Map<String, Long> depth = new HashMap<>(Map.of("waiting", (Long) row[0], "refused", (Long) row[1]));
@@ -147,7 +161,7 @@ final class Outbox {
 
     /** How many other users somebody has asked to contain since then. */
     static long askedSince(KeycloakSession session, String realmId, String otherThan, long sinceMs) {
-        return Ledger.em(session).createQuery("select count(distinct o.userId) from OutboxRow o where o.realmId = :realm"
+        return Jpa.em(session).createQuery("select count(distinct o.userId) from OutboxRow o where o.realmId = :realm"
                 + " and o.askedBy is not null and o.userId <> :other and o.watermarkMs > :since", Long.class)
                 .setParameter("realm", realmId).setParameter("other", otherThan).setParameter("since", sinceMs).getSingleResult();
     }
@@ -171,7 +185,7 @@ final class Outbox {
     }
 
     static int prune(KeycloakSession session) {
-        EntityManager em = Ledger.em(session);
+        EntityManager em = Jpa.em(session);
         long old = Time.currentTimeMillis() - KEEP_MS;
         List<String> done = em.createQuery("select o.jti from OutboxRow o where o.watermarkMs < :old"
                 + " and o.ackedMs is not null and (o.endedMs < :old or o.lastEnd < :oldSeconds)", String.class)

@@ -6,6 +6,7 @@ import jakarta.persistence.Id;
 import jakarta.persistence.Table;
 
 import org.hibernate.annotations.DynamicUpdate;
+import org.keycloak.common.util.Time;
 
 /**
  * One Security Event Token owed to the relay, with all that its logout tokens need. Of a change only the columns that it
@@ -56,7 +57,19 @@ public class OutboxRow {
     @Column(name = "OPEN_SESSIONS")
     int openSessions;
 
-    /** When no old session of the subject was left at Keycloak; null until that has been seen. */
+    /** When it was listed who has to be told; null before, and then nobody is handed the row. */
+    @Column(name = "LISTED_MS")
+    Long listedMs;
+
+    /** The node that has written the event. It alone knows when the commit was over. */
+    @Column(name = "NODE")
+    String node;
+
+    /** JSON array: what the gate has refused since the event, by kind, client and address; null for nothing. */
+    @Column(name = "REFUSED_AFTER")
+    String refusedAfter;
+
+    /** When no old session of the subject was left in Keycloak's store; null until that has been seen. */
     @Column(name = "REMOVED_MS")
     Long removedMs;
 
@@ -154,6 +167,8 @@ public class OutboxRow {
         row.identityProviders = null;
         row.survivors = 0;
         row.nextLookMs = null;
+        row.listedMs = Time.currentTimeMillis();
+        row.removedMs = row.listedMs;
         return row;
     }
 
@@ -173,6 +188,9 @@ public class OutboxRow {
         copy.steps = steps;
         copy.survivors = survivors;
         copy.watched = watched;
+        copy.refusedAfter = refusedAfter;
+        copy.listedMs = listedMs;
+        copy.node = node;
         copy.spared = spared;
         copy.sparedOffline = sparedOffline;
         copy.identityProviders = identityProviders;

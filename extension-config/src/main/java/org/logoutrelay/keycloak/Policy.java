@@ -76,7 +76,7 @@ final class Policy {
 
     static Policy of(KeycloakSession session, RealmModel realm) {
         Map<String, String> attributes = new TreeMap<>();
-        Ledger.em(session).createQuery("select a.name, a.value from RealmAttributeEntity a where a.realm.id = :realm"
+        Jpa.em(session).createQuery("select a.name, a.value from RealmAttributeEntity a where a.realm.id = :realm"
                 + " and a.name like 'logout-relay.%'", Object[].class).setParameter("realm", realm.getId())
                 .getResultStream().forEach(row -> attributes.put((String) row[0], (String) row[1]));
         return new Policy(attributes);

@@ -38,9 +38,10 @@ final class PrivilegedRole {
     }
 
     static Optional<Trigger.Match> of(KeycloakSession session, RealmModel realm, AdminEvent event) {
-        Matcher inRealm = REALM.matcher(event.getResourcePath());
-        Matcher ofClient = CLIENT.matcher(event.getResourcePath());
-        Matcher byGroup = GROUP.matcher(event.getResourcePath());
+        String path = AdminPath.of(event.getResourcePath());
+        Matcher inRealm = REALM.matcher(path);
+        Matcher ofClient = CLIENT.matcher(path);
+        Matcher byGroup = GROUP.matcher(path);
         String userId;
         Predicate<RoleModel> given;
         if (inRealm.matches()) {

@@ -28,6 +28,9 @@ final class RealmLogout {
     private static final String DONE = "done";
     private static final String DISMISSED = "dismissed";
 
+    /** Before any id. Not empty: some databases take an empty text for none. */
+    private static final String FROM_THE_FIRST = " ";
+
     /** Subjects for each sweep, which comes every five seconds. */
     private static final int PACE = 100;
     private static final long LEASE_MS = 60_000;
@@ -41,7 +44,7 @@ final class RealmLogout {
         if (policy.steps(Trigger.REALM_LOGOUT).isEmpty()) {
             return AllOrNothing.Recording.NOTHING;
         }
-        long now = Time.currentTimeMillis();
+        long now = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
         return () -> {
             RealmLogoutRow row = new RealmLogoutRow();
             row.id = Ids.next();
@@ -49,8 +52,8 @@ final class RealmLogout {
             row.iss = issuer;
             row.atMs = now;
             row.state = HELD;
-            row.reached = "";
-            Ledger.em(session).persist(row);
+            row.reached = FROM_THE_FIRST;
+            Jpa.em(session).persist(row);
             if (policy.asks(Trigger.REALM_LOGOUT)) {
                 LOG.warnf("Everybody was signed out of realm %s. The sessions of the applications live on until somebody says "
                         + "so: POST /realms/%s/logout-relay/realm-logouts {\"id\": \"%s\", \"decision\": \"confirm\"}",
@@ -66,7 +69,7 @@ final class RealmLogout {
         row.state = UNDER_WAY;
         if (!Policy.of(session, realm).isShadow()) {
             // At once for everybody: a login that is under way now must not get a session while the subjects are gone through.
-            Ledger.em(session).persist(Ledger.watermark(realm, Ledger.EVERYBODY, row.atMs, row.id));
+            Jpa.em(session).persist(Watermarks.row(realm.getId(), Watermarks.EVERYBODY, null, row.atMs, row.id));
         }
     }
 
@@ -75,7 +78,7 @@ final class RealmLogout {
             String by) {
         return Optional.ofNullable(id)
                 // Locked: of two who decide at once the second finds it decided.
-                .map(known -> Ledger.em(session).find(RealmLogoutRow.class, known, LockModeType.PESSIMISTIC_WRITE))
+                .map(known -> Jpa.em(session).find(RealmLogoutRow.class, known, LockModeType.PESSIMISTIC_WRITE))
                 .filter(row -> row.realmId.equals(realm.getId()) && row.state.equals(HELD)).map(row -> {
                     row.decidedBy = by;
                     if (confirmed) {
@@ -88,7 +91,7 @@ final class RealmLogout {
     }
 
     static List<Map<String, Object>> list(KeycloakSession session, RealmModel realm) {
-        return Ledger.em(session).createQuery("select r from RealmLogoutRow r where r.realmId = :realm order by r.atMs desc",
+        return Jpa.em(session).createQuery("select r from RealmLogoutRow r where r.realmId = :realm order by r.atMs desc",
                 RealmLogoutRow.class).setParameter("realm", realm.getId()).getResultStream()
                 .map(row -> shown(session, row)).toList();
     }
@@ -110,7 +113,7 @@ final class RealmLogout {
     static void goOn(KeycloakSessionFactory factory, AfterCommit afterCommit) {
         for (String id : KeycloakModelUtils.<List<String>>runJobInTransactionWithResult(factory, RealmLogout::leased)) {
             RealmLogoutRow row = KeycloakModelUtils.runJobInTransactionWithResult(factory,
-                    session -> Ledger.em(session).find(RealmLogoutRow.class, id));
+                    session -> Jpa.em(session).find(RealmLogoutRow.class, id));
             List<String> subjects = KeycloakModelUtils.runJobInTransactionWithResult(factory,
                     session -> Ledger.subjectsAfter(session, row, PACE));
             for (String subject : subjects) {
@@ -126,18 +129,18 @@ final class RealmLogout {
             if (subjects.size() < PACE) {
                 row.state = row.failed == 0 ? DONE : UNDER_WAY;
                 row.failed = 0;
-                row.reached = "";
+                row.reached = FROM_THE_FIRST;
             }
             row.leaseMs = 0;
-            KeycloakModelUtils.runJobInTransaction(factory, session -> Ledger.em(session).merge(row));
+            KeycloakModelUtils.runJobInTransaction(factory, session -> Jpa.em(session).merge(row));
         }
     }
 
     private static List<String> leased(KeycloakSession session) {
         long now = Time.currentTimeMillis();
-        return Ledger.em(session).createQuery("select r.id from RealmLogoutRow r where r.state = :state and r.leaseMs < :now",
+        return Jpa.em(session).createQuery("select r.id from RealmLogoutRow r where r.state = :state and r.leaseMs < :now",
                 String.class).setParameter("state", UNDER_WAY).setParameter("now", now).getResultList().stream()
-                .filter(id -> Ledger.em(session).createQuery("update RealmLogoutRow r set r.leaseMs = :until where r.id = :id"
+                .filter(id -> Jpa.em(session).createQuery("update RealmLogoutRow r set r.leaseMs = :until where r.id = :id"
                         + " and r.leaseMs < :now").setParameter("until", now + LEASE_MS).setParameter("id", id)
                         .setParameter("now", now).executeUpdate() == 1).toList();
     }
@@ -153,7 +156,7 @@ final class RealmLogout {
     }
 
     static int prune(KeycloakSession session) {
-        return Ledger.em(session).createQuery("delete from RealmLogoutRow r where r.atMs < :old and r.state <> :state")
+        return Jpa.em(session).createQuery("delete from RealmLogoutRow r where r.atMs < :old and r.state <> :state")
                 .setParameter("old", Time.currentTimeMillis() - KEEP_MS).setParameter("state", UNDER_WAY).executeUpdate();
     }
 }

@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
@@ -8,15 +9,23 @@ import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.CibaConfig;
 import org.keycloak.models.ClientModel;
+import org.keycloak.models.ClientSessionContext;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.OAuth2DeviceConfig;
+import org.keycloak.models.ProtocolMapperModel;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
+import org.keycloak.protocol.ProtocolMapper;
+
 import org.keycloak.protocol.oidc.OIDCAdvancedConfigWrapper;
 import org.keycloak.protocol.oidc.OIDCConfigAttributes;
 import org.keycloak.protocol.oidc.OIDCLoginProtocol;
+import org.keycloak.protocol.oidc.mappers.OIDCAttributeMapperHelper;
+import org.keycloak.protocol.oidc.mappers.OIDCIDTokenMapper;
+import org.keycloak.representations.IDToken;
 import org.keycloak.representations.LogoutToken;
+import org.keycloak.services.util.DefaultClientSessionContext;
 import org.keycloak.services.util.ResolveRelative;
 import org.keycloak.crypto.Algorithm;
 import org.keycloak.util.JsonSerialization;
@@ -25,6 +34,8 @@ import org.keycloak.util.TokenUtil;
 /** What we read from a client, seen as a relying party. */
 final class RelyingParty {
     private static final String MAX_LIFE = "logout-relay.session.max-life";
+    /** Characters of a logout URL; the relay takes no longer one. */
+    private static final int MAX_URI = 2048;
     private static final long MAX_LIFE_DEFAULT = 30L * 24 * 60 * 60;
 
     /** Say whether people log in to a client, and how long its application's sessions live. */
@@ -44,8 +55,18 @@ final class RelyingParty {
         if (uri == null || uri.isBlank()) {
             return null;
         }
-        // Only a relative URL needs Keycloak's own address, which is not to be had off the request without --hostname.
-        return uri.startsWith("/") ? ResolveRelative.resolveRelativeUri(session, client.getRootUrl(), uri) : uri;
+        // Only a relative URL needs Keycloak's own address, and of a client without a root URL nothing else does.
+        String root = client.getRootUrl();
+        String absolute = !uri.startsWith("/") ? uri : root == null || root.isBlank()
+                ? Issuers.base(session, client.getRealm()) + uri : ResolveRelative.resolveRelativeUri(session, root, uri);
+        return absolute.length() > MAX_URI ? null : absolute;
+    }
+
+    /** What is wrong with these settings of a client, or null. Such a client is not saved; a login there must not fail for it. */
+    static String complaint(Map<String, String> attributes) {
+        String uri = attributes.get(OIDCConfigAttributes.BACKCHANNEL_LOGOUT_URL);
+        return uri == null || uri.length() <= MAX_URI ? null : OIDCConfigAttributes.BACKCHANNEL_LOGOUT_URL + " has "
+                + uri.length() + " characters; give a logout URL of at most " + MAX_URI;
     }
 
     static boolean sessionRequired(ClientModel client) {
@@ -111,11 +132,33 @@ final class RelyingParty {
     static LogoutToken claims(KeycloakSession session, UserModel user, AuthenticatedClientSessionModel clientSession,
             String issuer) {
         LogoutToken claims = session.tokens().initLogoutToken(clientSession.getClient(), user, clientSession);
+        claims.setSubject(subjectAsGiven(session, clientSession, claims.getSubject()));
         claims.setSid(clientSession.getUserSession().getId());
         if (claims.getIssuer() == null) {
             claims.issuer(issuer);
         }
         return claims;
+    }
+
+    /**
+     * The {@code sub} that the client was given in its ID token: any mapper may have set it, and Keycloak's own logout tokens
+     * heed those for pairwise subjects alone.
+     */
+    private static String subjectAsGiven(KeycloakSession session, AuthenticatedClientSessionModel clientSession, String subject) {
+        ClientSessionContext given = DefaultClientSessionContext.fromClientSessionScopeParameter(clientSession, session);
+        List<ProtocolMapperModel> setting = given.getProtocolMappersStream()
+                .filter(mapper -> "sub".equals(mapper.getConfig().get(OIDCAttributeMapperHelper.TOKEN_CLAIM_NAME))).toList();
+        IDToken idToken = new IDToken();
+        idToken.subject(subject);
+        for (ProtocolMapperModel mapper : setting) {
+            ProtocolMapper provider = (ProtocolMapper) session.getKeycloakSessionFactory()
+                    .getProviderFactory(ProtocolMapper.class, mapper.getProtocolMapper());
+            if (provider instanceof OIDCIDTokenMapper sets) {
+                idToken = sets.transformIDToken(idToken, mapper, session, clientSession.getUserSession(), given);
+            }
+        }
+        Object other = idToken.getOtherClaims().get("sub");
+        return other == null ? idToken.getSubject() : other.toString();
     }
 
     /**

@@ -10,6 +10,7 @@ import org.keycloak.crypto.KeyUse;
 import org.keycloak.crypto.KeyWrapper;
 import org.keycloak.crypto.SignatureProvider;
 import org.keycloak.jose.jws.JWSBuilder;
+import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 
@@ -46,7 +47,10 @@ final class SecurityEventToken {
         List<Map<String, Object>> listed = new ArrayList<>(sessions.size());
         for (int n = 0; n < sessions.size(); n++) {
             ListedSession session = sessions.get(n);
-            listed.add(session.toSetMember(row.jti, n, TokenShape.sidOnly(realm.getClientById(session.clientUuid()))));
+            ClientModel client = realm.getClientById(session.clientUuid());
+            // The client may have been renamed since the login.
+            listed.add(session.toSetMember(row.jti, n, client == null ? session.clientId() : client.getClientId(),
+                    TokenShape.sidOnly(client)));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());
@@ -79,7 +83,10 @@ final class SecurityEventToken {
         if (row.watched != null) {
             containment.put("watched", ListedSession.object(row.watched));
         }
-        containment.put("removed_at_ms", row.removedMs);
+        if (row.refusedAfter != null) {
+            containment.put("refused_after", ListedSession.list(row.refusedAfter));
+        }
+        containment.put("removed_at_ms", row.listedMs);
         containment.put("part", row.part);
         containment.put("parts", row.parts);
         containment.put("sessions", listed);

@@ -33,12 +33,12 @@ final class StepUp {
         row.realmId = realm.getId();
         row.userId = userId;
         row.sinceMs = sinceMs;
-        Ledger.em(session).persist(row);
+        Jpa.em(session).persist(row);
     }
 
     /** Whether this user owes a second factor that this login has not proven yet. */
     static boolean isOwed(KeycloakSession session, RealmModel realm, String userId, AuthenticationSessionModel login) {
-        Long since = Ledger.em(session).createQuery("select max(s.sinceMs) from StepUpRow s where s.userId = :user"
+        Long since = Jpa.em(session).createQuery("select max(s.sinceMs) from StepUpRow s where s.userId = :user"
                 + " and s.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realm.getId())
                 .getSingleResult();
         return since != null && provenMs(realm, login) < since;
@@ -49,7 +49,7 @@ final class StepUp {
             AuthenticationSessionModel login) {
         long proven = login == null ? 0 : provenMs(realm, login);
         return proven == 0 ? AllOrNothing.Recording.NOTHING : () -> {
-            Ledger.em(session).createQuery("delete from StepUpRow s where s.userId = :user and s.realmId = :realm"
+            Jpa.em(session).createQuery("delete from StepUpRow s where s.userId = :user and s.realmId = :realm"
                     + " and s.sinceMs <= :proven").setParameter("user", userId).setParameter("realm", realm.getId())
                     .setParameter("proven", proven).executeUpdate();
             return null;

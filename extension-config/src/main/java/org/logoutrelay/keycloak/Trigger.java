@@ -167,14 +167,15 @@ record Trigger(String id, When when, Type type, String initiatingEntity, String 
 
     /** The trigger that this event is, if it is one. Never throws: it runs before anything is enlisted. */
     static Optional<Match> of(AdminEvent event) {
-        if (event.getResourcePath() == null) {
+        String normal = AdminPath.of(event.getResourcePath());
+        if (normal == null) {
             return Optional.empty();
         }
         for (Trigger trigger : ALL) {
             When when = trigger.when;
             if (when != null && when.resource != null && when.resource == event.getResourceType()
                     && when.operation == event.getOperationType()) {
-                Matcher path = when.path.matcher(event.getResourcePath());
+                Matcher path = when.path.matcher(normal);
                 if (path.matches()) {
                     return Optional.of(when.oneSession ? new Match(trigger, null, path.group(1), null)
                             : new Match(trigger, path.group(1), null, detail(event.getDetails())));

@@ -52,7 +52,7 @@ final class Watch {
     }
 
     static void count(KeycloakSession session, String realmId, String userId, Sight sight) {
-        Ledger.em(session).createQuery("update WatchRow w set w." + sight.field + " = w." + sight.field + " + 1"
+        Jpa.em(session).createQuery("update WatchRow w set w." + sight.field + " = w." + sight.field + " + 1"
                 + " where w.userId = :user and w.realmId = :realm and w.untilMs > :now").setParameter("user", userId)
                 .setParameter("realm", realmId).setParameter("now", Time.currentTimeMillis()).executeUpdate();
     }
@@ -87,13 +87,13 @@ final class Watch {
 
     /** The events of which something has been seen that the relay has not been told. */
     static List<String> untold(KeycloakSession session, int max) {
-        return Ledger.em(session).createQuery("select w.txn from WatchRow w where w.logins + w.failedLogins + w.refusedRefreshes > 0",
+        return Jpa.em(session).createQuery("select w.txn from WatchRow w where w.logins + w.failedLogins + w.refusedRefreshes > 0",
                 String.class).setMaxResults(max).getResultList();
     }
 
     /** Writes what has been seen as a supplementary row, and begins to count anew. */
     static boolean tell(KeycloakSession session, String txn) {
-        EntityManager em = Ledger.em(session);
+        EntityManager em = Jpa.em(session);
         WatchRow seen = em.find(WatchRow.class, txn, LockModeType.PESSIMISTIC_WRITE);
         OutboxRow first = Outbox.firstOf(session, txn).orElse(null);
         RealmModel realm = first == null ? null : session.realms().getRealm(first.realmId);
@@ -111,7 +111,7 @@ final class Watch {
     }
 
     static int prune(KeycloakSession session) {
-        return Ledger.em(session).createQuery("delete from WatchRow w where w.untilMs < :now"
+        return Jpa.em(session).createQuery("delete from WatchRow w where w.untilMs < :now"
                 + " and w.logins + w.failedLogins + w.refusedRefreshes = 0")
                 .setParameter("now", Time.currentTimeMillis()).executeUpdate();
     }

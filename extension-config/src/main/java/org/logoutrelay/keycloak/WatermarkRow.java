@@ -1,13 +1,15 @@
 package org.logoutrelay.keycloak;
 
+import java.util.List;
+
 import jakarta.persistence.Column;
 import jakarta.persistence.Entity;
 import jakarta.persistence.Id;
 import jakarta.persistence.Table;
 
 /**
- * The instant before which nothing issued to the subject is valid. Appended, and the greatest counts, so two resets at
- * once neither collide nor undo each other.
+ * The instant up to which every login of the subject is dead. Rows are only ever added and the greatest counts, so two
+ * resets at once neither collide nor undo each other.
  */
 @Entity
 @Table(name = "LOGOUT_RELAY_WATERMARK")
@@ -19,12 +21,30 @@ public class WatermarkRow {
     @Column(name = "REALM_ID")
     String realmId;
 
+    /** {@link Watermarks#EVERYBODY} for all users of the realm. */
     @Column(name = "USER_ID")
     String userId;
+
+    /** The one session that is dead, or null: all of the user's. */
+    @Column(name = "SID")
+    String sid;
 
     @Column(name = "WATERMARK_MS")
     long watermarkMs;
 
+    /** The event. A login that goes on by right, in the tab in which the person made the change, is spared by its name. */
     @Column(name = "TXN")
     String txn;
+
+    /** JSON array of client ids whose offline sessions outlive the event by policy, or null. */
+    @Column(name = "SPARED_CLIENTS")
+    String sparedClients;
+
+    boolean sparesSomeClient() {
+        return sparedClients != null;
+    }
+
+    List<String> sparedClients() {
+        return sparedClients == null ? List.of() : ListedSession.array(sparedClients);
+    }
 }

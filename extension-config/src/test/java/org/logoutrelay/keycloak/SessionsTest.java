@@ -37,18 +37,11 @@ class SessionsTest {
 
     @Test
     void aSetShowsNoClaimsButWhoIsMeant() {
-        Map<String, Object> member = session(null).toSetMember("jti", 3, false);
+        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", false);
         assertEquals("jti.3", member.get("id"));
         assertEquals("pairwise-sub", member.get("sub"));
         assertFalse(member.containsKey("backchannel_logout_uri"));
         assertFalse(member.containsKey("claims"));
-    }
-
-    @Test
-    void aLoginOfTheWatermarksOwnSecondIsOld() {
-        assertTrue(Logins.isOld(1_000_000, 1_000_000));
-        assertTrue(Logins.isOld(1_000_000, 1_000_999));
-        assertFalse(Logins.isOld(1_001_000, 1_000_999));
     }
 
     @Test

@@ -1,0 +1,79 @@
+package org.logoutrelay.keycloak;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.UUID;
+
+import org.jboss.logging.Logger;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.cache.UserCache;
+import org.keycloak.models.utils.KeycloakModelUtils;
+
+/**
+ * Each node looks for itself what has happened at the others: Keycloak tells them only after the commit, and not at all where
+ * the node has halted or cannot be reached. So the database is asked, and users who were reset go from this node's cache.
+ */
+final class Nodes {
+    /** This process, for as long as it lives. */
+    static final String ID = UUID.randomUUID().toString();
+
+    private static final Logger LOG = Logger.getLogger(Nodes.class);
+    private static final long WINDOW_MS = 60_000;
+    private static final int MAX_REMEMBERED = 10_000;
+
+    /** When this node has first seen each event, by {@code txn}: close to its commit. */
+    private final Map<String, Long> firstSeen = new LinkedHashMap<>() {
+        private static final long serialVersionUID = 1L;
+
+        @Override
+        protected boolean removeEldestEntry(Map.Entry<String, Long> eldest) {
+            return size() > MAX_REMEMBERED;
+        }
+    };
+    private final KeycloakSessionFactory factory;
+
+    Nodes(KeycloakSessionFactory factory) {
+        this.factory = factory;
+    }
+
+    /** Never throws: it runs again within a second. */
+    void look() {
+        try {
+            long now = KeycloakModelUtils.runJobInTransactionWithResult(factory, DbClock::now);
+            List<WatermarkRow> news = KeycloakModelUtils.runJobInTransactionWithResult(factory,
+                    session -> Watermarks.recent(session, now - WINDOW_MS)).stream().filter(row -> firstSeen(row.txn) == null).toList();
+            if (!news.isEmpty()) {
+                KeycloakModelUtils.runJobInTransaction(factory,
+                        session -> news.forEach(row -> evict(session, row.realmId, row.userId)));
+                news.forEach(row -> remember(row.txn, now));
+            }
+        } catch (RuntimeException e) {
+            LOG.warn("The database could not be asked for recent security events; it is asked again", e);
+        }
+    }
+
+    private synchronized void remember(String txn, long now) {
+        firstSeen.putIfAbsent(txn, now);
+    }
+
+    /** Milliseconds by the database's clock, or null where this node has not seen the event. */
+    synchronized Long firstSeen(String txn) {
+        return firstSeen.get(txn);
+    }
+
+    /** What this node remembers of the user is from before the event. */
+    static void evict(KeycloakSession session, String realmId, String userId) {
+        RealmModel realm = session.realms().getRealm(realmId);
+        session.getContext().setRealm(realm);
+        UserCache cache = session.getProvider(UserCache.class);
+        UserModel user = realm == null || cache == null ? null : session.users().getUserById(realm, userId);
+        if (user != null) {
+            cache.evict(realm, user);
+        }
+    }
+
+}
