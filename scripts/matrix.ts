@@ -7,13 +7,14 @@ import { ACTS } from './matrix/acts.ts'
 import { asItShouldBe, type Cell, play } from './matrix/play.ts'
 import { asMarkdown, asText, type Run } from './matrix/table.ts'
 import { startWorld, type World } from './matrix/world.ts'
+import { KEYCLOAK_VERSIONS } from './stage/keycloak-versions.ts'
 import { ROOT } from './stage/process.ts'
 
 const USAGE = `npm run matrix [-- --keycloak VERSION]... [--trigger TRIGGER]... [--json] [--write]
 
 Every trigger times every kind of access, on a real Keycloak. Exit status 0 only if each cell is as it should be.
 
-  --keycloak  a version that scripts/setup has brought; 26.5.0 and 26.7.3 unless given
+  --keycloak  a version that scripts/setup has brought; ${KEYCLOAK_VERSIONS.join(' and ')} unless given
   --trigger   only this one; may be repeated
   --json      one line of JSON for each version instead of the tables
   --write     write the tables into docs/coverage.md; takes the whole matrix`
@@ -97,7 +98,7 @@ function read() {
   try {
     const { values } = parseArgs({
       options: {
-        keycloak: { type: 'string', multiple: true, default: ['26.5.0', '26.7.3'] },
+        keycloak: { type: 'string', multiple: true, default: [...KEYCLOAK_VERSIONS] },
         trigger: { type: 'string', multiple: true },
         json: { type: 'boolean' },
         write: { type: 'boolean' },
@@ -109,7 +110,7 @@ function read() {
         `No trigger is called ${unknown.join(', ')}; there are ${[...new Set(ACTS.map((a) => a.trigger))].join(', ')}`,
       )
     }
-    if (values.write && (values.trigger || values.keycloak.length < 2)) {
+    if (values.write && (values.trigger || values.keycloak.length < KEYCLOAK_VERSIONS.length)) {
       throw new Error('--write takes the whole matrix: leave out --trigger and --keycloak')
     }
     return values

@@ -1,6 +1,6 @@
-import { createHmac } from 'node:crypto'
 import { Browser } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
+import { oneTimePassword } from '../stage/one-time-password.ts'
 import type { EndsWith } from './access.ts'
 import { codeOf, NEW_PASSWORD, type Person } from './person.ts'
 import { REDIRECT_URI } from './world.ts'
@@ -232,13 +232,4 @@ async function goesOn(person: Person, code: string): Promise<void> {
 function newOneTimePassword(form: string): Record<string, string> {
   const secret = /name="totpSecret"[^>]*value="([^"]+)"/.exec(form)?.[1] ?? ''
   return { totp: oneTimePassword(secret), userLabel: 'of the matrix' }
-}
-
-/** RFC 6238 with SHA-1, six digits, thirty seconds. */
-function oneTimePassword(secret: string): string {
-  const counter = Buffer.alloc(8)
-  counter.writeBigUInt64BE(BigInt(Math.floor(Date.now() / 30_000)))
-  const mac = createHmac('sha1', secret).update(counter).digest()
-  const at = (mac.at(-1) ?? 0) & 15
-  return String((mac.readUInt32BE(at) & 0x7fffffff) % 1_000_000).padStart(6, '0')
 }

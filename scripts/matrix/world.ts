@@ -96,7 +96,6 @@ export async function startWorld(progress: (what: string) => void, version: stri
       }),
     )
     const issuer = keycloak.issuer('demo')
-    ciba.callBack(`${issuer}/protocol/openid-connect/ext/ciba/auth/callback`)
     progress('Starting the relay, two applications, an API with a guard and one without')
     const app = { issuer, clientSecret: secret }
     const express = keep(startExpress({ ...app, clientId: 'express-app', port: expressPort }))

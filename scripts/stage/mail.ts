@@ -32,7 +32,8 @@ export async function startMail(): Promise<Mailbox> {
     linkFor: (address) =>
       /https?:\/\/[^\s"<>]+action-token[^\s"<>]+/
         .exec(mails.findLast(({ to }) => to.includes(address))?.text ?? '')?.[0]
-        ?.replaceAll('&amp;', '&'),
+        ?.replaceAll('&amp;', '&')
+        .replaceAll('&#61;', '='),
     stop: () => new Promise((resolve) => server.close(resolve)),
   }
 }

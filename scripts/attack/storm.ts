@@ -1,0 +1,71 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Attack } from './attack.ts'
+import { EXCHANGER } from './clients.ts'
+import { type Held, livesOf, Loop, refreshing, type Step } from './loop.ts'
+import { nextSecond, SIGHTS, type Target } from './target.ts'
+import { PASSWORD, Victim } from './victim.ts'
+
+const KINDS = ['online', 'offline', 'exchanged'] as const
+const LOOPS = [1, 4, 16] as const
+const PACES_MS = [0, 30, 400] as const
+
+type Kind = (typeof KINDS)[number]
+
+/** The loops run for so long before the reset, each try a little longer than the one before. */
+const BEFORE_MS = { least: 500, step: 37, spread: 700 }
+/** Longer than any answer takes that was under way at the reset. */
+const AFTER_MS = 1200
+
+/** Refreshes while an administrator resets. */
+function storm(kind: Kind, loops: number, paceMs: number): Attack {
+  const many = loops === 1 ? 'one loop' : `${loops} loops`
+  return {
+    id: `storm-${kind}-${loops}x${paceMs}`,
+    family: 'storm',
+    title: `Whoever keeps refreshing ${kind} tokens is out at the reset`,
+    tries: `refreshes in ${many}${paceMs === 0 ? ' without a pause' : ` every ${paceMs} ms`} while an administrator resets`,
+    loot: SIGHTS,
+    times: 20,
+    ...(loops === 4 && paceMs === 0 ? { quick: 3 } : {}),
+    // Loops that never pause are as much as two cores can do.
+    atOnce: paceMs === 400 ? 5 : Math.max(1, Math.floor(4 / loops)),
+    run: async (target, name, n) => {
+      const victim = await Victim.create(target, name)
+      const held = await begin(target, kind, name)
+      await nextSecond()
+      const step = kind === 'exchanged' ? byTurns(target) : refreshing(target)
+      const all = Array.from({ length: loops }, () => new Loop(held, step, paceMs))
+      try {
+        await delay(BEFORE_MS.least + ((n * BEFORE_MS.step) % BEFORE_MS.spread))
+        await victim.resetNow()
+        await delay(AFTER_MS)
+      } finally {
+        await Promise.all(all.map((loop) => loop.end()))
+      }
+      return livesOf(target, all)
+    },
+  }
+}
+
+async function begin(target: Target, kind: Kind, name: string): Promise<Held> {
+  const scope = kind === 'offline' ? 'openid offline_access' : 'openid'
+  const tokens = await target.tokens.directGrant('flows-app', name, PASSWORD, scope)
+  if (kind !== 'exchanged') {
+    return { tokens, clientId: 'flows-app' }
+  }
+  const answer = await target.exchange(tokens.access_token, 'refresh_token')
+  if (answer.status !== 200) {
+    throw new Error(`The exchange: ${answer.status} ${answer.text}`)
+  }
+  return { tokens: answer.json(), clientId: EXCHANGER.client_id }
+}
+
+/** Exchange and refresh, so that both ways of making exchanged tokens anew are under way at the reset. */
+function byTurns(target: Target): Step {
+  return (held, n) =>
+    n % 2 === 1 ? target.exchange(held.tokens.access_token, 'refresh_token') : refreshing(target)(held, n)
+}
+
+export const STORMS: readonly Attack[] = KINDS.flatMap((kind) =>
+  LOOPS.flatMap((loops) => PACES_MS.map((paceMs) => storm(kind, loops, paceMs))),
+)
