@@ -130,8 +130,10 @@ final class AtCommit extends AbstractKeycloakTransaction {
 
     private void lock(List<Gate.Login> lasting) {
         Jpa.em(session).flush();
-        // Shared: requests of one account do not wait for each other.
-        lasting.stream().map(Gate.Login::userId).distinct().sorted().forEach(user -> lock(session, user, LockModeType.PESSIMISTIC_READ));
+        // Shared, so that requests of one account do not wait for each other; but for a user whom this request contains: a lock
+        // that is widened later could wait for another one that does the same.
+        lasting.stream().map(Gate.Login::userId).distinct().sorted().forEach(user -> lock(session, user,
+                gate.isClosingOf(user) ? LockModeType.PESSIMISTIC_WRITE : LockModeType.PESSIMISTIC_READ));
     }
 
     /** Waits for whoever writes of this user. A user whom a federation does not import has no row; nothing is locked then. */

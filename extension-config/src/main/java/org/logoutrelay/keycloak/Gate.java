@@ -77,6 +77,10 @@ final class Gate {
         return closing.stream().anyMatch(row -> row.txn.equals(txn));
     }
 
+    boolean isClosingOf(String userId) {
+        return closing.stream().anyMatch(row -> row.userId.equals(userId));
+    }
+
     /** The watermark that this login is dead by, if there is one. */
     Optional<WatermarkRow> deadBy(Login login) {
         return deadBy(login, rows(login.realm().getId(), login.userId(), login.beganMs()));
