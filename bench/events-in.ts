@@ -9,6 +9,7 @@ import { Agent, request } from 'undici'
 import { plan } from '../relay/domain/plan.ts'
 import { pushRoute } from '../relay/ingest/push.ts'
 import { verifySet } from '../relay/ingest/set.ts'
+import { systemClock } from '../relay/parts.ts'
 import { openSqliteStore } from '../relay/store/sqlite/sqlite.ts'
 import { temporary } from '../scripts/stage/temporary.ts'
 import { ISSUER } from './engine.ts'
@@ -30,7 +31,8 @@ export async function eventsIn({ rounds, share }: Size): Promise<Line[]> {
       event,
       plan(event, Date.now(), () => undefined),
     )
-  const app = pushRoute({ verify, receive, refused: (code, why) => void process.stderr.write(`${code} ${why}\n`) })
+  const refused = (code: string, why: string) => void process.stderr.write(`${code} ${why}\n`)
+  const app = pushRoute({ verify, receive, refused, clock: systemClock })
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>((resolve) => {
     const listening = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, (address) =>
       resolve({ server: listening, port: address.port }),

@@ -167,8 +167,11 @@ export class SimulatedIdp implements Idp {
     if (!row) {
       return Promise.reject(new RelayError('invalid_key', 'Nobody signed that'))
     }
-    return this.#world.faults && this.#world.chance.hit(0.05)
-      ? Promise.reject(new RelayError('idp_unavailable', 'The keys cannot be had'))
+    if (this.#strikes(0.05)) {
+      return Promise.reject(new RelayError('idp_unavailable', 'The keys cannot be had'))
+    }
+    return this.#strikes(0.05)
+      ? Promise.reject(new RelayError('key_unknown', 'The key has just been changed'))
       : Promise.resolve(row.event)
   }
 

@@ -4,6 +4,7 @@ import { Flow } from '../relay/flow/flow.ts'
 import type { Idp, Send } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
 import { gapFiller } from '../relay/ingest/gap.ts'
+import { Patience } from '../relay/ingest/patience.ts'
 import { type RereadPorts, takeUp } from '../relay/ingest/reread.ts'
 import { Process } from './clock.ts'
 import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
@@ -123,6 +124,7 @@ export class SimulatedRelay {
         unknown: (jtis) => store.unknown(ISSUER, jtis),
         verify: (set) => process.learn(idp.verify(set)),
         receive: (event, ended) => this.#flow.receive(event, 'reread', ended),
+        patience: new Patience(process.clock),
         trouble,
       }
       await takeUp(ports, process.clock, this.#stop.signal, sinceMs)

@@ -37,8 +37,9 @@ export const SABOTAGES: Readonly<
   },
   'fsync off': { finds: ['G1'], hands: () => ({ early: true }) },
   'outbox off': { finds: ['G1', 'G5'], hands: () => ({ polls: false }) },
+  // A token that was made before an outage is too old after it.
   'fresh jti off': {
-    finds: ['G4'],
+    finds: ['G4', 'lane'],
     hands: () => {
       const made = new Map<string, string>()
       return {

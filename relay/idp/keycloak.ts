@@ -5,6 +5,7 @@ import { z } from 'zod'
 import type { Delivery, RelyingParty, Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Idp } from '../flow/ports.ts'
+import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -91,7 +92,7 @@ export class Keycloak implements Idp {
     if (jwks_uri === undefined) {
       throw new RelayError('idp_unavailable', `${this.issuer} publishes no jwks_uri`)
     }
-    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: 5000 })
+    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: KEYS_COOLDOWN_MS })
     return this.#keys
   }
 

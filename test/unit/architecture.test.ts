@@ -23,11 +23,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['domain/', 'guard/port.ts', 'registry/port.ts', 'errors.ts', 'version.ts'],
   // The published package holds the table, the hash and the answers: one rule, not two.
   guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', 'private-key.ts', '../guard/'],
-  signing: ['domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
+  signing: ['domain/', 'flow/ports.ts', 'ingest/set.ts', 'errors.ts', 'private-key.ts'],
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A registration is checked as `logout-relay check` does it.
   registry: ['domain/', 'check/finding.ts', 'check/relying-party.ts', 'flow/ports.ts', 'errors.ts'],
-  idp: ['domain/', 'flow/ports.ts', 'errors.ts'],
+  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'errors.ts'],
   // A poll reports what it refuses in the identity provider's own form.
   ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.

@@ -6,7 +6,6 @@ import {
   generateKeyPair,
   type CompactJWSHeaderParameters,
   type JSONWebKeySet,
-  type JWTVerifyGetKey,
 } from 'jose'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
 
@@ -19,7 +18,7 @@ export async function realm(issuer = ISSUER) {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const kid = `key of ${issuer}`
   const jwks: JSONWebKeySet = { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'RS256' }] }
-  const keys: JWTVerifyGetKey = createLocalJWKSet(jwks)
+  const keys = createLocalJWKSet(jwks)
   return {
     issuer,
     jwks,
