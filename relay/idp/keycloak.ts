@@ -6,6 +6,7 @@ import type { Delivery, RelyingParty, Word, WordOutcome } from '../domain/model.
 import { RelayError } from '../errors.ts'
 import type { Idp } from '../flow/ports.ts'
 import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
+import { signatureComplaint } from '../ingest/unverifiable.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -105,6 +106,17 @@ export class Keycloak implements Idp {
       throw unavailable(this.issuer, cause)
     }
     return keys.jwks()?.keys ?? []
+  }
+
+  /** Why no event of this realm would be believed, with what to do; undefined if they are. By its own access token. */
+  async signatureComplaint(): Promise<string | undefined> {
+    const keys = await this.keys()
+    const token = await this.#accessToken()
+    try {
+      return await signatureComplaint(token, keys)
+    } catch (cause) {
+      throw unavailable(this.issuer, cause)
+    }
   }
 
   async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {

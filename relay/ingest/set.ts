@@ -1,10 +1,10 @@
-import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet, jwtVerify, type JWTVerifyGetKey } from 'jose'
+import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
+import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import { whyUnverifiable } from './unverifiable.ts'
 
-/** Asymmetric only: with a symmetric one the published key would do as the secret. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 const SKEW_SECONDS = 60
 
 const KNOWN_TYPES: readonly string[] = [
@@ -78,9 +78,6 @@ const Claims = z.object({
   events: z.record(z.string(), z.object({ 'logout-relay': Containment })),
 })
 
-/** A realm's keys, and its key set as it was fetched last. */
-export type KeySet = JWTVerifyGetKey & { readonly jwks?: () => JSONWebKeySet | undefined }
-
 /** The keys of a configured issuer, or undefined for one that is not. */
 export type KeysOf = (issuer: string) => Promise<KeySet> | undefined
 
@@ -105,13 +102,14 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   let known: KeySet | undefined
   try {
     known = await keys
-    payload = (await jwtVerify(set, known, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS }))
+    payload = (await verifyJwt(set, known, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS }))
       .payload
   } catch (cause) {
     if (cause instanceof errors.JWKSNoMatchingKey && typeof kid === 'string' && !isIn(known?.jwks?.(), kid)) {
       throw new RelayError('key_unknown', 'The realm publishes no key of that name, as far as is known now')
     }
-    throw refusal(cause)
+    const why = whyUnverifiable(cause, set, known)
+    throw why === undefined ? refusal(cause) : new RelayError('invalid_key', why)
   }
   const parsed = Claims.safeParse(payload)
   if (!parsed.success) {

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { errors, type JWK, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
-import type { KeySet } from '../ingest/set.ts'
+import type { KeySet } from '../../guard/jwt.ts'
 import { type KeyPlace, publishedKid, readRelayKey, type RelayKey } from './key.ts'
 
 /** Since when a realm has been seen to publish a key, by fingerprint. */
@@ -128,7 +128,11 @@ export class RealmKeys {
         ? Promise.reject(new errors.JWKSNoMatchingKey())
         : keys(header, token)
     }
-    return Object.assign(others, { jwks: () => keys.jwks?.() })
+    return Object.defineProperties<KeySet>(others, {
+      jwks: { value: () => keys.jwks?.() },
+      fresh: { get: () => keys.fresh },
+      reload: { value: () => keys.reload?.() },
+    })
   }
 }
 

@@ -381,9 +381,9 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   expect(todo).toEqual([])
   expect(status).toBe(0)
   expect(lines.find((line) => line.check === 'relay')?.says).toBe('runs and is ready')
-  const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles']
+  const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client']
   expect(lines.map((line) => line.check)).toEqual([
-    ...[...checks, 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy', 'audience', 'push'],
+    ...[...checks, 'signature', 'clocks', 'roles', 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy', 'audience', 'push'],
     ...['outbox', 'console', 'console', 'logout URLs', 'relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')

@@ -10,10 +10,21 @@ import {
 } from 'jose'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RelayError, type RelayErrorCode } from '../../relay/errors.ts'
-import { type KeySet, verifySet } from '../../relay/ingest/set.ts'
+import type { KeySet } from '../../guard/jwt.ts'
+import { verifySet } from '../../relay/ingest/set.ts'
 import { RealmKeys } from '../../relay/signing/realm-keys.ts'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
-import { CREDENTIAL_CHANGE, type Realm, containment, realm, setClaims } from './signed.ts'
+import {
+  containment,
+  CREDENTIAL_CHANGE,
+  edwards448Realm,
+  hmacRealm,
+  type OddRealm,
+  type Realm,
+  realm,
+  setClaims,
+  shortRealm,
+} from './signed.ts'
 
 const text = new TextEncoder()
 let demo: Realm
@@ -176,6 +187,32 @@ describe('whose SET it is', () => {
 })
 
 describe('the signature', () => {
+  test('may be with Ed448, which is judged like any other', async () => {
+    const edwards = await edwards448Realm()
+    await expect(verify(await edwards.sign(right), edwards.keys)).resolves.toMatchObject({ jti: uuid(1) })
+    expect(await refusalOf((await edwards448Realm()).sign(right), edwards.keys)).toBe('invalid_key')
+    expect(await refusalOf(edwards.sign(right, { kid: 'unheard of' }), edwards.keys)).toBe('key_unknown')
+    expect(await refusalOf(edwards.sign({ ...right, aud: 'someone-else' }), edwards.keys)).toBe('invalid_audience')
+    expect(await refusalOf(edwards.sign({ ...right, iss: stranger.issuer }), edwards.keys)).toBe('invalid_issuer')
+    expect(await refusalOf(edwards.sign({ ...right, exp: right.iat - 1000 }), edwards.keys)).toBe('invalid_request')
+    expect(await refusalOf(edwards.sign(right, { crit: ['b64'], b64: false }), edwards.keys)).toBe('invalid_key')
+    const [header, payload, signature] = (await edwards.sign(right)).split('.')
+    expect(await refusalOf(`${header ?? ''}.${payload ?? ''}.${signature ?? ''}=`, edwards.keys)).toBe('invalid_key')
+    const other = Buffer.from(JSON.stringify(setClaims(2))).toString('base64url')
+    expect(await refusalOf(`${header ?? ''}.${other}.${signature ?? ''}`, edwards.keys)).toBe('invalid_key')
+  })
+
+  test.each<[string, () => Promise<OddRealm>, RegExp]>([
+    ['an algorithm that only the realm can verify', hmacRealm, /with a secret of its own.*RS256/],
+    ['a key that is too short', shortRealm, /less than 2048 bits/],
+  ])('with %s is refused in words that say what to do', async (_, made, says) => {
+    const odd = await made()
+    await expect(verify(await odd.sign(right), odd.keys)).rejects.toMatchObject({
+      code: 'invalid_key',
+      message: expect.stringMatching(says) as string,
+    })
+  })
+
   test.each(['none', 'None', 'NONE', 'nOnE'])('alg %s is refused', async (alg) => {
     const [, payload] = new UnsecuredJWT(right).encode().split('.')
     const header = Buffer.from(JSON.stringify({ alg, typ: 'secevent+jwt' })).toString('base64url')
