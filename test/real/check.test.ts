@@ -383,7 +383,19 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   expect(lines.find((line) => line.check === 'relay')?.says).toBe('runs and is ready')
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client']
   expect(lines.map((line) => line.check)).toEqual([
-    ...[...checks, 'signature', 'clocks', 'roles', 'roles it must not have', 'extension', 'logout tokens', 'listener', 'policy', 'audience', 'push'],
+    ...[
+      ...checks,
+      'signature',
+      'clocks',
+      'roles',
+      'roles it must not have',
+      'extension',
+      'logout tokens',
+      'listener',
+      'policy',
+      'audience',
+      'push',
+    ],
     ...['outbox', 'console', 'console', 'logout URLs', 'relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')
