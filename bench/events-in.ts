@@ -26,11 +26,7 @@ export async function eventsIn({ rounds, share }: Size): Promise<Line[]> {
   const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256' }] })
   const store = openSqliteStore(join(temporary('bench'), 'relay.db'))
   const verify = (set: string) => verifySet(set, () => Promise.resolve(keys), 'logout-relay', Date.now())
-  const receive = async (event: Awaited<ReturnType<typeof verify>>) =>
-    store.accept(
-      event,
-      plan(event, Date.now(), () => undefined),
-    )
+  const receive = async (event: Awaited<ReturnType<typeof verify>>) => store.accept(event, plan(event, Date.now()))
   const refused = (code: string, why: string) => void process.stderr.write(`${code} ${why}\n`)
   const app = pushRoute({ verify, receive, refused, clock: systemClock })
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>((resolve) => {

@@ -76,7 +76,7 @@ export class SimulatedRelay {
     this.#flow = new Flow({
       store: hands.store?.(store, reached) ?? store,
       idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
-      registry: { find: () => undefined, lane: () => LANE },
+      registry: { logoutUri: (_, __, named) => named, lane: () => LANE },
       send: (uri, token, policy) => process.learn(send(uri, token, policy)),
       clock: process.clock,
       random: () => chance.fraction(),

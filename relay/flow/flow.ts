@@ -1,6 +1,6 @@
 import { retryDelayMs } from '../domain/backoff.ts'
 import { judge } from '../domain/judge.ts'
-import type { Answer, Claim, Delivery, DeliveryState, Room, SecurityEvent } from '../domain/model.ts'
+import type { Answer, Claim, Delivery, DeliveryState, ListedSession, Room, SecurityEvent } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
 import type { Selection, Store } from '../store/port.ts'
@@ -23,6 +23,10 @@ const REPORT_BATCH = 500
 const REPORT_GATHER_MS = 100
 const REPORT_PAUSE_MS = 2000
 const STORE_PAUSE_MS = 1000
+/** By so much the identity provider's clock may differ: a look at it counts as later than an event only if it began so much later. */
+const CLOCKS_MS = 60_000
+/** The same among the relays that share a store. */
+const OUR_CLOCKS_MS = 5000
 /** With nothing due, look again this often; only a fault in the waking would make it matter. */
 const IDLE_MS = 60_000
 
@@ -81,7 +85,10 @@ export class Flow {
   /** Receive and contain. When this resolves, the event and every delivery it means are durable: only then is 202 true. */
   async receive(event: SecurityEvent, source: Source, ended?: ReadonlySet<string>): Promise<'accepted' | 'duplicate'> {
     const { store, registry, clock, observer } = this.#ports
-    const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri, ended)
+    const { issuer, removedAtMs } = event
+    const uriOf = ({ clientId, logoutUri }: ListedSession) =>
+      registry.logoutUri(issuer, clientId, logoutUri, removedAtMs + CLOCKS_MS)
+    const planned = plan(event, clock.nowMs(), uriOf, ended)
     const outcome = await store.accept(event, planned)
     observer.received(source, outcome)
     if (event.watched && outcome === 'accepted') {
@@ -281,8 +288,8 @@ export class Flow {
   /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
   async #attempt(claim: Claim, token: string, withinMs: number): Promise<void> {
     const { registry, clock, send } = this.#ports
-    const { issuer, clientId } = claim.delivery
-    const uri = registry.find(issuer, clientId)?.logoutUri ?? claim.delivery.logoutUri
+    const { issuer, clientId, logoutUri, createdMs } = claim.delivery
+    const uri = registry.logoutUri(issuer, clientId, logoutUri, createdMs + OUR_CLOCKS_MS) ?? logoutUri
     const began = clock.monotonicMs()
     const policy = registry.lane(issuer, clientId)
     // An answer that comes after the lease would be worth nothing, each time again.

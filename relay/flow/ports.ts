@@ -1,6 +1,6 @@
 import type { LaneState } from '../domain/breaker.ts'
 import type { Change } from '../domain/change.ts'
-import type { Answer, Delivery, LanePolicy, RelyingParty, Watched } from '../domain/model.ts'
+import type { Answer, Delivery, LanePolicy, Watched } from '../domain/model.ts'
 
 /** Time from outside: the wall clock for what is due, the monotonic one for durations. */
 export interface Clock {
@@ -21,8 +21,13 @@ export interface Idp {
 }
 
 export interface Registry {
-  /** As whoever counts for its logout URL names it. */
-  find(issuer: string, clientId: string): RelyingParty | undefined
+  /**
+   * Where a client is told now; undefined where nobody names a logout URL.
+   *
+   * @param named by the realm, at the time of the event: what the realm has been seen to name before is older
+   * @param sinceMs when a look at the realm must have begun to be newer
+   */
+  logoutUri(issuer: string, clientId: string, named: string | undefined, sinceMs: number): string | undefined
   /** Whoever is paused has a concurrency of 0. */
   lane(issuer: string, clientId: string): LanePolicy
 }

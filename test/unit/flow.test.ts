@@ -1,15 +1,17 @@
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
+import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Answer, LanePolicy, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
-import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
+import type { AttemptLine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
+import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
+const FORMERLY = 'https://former.example.org/realms/demo'
 const OK: Answer = { kind: 'response', status: 200 }
 const DOWN: Answer = { kind: 'failure', code: 'connection_refused' }
 
@@ -24,6 +26,8 @@ function given({
   concurrency = POLICY.concurrency,
   timeoutMs = POLICY.timeoutMs,
   seen = [],
+  registry,
+  issuers = [ISSUER],
 }: {
   store?: Store
   answers?: (uri: string) => Answer | Promise<Answer>
@@ -32,6 +36,8 @@ function given({
   timeoutMs?: number
   /** Is given the policy of each attempt. */
   seen?: LanePolicy[]
+  registry?: Registry
+  issuers?: readonly string[]
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -58,14 +64,9 @@ function given({
   }
   const ports = {
     store: kept,
-    idps: new Map([[ISSUER, idp]]),
-    registry: {
-      find: (issuer: string, clientId: string) => {
-        const logoutUri = currentUris.get(clientId)
-        return logoutUri === undefined
-          ? undefined
-          : { issuer, clientId, logoutUri, sessionRequired: true, enabled: true }
-      },
+    idps: new Map(issuers.map((issuer) => [issuer, idp])),
+    registry: registry ?? {
+      logoutUri: (_: string, clientId: string, named?: string) => currentUris.get(clientId) ?? named,
       lane: () => ({ ...POLICY, concurrency, timeoutMs }),
     },
     send: async (uri: string, token: string, policy: LanePolicy) => {
@@ -329,6 +330,70 @@ test('a session past its latest end is expired and nobody is told any more', asy
   await clock.advance(60_000)
   expect(sent.map(({ atMs }) => atMs)).toEqual([0, 1000, 3000])
   expect(await state()).toEqual([['orders', 'expired']])
+})
+
+describe('a client whose logout URL is changed,', () => {
+  const [old, fresh] = ['https://old.example.org/logout', 'https://orders.example.org/logout']
+  const party = (logoutUri: string) => ({
+    ...{ issuer: ISSUER, clientId: 'orders', logoutUri },
+    ...{ sessionRequired: true, enabled: true },
+  })
+  const relyingParties = (readMs: number | undefined, overrides: DeliverySettings['overrides'] = []) => {
+    const settings = { allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1000, concurrency: 2, overrides }
+    const parties = new RelyingParties({ ...settings, formerIssuers: new Map([[FORMERLY, ISSUER]]) })
+    parties.replace(ISSUER, [party(old)], readMs)
+    return parties
+  }
+
+  test.each([
+    ['half a minute before the event', NOW_MS - 30_000, NOW_MS],
+    ['before the start of the relay', undefined, NOW_MS],
+    ['just after the event, by clocks that may differ', NOW_MS - 10_000, NOW_MS - 40_000],
+  ])('and was looked at %s, is told where the event says, at each attempt', async (_, readMs, removedAtMs) => {
+    const { flow, start, clock, sent } = given({ registry: relyingParties(readMs), answers: () => DOWN })
+    start()
+    await flow.receive(securityEvent(1, ['orders'], { removedAtMs }), 'push')
+    await clock.advance(1500)
+    expect(sent.map(({ uri }) => uri)).toEqual([fresh, fresh])
+  })
+
+  test('is told where it is now once the realm has been looked at since, also under a former name of the realm', async () => {
+    const registry = relyingParties(NOW_MS - 30_000)
+    for (const [n, issuer] of [ISSUER, FORMERLY].entries()) {
+      const { flow, start, clock, sent } = given({ registry, answers: () => DOWN, issuers: [ISSUER, FORMERLY] })
+      start()
+      await flow.receive(securityEvent(n, ['orders'], { issuer, removedAtMs: NOW_MS }), 'push')
+      await clock.advance(1500)
+      registry.replace(ISSUER, [party('https://newest.example.org/logout')], clock.nowMs() + 5000)
+      await clock.advance(5000)
+      expect([sent[0]?.uri, sent.at(-1)?.uri]).toEqual([fresh, 'https://newest.example.org/logout'])
+      registry.replace(ISSUER, [party(old)], NOW_MS - 30_000)
+    }
+  })
+
+  test('is told where it is now by an event that waited in the outbox meanwhile', async () => {
+    const { flow, start, clock, sent } = given({ registry: relyingParties(NOW_MS) })
+    start()
+    await flow.receive(securityEvent(1, ['orders'], { removedAtMs: NOW_MS - 3_600_000 }), 'poll')
+    await clock.advance(100)
+    expect(sent.map(({ uri }) => uri)).toEqual([old])
+  })
+
+  test('and had none at the event, is not told where it was before, but where relay.yaml says', async () => {
+    const sessions = [session(uuid(1), 0, 'orders')].map(({ logoutUri: _, ...silent }) => silent)
+    const event = securityEvent(1, [], { sessions, removedAtMs: NOW_MS })
+    const untold = given({ registry: relyingParties(NOW_MS - 30_000) })
+    untold.start()
+    await untold.flow.receive(event, 'push')
+    await untold.clock.advance(100)
+    expect(untold.sent).toEqual([])
+    const override = { issuer: ISSUER, clientId: 'orders', logoutUri: 'https://file.example.org/logout' }
+    const told = given({ registry: relyingParties(NOW_MS - 30_000, [override]) })
+    told.start()
+    await told.flow.receive(event, 'push')
+    await told.clock.advance(100)
+    expect(told.sent.map(({ uri }) => uri)).toEqual(['https://file.example.org/logout'])
+  })
 })
 
 test('a retry goes to the logout URL of today, and the evidence says that it changed', async () => {

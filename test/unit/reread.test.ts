@@ -125,7 +125,7 @@ test.each(['store_unavailable', 'idp_unavailable'] as const)('%s ends it, to be 
 test('of an event that is read again, nothing is owed for a session that has its end; guards are told of all', () => {
   const event = securityEvent(1, ['orders', 'wiki'])
   const [orders, wiki] = event.sessions
-  const planned = plan(event, NOW_MS, () => undefined, new Set([orders?.id ?? '']))
+  const planned = plan(event, NOW_MS, undefined, new Set([orders?.id ?? '']))
   expect(planned.deliveries.map(({ id }) => id)).toEqual([wiki?.id])
   expect(planned.evidence.find(({ kind }) => kind === 'planned')?.data).toMatchObject({
     deliveries: 1,
