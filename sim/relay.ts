@@ -46,7 +46,7 @@ export class SimulatedRelay {
   constructor(around: Surroundings, name: string, freeLeases: boolean) {
     const { world, disk, idp, relyingParties, hands } = around
     const { time, chance, tell } = world
-    const process = new Process(time, world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0)
+    const process = new Process(time, world.skewMs ?? (world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0))
     this.process = process
 
     const { store, disk: reached } =

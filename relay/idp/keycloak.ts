@@ -1,10 +1,10 @@
-import { createRemoteJWKSet, type JWK } from 'jose'
+import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
-import type { Delivery, RelyingParty, Word, WordOutcome } from '../domain/model.ts'
+import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import type { Idp } from '../flow/ports.ts'
+import type { Idp, Minted } from '../flow/ports.ts'
 import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
 import { signatureComplaint } from '../ingest/unverifiable.ts'
 
@@ -134,10 +134,14 @@ export class Keycloak implements Idp {
     return { sets, ended: new Set(Object.keys(ended)) }
   }
 
-  async mint(deliveries: readonly Delivery[]) {
+  async mint(deliveries: readonly Delivery[]): Promise<Minted> {
     const ids = deliveries.map(({ id }) => id)
     const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
-    return { tokens: new Map(Object.entries(tokens)), refused: new Map(Object.entries(refused)) }
+    return {
+      tokens: new Map(Object.entries(tokens)),
+      refused: new Map(Object.entries(refused)),
+      names: new Map(Object.entries(tokens).map(([id, token]) => [id, namesOf(token)])),
+    }
   }
 
   async report(ended: readonly Delivery[]): Promise<readonly string[]> {
@@ -334,6 +338,12 @@ export class Keycloak implements Idp {
       throw unavailable(this.issuer, cause)
     }
   }
+}
+
+/** It is the realm's own token, so it is only read. */
+function namesOf(logoutToken: string): TokenNames {
+  const { sid, sub } = decodeJwt(logoutToken)
+  return sid === undefined ? 'sub' : sub === undefined ? 'sid' : 'sid+sub'
 }
 
 function hint(status: number, endpoint: string): string {

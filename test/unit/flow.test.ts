@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { Answer, LanePolicy, Watched } from '../../relay/domain/model.ts'
+import type { Answer, LanePolicy, SecurityEvent, TokenNames, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
 import type { AttemptLine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
@@ -28,6 +28,7 @@ function given({
   seen = [],
   registry,
   issuers = [ISSUER],
+  names,
 }: {
   store?: Store
   answers?: (uri: string) => Answer | Promise<Answer>
@@ -38,6 +39,8 @@ function given({
   seen?: LanePolicy[]
   registry?: Registry
   issuers?: readonly string[]
+  /** Whom all tokens name. */
+  names?: TokenNames
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -52,10 +55,11 @@ function given({
   const idp = {
     mint: (
       deliveries: readonly { id: string }[],
-    ): Promise<{ tokens: Map<string, string>; refused: Map<string, string> }> =>
+    ): Promise<{ tokens: Map<string, string>; refused: Map<string, string>; names?: Map<string, TokenNames> }> =>
       Promise.resolve({
         tokens: new Map(deliveries.map(({ id }) => [id, `token ${++minted} of ${id}`])),
         refused: new Map(),
+        ...(names === undefined ? {} : { names: new Map(deliveries.map(({ id }) => [id, names])) }),
       }),
     report: (ended: readonly { id: string }[]): Promise<string[]> => {
       reports.push(ended.map(({ id }) => id))
@@ -330,6 +334,98 @@ test('a session past its latest end is expired and nobody is told any more', asy
   await clock.advance(60_000)
   expect(sent.map(({ atMs }) => atMs)).toEqual([0, 1000, 3000])
   expect(await state()).toEqual([['orders', 'expired']])
+})
+
+describe('a session that is owed for several events', () => {
+  /** The n-th event is about the first n logins at one client, as they have followed each other. */
+  const event = (n: number, more: Partial<SecurityEvent> = {}) =>
+    securityEvent(n, [], {
+      sessions: Array.from({ length: n }, (_, at) => session(uuid(n), at, 'orders', { sid: `login ${at + 1}` })),
+      ...more,
+    })
+  const sidOf = ({ token }: { token: string }) => `login ${Number(/\.(\d+)$/.exec(token)?.[1]) + 1}`
+
+  test.each<TokenNames>(['sid', 'sid+sub'])(
+    'is told once when its relying party is back, and the evidence of each event says with what it has ended (%s)',
+    async (names) => {
+      let up = false
+      const { flow, start, clock, sent, store, reports } = given({ answers: () => (up ? OK : DOWN), names })
+      start()
+      for (let n = 1; n <= 8; n++) {
+        await flow.receive(event(n), 'push')
+        await clock.advance(60_000)
+      }
+      up = true
+      const before = sent.length
+      await clock.advance(60_000)
+      expect(sent.slice(before).map(sidOf).sort()).toEqual(Array.from({ length: 8 }, (_, n) => `login ${n + 1}`))
+      const open = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 100 })
+      expect([open, reports.flat()]).toEqual([[], expect.objectContaining({ length: 36 })])
+      const kinds = (await store.containment(ISSUER, 'txn-4'))?.evidence.map(({ kind, data }) =>
+        kind === 'attempt' ? `${kind} ${String(data['outcome'])}` : kind,
+      )
+      expect(kinds?.filter((kind) => kind === 'ended_by_sibling' || kind === 'attempt delivered')).toHaveLength(4)
+      expect(kinds?.at(-1)).toBe('closed')
+    },
+  )
+
+  test('has one token under way at a time', async () => {
+    const answers: ((answer: Answer) => void)[] = []
+    const { flow, start, clock, sent } = given({
+      answers: () => new Promise((resolve) => answers.push(resolve)),
+      concurrency: 10,
+      names: 'sid',
+    })
+    await flow.receive(event(1), 'push')
+    await flow.receive(event(2), 'push')
+    await flow.receive(event(3), 'push')
+    await clock.advance(1)
+    start()
+    await clock.advance(2500)
+    expect(sent.map(sidOf).sort()).toEqual(['login 1', 'login 2', 'login 3'])
+    answers.forEach((answer) => answer(OK))
+    await clock.advance(60_000)
+    expect(sent).toHaveLength(3)
+  })
+
+  test('is told again for an event that comes while its token is under way: it may be a later login', async () => {
+    const answers: ((answer: Answer) => void)[] = []
+    const { flow, start, clock, sent, store } = given({
+      answers: () => (answers.length > 0 ? OK : new Promise((resolve) => answers.push(resolve))),
+      names: 'sid',
+    })
+    start()
+    await flow.receive(event(1), 'push')
+    await clock.advance(10)
+    await flow.receive(
+      event(1, { jti: uuid(9), txn: 'txn-9', sessions: [session(uuid(9), 0, 'orders', { sid: 'login 1' })] }),
+      'push',
+    )
+    answers[0]?.(OK)
+    await clock.advance(10)
+    expect(await store.deliveries({ issuer: ISSUER, limit: 9 })).toMatchObject([
+      { state: 'delivered' },
+      { state: 'open' },
+    ])
+    await clock.advance(2000)
+    expect(sent).toHaveLength(2)
+  })
+
+  test.each<TokenNames | undefined>(['sub', undefined])(
+    'is told for each where its tokens name no session, or nobody knows whom (%s)',
+    async (names) => {
+      let up = false
+      const { flow, start, clock, sent } = given({ answers: () => (up ? OK : DOWN), ...(names ? { names } : {}) })
+      start()
+      await flow.receive(event(1), 'push')
+      await flow.receive(event(2), 'push')
+      await clock.advance(20_000)
+      up = true
+      const before = sent.length
+      await clock.advance(60_000)
+      expect(sent.slice(before).map(sidOf).sort()).toEqual(['login 1', 'login 1', 'login 2'])
+    },
+  )
 })
 
 describe('a client whose logout URL is changed,', () => {
