@@ -83,7 +83,7 @@ export function openEngine(options: EngineOptions) {
         }
       },
       watched: () => undefined,
-    refusedAfter: () => undefined,
+      refusedAfter: () => undefined,
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,

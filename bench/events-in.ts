@@ -9,6 +9,7 @@ import { Agent, request } from 'undici'
 import { plan } from '../relay/domain/plan.ts'
 import { pushRoute } from '../relay/ingest/push.ts'
 import { verifySet } from '../relay/ingest/set.ts'
+import { systemClock } from '../relay/parts.ts'
 import { openSqliteStore } from '../relay/store/sqlite/sqlite.ts'
 import { temporary } from '../scripts/stage/temporary.ts'
 import { ISSUER } from './engine.ts'
@@ -25,12 +26,9 @@ export async function eventsIn({ rounds, share }: Size): Promise<Line[]> {
   const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(publicKey)), kid: 'bench', alg: 'ES256' }] })
   const store = openSqliteStore(join(temporary('bench'), 'relay.db'))
   const verify = (set: string) => verifySet(set, () => Promise.resolve(keys), 'logout-relay', Date.now())
-  const receive = async (event: Awaited<ReturnType<typeof verify>>) =>
-    store.accept(
-      event,
-      plan(event, Date.now(), () => undefined),
-    )
-  const app = pushRoute({ verify, receive, refused: (code, why) => void process.stderr.write(`${code} ${why}\n`) })
+  const receive = async (event: Awaited<ReturnType<typeof verify>>) => store.accept(event, plan(event, Date.now()))
+  const refused = (code: string, why: string) => void process.stderr.write(`${code} ${why}\n`)
+  const app = pushRoute({ verify, receive, refused, clock: systemClock })
   const { server, port } = await new Promise<{ server: ReturnType<typeof serve>; port: number }>((resolve) => {
     const listening = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 }, (address) =>
       resolve({ server: listening, port: address.port }),

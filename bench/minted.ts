@@ -135,7 +135,7 @@ async function deliver(
 }
 
 async function sign(realm: Keycloak, events: readonly SecurityEvent[]): Promise<number> {
-  const deliveries = events.flatMap((event) => plan(event, Date.now(), () => undefined).deliveries)
+  const deliveries = events.flatMap((event) => plan(event, Date.now()).deliveries)
   const batches: Delivery[][] = []
   for (let from = 0; from < deliveries.length; from += CEILING.batch) {
     batches.push(deliveries.slice(from, from + CEILING.batch))

@@ -1,10 +1,8 @@
-import { createRemoteJWKSet, errors, jwtVerify, type JWTVerifyGetKey } from 'jose'
+import { createRemoteJWKSet, errors } from 'jose'
 import { StaleError } from './feed.ts'
 import type { Guard } from './guard.ts'
+import { ALGORITHMS, type KeySet, verifyJwt } from './jwt.ts'
 import type { Claims } from './watermarks.ts'
-
-/** Asymmetric only: with a symmetric one the published key would do as the secret. */
-export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 
 /** How long after one look for keys a `kid` that is not among them counts as wrong. */
 export const COOLDOWN_MS = 5000
@@ -16,7 +14,7 @@ export interface BearerOptions {
   /** Goes into the challenge of a step-up (RFC 9470 §3). */
   readonly acrValues?: string
   /** The realm's keys; by default from its `jwks_uri` as Keycloak has it. */
-  readonly keys?: JWTVerifyGetKey
+  readonly keys?: KeySet
 }
 
 /** A request that may go on, or the answer it gets instead. */
@@ -51,7 +49,7 @@ export function bearer({ guard, audience, acrValues, keys = keysOf(guard.issuer)
         requiredClaims: ['exp'],
         clockTolerance: 5,
       }
-      claims = (await jwtVerify(token, keys, expected)).payload
+      claims = (await verifyJwt(token, keys, expected)).payload
     } catch (cause) {
       return isVerdict(cause)
         ? refusal(401, 'invalid_token', 'The access token is expired, not for this audience, or not of this issuer')
@@ -84,7 +82,7 @@ export function bearer({ guard, audience, acrValues, keys = keysOf(guard.issuer)
 }
 
 /** The realm's published keys. */
-export function keysOf(issuer: string): JWTVerifyGetKey {
+export function keysOf(issuer: string): KeySet {
   return createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`), { cooldownDuration: COOLDOWN_MS })
 }
 

@@ -1,7 +1,7 @@
-import { jwtVerify, type JWTVerifyGetKey } from 'jose'
 import { randomBytes } from 'node:crypto'
-import { ALGORITHMS, isVerdict, keysOf } from './bearer.ts'
+import { isVerdict, keysOf } from './bearer.ts'
 import { KIND } from './hash.ts'
+import { ALGORITHMS, type KeySet, verifyJwt } from './jwt.ts'
 import { type Claims, type Verdict, Watermarks } from './watermarks.ts'
 
 /** A verified logout: of one session when `sid` is there, else of every session of the subject that began before `beforeMs`. */
@@ -20,7 +20,7 @@ export interface LogoutReceiverOptions {
   /** The longest life of a session here; so long a logout is remembered. Default 30 days. */
   readonly maxLifeSeconds?: number
   /** The realm's keys; by default where Keycloak publishes them. */
-  readonly keys?: JWTVerifyGetKey
+  readonly keys?: KeySet
   readonly nowMs?: () => number
 }
 
@@ -64,7 +64,7 @@ export class LogoutReceiver {
     const { issuer, clientId: audience, keys, nowMs, endSession, maxLifeSeconds } = this.#options
     let claims: Claims
     try {
-      const { payload, protectedHeader } = await jwtVerify(token, keys, {
+      const { payload, protectedHeader } = await verifyJwt(token, keys, {
         issuer,
         audience,
         algorithms: ALGORITHMS,

@@ -93,13 +93,21 @@ async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
   }
 }
 
-/** How the realm is now: its relying parties, whether it is switched on, what its outbox holds. Says how many parties. */
-async function look({ keycloak, registrar, metrics }: FollowPorts): Promise<number> {
+/**
+ * How the realm is now: its relying parties, whether it is switched on, what its outbox holds, whether its signature can be
+ * verified. Says how many parties.
+ */
+async function look({ keycloak, registrar, metrics, clock, trouble }: FollowPorts): Promise<number> {
   const { issuer } = keycloak
+  const complaint = await keycloak.signatureComplaint()
+  if (complaint !== undefined) {
+    trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
+  }
+  const readMs = clock.nowMs()
   const { parties, realm, outbox } = await keycloak.relyingParties()
   metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
   metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
   setOrRemove(metrics.outboxOldest, issuer, outbox?.oldest_ms)
-  await registrar.saw(issuer, parties, realm)
+  await registrar.saw(issuer, parties, realm, readMs)
   return parties.length
 }

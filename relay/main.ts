@@ -22,6 +22,7 @@ import { readFeedKey } from './guard/key.ts'
 import { guardRoutes } from './guard/routes.ts'
 import { Keycloak } from './idp/keycloak.ts'
 import { gapFiller } from './ingest/gap.ts'
+import { Patience } from './ingest/patience.ts'
 import { pushRoute } from './ingest/push.ts'
 import { reread, type RereadPorts, takeUp } from './ingest/reread.ts'
 import { verifySet } from './ingest/set.ts'
@@ -141,6 +142,7 @@ export async function startRelay(
   const verify = (set: string) =>
     verifySet(set, (issuer) => keysOf(todayOf.get(issuer) ?? issuer), config.identifier, systemClock.nowMs())
 
+  const patience = new Patience(systemClock)
   const isEnded = endedBy(store, () => systemClock.nowMs())
   const rereadPorts = (issuer: string): RereadPorts => {
     const keycloak = keycloaks.get(issuer)
@@ -153,6 +155,7 @@ export async function startRelay(
       unknown: (jtis) => store.unknown(issuer, jtis),
       verify,
       receive: (event, ended) => receive(event, 'reread', ended),
+      patience,
       trouble,
     }
   }
@@ -164,6 +167,7 @@ export async function startRelay(
     pushRoute({
       verify,
       receive: (event) => receive(event, 'push'),
+      clock: systemClock,
       refused: (code, why) => {
         metrics.events.inc({ source: 'push', outcome: code })
         log.warn({ code, why }, 'A pushed security event was refused')

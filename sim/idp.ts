@@ -1,4 +1,4 @@
-import type { Delivery, ListedSession, SecurityEvent } from '../relay/domain/model.ts'
+import type { Delivery, ListedSession, SecurityEvent, TokenNames } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Idp } from '../relay/flow/ports.ts'
 import type { Which } from '../relay/ingest/reread.ts'
@@ -18,6 +18,8 @@ export interface World {
   readonly chance: Chance
   readonly invariants: Invariants
   faults: boolean
+  /** How far the clock of the machine is ahead on which all relay processes run, where it is one. */
+  readonly skewMs?: number
   readonly tell: (what: string) => void
 }
 
@@ -36,6 +38,7 @@ export class SimulatedIdp implements Idp {
   /** What the ledger still knows, by user. */
   readonly #ledger: Login[][] = []
   readonly #clients: readonly string[]
+  #last: readonly Login[] = []
   #awayUntilMs = 0
   #number = 0
 
@@ -72,8 +75,13 @@ export class SimulatedIdp implements Idp {
   /** Somebody is reset who has one session at each of these clients, once for each time it is named. */
   resetOf(clients: readonly string[], privileged = false): string {
     const latestEndMs = this.#world.time.nowMs + 30 * DAY_MS
-    const logins = clients.map((clientId): Login => ({ clientId, sid: `sid-${++this.#number}`, latestEndMs }))
-    return this.#commit(logins, privileged, 1)
+    this.#last = clients.map((clientId): Login => ({ clientId, sid: `sid-${++this.#number}`, latestEndMs }))
+    return this.#commit(this.#last, privileged, 1)
+  }
+
+  /** The one who was reset last is reset again, with the same sessions. */
+  resetAgain(): void {
+    this.#commit(this.#last, false, 1)
   }
 
   /** The outbox rows are there from now on. They are pushed once, twice, late or never. */
@@ -110,7 +118,7 @@ export class SimulatedIdp implements Idp {
       }
       const row: Row = { event, committedMs: now, acknowledged: false }
       this.outbox.set(jti, row)
-      invariants.committed(event)
+      invariants.committed(event, now)
       tell(`reset: event ${jti} with ${sessions.length} sessions${privileged ? ', privileged' : ''}`)
       const pushes = this.#world.faults ? chance.int(0, 2) : 1
       for (let n = 0; n < pushes; n++) {
@@ -167,8 +175,11 @@ export class SimulatedIdp implements Idp {
     if (!row) {
       return Promise.reject(new RelayError('invalid_key', 'Nobody signed that'))
     }
-    return this.#world.faults && this.#world.chance.hit(0.05)
-      ? Promise.reject(new RelayError('idp_unavailable', 'The keys cannot be had'))
+    if (this.#strikes(0.05)) {
+      return Promise.reject(new RelayError('idp_unavailable', 'The keys cannot be had'))
+    }
+    return this.#strikes(0.05)
+      ? Promise.reject(new RelayError('key_unknown', 'The key has just been changed'))
       : Promise.resolve(row.event)
   }
 
@@ -176,6 +187,7 @@ export class SimulatedIdp implements Idp {
     return this.#exchange(() => {
       const tokens = new Map<string, string>()
       const refused = new Map<string, string>()
+      const names = new Map<string, TokenNames>()
       for (const { id } of deliveries) {
         const session = this.outbox.get(id.replace(/\.\d+$/, ''))?.event.sessions.find((each) => each.id === id)
         if (!session) {
@@ -188,9 +200,10 @@ export class SimulatedIdp implements Idp {
           const { clientId, sid } = session
           const token: Token = { jti: `token-${++this.#number}`, iatMs: this.#world.time.nowMs, id, clientId, sid }
           tokens.set(id, JSON.stringify(token))
+          names.set(id, 'sid')
         }
       }
-      return { tokens, refused }
+      return { tokens, refused, names }
     })
   }
 

@@ -3,7 +3,7 @@ import type { Tables } from './disk.ts'
 
 const TOKEN_LIFE_MS = 120_000
 
-export type Guarantee = 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'evidence' | 'fair' | 'priority' | 'lane'
+export type Guarantee = 'G1' | 'G2' | 'G3' | 'G4' | 'G5' | 'G6' | 'evidence' | 'fair' | 'priority' | 'lane' | 'once'
 
 export interface Violation {
   readonly guarantee: Guarantee
@@ -34,9 +34,11 @@ export class Invariants {
   /** Sessions of committed events, by their id. */
   readonly #listed = new Map<
     string,
-    { readonly clientId: string; readonly sid: string; readonly latestEndMs: number }
+    { readonly clientId: string; readonly sid: string; readonly latestEndMs: number; readonly committedMs: number }
   >()
   readonly #confirmed = new Set<string>()
+  /** When the latest token was made on which a relying party has confirmed the end of a session, by its name there. */
+  readonly #sessionsConfirmed = new Map<string, number>()
   readonly #ended = new Map<string, string>()
   /** Events from before the store was lost. */
   #lost: ReadonlySet<string> = new Set()
@@ -51,8 +53,8 @@ export class Invariants {
     this.#violation ??= { guarantee, says }
   }
 
-  committed({ sessions }: SecurityEvent): void {
-    sessions.forEach((session) => this.#listed.set(session.id, session))
+  committed({ sessions }: SecurityEvent, committedMs: number): void {
+    sessions.forEach((session) => this.#listed.set(session.id, { ...session, committedMs }))
   }
 
   sent({ jti, iatMs, id }: Token, nowMs: number): void {
@@ -74,8 +76,23 @@ export class Invariants {
   }
 
   /** A relying party has sent 200 or 204 for a delivery, whether or not anybody heard. */
-  confirmed(id: string): void {
+  confirmed({ id, clientId, sid, iatMs }: Token): void {
     this.#confirmed.add(id)
+    const session = `${clientId} ${sid}`
+    this.#sessionsConfirmed.set(session, Math.max(iatMs, this.#sessionsConfirmed.get(session) ?? 0))
+  }
+
+  /**
+   * Whether its relying party has said that it is ended: on a token of its own, or on one for the same session that was made
+   * after the event. One that is older may have ended an earlier login under the same session id.
+   */
+  #isConfirmed(id: string): boolean {
+    const session = this.#listed.get(id)
+    if (this.#confirmed.has(id) || !session) {
+      return this.#confirmed.has(id)
+    }
+    const confirmedMs = this.#sessionsConfirmed.get(`${session.clientId} ${session.sid}`)
+    return confirmedMs !== undefined && confirmedMs >= session.committedMs
   }
 
   /** The store is gone with all it knew. What has its end at the identity provider need not come back. */
@@ -93,7 +110,7 @@ export class Invariants {
   }
 
   told(id: string, outcome: string): void {
-    if (outcome === 'delivered' && !this.#confirmed.has(id)) {
+    if (outcome === 'delivered' && !this.#isConfirmed(id)) {
       this.fail('G2', `The identity provider was told that ${id} is delivered, and its relying party never said so`)
     }
   }
@@ -120,7 +137,7 @@ export class Invariants {
         continue
       }
       this.#ended.set(row.id, row.state)
-      if (row.state === 'delivered' && !this.#confirmed.has(row.id)) {
+      if (row.state === 'delivered' && !this.#isConfirmed(row.id)) {
         this.fail('G2', `${row.id} is delivered, and ${row.clientId} never said so`)
       }
       if (row.state === 'expired' && row.latestEndMs > nowMs + skewMs) {

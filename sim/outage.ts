@@ -23,6 +23,9 @@ export async function outageIsSpared(seed: number, hands: () => Hands, invariant
   const relyingParties = new Map([['rp', party]])
   const relay = new SimulatedRelay({ world, disk, idp, relyingParties, hands: hands() }, 'relay', true)
   idp.resetOf(Array<string>(chance.int(100, 300)).fill('rp'))
+  for (let again = chance.int(0, 3); again > 0; again--) {
+    time.after(chance.ms(1, MINUTE), () => idp.resetAgain())
+  }
   const downMs = chance.int(5, 30) * MINUTE
   await time.run(downMs)
   const most = FIRST_ATTEMPTS + downMs / PROBE_MAX_MS
@@ -36,6 +39,10 @@ export async function outageIsSpared(seed: number, hands: () => Hands, invariant
     invariants.fail('G1', 'What was owed to one that was down has been given up before its end')
   } else if (!isDone()) {
     invariants.fail('lane', 'What was owed to one that was down is not delivered within a minute of the next probe')
+  }
+  const twice = party.confirmed.find((sid, at) => party.confirmed.indexOf(sid) < at)
+  if (twice !== undefined) {
+    invariants.fail('once', `The end of ${twice} was asked for again after it had been confirmed`)
   }
   relay.process.kill()
 }

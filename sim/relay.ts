@@ -4,6 +4,7 @@ import { Flow } from '../relay/flow/flow.ts'
 import type { Idp, Send } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
 import { gapFiller } from '../relay/ingest/gap.ts'
+import { Patience } from '../relay/ingest/patience.ts'
 import { type RereadPorts, takeUp } from '../relay/ingest/reread.ts'
 import { Process } from './clock.ts'
 import { ISSUER, type SimulatedIdp, type World } from './idp.ts'
@@ -45,7 +46,7 @@ export class SimulatedRelay {
   constructor(around: Surroundings, name: string, freeLeases: boolean) {
     const { world, disk, idp, relyingParties, hands } = around
     const { time, chance, tell } = world
-    const process = new Process(time, world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0)
+    const process = new Process(time, world.skewMs ?? (world.faults ? chance.int(-SKEW_MS / 2, SKEW_MS / 2) : 0))
     this.process = process
 
     const { store, disk: reached } =
@@ -75,7 +76,7 @@ export class SimulatedRelay {
     this.#flow = new Flow({
       store: hands.store?.(store, reached) ?? store,
       idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
-      registry: { find: () => undefined, lane: () => LANE },
+      registry: { logoutUri: (_, __, named) => named, lane: () => LANE },
       send: (uri, token, policy) => process.learn(send(uri, token, policy)),
       clock: process.clock,
       random: () => chance.fraction(),
@@ -124,6 +125,7 @@ export class SimulatedRelay {
         unknown: (jtis) => store.unknown(ISSUER, jtis),
         verify: (set) => process.learn(idp.verify(set)),
         receive: (event, ended) => this.#flow.receive(event, 'reread', ended),
+        patience: new Patience(process.clock),
         trouble,
       }
       await takeUp(ports, process.clock, this.#stop.signal, sinceMs)

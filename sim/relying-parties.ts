@@ -37,6 +37,8 @@ export class SimulatedRelyingParty {
   #mood: Mood
   /** All there ever were. */
   attempts = 0
+  /** The sessions whose end it has confirmed, again for each time. */
+  readonly confirmed: string[] = []
 
   /** @param incurable whether it stays as it is when the faults stop */
   constructor(world: World, clientId: string, moods = world.chance.pick(TEMPERS), incurable = false) {
@@ -98,7 +100,8 @@ export class SimulatedRelyingParty {
       }
       invariants.loggedOut(this.clientId, token)
     }
-    invariants.confirmed(token.id)
+    invariants.confirmed(token)
+    this.confirmed.push(token.sid)
     return mood === 'deaf'
       ? { kind: 'failure', code: 'connection_lost' }
       : { kind: 'response', status: chance.pick([200, 204]) }

@@ -1,3 +1,4 @@
+import { laterOnesAreOwed } from './again.ts'
 import { Chance } from './chance.ts'
 import { VirtualTime } from './clock.ts'
 import { SimulatedIdp, type World } from './idp.ts'
@@ -45,7 +46,8 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
   const tell = traced
     ? (what: string) => void trace.push(`${((time.nowMs - START_MS) / SECOND).toFixed(3).padStart(10)} s  ${what}`)
     : () => undefined
-  const world: World = { time, chance, invariants, faults: true, tell }
+  const skewMs = chance.int(-SKEW_MS / 2, SKEW_MS / 2)
+  const world: World = { time, chance, invariants, faults: true, skewMs, tell }
   const clients = Array.from({ length: chance.int(1, 6) }, (_, n) => `rp-${n + 1}`)
   const relyingParties = new Map(clients.map((id) => [id, new SimulatedRelyingParty(world, id)]))
   const disk = new Disk()
@@ -94,6 +96,7 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
     await hungOnesDelayNobody(seed, hands, invariants)
     await massResetDelaysNobody(seed, hands, invariants)
     await outageIsSpared(seed, hands, invariants)
+    await laterOnesAreOwed(seed, hands, invariants)
     figures.failovers = await failoversLoseNothing(
       seed,
       hands,

@@ -37,8 +37,9 @@ export const SABOTAGES: Readonly<
   },
   'fsync off': { finds: ['G1'], hands: () => ({ early: true }) },
   'outbox off': { finds: ['G1', 'G5'], hands: () => ({ polls: false }) },
+  // A token that was made before an outage is too old after it.
   'fresh jti off': {
-    finds: ['G4'],
+    finds: ['G4', 'lane'],
     hands: () => {
       const made = new Map<string, string>()
       return {
@@ -71,6 +72,32 @@ export const SABOTAGES: Readonly<
         }),
       }
     },
+  },
+  'owed once for each event': {
+    finds: ['once'],
+    // The flow does not learn that the tokens name one session.
+    hands: () => ({
+      idp: (idp) => ({
+        report: (ended) => idp.report(ended),
+        mint: async (deliveries) => {
+          const { tokens, refused } = await idp.mint(deliveries)
+          return { tokens, refused }
+        },
+      }),
+    }),
+  },
+  'ended with it, however much later': {
+    finds: ['G2'],
+    hands: () => ({
+      store: (store) => ({
+        ...store,
+        record: (claim, outcome) =>
+          store.record(
+            claim,
+            outcome.endsSiblingsBeforeMs === undefined ? outcome : { ...outcome, endsSiblingsBeforeMs: Infinity },
+          ),
+      }),
+    }),
   },
   // The flow is not told what an answer was, so its breaker does not see it.
   'a breaker that never opens': {

@@ -1,8 +1,9 @@
 import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
+import { siblingEnded } from '../relay/domain/sibling.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Change } from '../relay/guard/port.ts'
-import type { Containment, Selection, Store } from '../relay/store/port.ts'
+import { type Containment, type Outcome, type Selection, SIBLINGS, type Store } from '../relay/store/port.ts'
 import { inTheirTurn } from './claims.ts'
 import type { Changing, Disk, Kept, Row, Tables } from './disk.ts'
 import { modelFeed } from './feed.ts'
@@ -159,6 +160,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           row.endedMs = atMs
           containment.open -= 1
           closeIfEnded(tables, containment, atMs)
+          endSiblings(tables, row, outcome)
         }
         return true
       }),
@@ -323,6 +325,29 @@ function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: 
     containment.closedMs = atMs
     const { deliveries, eventMs } = containment
     addEvidence(tables, containment, { kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })
+  }
+}
+
+function endSiblings(tables: Tables, row: Row, { atMs, status, endsSiblingsBeforeMs = -Infinity }: Outcome): void {
+  const siblings = [...tables.deliveries.values()].filter(
+    ({ state, leased, issuer, clientId, sid, createdMs }) =>
+      state === 'open' &&
+      !leased &&
+      issuer === row.issuer &&
+      clientId === row.clientId &&
+      sid === row.sid &&
+      createdMs < endsSiblingsBeforeMs,
+  )
+  for (const sibling of siblings.slice(0, SIBLINGS)) {
+    const { reason, evidence } = siblingEnded(sibling, row, atMs)
+    Object.assign(sibling, { state: 'delivered', endedMs: atMs, lastReason: reason })
+    if (status !== undefined) {
+      sibling.lastStatus = status
+    }
+    const containment = containmentOf(tables, sibling)
+    addEvidence(tables, containment, evidence)
+    containment.open -= 1
+    closeIfEnded(tables, containment, atMs)
   }
 }
 

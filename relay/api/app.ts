@@ -33,6 +33,7 @@ const seconds = (ms: number) => Math.floor(ms / 1000)
 const UNAVAILABLE = {
   store_unavailable: 'The store cannot be read now',
   idp_unavailable: 'The identity provider does not answer now',
+  key_unknown: 'The identity provider signs with a key that it does not publish yet',
 }
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
 const MOST_LINES = 500
@@ -192,7 +193,7 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
       return c.json({ error: cause.code, error_description: cause.message }, cause.code === 'not_found' ? 404 : 400)
     }
     const code = cause instanceof RelayError ? cause.code : undefined
-    return code === 'store_unavailable' || code === 'idp_unavailable'
+    return code === 'store_unavailable' || code === 'idp_unavailable' || code === 'key_unknown'
       ? c.json({ error: 'temporarily_unavailable', error_description: UNAVAILABLE[code] }, 503)
       : c.json({ error: 'server_error', error_description: 'The relay failed; its log says more' }, 500)
   })

@@ -1,8 +1,9 @@
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
-import { decodeJwt, type JWTPayload, jwtVerify } from 'jose'
+import { decodeJwt, type JWTPayload } from 'jose'
 import { z } from 'zod'
 import { isVerdict } from '../../guard/bearer.ts'
+import { ALGORITHMS, verifyJwt } from '../../guard/jwt.ts'
 import type { KeysOf } from '../ingest/set.ts'
 
 /** Of people and their programs. */
@@ -126,7 +127,8 @@ async function verify(
     if (issuer === undefined || !keys) {
       return undefined
     }
-    const { payload } = await jwtVerify(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
+    const expected = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp'] }
+    const { payload } = await verifyJwt(token, await keys, expected)
     const claims = Claims.safeParse(payload)
     return claims.success && !(await isEnded(issuer, payload))
       ? {

@@ -1,7 +1,8 @@
-import { decodeJwt, type JWK } from 'jose'
+import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JWK } from 'jose'
 import { z } from 'zod'
 import { ApplicationItem, applicationOf } from '../audit/application.ts'
 import type { Application } from '../audit/realm.ts'
+import { signatureComplaint } from '../ingest/unverifiable.ts'
 import { ask, type Asked } from './ask.ts'
 import { judgeClients } from './clients.ts'
 import { type Finding, findingsOn } from './finding.ts'
@@ -107,7 +108,8 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   }
   findings.push(ok('issuer', 'is what the realm calls itself'))
   published = await keys(metadata.data.jwks_uri)
-  findings.push(judgeKeys(issuer, published))
+  const publishes = judgeKeys(issuer, published)
+  findings.push(publishes)
 
   const { clientId, clientSecret } = realm
   const basic = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')
@@ -121,6 +123,9 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   }
   findings.push(ok('client', `${clientId} has its secret and a service account`))
   const clock = judgeClocks(issuer, token, nowMs())
+  if (publishes.ok) {
+    findings.push(await judgeSignature(issuer, token, published ?? []))
+  }
   findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token))
   reached = true
 
@@ -261,6 +266,23 @@ export function judgeRealm(
 
 function seconds(aheadMs: number): string {
   return `${Math.round(Math.abs(aheadMs) / 1000)} s ${aheadMs > 0 ? 'ahead of' : 'behind'}`
+}
+
+/** Whether events will be believed: they are signed as this access token is, with the realm's default algorithm. */
+async function judgeSignature(issuer: string, accessToken: string, published: readonly JWK[]): Promise<Finding> {
+  const { ok, todo } = findingsOn(issuer)
+  const check = 'signature'
+  try {
+    const complaint = await signatureComplaint(accessToken, createLocalJWKSet({ keys: [...published] }))
+    return complaint === undefined
+      ? ok(check, `of the realm (${decodeProtectedHeader(accessToken).alg ?? 'no algorithm'}) can be verified`)
+      : todo(check, `every event would be refused. ${complaint}`)
+  } catch {
+    return todo(
+      check,
+      'of its access token does not fit the key that it names: does a proxy change what the realm answers?',
+    )
+  }
 }
 
 /** By the time at which the realm has just issued a token (RFC 7519 §4.1.6, whole seconds). */

@@ -1,11 +1,9 @@
-import { jwtVerify, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
 import { isVerdict } from '../../guard/bearer.ts'
+import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import { RelayError } from '../errors.ts'
 
 const SKEW_SECONDS = 60
-/** Asymmetric only: with a symmetric one the published key would do as the secret. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
 
 const Claims = z
@@ -27,7 +25,7 @@ const Claims = z
  * @throws RelayError `idp_unavailable` when the keys cannot be had now
  */
 export function logoutTokenVerifier(
-  keys: () => Promise<JWTVerifyGetKey> | undefined,
+  keys: () => Promise<KeySet> | undefined,
   expected: { readonly issuer: string; readonly clientId: string },
   nowMs: () => number,
 ): (logoutToken: string) => Promise<{ sid?: string; sub?: string } | undefined> {
@@ -37,7 +35,7 @@ export function logoutTokenVerifier(
     if (!getKey) {
       return undefined
     }
-    const { payload } = await jwtVerify(logoutToken, getKey, {
+    const { payload } = await verifyJwt(logoutToken, getKey, {
       issuer: expected.issuer,
       audience: expected.clientId,
       algorithms: ALGORITHMS,

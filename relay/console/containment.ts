@@ -155,6 +155,11 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
       return html`${client}: its session has outlived the longest time it could live.`
     case 'ended_before':
       return html`${client}: Keycloak knows that it has ended before (${data['outcome'] ?? ''}).`
+    case 'ended_by_sibling':
+      return html`${client}: it ended this session on a token of
+        <a href="/console/containments/${encodeURIComponent(String(data['sibling_containment'] ?? ''))}"
+          >another containment</a
+        >; nothing more is owed.`
     case 'closed':
       return `Closed: every logout has an end, ${duration(Number(data['ms_since_event'] ?? 0))} after the event.`
   }

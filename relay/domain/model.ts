@@ -5,6 +5,7 @@
  * - containment: the whole answer to one security event
  * - session: one login of a subject at one relying party
  * - delivery: one logout token owed to one relying party for one session
+ * - sibling: a delivery for the same session at the same relying party, owed for another security event
  * - attempt: one POST of one freshly made logout token
  * - evidence: the append-only record of a containment
  */
@@ -170,6 +171,9 @@ export interface Room {
   readonly latest: number
 }
 
+/** Whom a logout token names: a session, all sessions of a subject, or a session of a subject. */
+export type TokenNames = 'sid' | 'sub' | 'sid+sub'
+
 /** What a relying party answered to an attempt, or why there was no answer. */
 export type Answer =
   | { readonly kind: 'response'; readonly status: number; readonly retryAfterMs?: number }
@@ -206,6 +210,7 @@ export interface Evidence {
     | 'dismissed'
     | 'expired'
     | 'ended_before'
+    | 'ended_by_sibling'
     | 'closed'
   readonly atMs: number
   readonly data: Readonly<Record<string, string | number | boolean>>

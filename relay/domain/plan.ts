@@ -23,20 +23,20 @@ export function containmentIdOf(event: SecurityEvent): string {
  * One delivery for each session whose client can be told. A session whose client has no logout URL is not forgotten: the
  * evidence says that it lives on, and for how long at worst.
  *
- * @param currentUri the client's logout URL of today, which wins over the one in the event
+ * @param uriOf where the client of a session is told; by default as the event says
  * @param ended ids of sessions that have an end already, of an event that is read again; nothing is owed for them
  */
 export function plan(
   event: SecurityEvent,
   nowMs: number,
-  currentUri: (clientId: string) => string | undefined,
+  uriOf: (session: ListedSession) => string | undefined = ({ logoutUri }) => logoutUri,
   ended: ReadonlySet<string> = new Set(),
 ): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
   const untold: Evidence[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
-    const logoutUri = currentUri(session.clientId) ?? session.logoutUri
+    const logoutUri = uriOf(session)
     if (logoutUri === undefined) {
       untold.push({
         kind: 'no_logout_uri',

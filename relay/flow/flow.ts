@@ -1,13 +1,14 @@
-import { retryDelayMs } from '../domain/backoff.ts'
-import { judge } from '../domain/judge.ts'
-import type { Answer, Claim, Delivery, DeliveryState, Room, SecurityEvent } from '../domain/model.ts'
+import type { Answer, Claim, Delivery, ListedSession, Room, SecurityEvent } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
 import { RelayError } from '../errors.ts'
-import type { Selection, Store } from '../store/port.ts'
+import type { Outcome, Selection } from '../store/port.ts'
 import { batches, inBatches, MINT_BATCH } from './batches.ts'
 import { Doorbell } from './doorbell.ts'
 import { Lanes, NO_ROOM } from './lanes.ts'
-import type { Clock, Idp, LaneHealth, Observer, Registry, Send, Source } from './ports.ts'
+import { type Attempt, endOf, endWith, outcomeOf } from './outcome.ts'
+import type { FlowPorts, Idp, LaneHealth, Source } from './ports.ts'
+import { prove } from './prove.ts'
+import { Sessions } from './sessions.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
 const LEASE_MS = 30_000
@@ -19,33 +20,25 @@ const MINTED_AT_ONCE = 200
 const MINT_PAUSE_MS = 1000
 /** The same where a realm that deliveries are owed for is no longer configured. */
 const NO_IDP_PAUSE_MS = 60_000
-const REPORT_BATCH = 500
-const REPORT_GATHER_MS = 100
-const REPORT_PAUSE_MS = 2000
+/** For what waits for the answer to a sibling's token. */
+const SIBLING_PAUSE_MS = 1000
 const STORE_PAUSE_MS = 1000
+/** By so much the identity provider's clock may differ: a look at it counts as later than an event only if it began so much later. */
+const CLOCKS_MS = 60_000
+/** The same among the relays that share a store. */
+const OUR_CLOCKS_MS = 5000
 /** With nothing due, look again this often; only a fault in the waking would make it matter. */
 const IDLE_MS = 60_000
 
-export interface FlowPorts {
-  readonly store: Store
-  readonly idps: ReadonlyMap<string, Idp>
-  readonly registry: Registry
-  readonly send: Send
-  readonly clock: Clock
-  readonly random: () => number
-  readonly observer: Observer
-  /** Whether this process reports the ends for all that share the store; absent where it has it to itself. */
-  readonly leads?: () => boolean
-}
-
 /**
  * The relay's part of the story, top to bottom: {@link receive} a verified event and commit what it means, {@link #deliver}
- * until each relying party has answered, {@link #prove} it to the identity provider session by session.
+ * until each relying party has answered, {@link prove} it to the identity provider session by session.
  */
 export class Flow {
   readonly #ports: FlowPorts
   readonly #stopping = new AbortController()
   readonly #lanes: Lanes
+  readonly #sessions = new Sessions()
   readonly #work = new Set<Promise<void>>()
   /** Deliveries that wait for their tokens, by issuer. */
   readonly #asked = new Map<string, number>()
@@ -66,7 +59,7 @@ export class Flow {
 
   /** Takes up everything that is owed, also from before a restart. */
   start(): void {
-    const provers = [...this.#ports.idps].map(([issuer, idp]) => this.#prove(issuer, idp))
+    const provers = [...this.#ends].map(([issuer, ended]) => prove(issuer, ended, this.#ports, this.#stopping.signal))
     this.#loops = Promise.all([this.#deliver(), ...provers])
   }
 
@@ -81,7 +74,10 @@ export class Flow {
   /** Receive and contain. When this resolves, the event and every delivery it means are durable: only then is 202 true. */
   async receive(event: SecurityEvent, source: Source, ended?: ReadonlySet<string>): Promise<'accepted' | 'duplicate'> {
     const { store, registry, clock, observer } = this.#ports
-    const planned = plan(event, clock.nowMs(), (clientId) => registry.find(event.issuer, clientId)?.logoutUri, ended)
+    const { issuer, removedAtMs } = event
+    const uriOf = ({ clientId, logoutUri }: ListedSession) =>
+      registry.logoutUri(issuer, clientId, logoutUri, removedAtMs + CLOCKS_MS)
+    const planned = plan(event, clock.nowMs(), uriOf, ended)
     const outcome = await store.accept(event, planned)
     observer.received(source, outcome)
     if (event.watched && outcome === 'accepted') {
@@ -172,7 +168,7 @@ export class Flow {
         for (const claim of claims) {
           this.#lanes.enter(claim.delivery)
         }
-        for (const batch of batches(claims)) {
+        for (const batch of batches(this.#firstOfEachSession(claims))) {
           this.#track(this.#deliverBatch(batch))
         }
         // What is due in a lane without room is not waited for here: the end of an attempt rings, or the time of a probe.
@@ -184,6 +180,23 @@ export class Flow {
       }
       await this.#due.wait(waitMs)
     }
+  }
+
+  /** One token at a time for each session: what is owed for it as well ends with the answer, or waits for it. */
+  #firstOfEachSession(claims: readonly Claim[]): Claim[] {
+    const nowMs = this.#ports.clock.nowMs()
+    return claims.filter((claim) => {
+      const confirmed = this.#sessions.endedBy(claim.delivery)
+      if (confirmed) {
+        this.#track(this.#end(claim, endWith(claim.delivery, confirmed, nowMs)))
+        return false
+      }
+      const isFirst = this.#sessions.enter(claim.delivery)
+      if (!isFirst) {
+        this.#track(this.#giveBack(claim, SIBLING_PAUSE_MS))
+      }
+      return isFirst
+    })
   }
 
   /** How many more claims may wait for their tokens: whole batches, of the identity provider that has fewest of them. */
@@ -207,7 +220,7 @@ export class Flow {
     const { late = [], live = [] } = Object.groupBy(claims, ({ delivery }) =>
       delivery.latestEndMs <= nowMs ? 'late' : 'live',
     )
-    await Promise.all(late.map((claim) => this.#end(claim, 'expired')))
+    await Promise.all(late.map((claim) => this.#end(claim, endOf(claim.delivery, 'expired', nowMs))))
     const issuer = live[0]?.delivery.issuer
     if (issuer === undefined) {
       return
@@ -217,7 +230,7 @@ export class Flow {
       if (!idp) {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
-      const { tokens, refused } = await this.#mint(issuer, idp, live)
+      const { tokens, refused, names } = await this.#mint(issuer, idp, live)
       const leftMs = nowMs + LEASE_MS - clock.nowMs()
       if (leftMs < LEASE_LEAST_MS) {
         // This process stood still: the claims may be another's by now, and the tokens may be past their end.
@@ -228,7 +241,10 @@ export class Flow {
           const token = tokens.get(claim.delivery.id)
           const refusal = refused.get(claim.delivery.id)
           return token !== undefined
-            ? this.#attempt(claim, token, leftMs - LEASE_LEAST_MS / 2)
+            ? this.#attempt(claim, token, leftMs - LEASE_LEAST_MS / 2, {
+                mintedMs: this.#ports.store.shared ? nowMs - OUR_CLOCKS_MS : nowMs,
+                names: names?.get(claim.delivery.id),
+              })
             : refusal !== undefined
               ? this.#notMinted(claim, refusal)
               : this.#giveBack(claim)
@@ -273,6 +289,7 @@ export class Flow {
 
   #leave(delivery: Delivery): void {
     this.#lanes.leave(delivery)
+    this.#sessions.leave(delivery)
     this.#due.ring()
   }
 
@@ -282,16 +299,21 @@ export class Flow {
   }
 
   /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
-  async #attempt(claim: Claim, token: string, withinMs: number): Promise<void> {
+  async #attempt(
+    claim: Claim,
+    logoutToken: string,
+    withinMs: number,
+    token: Pick<Attempt, 'mintedMs' | 'names'>,
+  ): Promise<void> {
     const { registry, clock, send } = this.#ports
-    const { issuer, clientId } = claim.delivery
-    const uri = registry.find(issuer, clientId)?.logoutUri ?? claim.delivery.logoutUri
+    const { issuer, clientId, logoutUri, createdMs } = claim.delivery
+    const uri = registry.logoutUri(issuer, clientId, logoutUri, createdMs + OUR_CLOCKS_MS) ?? logoutUri
     const began = clock.monotonicMs()
     const policy = registry.lane(issuer, clientId)
     // An answer that comes after the lease would be worth nothing, each time again.
-    const answer = await send(uri, token, { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) })
+    const answer = await send(uri, logoutToken, { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) })
     this.#heed(claim.delivery, answer)
-    await this.#record(claim, uri, answer, clock.monotonicMs() - began)
+    await this.#record(claim, { uri, answer, durationMs: clock.monotonicMs() - began, ...token })
   }
 
   /** A lane that fails is only probed, and what is due in it waits, unattempted; when it answers, all of it is due. */
@@ -321,61 +343,24 @@ export class Flow {
 
   async #notMinted(claim: Claim, refusal: string): Promise<void> {
     if (refusal === 'expired' || refusal === 'delivered' || refusal === 'dismissed') {
-      await this.#end(claim, refusal)
+      await this.#end(claim, endOf(claim.delivery, refusal, this.#ports.clock.nowMs()))
     } else {
-      await this.#record(claim, claim.delivery.logoutUri, { kind: 'failure', code: 'not_minted' }, 0, refusal)
+      const answer = { kind: 'failure', code: 'not_minted' } as const
+      await this.#record(claim, { uri: claim.delivery.logoutUri, answer, durationMs: 0, refusal })
     }
   }
 
-  async #record(claim: Claim, uri: string, answer: Answer, durationMs: number, detail?: string): Promise<void> {
+  async #record(claim: Claim, attempt: Attempt): Promise<void> {
     const { store, clock, random, observer } = this.#ports
     const { delivery } = claim
-    const verdict = judge(answer)
-    const nowMs = clock.nowMs()
-    const attempts = delivery.attempts + 1
-    const status = answer.kind === 'response' ? { status: answer.status } : {}
-    const retryAfterMs = answer.kind === 'response' ? answer.retryAfterMs : undefined
-    const reason = detail === undefined ? verdict.reason : `${verdict.reason}:${detail}`
-    const done = verdict.outcome === 'delivered'
+    const { outcome, line } = outcomeOf(delivery, attempt, clock.nowMs(), random())
     try {
-      const current = await store.record(claim, {
-        state: done ? 'delivered' : 'open',
-        atMs: nowMs,
-        dueMs: Math.min(nowMs + retryDelayMs(attempts, random(), retryAfterMs), delivery.latestEndMs),
-        attempts,
-        reason,
-        logoutUri: uri,
-        ...status,
-        evidence: {
-          kind: 'attempt',
-          atMs: nowMs,
-          data: {
-            delivery: delivery.id,
-            client_id: delivery.clientId,
-            attempt: attempts,
-            outcome: verdict.outcome,
-            reason,
-            says: verdict.says,
-            duration_ms: Math.round(durationMs),
-            ...status,
-            ...(uri === delivery.logoutUri ? {} : { logout_uri_changed: true }),
-          },
-        },
-      })
-      const outcome = current ? verdict.outcome : 'stale'
-      observer.attempted({
-        containment: delivery.containmentId,
-        delivery: delivery.id,
-        issuer: delivery.issuer,
-        clientId: delivery.clientId,
-        attempt: attempts,
-        outcome,
-        reason,
-        ...status,
-        durationMs,
-        sinceEventMs: nowMs - delivery.createdMs,
-      })
-      if (done) {
+      const current = await store.record(claim, outcome)
+      observer.attempted(current ? line : { ...line, outcome: 'stale' })
+      if (current && outcome.endsSiblingsBeforeMs !== undefined) {
+        this.#sessions.confirmed(delivery, outcome.endsSiblingsBeforeMs, outcome.status)
+      }
+      if (outcome.state === 'delivered') {
         this.#ends.get(delivery.issuer)?.ring()
       }
     } catch (cause) {
@@ -386,56 +371,16 @@ export class Flow {
     }
   }
 
-  /** An end without an attempt: its latest end is past, or the identity provider knows an end that the store has lost. */
-  async #end(claim: Claim, state: Exclude<DeliveryState, 'open'>): Promise<void> {
-    const { store, clock, observer } = this.#ports
-    const { delivery } = claim
-    const atMs = clock.nowMs()
-    const data = { delivery: delivery.id, client_id: delivery.clientId, attempts: delivery.attempts }
+  /** Without an attempt. */
+  async #end(claim: Claim, outcome: Outcome): Promise<void> {
+    const { store, observer } = this.#ports
     try {
-      await store.record(claim, {
-        state,
-        atMs,
-        dueMs: atMs,
-        attempts: delivery.attempts,
-        reason: state === 'expired' ? 'latest_end_past' : 'ended_before',
-        logoutUri: delivery.logoutUri,
-        evidence:
-          state === 'expired'
-            ? { kind: 'expired', atMs, data }
-            : { kind: 'ended_before', atMs, data: { ...data, outcome: state } },
-      })
-      this.#ends.get(delivery.issuer)?.ring()
+      await store.record(claim, outcome)
+      this.#ends.get(claim.delivery.issuer)?.ring()
     } catch (cause) {
       observer.trouble('The end of a delivery could not be stored; trying again', cause)
     } finally {
-      this.#leave(delivery)
-    }
-  }
-
-  /** Tells the identity provider of every end, until it has recorded it: only that ends a session in its ledger. */
-  async #prove(issuer: string, idp: Idp): Promise<void> {
-    const { store, clock, observer, leads = () => true } = this.#ports
-    const ended = this.#ends.get(issuer)
-    while (!this.#stopping.signal.aborted) {
-      try {
-        const due = leads() ? await store.unreported(issuer, REPORT_BATCH) : []
-        if (due.length === 0) {
-          await ended?.wait(IDLE_MS)
-          // Ends that come close together are reported together.
-          await clock.sleep(REPORT_GATHER_MS, this.#stopping.signal)
-          continue
-        }
-        const recorded = await idp.report(due)
-        await store.reported(recorded)
-        if (recorded.length > 0) {
-          continue
-        }
-        observer.trouble('The identity provider records none of the ends that it is told of; trying again', undefined)
-      } catch (cause) {
-        observer.trouble('Ends could not be reported to the identity provider; trying again', cause)
-      }
-      await clock.sleep(REPORT_PAUSE_MS, this.#stopping.signal)
+      this.#leave(claim.delivery)
     }
   }
 }

@@ -1,6 +1,7 @@
 import type { LaneState } from '../domain/breaker.ts'
 import type { Change } from '../domain/change.ts'
-import type { Answer, Delivery, LanePolicy, Refused, RelyingParty, Watched } from '../domain/model.ts'
+import type { Answer, Delivery, LanePolicy, Refused, TokenNames, Watched } from '../domain/model.ts'
+import type { Store } from '../store/port.ts'
 
 /** Time from outside: the wall clock for what is due, the monotonic one for durations. */
 export interface Clock {
@@ -13,16 +14,26 @@ export interface Clock {
 /** What the flow asks of the identity provider. Every call throws a RelayError `idp_unavailable` when it cannot answer. */
 export interface Idp {
   /** Logout tokens by delivery id, and refusals with their reason. What is in neither could not be made now. */
-  mint(
-    deliveries: readonly Delivery[],
-  ): Promise<{ tokens: ReadonlyMap<string, string>; refused: ReadonlyMap<string, string> }>
+  mint(deliveries: readonly Delivery[]): Promise<Minted>
   /** Reports ends; resolves to the ids that need not be reported again. */
   report(ended: readonly Delivery[]): Promise<readonly string[]>
 }
 
+export interface Minted {
+  readonly tokens: ReadonlyMap<string, string>
+  readonly refused: ReadonlyMap<string, string>
+  /** Whom each token names, where that is known. */
+  readonly names?: ReadonlyMap<string, TokenNames>
+}
+
 export interface Registry {
-  /** As whoever counts for its logout URL names it. */
-  find(issuer: string, clientId: string): RelyingParty | undefined
+  /**
+   * Where a client is told now; undefined where nobody names a logout URL.
+   *
+   * @param named by the realm, at the time of the event: what the realm has been seen to name before is older
+   * @param sinceMs when a look at the realm must have begun to be newer
+   */
+  logoutUri(issuer: string, clientId: string, named: string | undefined, sinceMs: number): string | undefined
   /** Whoever is paused has a concurrency of 0. */
   lane(issuer: string, clientId: string): LanePolicy
 }
@@ -47,6 +58,19 @@ export interface Observer {
   /** Something that could keep an attacker in, or that takes such a thing back, has been noted in the store. */
   changed(change: Change): void
   trouble(what: string, cause: unknown): void
+}
+
+/** All that a flow needs from outside. */
+export interface FlowPorts {
+  readonly store: Store
+  readonly idps: ReadonlyMap<string, Idp>
+  readonly registry: Registry
+  readonly send: Send
+  readonly clock: Clock
+  readonly random: () => number
+  readonly observer: Observer
+  /** Whether this process reports the ends for all that share the store; absent where it has it to itself. */
+  readonly leads?: () => boolean
 }
 
 export interface LaneHealth {

@@ -1,7 +1,8 @@
 import { Hono } from 'hono'
-import { decodeJwt, errors, jwtVerify } from 'jose'
-import { ALGORITHMS, bearer, isVerdict } from '../../guard/bearer.ts'
+import { decodeJwt, errors } from 'jose'
+import { bearer, isVerdict } from '../../guard/bearer.ts'
 import { StaleError } from '../../guard/feed.ts'
+import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { Claims } from '../../guard/watermarks.ts'
 import { type ApiEnv, type CallerPorts, requireGuard, smallBody } from '../api/auth.ts'
 import { RelayError } from '../errors.ts'
@@ -89,14 +90,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     const judge = bearer({
       guard: guard ?? NOBODY,
       audience: forAudience,
-      // Asked for only when a token needs them: a promise that fails with nobody waiting for it would end the process.
-      keys: async (header, token) => {
-        const keys = guard && (await keysOf(guard.issuer))
-        if (!keys) {
-          throw new errors.JWKSNoMatchingKey()
-        }
-        return keys(header, token)
-      },
+      keys: await keysFor(guard && keysOf(guard.issuer)),
     })
     const judgement = await judge(authorization)
     if ('status' in judgement) {
@@ -129,7 +123,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
       return c.json({ active: false })
     }
     try {
-      const { payload } = await jwtVerify<Claims>(token, keys, {
+      const { payload } = await verifyJwt<Claims>(token, keys, {
         issuer,
         algorithms: ALGORITHMS,
         requiredClaims: ['exp'],
@@ -149,6 +143,14 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     }
   })
   return app
+}
+
+/** Where there are none, or they cannot be had, a token that needs them says so. */
+async function keysFor(keys: ReturnType<CallerPorts['keysOf']>): Promise<KeySet> {
+  const failing = (cause: unknown) => (): never => {
+    throw cause
+  }
+  return (await keys?.catch(failing)) ?? failing(new errors.JWKSNoMatchingKey())
 }
 
 /** The lines of a feed as a body: to their end when polled, and on with every change until `endsMs` when streamed. */

@@ -1,10 +1,12 @@
-import { createRemoteJWKSet, type JWK } from 'jose'
+import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
-import type { Delivery, RelyingParty, Word, WordOutcome } from '../domain/model.ts'
+import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import type { Idp } from '../flow/ports.ts'
+import type { Idp, Minted } from '../flow/ports.ts'
+import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
+import { signatureComplaint } from '../ingest/unverifiable.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -91,7 +93,7 @@ export class Keycloak implements Idp {
     if (jwks_uri === undefined) {
       throw new RelayError('idp_unavailable', `${this.issuer} publishes no jwks_uri`)
     }
-    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: 5000 })
+    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: KEYS_COOLDOWN_MS })
     return this.#keys
   }
 
@@ -104,6 +106,17 @@ export class Keycloak implements Idp {
       throw unavailable(this.issuer, cause)
     }
     return keys.jwks()?.keys ?? []
+  }
+
+  /** Why no event of this realm would be believed, with what to do; undefined if they are. By its own access token. */
+  async signatureComplaint(): Promise<string | undefined> {
+    const keys = await this.keys()
+    const token = await this.#accessToken()
+    try {
+      return await signatureComplaint(token, keys)
+    } catch (cause) {
+      throw unavailable(this.issuer, cause)
+    }
   }
 
   async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {
@@ -121,10 +134,14 @@ export class Keycloak implements Idp {
     return { sets, ended: new Set(Object.keys(ended)) }
   }
 
-  async mint(deliveries: readonly Delivery[]) {
+  async mint(deliveries: readonly Delivery[]): Promise<Minted> {
     const ids = deliveries.map(({ id }) => id)
     const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
-    return { tokens: new Map(Object.entries(tokens)), refused: new Map(Object.entries(refused)) }
+    return {
+      tokens: new Map(Object.entries(tokens)),
+      refused: new Map(Object.entries(refused)),
+      names: new Map(Object.entries(tokens).map(([id, token]) => [id, namesOf(token)])),
+    }
   }
 
   async report(ended: readonly Delivery[]): Promise<readonly string[]> {
@@ -321,6 +338,12 @@ export class Keycloak implements Idp {
       throw unavailable(this.issuer, cause)
     }
   }
+}
+
+/** It is the realm's own token, so it is only read. */
+function namesOf(logoutToken: string): TokenNames {
+  const { sid, sub } = decodeJwt(logoutToken)
+  return sid === undefined ? 'sub' : sub === undefined ? 'sid' : 'sid+sub'
 }
 
 function hint(status: number, endpoint: string): string {

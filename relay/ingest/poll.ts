@@ -2,6 +2,7 @@ import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
 import type { SetError } from '../idp/keycloak.ts'
+import { KEYS_AGAIN_MS, Patience } from './patience.ts'
 
 const MAX_EVENTS = 20
 
@@ -20,12 +21,15 @@ export interface PollPorts {
 /**
  * Brings what a push has missed (RFC 8936), for as long as the signal is not aborted. A SET goes the same way as a pushed
  * one and is acknowledged only after its durable commit; one that cannot be taken is reported and does not hold up others.
+ * One whose key is not known yet is neither: it is asked for again within seconds, and reported after a minute.
  */
 export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: number, stop: AbortSignal): Promise<void> {
   let ack: string[] = []
   let setErrs: Record<string, SetError> = {}
+  const patience = new Patience(clock)
   while (!stop.aborted) {
     let again = false
+    let waitMs = intervalMs
     try {
       const { sets, moreAvailable } = await ports.poll(MAX_EVENTS, ack, setErrs)
       ack = []
@@ -34,11 +38,15 @@ export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: num
         try {
           await ports.receive(await ports.verify(set))
           ack.push(jti)
+          patience.came(jti)
         } catch (cause) {
-          if (cause instanceof RelayError && !['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
-            setErrs[jti] = { err: cause.code, description: cause.message }
+          if (cause instanceof RelayError && cause.code === 'key_unknown' && patience.mayCome(jti)) {
+            waitMs = Math.min(intervalMs, KEYS_AGAIN_MS)
+          } else if (cause instanceof RelayError && !['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
+            const err = cause.code === 'key_unknown' ? 'invalid_key' : cause.code
+            setErrs[jti] = { err, description: cause.message }
             ports.trouble(
-              `A security event in the outbox cannot be taken (${cause.code}: ${cause.message}); it stays there`,
+              `A security event in the outbox cannot be taken (${err}: ${cause.message}); it stays there`,
               undefined,
             )
           } else {
@@ -51,6 +59,6 @@ export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: num
     } catch (cause) {
       ports.trouble('The outbox could not be polled; trying again', cause)
     }
-    await clock.sleep(again ? 0 : intervalMs, stop)
+    await clock.sleep(again ? 0 : waitMs, stop)
   }
 }

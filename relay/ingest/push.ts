@@ -2,8 +2,12 @@ import { Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import type { Clock } from '../flow/ports.ts'
+import { KEYS_AGAIN_MS } from './patience.ts'
 
 const MAX_BYTES = 1024 * 1024
+/** So many pushes wait for a key at once: whoever may reach the relay can name keys that there are not. */
+const WAITING = 50
 
 export interface PushPorts {
   /** Throws a RelayError for a SET that cannot be taken. */
@@ -11,10 +15,24 @@ export interface PushPorts {
   /** Resolves when the event is durable. */
   readonly receive: (event: SecurityEvent) => Promise<unknown>
   readonly refused: (code: string, message: string) => void
+  readonly clock: Pick<Clock, 'sleep'>
 }
 
-/** Push delivery of Security Event Tokens, RFC 8935. 202 is answered only when the event cannot be lost any more. */
-export function pushRoute({ verify, receive, refused }: PushPorts): Hono {
+/**
+ * Push delivery of Security Event Tokens, RFC 8935. 202 is answered only when the event cannot be lost any more. One whose
+ * key is not known yet is looked at once more when the realm's keys may be fetched again; after that the poll brings it.
+ */
+export function pushRoute({ verify: verifyNow, receive, refused, clock }: PushPorts): Hono {
+  let waiting = 0
+  const verify = (set: string) =>
+    verifyNow(set).catch(async (cause: unknown) => {
+      if (!(cause instanceof RelayError) || cause.code !== 'key_unknown' || waiting === WAITING) {
+        throw cause
+      }
+      waiting++
+      await clock.sleep(KEYS_AGAIN_MS).finally(() => waiting--)
+      return verifyNow(set)
+    })
   const app = new Hono()
   app.use('*', async (c, next) => {
     await next()
@@ -44,8 +62,8 @@ export function pushRoute({ verify, receive, refused }: PushPorts): Hono {
           ? cause
           : new RelayError('store_unavailable', 'The event could not be taken', { cause })
       refused(error.code, error.message)
-      if (error.code === 'store_unavailable' || error.code === 'idp_unavailable') {
-        // Not the sender's fault and nothing is kept: the poll brings it.
+      if (['store_unavailable', 'idp_unavailable', 'key_unknown'].includes(error.code)) {
+        // Not the sender's fault, as far as is known, and nothing is kept: the poll brings it.
         c.header('Retry-After', '5')
         return c.json({ err: 'unavailable', description: 'The event could not be stored now' }, 503)
       }

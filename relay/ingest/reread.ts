@@ -1,6 +1,7 @@
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
+import { KEYS_AGAIN_MS, type Patience } from './patience.ts'
 
 const SETS = 20
 const PAUSE_MS = 10_000
@@ -14,6 +15,7 @@ export interface RereadPorts {
   unknown(jtis: readonly string[]): Promise<readonly string[]>
   verify(set: string): Promise<SecurityEvent>
   receive(event: SecurityEvent, ended: ReadonlySet<string>): Promise<unknown>
+  readonly patience: Patience
   trouble(what: string, cause: unknown): void
 }
 
@@ -35,25 +37,34 @@ export interface Reread {
  * Reads a page of the outbox again, for a store that is empty, was put back from a backup, or has lost what it had
  * acknowledged. What the store has is left alone: the `jti` of an event stays the same, so nothing is planned twice.
  *
- * @throws RelayError `idp_unavailable` or `store_unavailable`; it may be called again
+ * @throws RelayError `idp_unavailable`, `store_unavailable` or `key_unknown`; it may be called again
  */
 export async function reread(ports: RereadPorts, which: Which): Promise<Reread> {
   const { jtis, next } = await ports.rows(which)
   const unknown = await ports.unknown(jtis)
   let taken = 0
+  let unknownKey: RelayError | undefined
   for (let from = 0; from < unknown.length; from += SETS) {
     const { sets, ended } = await ports.sets(unknown.slice(from, from + SETS))
-    for (const set of Object.values(sets)) {
+    for (const [jti, set] of Object.entries(sets)) {
       try {
         await ports.receive(await ports.verify(set), ended)
         taken++
+        ports.patience.came(jti)
       } catch (cause) {
-        if (!(cause instanceof RelayError) || ['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
+        if (cause instanceof RelayError && cause.code === 'key_unknown' && ports.patience.mayCome(jti)) {
+          unknownKey = cause
+        } else if (!(cause instanceof RelayError) || ['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
           throw cause
+        } else {
+          ports.trouble(`A security event that was read again cannot be taken (${cause.code})`, cause)
         }
-        ports.trouble(`A security event that was read again cannot be taken (${cause.code})`, cause)
       }
     }
+  }
+  if (unknownKey) {
+    // The page is asked for once more; what was taken of it is known then.
+    throw unknownKey
   }
   return { read: jtis.length, taken, ...(next === undefined ? {} : { next }) }
 }
@@ -75,7 +86,8 @@ export async function takeUp(ports: RereadPorts, clock: Clock, stop: AbortSignal
       more = after !== undefined
     } catch (cause) {
       ports.trouble('The outbox could not be read again; trying again', cause)
-      await clock.sleep(PAUSE_MS, stop)
+      const keyComes = cause instanceof RelayError && cause.code === 'key_unknown'
+      await clock.sleep(keyComes ? KEYS_AGAIN_MS : PAUSE_MS, stop)
     }
   }
   return taken

@@ -1,10 +1,10 @@
-import { decodeJwt, decodeProtectedHeader, errors, jwtVerify, type JWTVerifyGetKey } from 'jose'
+import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
+import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import { whyUnverifiable } from './unverifiable.ts'
 
-/** Asymmetric only: with a symmetric one the published key would do as the secret. */
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
 const SKEW_SECONDS = 60
 
 const KNOWN_TYPES: readonly string[] = [
@@ -90,16 +90,17 @@ const Claims = z.object({
 })
 
 /** The keys of a configured issuer, or undefined for one that is not. */
-export type KeysOf = (issuer: string) => Promise<JWTVerifyGetKey> | undefined
+export type KeysOf = (issuer: string) => Promise<KeySet> | undefined
 
 /**
  * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0): pinned issuer before anything is fetched, its published keys,
  * `typ`, `aud`, and the one event in it. No greatest age: the outbox may hand it out days later.
  *
- * @throws RelayError with a code of RFC 8935 §2.4, or `idp_unavailable` when the issuer's keys cannot be had now
+ * @throws RelayError with a code of RFC 8935 §2.4, or `idp_unavailable` when the issuer's keys cannot be had now, or
+ *   `key_unknown` where the key is not among them yet: that of a realm which has just changed its key is seconds away
  */
 export async function verifySet(set: string, keysOf: KeysOf, audience: string, nowMs: number): Promise<SecurityEvent> {
-  const { issuer, typ } = peek(set)
+  const { issuer, typ, kid } = peek(set)
   if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
     throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
   }
@@ -109,12 +110,17 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     throw new RelayError('invalid_issuer', 'The issuer is not one that this relay is configured for')
   }
   let payload
+  let known: KeySet | undefined
   try {
-    payload = (
-      await jwtVerify(set, await keys, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS })
-    ).payload
+    known = await keys
+    payload = (await verifyJwt(set, known, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS }))
+      .payload
   } catch (cause) {
-    throw refusal(cause)
+    if (cause instanceof errors.JWKSNoMatchingKey && typeof kid === 'string' && !isIn(known?.jwks?.(), kid)) {
+      throw new RelayError('key_unknown', 'The realm publishes no key of that name, as far as is known now')
+    }
+    const why = whyUnverifiable(cause, set, known)
+    throw why === undefined ? refusal(cause) : new RelayError('invalid_key', why)
   }
   const parsed = Claims.safeParse(payload)
   if (!parsed.success) {
@@ -208,14 +214,19 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
 }
 
 /** What must be known before any key is fetched; nothing of it is believed yet. */
-function peek(set: string): { issuer: string; typ: unknown } {
+function peek(set: string): { issuer: string; typ: unknown; kid: unknown } {
   try {
-    const { typ } = decodeProtectedHeader(set)
+    const { typ, kid } = decodeProtectedHeader(set)
     const { iss } = decodeJwt(set)
-    return { issuer: typeof iss === 'string' ? iss : '', typ }
+    return { issuer: typeof iss === 'string' ? iss : '', typ, kid }
   } catch {
     throw new RelayError('invalid_request', 'The body is not a JWT in compact form')
   }
+}
+
+/** A key that is there and does not fit is none that could still come. */
+function isIn(jwks: JSONWebKeySet | undefined, kid: string): boolean {
+  return jwks?.keys.some((jwk) => jwk.kid === kid) ?? false
 }
 
 function refusal(cause: unknown): RelayError {

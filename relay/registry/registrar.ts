@@ -110,9 +110,18 @@ export class Registrar {
     }
   }
 
-  /** The realm has said what it has now. What is new since the last look is told once, by the process that is first. */
-  async saw(issuer: string, parties: readonly RelyingParty[], realm: Omit<RealmSeen, 'logoutUris'>): Promise<void> {
-    this.#ports.relyingParties.replace(issuer, parties)
+  /**
+   * The realm has said what it has now. What is new since the last look is told once, by the process that is first.
+   *
+   * @param readMs when it was asked
+   */
+  async saw(
+    issuer: string,
+    parties: readonly RelyingParty[],
+    realm: Omit<RealmSeen, 'logoutUris'>,
+    readMs = this.#ports.nowMs(),
+  ): Promise<void> {
+    this.#ports.relyingParties.replace(issuer, parties, readMs)
     this.#listener(issuer, realm.listener)
     const sorted = parties
       .map(({ clientId, logoutUri }) => [clientId, logoutUri] as const)

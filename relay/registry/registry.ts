@@ -64,6 +64,8 @@ export class RelyingParties implements Registry {
     registered: new Map(),
   }
   readonly #paused = new Map<string, Said>()
+  /** When the last look at each realm began. */
+  readonly #readMs = new Map<string, number>()
   /** For everybody, and for those that relay.yaml names: asked for at every attempt, so made once. */
   readonly #policy: LanePolicy
   readonly #policies: ReadonlyMap<string, LanePolicy>
@@ -86,9 +88,14 @@ export class RelyingParties implements Registry {
     }
   }
 
-  /** Replaces what is known of an issuer by what its realm says now. */
-  replace(issuer: string, parties: readonly RelyingParty[]): void {
+  /**
+   * Replaces what is known of an issuer by what its realm says.
+   *
+   * @param readMs when it was asked; absent where it was asked before the start
+   */
+  replace(issuer: string, parties: readonly RelyingParty[], readMs = -Infinity): void {
     const { realm } = this.#bySource
+    this.#readMs.set(issuer, readMs)
     for (const [lane, party] of realm) {
       if (party.issuer === issuer) {
         realm.delete(lane)
@@ -124,6 +131,15 @@ export class RelyingParties implements Registry {
     return this.#listed(this.#laneOf(issuer, clientId))
   }
 
+  logoutUri(issuer: string, clientId: string, named: string | undefined, sinceMs: number): string | undefined {
+    const today = this.find(issuer, clientId)
+    const readMs = this.#readMs.get(this.#nameOfToday(issuer)) ?? -Infinity
+    if (readMs > sinceMs) {
+      return today?.logoutUri ?? named
+    }
+    return named ?? (today?.source === 'realm' ? today.outvoted[0] : today)?.logoutUri
+  }
+
   paused(issuer: string, clientId: string): Said | undefined {
     return this.#paused.get(this.#laneOf(issuer, clientId))
   }
@@ -135,7 +151,11 @@ export class RelyingParties implements Registry {
   }
 
   #laneOf(issuer: string, clientId: string): string {
-    return laneOf(this.#settings.formerIssuers?.get(issuer) ?? issuer, clientId)
+    return laneOf(this.#nameOfToday(issuer), clientId)
+  }
+
+  #nameOfToday(issuer: string): string {
+    return this.#settings.formerIssuers?.get(issuer) ?? issuer
   }
 
   #listed(lane: string): ListedRelyingParty | undefined {

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { errors, type JWK, type JWTVerifyGetKey } from 'jose'
 import { z } from 'zod'
+import type { KeySet } from '../../guard/jwt.ts'
 import { type KeyPlace, publishedKid, readRelayKey, type RelayKey } from './key.ts'
 
 /** Since when a realm has been seen to publish a key, by fingerprint. */
@@ -119,14 +120,19 @@ export class RealmKeys {
    * The realm's keys without the relay's: whoever steals one of these shall not start a logout or read the API with it. Nor
    * with one that was changed for another, or whose file cannot be read now: the realm may publish it still.
    */
-  allBut(keys: JWTVerifyGetKey): JWTVerifyGetKey {
-    return (header, token) => {
+  allBut(keys: KeySet): KeySet {
+    const others: JWTVerifyGetKey = (header, token) => {
       const { kid } = header
       // Keycloak names its keys; a token that names none could be verified with whichever fits.
       return kid === undefined || this.#own.has(kid)
         ? Promise.reject(new errors.JWKSNoMatchingKey())
         : keys(header, token)
     }
+    return Object.defineProperties<KeySet>(others, {
+      jwks: { value: () => keys.jwks?.() },
+      fresh: { get: () => keys.fresh },
+      reload: { value: () => keys.reload?.() },
+    })
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Delivery } from '../domain/model.ts'
+import type { Delivery, TokenNames } from '../domain/model.ts'
 import { SURE_OF_SID_MS } from '../domain/plan.ts'
 import type { Idp } from '../flow/ports.ts'
 import type { RealmKeys } from './realm-keys.ts'
@@ -46,21 +46,26 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
       const own = deliveries.filter((delivery) => isFirst(delivery) && keyFor(delivery) !== undefined)
       const rest = deliveries.filter((delivery) => !own.includes(delivery))
       const tokens = new Map(await sign(own))
+      const names = new Map<string, TokenNames>([...tokens.keys()].map((id) => [id, 'sid']))
       if (rest.length === 0) {
-        return { tokens, refused: new Map() }
+        return { tokens, refused: new Map(), names }
       }
       try {
         const minted = await realm.mint(rest)
         minted.tokens.forEach((token, id) => tokens.set(id, token))
-        return { tokens, refused: minted.refused }
+        minted.names?.forEach((named, id) => names.set(id, named))
+        return { tokens, refused: minted.refused, names }
       } catch (cause) {
         const instead = await sign(rest.filter((delivery) => !wasRefused(delivery)))
-        instead.forEach(([id, token]) => tokens.set(id, token))
+        for (const [id, token] of instead) {
+          tokens.set(id, token)
+          names.set(id, 'sid')
+        }
         if (tokens.size === 0) {
           throw cause
         }
         trouble('The identity provider made no logout tokens; the relay signed those that it can', cause)
-        return { tokens, refused: new Map() }
+        return { tokens, refused: new Map(), names }
       }
     },
   }

@@ -16,7 +16,15 @@ export interface Outcome {
   readonly status?: number
   readonly logoutUri: string
   readonly evidence: Evidence
+  /**
+   * Ends with it as delivered what is open of its siblings, was created before, and is not leased; at most {@link SIBLINGS}.
+   * What was created later may be owed for a later login, to which the session's id was given again.
+   */
+  readonly endsSiblingsBeforeMs?: number
 }
+
+/** The rest gets tokens of its own, and each of these ends as many. */
+export const SIBLINGS = 100
 
 export interface Containment {
   readonly id: string
@@ -132,7 +140,7 @@ export interface Store extends WatermarkLog, Notes {
    * @param only leave the rest, without looking at its lanes
    */
   claim(nowMs: number, leaseMs: number, limit: number, room: RoomOf, only?: 'privileged'): Promise<Claim[]>
-  /** False if the claim is no longer current: the outcome is then not written. */
+  /** False if the claim is no longer current: the outcome is then not written, nor that of its siblings. */
   record(claim: Claim, outcome: Outcome): Promise<boolean>
   /** Gives a claim back unattempted. */
   release(claim: Claim, dueMs: number): Promise<void>

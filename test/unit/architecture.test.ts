@@ -23,13 +23,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['domain/', 'guard/port.ts', 'registry/port.ts', 'errors.ts', 'version.ts'],
   // The published package holds the table, the hash and the answers: one rule, not two.
   guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', 'private-key.ts', '../guard/'],
-  signing: ['domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
+  signing: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A registration is checked as `logout-relay check` does it.
   registry: ['domain/', 'check/finding.ts', 'check/relying-party.ts', 'flow/ports.ts', 'errors.ts'],
-  idp: ['domain/', 'flow/ports.ts', 'errors.ts'],
-  // A poll reports what it refuses in the identity provider's own form.
-  ingest: ['domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
+  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'ingest/unverifiable.ts', 'errors.ts'],
+  // A poll reports what it refuses in the identity provider's own form. Signatures are verified as the guards do it.
+  ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
   check: [
     'domain/',
@@ -39,6 +39,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'delivery/sender.ts',
     'flow/ports.ts',
     'guard/key.ts',
+    'ingest/unverifiable.ts',
     'signing/acts.ts',
     'store/redis/',
     'store/sqlite/owner.ts',
@@ -48,6 +49,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
     '../guard/bearer.ts',
+    '../guard/jwt.ts',
     'domain/',
     'audit/',
     'store/port.ts',
@@ -64,6 +66,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // What a guard takes for the token's fault, the API does too.
   api: [
     '../guard/bearer.ts',
+    '../guard/jwt.ts',
     'domain/',
     'store/port.ts',
     'flow/ports.ts',

@@ -3,7 +3,7 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { decodeJwt, decodeProtectedHeader } from 'jose'
+import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose'
 import { generate } from 'selfsigned'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ApplicationItem, applicationOf } from '../../relay/audit/application.ts'
@@ -16,6 +16,7 @@ import { judgeUntold } from '../../relay/check/untold.ts'
 import type { Answer } from '../../relay/domain/model.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, temporaryFolder } from './given.ts'
+import { edwards448Realm, type OddRealm, realm, shortRealm } from './signed.ts'
 
 type Reply = readonly [status: number, body: unknown]
 
@@ -35,8 +36,10 @@ async function server(answer: (request: IncomingMessage) => Reply): Promise<stri
 const ROLES = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
 const tokenWith = (claims: object) =>
   `${Buffer.from('{"alg":"none"}').toString('base64url')}.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
-const rightToken = () =>
-  tokenWith({ iat: Math.floor(Date.now() / 1000), resource_access: { 'logout-relay': { roles: ROLES } } })
+const rightClaims = () => ({
+  iat: Math.floor(Date.now() / 1000),
+  resource_access: { 'logout-relay': { roles: ROLES } },
+})
 const RIGHT = {
   listener: true,
   push: true,
@@ -58,13 +61,15 @@ const untold = (clientId: string, more: object = {}) => ({
 
 /** A realm that is well, but for what is given by the end of the path. */
 async function realmWith(broken: Readonly<Record<string, (issuer: string) => Reply>>) {
+  const keys = await realm()
+  const access_token = await keys.sign(rightClaims(), { typ: 'JWT' })
   const url: string = await server((request) => {
     const issuer = `${url}/realms/demo`
     const path = (request.url ?? '').split('?')[0] ?? ''
     const well: Record<string, Reply> = {
       'openid-configuration': [200, { issuer, jwks_uri: `${issuer}/certs`, token_endpoint: `${issuer}/token` }],
-      certs: [200, { keys: [{ kty: 'RSA', use: 'sig', alg: 'RS256' }] }],
-      token: [200, { access_token: rightToken() }],
+      certs: [200, keys.jwks],
+      token: [200, { access_token }],
       'logout-tokens': [200, { tokens: {}, refused: { '00000000-0000-4000-8000-000000000000.0': 'unknown' } }],
       'relying-parties': [200, { relying_parties: [], realm: RIGHT }],
     }
@@ -90,12 +95,21 @@ test('a realm that is well is ok in every line, and its relying parties are read
   const { findings, relyingParties } = checked
   expect(findings.filter(({ ok }) => !ok)).toEqual([])
   expect(findings.map(({ check }) => check)).toEqual([
-    ...['keycloak', 'issuer', 'keys', 'client', 'clocks', 'roles', 'roles it must not have', 'extension'],
-    ...['keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'host name'],
+    ...['keycloak', 'issuer', 'keys', 'client', 'signature', 'clocks', 'roles', 'roles it must not have'],
+    ...['extension', 'keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'host name'],
     ...['node clock', 'push', 'outbox', 'clients'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
+})
+
+test('a realm that signs with Ed448 is well', async () => {
+  const { sign, jwks } = await edwards448Realm()
+  const access_token = await sign(rightClaims(), { typ: 'JWT' })
+  const reply = { token: (): Reply => [200, { access_token }], certs: (): Reply => [200, jwks] }
+  const { findings } = await checkRealm(await realmWith(reply), Date.now)
+  expect(findings.filter(({ ok }) => !ok)).toEqual([])
+  expect(findings.find(({ check }) => check === 'signature')?.says).toMatch(/EdDSA/)
 })
 
 test('whether applications are told is not judged by an extension that does not say', async () => {
@@ -159,6 +173,40 @@ describe('with one thing broken, that line alone says what to do:', () => {
     const todo = findings.filter(({ ok }) => !ok)
     expect(todo.map((finding) => finding.check)).toEqual([check])
     expect(todo[0]?.says).toMatch(says)
+  })
+
+  test.each<[string, () => Promise<string>, () => Promise<OddRealm>, RegExp]>([
+    [
+      'a realm that signs with a secret of its own',
+      () => new SignJWT(rightClaims()).setProtectedHeader({ alg: 'HS512', kid: 'secret' }).sign(new Uint8Array(64)),
+      realm,
+      /every event would be refused\. The realm signs with a secret.*choose another.*RS256/,
+    ],
+    [
+      'a realm that signs with an algorithm that nobody here knows',
+      () => Promise.resolve(tokenWith(rightClaims())),
+      realm,
+      /cannot verify: choose another.*Realm settings, Tokens/,
+    ],
+    [
+      'a realm whose key is too short',
+      async () => (await shortRealm()).sign(rightClaims(), { typ: 'JWT' }),
+      shortRealm,
+      /less than 2048 bits: give it a longer one/,
+    ],
+    [
+      'a realm that does not publish the key that it signs with',
+      async () => (await realm()).sign(rightClaims(), { kid: 'another' }),
+      realm,
+      /does not publish the key that it signs with/,
+    ],
+  ])('%s', async (_, token, keys, says) => {
+    const [access_token, { jwks }] = [await token(), await keys()]
+    const broken = { token: (): Reply => [200, { access_token }], certs: (): Reply => [200, jwks] }
+    const { findings } = await checkRealm(await realmWith(broken), Date.now)
+    expect(findings.filter(({ ok }) => !ok)).toMatchObject([
+      { check: 'signature', says: expect.stringMatching(says) as string },
+    ])
   })
 
   test('clocks that differ', async () => {

@@ -188,7 +188,7 @@ test('nobody gets past the door without a session, and a stream or a post is not
 })
 
 test('a bar ends with the last answer, and is open or given up if one of its sessions is', () => {
-  const { deliveries } = plan(securityEvent(1, ['a', 'a', 'b', 'c']), NOW_MS, () => undefined)
+  const { deliveries } = plan(securityEvent(1, ['a', 'a', 'b', 'c']), NOW_MS)
   const [a1, a2, b, c] = deliveries
   if (!a1 || !a2 || !b || !c) {
     throw new Error('four were planned')
@@ -304,11 +304,7 @@ describe('a person at the console', () => {
     expect((await thief.post('/relying-party/pause', { ...PARTY, client_id: console.clientId })).status).toBe(303)
     const stream = (await thief.get('/live')).text()
     const event = securityEvent(1, [], { subject: OLIVIA.subject, watermarkMs: NOW_MS + 5000 })
-    const accept = () =>
-      world.store.accept(
-        event,
-        plan(event, NOW_MS, () => undefined),
-      )
+    const accept = () => world.store.accept(event, plan(event, NOW_MS))
     await accept()
     expect(await stream).toContain('event: ended')
     expect((await thief.get('/deliveries')).status).toBe(302)

@@ -106,11 +106,9 @@ describe('the judgement of an answer', () => {
 })
 
 describe('the plan', () => {
-  const none = () => undefined
-
   test('every session whose client can be told is one delivery, due now', () => {
     const event = securityEvent(1, ['orders', 'orders', 'wiki'])
-    const { deliveries, containmentId } = plan(event, NOW_MS, none)
+    const { deliveries, containmentId } = plan(event, NOW_MS)
     expect(containmentId).toBe(event.txn)
     expect(deliveries.map(({ id, clientId, sid }) => [id, clientId, sid])).toEqual(
       event.sessions.map(({ id, clientId, sid }) => [id, clientId, sid]),
@@ -126,7 +124,6 @@ describe('the plan', () => {
       plan(
         securityEvent(1, [], { sessions: [session(uuid(1), 0, 'orders', { ...may, ...more })] }),
         nowMs,
-        none,
       ).deliveries.map(({ alg }) => alg)
     expect(algorithms({})).toEqual(['ES256'])
     expect(algorithms({ sidOnly: false })).toEqual([undefined])
@@ -134,9 +131,9 @@ describe('the plan', () => {
     expect(algorithms({}, NOW_MS + SURE_OF_SID_MS)).toEqual([undefined])
   })
 
-  test("the client's logout URL of today wins over that of the event", () => {
-    const { deliveries } = plan(securityEvent(1, ['orders', 'wiki']), NOW_MS, (clientId) =>
-      clientId === 'orders' ? 'https://new.example.org/logout' : undefined,
+  test('each client is told where whoever plans says', () => {
+    const { deliveries } = plan(securityEvent(1, ['orders', 'wiki', 'mail']), NOW_MS, ({ clientId, logoutUri }) =>
+      clientId === 'orders' ? 'https://new.example.org/logout' : clientId === 'wiki' ? logoutUri : undefined,
     )
     expect(deliveries.map(({ logoutUri }) => logoutUri)).toEqual([
       'https://new.example.org/logout',
@@ -147,7 +144,7 @@ describe('the plan', () => {
   test('a session that nobody can be told of is in the evidence with its worst end', () => {
     const jti = uuid(1)
     const { logoutUri: _, ...silent } = session(jti, 0, 'silent', { latestEndMs: NOW_MS + 5999 })
-    const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS, none)
+    const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
     expect(deliveries).toEqual([])
     expect(evidence).toContainEqual({ kind: 'planned', atMs: NOW_MS, data: { jti, deliveries: 0, unreachable: 1 } })
     expect(evidence).toContainEqual({
@@ -159,7 +156,7 @@ describe('the plan', () => {
 
   test('the evidence tells when the event came and when the sessions at the identity provider had ended', () => {
     const event = securityEvent(1, ['orders'], { part: 2, parts: 3 })
-    expect(plan(event, NOW_MS, none).evidence.map(({ kind, atMs }) => [kind, atMs])).toEqual([
+    expect(plan(event, NOW_MS).evidence.map(({ kind, atMs }) => [kind, atMs])).toEqual([
       ['received', NOW_MS],
       ['upstream_sessions_ended', event.removedAtMs],
       ['planned', NOW_MS],
@@ -169,7 +166,7 @@ describe('the plan', () => {
   test('what each part of a large event repeats is in the evidence once', () => {
     const all = { parts: 2, steps: { consents: 2 }, sparedOffline: ['backup'], identityProviders: ['google'] }
     const kinds = [1, 2].map((part) =>
-      plan(securityEvent(1, ['orders'], { ...all, part }), NOW_MS, none).evidence.map(({ kind }) => kind),
+      plan(securityEvent(1, ['orders'], { ...all, part }), NOW_MS).evidence.map(({ kind }) => kind),
     )
     expect(kinds[0]).toEqual(expect.arrayContaining(['step', 'spared', 'linked', 'planned']))
     expect(kinds[1]).toEqual(['received', 'upstream_sessions_ended', 'planned'])
@@ -177,13 +174,13 @@ describe('the plan', () => {
 
   test('the evidence names each identity provider that the subject is still linked to', () => {
     const event = securityEvent(1, ['orders'], { identityProviders: ['google', 'partner'] })
-    const linked = plan(event, NOW_MS, none).evidence.filter(({ kind }) => kind === 'linked')
+    const linked = plan(event, NOW_MS).evidence.filter(({ kind }) => kind === 'linked')
     expect(linked.map(({ data }) => data['identity_provider'])).toEqual(['google', 'partner'])
   })
 
   test('parts of one cause are one containment', () => {
-    const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS, none)
-    const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS, none)
+    const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS)
+    const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS)
     expect(first.containmentId).toBe(second.containmentId)
   })
 })

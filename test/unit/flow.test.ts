@@ -1,15 +1,17 @@
 import { join } from 'node:path'
-import { expect, onTestFinished, test } from 'vitest'
-import type { Answer, LanePolicy, Refused, Watched } from '../../relay/domain/model.ts'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import type { Answer, LanePolicy, Refused, SecurityEvent, TokenNames, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
-import type { AttemptLine, LaneHealth } from '../../relay/flow/ports.ts'
+import type { AttemptLine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
+import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
+const FORMERLY = 'https://former.example.org/realms/demo'
 const OK: Answer = { kind: 'response', status: 200 }
 const DOWN: Answer = { kind: 'failure', code: 'connection_refused' }
 
@@ -24,6 +26,9 @@ function given({
   concurrency = POLICY.concurrency,
   timeoutMs = POLICY.timeoutMs,
   seen = [],
+  registry,
+  issuers = [ISSUER],
+  names,
 }: {
   store?: Store
   answers?: (uri: string) => Answer | Promise<Answer>
@@ -32,6 +37,10 @@ function given({
   timeoutMs?: number
   /** Is given the policy of each attempt. */
   seen?: LanePolicy[]
+  registry?: Registry
+  issuers?: readonly string[]
+  /** Whom all tokens name. */
+  names?: TokenNames
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -47,10 +56,11 @@ function given({
   const idp = {
     mint: (
       deliveries: readonly { id: string }[],
-    ): Promise<{ tokens: Map<string, string>; refused: Map<string, string> }> =>
+    ): Promise<{ tokens: Map<string, string>; refused: Map<string, string>; names?: Map<string, TokenNames> }> =>
       Promise.resolve({
         tokens: new Map(deliveries.map(({ id }) => [id, `token ${++minted} of ${id}`])),
         refused: new Map(),
+        ...(names === undefined ? {} : { names: new Map(deliveries.map(({ id }) => [id, names])) }),
       }),
     report: (ended: readonly { id: string }[]): Promise<string[]> => {
       reports.push(ended.map(({ id }) => id))
@@ -59,14 +69,9 @@ function given({
   }
   const ports = {
     store: kept,
-    idps: new Map([[ISSUER, idp]]),
-    registry: {
-      find: (issuer: string, clientId: string) => {
-        const logoutUri = currentUris.get(clientId)
-        return logoutUri === undefined
-          ? undefined
-          : { issuer, clientId, logoutUri, sessionRequired: true, enabled: true }
-      },
+    idps: new Map(issuers.map((issuer) => [issuer, idp])),
+    registry: registry ?? {
+      logoutUri: (_: string, clientId: string, named?: string) => currentUris.get(clientId) ?? named,
       lane: () => ({ ...POLICY, concurrency, timeoutMs }),
     },
     send: async (uri: string, token: string, policy: LanePolicy) => {
@@ -353,6 +358,162 @@ test('a session past its latest end is expired and nobody is told any more', asy
   await clock.advance(60_000)
   expect(sent.map(({ atMs }) => atMs)).toEqual([0, 1000, 3000])
   expect(await state()).toEqual([['orders', 'expired']])
+})
+
+describe('a session that is owed for several events', () => {
+  /** The n-th event is about the first n logins at one client, as they have followed each other. */
+  const event = (n: number, more: Partial<SecurityEvent> = {}) =>
+    securityEvent(n, [], {
+      sessions: Array.from({ length: n }, (_, at) => session(uuid(n), at, 'orders', { sid: `login ${at + 1}` })),
+      ...more,
+    })
+  const sidOf = ({ token }: { token: string }) => `login ${Number(/\.(\d+)$/.exec(token)?.[1]) + 1}`
+
+  test.each<TokenNames>(['sid', 'sid+sub'])(
+    'is told once when its relying party is back, and the evidence of each event says with what it has ended (%s)',
+    async (names) => {
+      let up = false
+      const { flow, start, clock, sent, store, reports } = given({ answers: () => (up ? OK : DOWN), names })
+      start()
+      for (let n = 1; n <= 8; n++) {
+        await flow.receive(event(n), 'push')
+        await clock.advance(60_000)
+      }
+      up = true
+      const before = sent.length
+      await clock.advance(60_000)
+      expect(sent.slice(before).map(sidOf).sort()).toEqual(Array.from({ length: 8 }, (_, n) => `login ${n + 1}`))
+      const open = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 100 })
+      expect([open, reports.flat()]).toEqual([[], expect.objectContaining({ length: 36 })])
+      const kinds = (await store.containment(ISSUER, 'txn-4'))?.evidence.map(({ kind, data }) =>
+        kind === 'attempt' ? `${kind} ${String(data['outcome'])}` : kind,
+      )
+      expect(kinds?.filter((kind) => kind === 'ended_by_sibling' || kind === 'attempt delivered')).toHaveLength(4)
+      expect(kinds?.at(-1)).toBe('closed')
+    },
+  )
+
+  test('has one token under way at a time', async () => {
+    const answers: ((answer: Answer) => void)[] = []
+    const { flow, start, clock, sent } = given({
+      answers: () => new Promise((resolve) => answers.push(resolve)),
+      concurrency: 10,
+      names: 'sid',
+    })
+    await flow.receive(event(1), 'push')
+    await flow.receive(event(2), 'push')
+    await flow.receive(event(3), 'push')
+    await clock.advance(1)
+    start()
+    await clock.advance(2500)
+    expect(sent.map(sidOf).sort()).toEqual(['login 1', 'login 2', 'login 3'])
+    answers.forEach((answer) => answer(OK))
+    await clock.advance(60_000)
+    expect(sent).toHaveLength(3)
+  })
+
+  test('is told again for an event that comes while its token is under way: it may be a later login', async () => {
+    const answers: ((answer: Answer) => void)[] = []
+    const { flow, start, clock, sent, store } = given({
+      answers: () => (answers.length > 0 ? OK : new Promise((resolve) => answers.push(resolve))),
+      names: 'sid',
+    })
+    start()
+    await flow.receive(event(1), 'push')
+    await clock.advance(10)
+    await flow.receive(
+      event(1, { jti: uuid(9), txn: 'txn-9', sessions: [session(uuid(9), 0, 'orders', { sid: 'login 1' })] }),
+      'push',
+    )
+    answers[0]?.(OK)
+    await clock.advance(10)
+    expect(await store.deliveries({ issuer: ISSUER, limit: 9 })).toMatchObject([
+      { state: 'delivered' },
+      { state: 'open' },
+    ])
+    await clock.advance(2000)
+    expect(sent).toHaveLength(2)
+  })
+
+  test.each<TokenNames | undefined>(['sub', undefined])(
+    'is told for each where its tokens name no session, or nobody knows whom (%s)',
+    async (names) => {
+      let up = false
+      const { flow, start, clock, sent } = given({ answers: () => (up ? OK : DOWN), ...(names ? { names } : {}) })
+      start()
+      await flow.receive(event(1), 'push')
+      await flow.receive(event(2), 'push')
+      await clock.advance(20_000)
+      up = true
+      const before = sent.length
+      await clock.advance(60_000)
+      expect(sent.slice(before).map(sidOf).sort()).toEqual(['login 1', 'login 1', 'login 2'])
+    },
+  )
+})
+
+describe('a client whose logout URL is changed,', () => {
+  const [old, fresh] = ['https://old.example.org/logout', 'https://orders.example.org/logout']
+  const party = (logoutUri: string) => ({
+    ...{ issuer: ISSUER, clientId: 'orders', logoutUri },
+    ...{ sessionRequired: true, enabled: true },
+  })
+  const relyingParties = (readMs: number | undefined, overrides: DeliverySettings['overrides'] = []) => {
+    const settings = { allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1000, concurrency: 2, overrides }
+    const parties = new RelyingParties({ ...settings, formerIssuers: new Map([[FORMERLY, ISSUER]]) })
+    parties.replace(ISSUER, [party(old)], readMs)
+    return parties
+  }
+
+  test.each([
+    ['half a minute before the event', NOW_MS - 30_000, NOW_MS],
+    ['before the start of the relay', undefined, NOW_MS],
+    ['just after the event, by clocks that may differ', NOW_MS - 10_000, NOW_MS - 40_000],
+  ])('and was looked at %s, is told where the event says, at each attempt', async (_, readMs, removedAtMs) => {
+    const { flow, start, clock, sent } = given({ registry: relyingParties(readMs), answers: () => DOWN })
+    start()
+    await flow.receive(securityEvent(1, ['orders'], { removedAtMs }), 'push')
+    await clock.advance(1500)
+    expect(sent.map(({ uri }) => uri)).toEqual([fresh, fresh])
+  })
+
+  test('is told where it is now once the realm has been looked at since, also under a former name of the realm', async () => {
+    const registry = relyingParties(NOW_MS - 30_000)
+    for (const [n, issuer] of [ISSUER, FORMERLY].entries()) {
+      const { flow, start, clock, sent } = given({ registry, answers: () => DOWN, issuers: [ISSUER, FORMERLY] })
+      start()
+      await flow.receive(securityEvent(n, ['orders'], { issuer, removedAtMs: NOW_MS }), 'push')
+      await clock.advance(1500)
+      registry.replace(ISSUER, [party('https://newest.example.org/logout')], clock.nowMs() + 5000)
+      await clock.advance(5000)
+      expect([sent[0]?.uri, sent.at(-1)?.uri]).toEqual([fresh, 'https://newest.example.org/logout'])
+      registry.replace(ISSUER, [party(old)], NOW_MS - 30_000)
+    }
+  })
+
+  test('is told where it is now by an event that waited in the outbox meanwhile', async () => {
+    const { flow, start, clock, sent } = given({ registry: relyingParties(NOW_MS) })
+    start()
+    await flow.receive(securityEvent(1, ['orders'], { removedAtMs: NOW_MS - 3_600_000 }), 'poll')
+    await clock.advance(100)
+    expect(sent.map(({ uri }) => uri)).toEqual([old])
+  })
+
+  test('and had none at the event, is not told where it was before, but where relay.yaml says', async () => {
+    const sessions = [session(uuid(1), 0, 'orders')].map(({ logoutUri: _, ...silent }) => silent)
+    const event = securityEvent(1, [], { sessions, removedAtMs: NOW_MS })
+    const untold = given({ registry: relyingParties(NOW_MS - 30_000) })
+    untold.start()
+    await untold.flow.receive(event, 'push')
+    await untold.clock.advance(100)
+    expect(untold.sent).toEqual([])
+    const override = { issuer: ISSUER, clientId: 'orders', logoutUri: 'https://file.example.org/logout' }
+    const told = given({ registry: relyingParties(NOW_MS - 30_000, [override]) })
+    told.start()
+    await told.flow.receive(event, 'push')
+    await told.clock.advance(100)
+    expect(told.sent.map(({ uri }) => uri)).toEqual(['https://file.example.org/logout'])
+  })
 })
 
 test('a retry goes to the logout URL of today, and the evidence says that it changed', async () => {

@@ -57,10 +57,7 @@ export function acceptInto(
   event: SecurityEvent,
   nowMs = NOW_MS,
 ): ReturnType<Store['accept']> {
-  return store.accept(
-    event,
-    plan(event, nowMs, () => undefined),
-  )
+  return store.accept(event, plan(event, nowMs))
 }
 
 /** A folder that is gone after the test. */

@@ -23,8 +23,7 @@ test(
     const events = Array.from({ length: 100 }, (_, n) =>
       securityEvent(1000 + n, [], { issuer: world.issuer, subject: `user-${n}` }),
     )
-    const none = () => undefined
-    await Promise.all(events.map((event) => world.store.accept(event, plan(event, Date.now(), none))))
+    await Promise.all(events.map((event) => world.store.accept(event, plan(event, Date.now()))))
     let reads = 0
     let signed = 0
     const log = {

@@ -3,7 +3,11 @@ import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Delivery } from '../../relay/domain/model.ts'
 import { Keycloak } from '../../relay/idp/keycloak.ts'
+import { pushRoute } from '../../relay/ingest/push.ts'
+import { verifySet } from '../../relay/ingest/set.ts'
+import { systemClock } from '../../relay/parts.ts'
 import { NOW_MS } from './given.ts'
+import { realm, setClaims } from './signed.ts'
 
 /** A realm that records more than it is told: a stand-in, since a real one does not lie. */
 async function lyingRealm(recorded: readonly string[]): Promise<string> {
@@ -23,6 +27,54 @@ async function lyingRealm(recorded: readonly string[]): Promise<string> {
   })
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/lying`
 }
+
+/** A realm that has a new key as soon as it is asked to, like one whose administrator answers an incident. */
+async function rotatingRealm() {
+  const [old, next] = [await realm(), await realm()]
+  let keys = [{ ...old.jwks.keys[0], kid: 'old' }]
+  const server: Server = createServer((question, response) => {
+    const { port } = server.address() as AddressInfo
+    const issuer = `http://127.0.0.1:${port}/realms/demo`
+    const answer = question.url?.includes('.well-known')
+      ? { issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` }
+      : { keys }
+    response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer))
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+  const claims = { ...setClaims(1, ['orders'], issuer), iat: Math.floor(Date.now() / 1000) }
+  return {
+    issuer,
+    oldSet: await old.sign(claims, { kid: 'old' }),
+    newSet: await next.sign(claims, { kid: 'new' }),
+    rotate: () => (keys = [{ ...next.jwks.keys[0], kid: 'new' }, ...keys]),
+  }
+}
+
+test('an event signed with a key that was changed a moment ago is pushed, waited for, and taken', async () => {
+  const { issuer, oldSet, newSet, rotate } = await rotatingRealm()
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  const verify = (set: string) => verifySet(set, () => keycloak.keys(), 'logout-relay', Date.now())
+  // The keys have just been fetched, so that they may not be fetched again yet.
+  await verify(oldSet)
+  rotate()
+  await expect(verify(newSet)).rejects.toMatchObject({ code: 'key_unknown' })
+  const app = pushRoute({
+    verify,
+    receive: () => Promise.resolve('accepted'),
+    refused: () => undefined,
+    clock: systemClock,
+  })
+  const headers = { 'content-type': 'application/secevent+jwt' }
+  const began = performance.now()
+  expect((await app.request('/events', { method: 'POST', headers, body: newSet })).status).toBe(202)
+  // Keycloak waits for five seconds.
+  expect(performance.now() - began).toBeLessThan(4500)
+})
 
 test('a realm has no word on ends that it was not told: those of another realm stay unreported', async () => {
   const issuer = await lyingRealm(['told.0', 'another-realms.0'])

@@ -17,7 +17,7 @@ afterEach(() => stop.now())
 type Poll = { readonly ack: readonly string[]; readonly setErrs: object; readonly atMs: number }
 
 /** An outbox that hands out what is in it until it is acknowledged or refused, as Keycloak does. */
-function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}) {
+function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}, intervalMs = INTERVAL_MS) {
   const clock = new FakeClock()
   const polls: Poll[] = []
   const troubles: string[] = []
@@ -46,7 +46,7 @@ function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}) {
       ...ports,
     },
     clock,
-    INTERVAL_MS,
+    intervalMs,
     controller.signal,
   )
   stop.now = () => controller.abort()
@@ -95,6 +95,50 @@ test('a SET that cannot be taken is reported, and the others go on', async () =>
     setErrs: { bad: { err: 'invalid_key', description: 'The signature does not verify' } },
   })
   expect(troubles).toHaveLength(1)
+})
+
+test('a key that the realm has just changed to is no refusal: its events are asked for again within seconds', async () => {
+  let known = false
+  const unknown = new RelayError('key_unknown', 'no key of that name')
+  const { clock, polls, received, troubles } = polling(
+    { old: 'old', new: 'new' },
+    {
+      verify: (set) =>
+        set === 'new' && !known ? Promise.reject(unknown) : Promise.resolve(securityEvent(1, [], { jti: set })),
+    },
+    3_600_000,
+  )
+  await clock.advance(1000)
+  expect(polls.at(-1)).toMatchObject({ ack: ['old'], setErrs: {} })
+  known = true
+  await clock.advance(3000)
+  expect(received).toEqual(['old', 'new'])
+  expect(polls.at(-1)).toMatchObject({ ack: ['new'], setErrs: {} })
+  expect(troubles).toEqual([])
+})
+
+test('a key that stays unknown for a minute is reported, and its event holds up no other', async () => {
+  const unknown = new RelayError('key_unknown', 'no key of that name')
+  const { clock, polls, received, troubles, outbox } = polling(
+    { bad: 'bad' },
+    {
+      verify: (set) => (set === 'bad' ? Promise.reject(unknown) : Promise.resolve(securityEvent(1, [], { jti: set }))),
+    },
+  )
+  await clock.advance(30_000)
+  outbox.set('one', 'one')
+  await clock.advance(29_000)
+  expect(received).toEqual(['one'])
+  expect(polls.map(({ setErrs }) => Object.keys(setErrs).length)).not.toContain(1)
+  await clock.advance(10_000)
+  expect(polls.filter(({ setErrs }) => 'bad' in setErrs).map(({ setErrs }) => setErrs)).toEqual([
+    { bad: { err: 'invalid_key', description: 'no key of that name' } },
+  ])
+  expect(troubles).toHaveLength(1)
+  // As after its rest at Keycloak.
+  outbox.set('bad', 'bad')
+  await clock.advance(10_000)
+  expect(troubles).toHaveLength(2)
 })
 
 test.each([

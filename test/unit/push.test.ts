@@ -3,7 +3,7 @@ import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { RelayError, type RelayErrorCode } from '../../relay/errors.ts'
 import { type PushPorts, pushRoute } from '../../relay/ingest/push.ts'
 import { verifySet } from '../../relay/ingest/set.ts'
-import { settle } from './fake-clock.ts'
+import { FakeClock, settle } from './fake-clock.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { type Realm, realm, setClaims } from './signed.ts'
 
@@ -20,6 +20,7 @@ function route(ports: Partial<PushPorts> = {}) {
     verify: () => Promise.resolve(securityEvent(1, ['orders'])),
     receive: () => Promise.resolve('accepted'),
     refused,
+    clock: { sleep: () => Promise.resolve() },
     ...ports,
   })
   const post = async (
@@ -134,12 +135,42 @@ test('a body of exactly 1 MiB is read', async () => {
 test.each([
   ['a store that fails', new RelayError('store_unavailable', 'disk full at /secret/path')],
   ['an issuer whose keys cannot be had', new RelayError('idp_unavailable', 'down')],
+  ['a key that is still not known', new RelayError('key_unknown', 'no key of that name')],
   ['a failure that nobody foresaw', new TypeError('x is not a function')],
 ])('%s is 503 with Retry-After and no inner words', async (_, failure) => {
   const response = await route({ receive: () => Promise.reject(failure) }).post()
   expect(response.status).toBe(503)
   expect(response.headers.get('retry-after')).toMatch(/^\d+$/)
   expect(await response.text()).not.toContain(failure.message)
+})
+
+test('a key that the realm has just changed to is looked for once more, so that the same push is taken', async () => {
+  const clock = new FakeClock()
+  let known = false
+  const verify = vi.fn(() =>
+    known
+      ? Promise.resolve(securityEvent(1, ['orders']))
+      : Promise.reject(new RelayError('key_unknown', 'no key of that name')),
+  )
+  const { post, refused } = route({ verify, clock })
+  const answer = post()
+  await clock.advance(1000)
+  known = true
+  await clock.advance(2000)
+  expect((await answer).status).toBe(202)
+  expect(verify).toHaveBeenCalledTimes(2)
+  expect(refused).not.toHaveBeenCalled()
+})
+
+test('of many pushes that name no known key only some wait for it', async () => {
+  const clock = new FakeClock()
+  const verify = () => Promise.reject(new RelayError('key_unknown', 'no key of that name'))
+  const { post, refused } = route({ verify, clock })
+  const answers = Array.from({ length: 60 }, () => post())
+  await settle()
+  expect(refused).toHaveBeenCalledTimes(10)
+  await clock.advance(3000)
+  expect((await Promise.all(answers)).map(({ status }) => status)).toEqual(Array(60).fill(503))
 })
 
 test('nothing of a refused token comes back in the answer or goes into the record of the refusal', async () => {

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { Patience } from '../../relay/ingest/patience.ts'
 import { reread, type RereadPorts, takeUp as takeUpAll, type Which } from '../../relay/ingest/reread.ts'
 import { FakeClock } from './fake-clock.ts'
 import { NOW_MS, securityEvent, uuid } from './given.ts'
@@ -8,6 +9,7 @@ import { NOW_MS, securityEvent, uuid } from './given.ts'
 /** An outbox of so many events, in pages of 30, and a store that has some of them. */
 function given(events: number, stored: readonly number[] = [], ports: Partial<RereadPorts> = {}) {
   const has = new Set(stored.map(uuid))
+  const clock = new FakeClock()
   const asked: Which[] = []
   const fetched: string[] = []
   const troubles: string[] = []
@@ -26,10 +28,11 @@ function given(events: number, stored: readonly number[] = [], ports: Partial<Re
     unknown: (jtis) => Promise.resolve(jtis.filter((jti) => !has.has(jti))),
     verify: (set) => Promise.resolve(securityEvent(1, [], { jti: set })),
     receive: ({ jti }) => Promise.resolve(has.add(jti)),
+    patience: new Patience(clock),
     trouble: (what) => void troubles.push(what),
     ...ports,
   }
-  return { ports: made, has, asked, fetched, troubles }
+  return { ports: made, clock, has, asked, fetched, troubles }
 }
 
 test('an emptied store gets every event of every page, once', async () => {
@@ -83,6 +86,37 @@ test('an event that cannot be taken holds up no other, and is said', async () =>
   expect(troubles).toHaveLength(1)
 })
 
+test('what is signed with a key that the realm has just changed to is read again within seconds, not passed over', async () => {
+  let known = false
+  const { ports, clock, has } = given(40, [], {
+    verify: (set) =>
+      set === uuid(2) && !known
+        ? Promise.reject(new RelayError('key_unknown', 'no key of that name'))
+        : Promise.resolve(securityEvent(1, [], { jti: set })),
+  })
+  const done = takeUpAll(ports, clock, new AbortController().signal)
+  await clock.advance(1000)
+  expect([has.size, has.has(uuid(2))]).toEqual([29, false])
+  known = true
+  await clock.advance(3000)
+  await done
+  expect(has.size).toBe(40)
+})
+
+test('what is signed with a key that never comes holds up no other for longer than a minute, and is said', async () => {
+  const { ports, clock, has, troubles } = given(40, [], {
+    verify: (set) =>
+      set === uuid(2)
+        ? Promise.reject(new RelayError('key_unknown', 'no key of that name'))
+        : Promise.resolve(securityEvent(1, [], { jti: set })),
+  })
+  const done = takeUpAll(ports, clock, new AbortController().signal)
+  await clock.advance(70_000)
+  await done
+  expect(has.size).toBe(39)
+  expect(troubles.at(-1)).toMatch(/cannot be taken \(key_unknown\)/)
+})
+
 test.each(['store_unavailable', 'idp_unavailable'] as const)('%s ends it, to be called again', async (code) => {
   const { ports } = given(3, [], { receive: () => Promise.reject(new RelayError(code, 'away')) })
   await expect(reread(ports, {})).rejects.toMatchObject({ code })
@@ -91,7 +125,7 @@ test.each(['store_unavailable', 'idp_unavailable'] as const)('%s ends it, to be 
 test('of an event that is read again, nothing is owed for a session that has its end; guards are told of all', () => {
   const event = securityEvent(1, ['orders', 'wiki'])
   const [orders, wiki] = event.sessions
-  const planned = plan(event, NOW_MS, () => undefined, new Set([orders?.id ?? '']))
+  const planned = plan(event, NOW_MS, undefined, new Set([orders?.id ?? '']))
   expect(planned.deliveries.map(({ id }) => id)).toEqual([wiki?.id])
   expect(planned.evidence.find(({ kind }) => kind === 'planned')?.data).toMatchObject({
     deliveries: 1,

@@ -1,9 +1,30 @@
-import { CompactSign, SignJWT, UnsecuredJWT, errors, exportJWK, generateKeyPair, type JWTVerifyGetKey } from 'jose'
+import {
+  CompactSign,
+  createLocalJWKSet,
+  errors,
+  exportJWK,
+  generateKeyPair,
+  type JWTVerifyGetKey,
+  SignJWT,
+  UnsecuredJWT,
+} from 'jose'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { RelayError, type RelayErrorCode } from '../../relay/errors.ts'
+import type { KeySet } from '../../guard/jwt.ts'
 import { verifySet } from '../../relay/ingest/set.ts'
+import { RealmKeys } from '../../relay/signing/realm-keys.ts'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
-import { CREDENTIAL_CHANGE, type Realm, containment, realm, setClaims } from './signed.ts'
+import {
+  containment,
+  CREDENTIAL_CHANGE,
+  edwards448Realm,
+  hmacRealm,
+  type OddRealm,
+  type Realm,
+  realm,
+  setClaims,
+  shortRealm,
+} from './signed.ts'
 
 const text = new TextEncoder()
 let demo: Realm
@@ -15,25 +36,24 @@ beforeAll(async () => {
   stranger = await realm('https://evil.example.org/realms/demo')
 })
 
-function verify(set: string, getKey: JWTVerifyGetKey = demo.keys) {
+function verify(set: string, keys: KeySet = demo.keys) {
   fetched = 0
+  const counted: JWTVerifyGetKey = (...asked) => {
+    fetched++
+    return keys(...asked)
+  }
   return verifySet(
     set,
     (issuer) =>
-      issuer === ISSUER
-        ? Promise.resolve<JWTVerifyGetKey>((...asked) => {
-            fetched++
-            return getKey(...asked)
-          })
-        : undefined,
+      issuer === ISSUER ? Promise.resolve<KeySet>(Object.assign(counted, { jwks: () => keys.jwks?.() })) : undefined,
     'logout-relay',
     NOW_MS,
   )
 }
 
-async function refusalOf(set: string | Promise<string>, getKey?: JWTVerifyGetKey): Promise<RelayErrorCode> {
+async function refusalOf(set: string | Promise<string>, keys?: KeySet): Promise<RelayErrorCode> {
   try {
-    await verify(await set, getKey)
+    await verify(await set, keys)
   } catch (cause) {
     if (cause instanceof RelayError) {
       return cause.code
@@ -157,7 +177,7 @@ describe('whose SET it is', () => {
   })
 
   test("our issuer with a stranger's key is refused", async () => {
-    expect(await refusalOf(stranger.sign(right))).toBe('invalid_key')
+    expect(await refusalOf(stranger.sign(right))).toBe('key_unknown')
     expect(await refusalOf(stranger.sign(right, { kid: `key of ${ISSUER}` }))).toBe('invalid_key')
   })
 
@@ -173,6 +193,32 @@ describe('whose SET it is', () => {
 })
 
 describe('the signature', () => {
+  test('may be with Ed448, which is judged like any other', async () => {
+    const edwards = await edwards448Realm()
+    await expect(verify(await edwards.sign(right), edwards.keys)).resolves.toMatchObject({ jti: uuid(1) })
+    expect(await refusalOf((await edwards448Realm()).sign(right), edwards.keys)).toBe('invalid_key')
+    expect(await refusalOf(edwards.sign(right, { kid: 'unheard of' }), edwards.keys)).toBe('key_unknown')
+    expect(await refusalOf(edwards.sign({ ...right, aud: 'someone-else' }), edwards.keys)).toBe('invalid_audience')
+    expect(await refusalOf(edwards.sign({ ...right, iss: stranger.issuer }), edwards.keys)).toBe('invalid_issuer')
+    expect(await refusalOf(edwards.sign({ ...right, exp: right.iat - 1000 }), edwards.keys)).toBe('invalid_request')
+    expect(await refusalOf(edwards.sign(right, { crit: ['b64'], b64: false }), edwards.keys)).toBe('invalid_key')
+    const [header, payload, signature] = (await edwards.sign(right)).split('.')
+    expect(await refusalOf(`${header ?? ''}.${payload ?? ''}.${signature ?? ''}=`, edwards.keys)).toBe('invalid_key')
+    const other = Buffer.from(JSON.stringify(setClaims(2))).toString('base64url')
+    expect(await refusalOf(`${header ?? ''}.${other}.${signature ?? ''}`, edwards.keys)).toBe('invalid_key')
+  })
+
+  test.each<[string, () => Promise<OddRealm>, RegExp]>([
+    ['an algorithm that only the realm can verify', hmacRealm, /with a secret of its own.*RS256/],
+    ['a key that is too short', shortRealm, /less than 2048 bits/],
+  ])('with %s is refused in words that say what to do', async (_, made, says) => {
+    const odd = await made()
+    await expect(verify(await odd.sign(right), odd.keys)).rejects.toMatchObject({
+      code: 'invalid_key',
+      message: expect.stringMatching(says) as string,
+    })
+  })
+
   test.each(['none', 'None', 'NONE', 'nOnE'])('alg %s is refused', async (alg) => {
     const [, payload] = new UnsecuredJWT(right).encode().split('.')
     const header = Buffer.from(JSON.stringify({ alg, typ: 'secevent+jwt' })).toString('base64url')
@@ -209,7 +255,7 @@ describe('the signature', () => {
     { kid: 'k'.repeat(10_000) },
   ])('the header %j makes nothing else fetched and finds no other key', async (header) => {
     if ('kid' in header) {
-      expect(await refusalOf(demo.sign(right, header))).toBe('invalid_key')
+      expect(await refusalOf(demo.sign(right, header))).toBe('key_unknown')
     } else {
       await expect(verify(await demo.sign(right, header))).resolves.toBeDefined()
       expect(await refusalOf(stranger.sign(right, { ...header, kid: `key of ${ISSUER}` }))).toBe('invalid_key')
@@ -237,6 +283,27 @@ describe('the signature', () => {
 })
 
 describe('the keys', () => {
+  test('that have just been changed are not known yet, and those that are known and do not fit are wrong', async () => {
+    const [kid, other] = [`key of ${ISSUER}`, await realm(ISSUER)]
+    expect(await refusalOf(demo.sign(right, { kid: 'made a second ago' }))).toBe('key_unknown')
+    expect(await refusalOf(other.sign(right, { kid }))).toBe('invalid_key')
+    const [, ...rest] = (await demo.sign(right)).split('.')
+    const header = Buffer.from(JSON.stringify({ alg: 'RS512', typ: 'secevent+jwt', kid })).toString('base64url')
+    expect(await refusalOf([header, ...rest].join('.'))).toBe('invalid_key')
+    // Keycloak names its keys: what has no name will have none later.
+    const others = createLocalJWKSet({ keys: [] })
+    expect(await refusalOf(demo.sign(right, { kid: undefined } as object), others)).toBe('invalid_key')
+  })
+
+  test('of the relay’s own are no keys of the realm’s, now or later', async () => {
+    const own = new RealmKeys({ places: [], publishedForMs: 0, tell: () => undefined, trouble: () => undefined })
+    expect(await refusalOf(demo.sign(right, { kid: undefined } as object), own.allBut(demo.keys))).toBe('invalid_key')
+    expect(await refusalOf(demo.sign(right, { kid: 'unheard of' }), own.allBut(demo.keys))).toBe('key_unknown')
+    expect(await refusalOf(stranger.sign(right, { kid: `key of ${ISSUER}` }), own.allBut(demo.keys))).toBe(
+      'invalid_key',
+    )
+  })
+
   const reject =
     (cause: Error): JWTVerifyGetKey =>
     () => {
@@ -375,7 +442,8 @@ test('a SET under a former name of the realm is taken with the keys of today, an
   const claims = setClaims(1, ['orders'], formerly)
   const event = await verifySet(await demo.sign(claims), keysOf, 'logout-relay', NOW_MS)
   expect(event.issuer).toBe(formerly)
-  await expect(verifySet(await stranger.sign(claims), keysOf, 'logout-relay', NOW_MS)).rejects.toMatchObject({
+  const forged = stranger.sign(claims, { kid: `key of ${ISSUER}` })
+  await expect(verifySet(await forged, keysOf, 'logout-relay', NOW_MS)).rejects.toMatchObject({
     code: 'invalid_key',
   })
 })

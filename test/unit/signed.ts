@@ -1,3 +1,4 @@
+import { generateKeyPairSync, type KeyObject, sign } from 'node:crypto'
 import {
   CompactSign,
   createLocalJWKSet,
@@ -6,7 +7,6 @@ import {
   generateKeyPair,
   type CompactJWSHeaderParameters,
   type JSONWebKeySet,
-  type JWTVerifyGetKey,
 } from 'jose'
 import { ISSUER, NOW_MS, uuid } from './given.ts'
 
@@ -19,7 +19,7 @@ export async function realm(issuer = ISSUER) {
   const { publicKey, privateKey } = await generateKeyPair('RS256', { extractable: true })
   const kid = `key of ${issuer}`
   const jwks: JSONWebKeySet = { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg: 'RS256' }] }
-  const keys: JWTVerifyGetKey = createLocalJWKSet(jwks)
+  const keys = createLocalJWKSet(jwks)
   return {
     issuer,
     jwks,
@@ -34,6 +34,52 @@ export async function realm(issuer = ISSUER) {
 }
 
 export type Realm = Awaited<ReturnType<typeof realm>>
+export type OddRealm = Omit<Realm, 'publicPem'>
+
+/** A realm whose key `jose` does not sign with, or does not take. */
+async function otherRealm(alg: string, publicKey: KeyObject, privateKey: KeyObject): Promise<OddRealm> {
+  const kid = `key of ${ISSUER}`
+  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid, use: 'sig', alg }] }
+  const encoded = (value: unknown) =>
+    Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+  return {
+    issuer: ISSUER,
+    jwks,
+    keys: createLocalJWKSet(jwks),
+    sign: (payload, header) => {
+      const input = `${encoded({ alg, kid, typ: 'secevent+jwt', ...header })}.${encoded(payload)}`
+      const signature = sign(alg === 'EdDSA' ? null : 'sha256', Buffer.from(input), privateKey)
+      return Promise.resolve(`${input}.${signature.toString('base64url')}`)
+    },
+  }
+}
+
+/** As Keycloak has it: `EdDSA`, with a key on the curve Ed448. */
+export function edwards448Realm(): Promise<OddRealm> {
+  const { publicKey, privateKey } = generateKeyPairSync('ed448')
+  return otherRealm('EdDSA', publicKey, privateKey)
+}
+
+/** Keycloak lets a realm sign with its own secret, which it does not publish. */
+export function hmacRealm(): Promise<OddRealm> {
+  const secret = new Uint8Array(64)
+  const jwks = { keys: [] }
+  return Promise.resolve({
+    issuer: ISSUER,
+    jwks,
+    keys: createLocalJWKSet(jwks),
+    sign: (payload) =>
+      new CompactSign(text.encode(JSON.stringify(payload)))
+        .setProtectedHeader({ alg: 'HS512', kid: 'a secret', typ: 'secevent+jwt' })
+        .sign(secret),
+  })
+}
+
+/** Keycloak still makes RSA keys of 1024 bits, if it is asked to. */
+export function shortRealm(): Promise<OddRealm> {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+  return otherRealm('RS256', publicKey, privateKey)
+}
 
 /** The claims of a right SET, as docs/protocol.md has them. */
 export function setClaims(n: number, clients: readonly string[] = ['orders'], issuer = ISSUER) {

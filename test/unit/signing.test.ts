@@ -296,11 +296,8 @@ describe('a realm of which the relay holds a key', () => {
     return { idp, asked, troubles, made, later: (ms: number) => void (nowMs += ms) }
   }
   const deliveries = (...sessions: readonly (readonly [string, object])[]): readonly Delivery[] =>
-    plan(
-      securityEvent(1, [], { sessions: sessions.map(([name, more], n) => session(uuid(1), n, name, more)) }),
-      NOW_MS,
-      () => undefined,
-    ).deliveries
+    plan(securityEvent(1, [], { sessions: sessions.map(([name, more], n) => session(uuid(1), n, name, more)) }), NOW_MS)
+      .deliveries
 
   test('is not asked for the first attempts of relying parties that go by sid', async () => {
     const { idp, asked, made } = given()

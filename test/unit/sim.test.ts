@@ -65,7 +65,7 @@ test('a process that stood still between minting and sending does not send what 
       ],
     ]),
     registry: {
-      find: () => undefined,
+      logoutUri: (_, __, named) => named,
       lane: () => ({ http: 'never', timeoutMs: 1000, concurrency: 1, allowAddresses: [] }),
     },
     send: (_, token) => {

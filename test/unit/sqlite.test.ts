@@ -148,7 +148,7 @@ test('pages are the same by whichever way they are found, with few and with thou
   const ids: string[] = []
   for (let n = 1; n <= 11; n++) {
     const event = securityEvent(n, [...Array.from({ length: 499 }, () => 'orders'), 'wiki'])
-    const planned = plan(event, NOW_MS, () => undefined)
+    const planned = plan(event, NOW_MS)
     await store.accept(event, planned)
     ids.push(...planned.deliveries.map(({ id }) => id))
     for (const [clientId, state] of [

@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import type { Claim, DeliveryState, Room, SecurityEvent } from '../../relay/domain/model.ts'
+import type { Claim, DeliveryState, ListedSession, Room, SecurityEvent } from '../../relay/domain/model.ts'
 import type { Outcome, Store } from '../../relay/store/port.ts'
 import { acceptInto, DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
 
@@ -369,6 +369,147 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       await accept(securityEvent(1, ['orders']))
       await reopen()
       expect(await accept(securityEvent(1, ['orders']))).toBe('duplicate')
+    })
+
+    describe('the siblings of a delivery, owed for the same session for other events,', () => {
+      const LATER_MS = NOW_MS + 10_000
+      const sessions = (n: number, more: Partial<ListedSession> = {}) => [
+        session(uuid(n), 0, 'orders', { sid: 'one session', ...more }),
+      ]
+      const owed = (n: number, more: Partial<SecurityEvent> = {}, createdMs = NOW_MS) =>
+        acceptInto(store, securityEvent(n, [], { sessions: sessions(n), ...more }), createdMs)
+      /** The first of what is due is delivered, and all else given back. */
+      const deliverOne = async (beforeMs: number | undefined, id = `${uuid(1)}.0`) => {
+        const claims = await claim()
+        for (const each of claims) {
+          if (each.delivery.id !== id) {
+            await store.release(each, NOW_MS)
+          }
+        }
+        const one = claims.find(({ delivery }) => delivery.id === id)
+        if (!one) {
+          throw new Error(`${id} was to be claimed`)
+        }
+        const delivered = outcome(one, 'delivered', LATER_MS)
+        return store.record(one, beforeMs === undefined ? delivered : { ...delivered, endsSiblingsBeforeMs: beforeMs })
+      }
+      const states = async () => (await all()).map(({ id, state }) => `${Number(id.slice(-4, -2))} ${state}`)
+
+      test('end with it, each with a line in the evidence of its own containment, and are reported', async () => {
+        await owed(1)
+        await owed(2)
+        await owed(3, { part: 1, parts: 2 })
+        await deliverOne(NOW_MS + 1)
+        expect(await states()).toEqual(['1 delivered', '2 delivered', '3 delivered'])
+        expect((await all())[1]).toMatchObject({
+          ...{ attempts: 0, endedMs: LATER_MS, lastStatus: 200, lastReason: 'sibling_confirmed' },
+        })
+        const found = await store.containment(ISSUER, 'txn-2')
+        expect(found?.containment).toMatchObject({ open: 0, closedMs: LATER_MS })
+        expect(found?.evidence.slice(-2)).toEqual([
+          {
+            kind: 'ended_by_sibling',
+            atMs: LATER_MS,
+            data: {
+              ...{ delivery: `${uuid(2)}.0`, client_id: 'orders', attempts: 0 },
+              ...{ sibling: `${uuid(1)}.0`, sibling_containment: 'txn-1' },
+            },
+          },
+          expect.objectContaining({ kind: 'closed' }),
+        ])
+        expect((await store.containment(ISSUER, 'txn-3'))?.containment).toMatchObject({ open: 0, arrived: 1 })
+        expect(await store.unreported(ISSUER, 10)).toHaveLength(3)
+        expect(await claim(LATER_MS + DAY_MS)).toEqual([])
+        expect(await store.nextDueMs(NOW_MS)).toBeUndefined()
+        expect(await store.open()).toEqual([])
+      })
+
+      test('stay open when it stays open, expires, or ends without a word of them', async () => {
+        await owed(1)
+        await owed(2)
+        const [first, second] = await claim()
+        if (!first || !second) {
+          throw new Error('two were to be claimed')
+        }
+        await store.release(second, NOW_MS)
+        await store.record(first, outcome(first, 'open', NOW_MS, NOW_MS))
+        expect(await states()).toEqual(['1 open', '2 open'])
+        await deliverOne(undefined)
+        expect(await states()).toEqual(['1 delivered', '2 open'])
+      })
+
+      test('stay open where they were created later: a later login may have been given the same id', async () => {
+        await owed(1)
+        await owed(2, {}, NOW_MS + 500)
+        const [first, ...more] = await claim(NOW_MS)
+        expect(more).toEqual([])
+        await (first &&
+          store.record(first, { ...outcome(first, 'delivered', LATER_MS), endsSiblingsBeforeMs: NOW_MS + 500 }))
+        expect(await states()).toEqual(['1 delivered', '2 open'])
+      })
+
+      test('stay with whoever has leased them', async () => {
+        await owed(1)
+        await owed(2)
+        const [first, second] = await claim()
+        if (!first || !second) {
+          throw new Error('two were to be claimed')
+        }
+        await store.record(first, { ...outcome(first, 'delivered', LATER_MS), endsSiblingsBeforeMs: LATER_MS })
+        expect(await states()).toEqual(['1 delivered', '2 open'])
+        expect(await store.record(second, outcome(second, 'delivered', LATER_MS))).toBe(true)
+      })
+
+      test('are none of another client, another session or another realm, and none that have ended', async () => {
+        await owed(1)
+        await owed(2, { sessions: sessions(2, { clientId: 'wiki' }) })
+        await owed(3, { sessions: sessions(3, { sid: 'another session' }) })
+        await owed(4, { issuer: OTHER_ISSUER })
+        await owed(5)
+        await store.dismiss(
+          { issuer: ISSUER, containmentId: 'txn-5' },
+          { by: 'operator-1', atMs: NOW_MS, reason: 'x' },
+          1,
+        )
+        await deliverOne(LATER_MS)
+        expect(await states()).toEqual(['1 delivered', '2 open', '3 open', '5 dismissed'])
+        expect(await store.deliveries({ issuer: OTHER_ISSUER, limit: 5 })).toMatchObject([{ state: 'open' }])
+      })
+
+      test('end with none whose claim is no longer current', async () => {
+        await owed(1)
+        await owed(2)
+        const [stale, second] = await claim()
+        if (!stale || !second) {
+          throw new Error('two were to be claimed')
+        }
+        await store.release(second, NOW_MS)
+        // Its lease has run out, and somebody else has it now.
+        const [, again] = await claim(NOW_MS + LEASE_MS)
+        await (again && store.release(again, NOW_MS))
+        const delivered = { ...outcome(stale, 'delivered', LATER_MS), endsSiblingsBeforeMs: LATER_MS }
+        expect(await store.record(stale, delivered)).toBe(false)
+        expect(await states()).toEqual(['1 open', '2 open'])
+      })
+
+      test('are a hundred at most at once, and the next ends the others', async () => {
+        const many = Array.from({ length: 150 }, (_, n) => session(uuid(2), n, 'orders', { sid: 'one session' }))
+        await owed(1)
+        await owed(2, { sessions: many })
+        await deliverOne(LATER_MS)
+        const left = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 500 })
+        expect(left).toHaveLength(50)
+        await deliverOne(LATER_MS, left[0]?.id)
+        expect(await store.deliveries({ issuer: ISSUER, state: 'open', limit: 500 })).toEqual([])
+      })
+
+      test('are found after reopening', async () => {
+        await owed(1)
+        await owed(2)
+        await reopen()
+        await deliverOne(LATER_MS)
+        expect(await states()).toEqual(['1 delivered', '2 delivered'])
+      })
     })
 
     test('a containment closes with its last delivery, and the evidence says so once', async () => {

@@ -1,6 +1,7 @@
 import type { Claim, Delivery, Evidence, Room } from '../../domain/model.ts'
 import { laneOf } from '../../domain/model.ts'
-import type { DeliveryFilter, Store } from '../port.ts'
+import { SIBLING_CONFIRMED } from '../../domain/sibling.ts'
+import { type DeliveryFilter, SIBLINGS, type Store } from '../port.ts'
 import { Accepts } from './accepts.ts'
 import type { Client } from './connection.ts'
 import { feedOn } from './feed.ts'
@@ -167,7 +168,7 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
         ...deliveries.flatMap((delivery) => {
           const { id, clientId, dueMs, createdMs, privileged } = delivery
           const row = wordsOfRow(delivery)
-          return [id, clientId, dueMs, createdMs, String(privileged), row.length, ...row]
+          return [id, clientId, delivery.sid, dueMs, createdMs, String(privileged), row.length, ...row]
         }),
         evidence.length,
         ...evidence.map((line) => JSON.stringify(line)),
@@ -210,11 +211,13 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
       return claims
     },
 
-    record: async ({ delivery, fence }, { state, atMs, dueMs, attempts, reason, status, logoutUri, evidence }) => {
+    record: async ({ delivery, fence }, outcome) => {
       const { id, issuer } = delivery
+      const { state, atMs, dueMs, attempts, reason, status, logoutUri, evidence, endsSiblingsBeforeMs } = outcome
       const fields = [id, fence, state, atMs, dueMs, attempts, reason, status ?? '', logoutUri]
+      const siblings = [endsSiblingsBeforeMs ?? '', SIBLING_CONFIRMED, SIBLINGS]
       held.delete(id)
-      return closing(issuer, await doubting(script('record', ...fields, JSON.stringify(evidence)))) === '1'
+      return closing(issuer, await doubting(script('record', ...fields, JSON.stringify(evidence), ...siblings))) === '1'
     },
 
     release: async ({ delivery, fence }, dueMs) => {

@@ -109,6 +109,10 @@ export const MIGRATIONS: readonly string[] = [
   `create index delivery_unreported on delivery (issuer) where state <> 'open' and reported = 0`,
   `drop index evidence_by_containment`,
   `create index evidence_by_containment on evidence (containment_id, seq)`,
+  // Which event has named a session last, and what is owed for one that several have named.
+  `alter table watermark add column containment_id text`,
+  `alter table delivery add column again integer not null default 0`,
+  `create index delivery_again on delivery (issuer, client_id, sid) where state = 'open' and again = 1`,
 ]
 
 /**

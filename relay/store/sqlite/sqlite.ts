@@ -1,16 +1,17 @@
 import type { StatementSync } from 'node:sqlite'
 import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
-import type { Watermark } from '../../domain/watermark.ts'
 import type { Selection, Store } from '../port.ts'
 import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
 import { feedOn } from './feed.ts'
 import { Leases } from './leases.ts'
-import { changeOf, containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
+import { containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 import { notesOn } from './notes.ts'
 import { openFile } from './open.ts'
 import { pruneOn } from './prune.ts'
+import { siblingsOn } from './siblings.ts'
+import { addWatermarks, watermarksOn } from './watermarks.ts'
 
 /** So many open deliveries of a relying party are sorted for a page of them. */
 const SORTED = 5000
@@ -87,18 +88,7 @@ export function openSqliteStore(
       closeIfEnded(issuer, id, atMs)
     }
   }
-  const addWatermarks = (issuer: string, watermarks: readonly Watermark[], atMs: number) => {
-    const newest = sql('select max(seq) as seq from watermark where issuer = ?').get(issuer)
-    let seq = Math.max(Number(newest?.['seq'] ?? 0), atMs * 1000)
-    for (const { kind, name, watermarkMs, untilMs } of watermarks) {
-      sql(
-        `insert into watermark values (?, ?, ?, ?, ?, ?)
-         on conflict do update set watermark_ms = max(watermark_ms, excluded.watermark_ms),
-           until_ms = max(until_ms, excluded.until_ms), seq = excluded.seq
-         where excluded.watermark_ms > watermark_ms or excluded.until_ms > until_ms`,
-      ).run(issuer, kind, name, watermarkMs, untilMs, ++seq)
-    }
-  }
+  const siblings = siblingsOn(sql, { addEvidence, oneEnded })
   /** @param waitingMs only those that are due after it; so what is leased is not among them */
   const selected = (s: Selection, limit: number, waitingMs?: number): Delivery[] => {
     // Only what is asked for is in the statement, so that its indices are used.
@@ -194,7 +184,8 @@ export function openSqliteStore(
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)
         }
-        addWatermarks(issuer, watermarks, createdMs)
+        siblings.named(issuer, containmentId, [...new Set(deliveries.map(({ sid }) => sid))])
+        addWatermarks(sql, issuer, containmentId, watermarks, createdMs)
         closeIfEnded(issuer, containmentId, createdMs)
         return 'accepted'
       }),
@@ -229,6 +220,7 @@ export function openSqliteStore(
           addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
           if (ended) {
             oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
+            siblings.end(delivery, outcome)
           } else {
             dueLanes.note(delivery, outcome.dueMs)
           }
@@ -359,23 +351,7 @@ export function openSqliteStore(
           })),
       ),
 
-    watermarks: (issuer, after, limit) =>
-      read(() =>
-        sql('select * from watermark where issuer = ? and seq > ? order by seq limit ?')
-          .all(issuer, after, limit)
-          .map(changeOf),
-      ),
-
-    watermarksOf: (issuer, sub, sid) =>
-      read(() =>
-        sql(
-          `select * from watermark where issuer = ?1
-             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3))`,
-        )
-          .all(issuer, sub, sid ?? null)
-          .map(changeOf),
-      ),
-
+    ...watermarksOn(sql, read),
     ...feedOn(sql, read, commits),
     ...notesOn(sql, read, commits),
     ...pruneOn(sql, commits),

@@ -1,5 +1,5 @@
 -- issuer, jti, containment, trigger, event ms, created ms, parts, when its last session ends, then three lists, each with its length before it:
--- deliveries (id, client, due, created, whether privileged, how many words of its row, its row as fields and values in
+-- deliveries (id, client, sid, due, created, whether privileged, how many words of its row, its row as fields and values in
 -- turn), evidence (line), watermarks (kind, name, ms, until)
 local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local event = P .. 'event:' .. issuer .. ' ' .. jti
@@ -14,7 +14,7 @@ for _ = 1, deliveries do
     return redis.error_reply('ERR a session is named twice')
   end
   seen[id] = true
-  at = at + 6 + tonumber(ARGV[at + 5])
+  at = at + 7 + tonumber(ARGV[at + 6])
 end
 
 redis.call('SET', event, containment)
@@ -44,10 +44,10 @@ redis.call('HSET', key, 'lastEndMs', whole(last_end))
 local lanes = {}
 at = 10
 for _ = 1, deliveries do
-  local id, client, due_ms, created_ms, privileged, words = unpack(ARGV, at, at + 5)
+  local id, client, sid, due_ms, created_ms, privileged, words = unpack(ARGV, at, at + 6)
   local lane = issuer .. ' ' .. client
-  redis.call('HSET', P .. 'delivery:' .. id, 'fence', 0, 'owner', '', unpack(ARGV, at + 6, at + 5 + tonumber(words)))
-  at = at + 6 + tonumber(words)
+  redis.call('HSET', P .. 'delivery:' .. id, 'fence', 0, 'owner', '', unpack(ARGV, at + 7, at + 6 + tonumber(words)))
+  at = at + 7 + tonumber(words)
   if privileged == 'true' then
     redis.call('ZADD', P .. 'privileged:' .. lane, due_ms, id)
   end
@@ -55,6 +55,7 @@ for _ = 1, deliveries do
   redis.call('ZADD', P .. 'created:' .. lane, created_ms, id)
   redis.call('ZADD', P .. 'open-of:' .. lane, 0, id)
   redis.call('ZADD', P .. 'open:' .. issuer, 0, id)
+  redis.call('SADD', P .. 'session:' .. lane .. ' ' .. sid, id)
   redis.call('ZADD', P .. 'ids:' .. issuer, 0, id)
   redis.call('ZADD', P .. 'ids-of:' .. of, 0, id)
   lanes[lane] = true

@@ -3,7 +3,7 @@ local at, changed = ARGV[1], 0
 for n = 4, #ARGV do
   local id = ARGV[n]
   local key = P .. 'delivery:' .. id
-  local row = redis.call('HMGET', key, 'state', 'owner', 'issuer', 'clientId', 'containmentId', 'attempts')
+  local row = redis.call('HMGET', key, 'state', 'owner', 'issuer', 'clientId', 'containmentId', 'attempts', 'sid')
   if row[1] == 'open' then
     local lane = row[3] .. ' ' .. row[4]
     redis.call('HSET', key, 'state', 'dismissed', 'endedMs', at, 'lastReason', 'dismissed')
@@ -11,7 +11,7 @@ for n = 4, #ARGV do
     leave(id, row[2])
     note(row[3], row[5], '{"kind":"dismissed","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = id,
       client_id = row[4], attempts = tonumber(row[6]), by = ARGV[2], reason = ARGV[3] }) .. '}')
-    finish(id, lane, row[3], row[5], at)
+    finish(id, lane, row[3], row[5], row[7], at)
     place(lane)
     changed = changed + 1
   end

@@ -37,6 +37,9 @@ end
 local function drop_deliveries(issuer, ids)
   local some = redis.call('ZRANGEBYLEX', ids, '-', '+', 'LIMIT', 0, left)
   for _, id in ipairs(some) do
+    local row = redis.call('HMGET', P .. 'delivery:' .. id, 'clientId', 'sid')
+    -- An older relay has left it in this list.
+    redis.call('SREM', P .. 'session:' .. issuer .. ' ' .. (row[1] or '') .. ' ' .. (row[2] or ''), id)
     redis.call('DEL', P .. 'delivery:' .. id)
     redis.call('ZREM', ids, id)
     redis.call('ZREM', P .. 'ids:' .. issuer, id)

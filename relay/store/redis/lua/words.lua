@@ -67,12 +67,13 @@ local function close_if_ended(issuer, containment, at)
 end
 
 -- It is nobody's any more, and the identity provider is to be told.
-local function finish(id, lane, issuer, containment, at)
+local function finish(id, lane, issuer, containment, sid, at)
   redis.call('ZREM', P .. 'due:' .. lane, id)
   redis.call('ZREM', P .. 'privileged:' .. lane, id)
   redis.call('ZREM', P .. 'open-of:' .. lane, id)
   redis.call('ZREM', P .. 'created:' .. lane, id)
   redis.call('ZREM', P .. 'open:' .. issuer, id)
+  redis.call('SREM', P .. 'session:' .. lane .. ' ' .. sid, id)
   redis.call('ZADD', P .. 'unreported:' .. issuer, at, id)
   redis.call('HINCRBY', P .. 'containment:' .. issuer .. ' ' .. containment, 'open', -1)
   close_if_ended(issuer, containment, at)

@@ -18,7 +18,7 @@ import org.keycloak.models.SingleUseObjectProvider;
  */
 final class VerifiedLinks {
     private static final String PREFIX = "kc.brokering.user.verified.";
-    private static final String OPENED = "logout-relay.opened";
+    private static final String OPENED = "opened";
 
     private final KeycloakSession session;
     private final SingleUseObjectProvider store;

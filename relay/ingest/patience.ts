@@ -1,0 +1,35 @@
+import type { Clock } from '../flow/ports.ts'
+
+/** After a look at the realm's key set none follows for this long, however many events ask for a key that is not in it. */
+export const KEYS_COOLDOWN_MS = 2000
+/** When another look is worth it. */
+export const KEYS_AGAIN_MS = KEYS_COOLDOWN_MS + 500
+/** A key that the realm publishes is at every node of Keycloak long before. */
+const PATIENCE_MS = 60_000
+const REMEMBERED = 1000
+
+/** For how long events have been waiting for the key that they are signed with. */
+export class Patience {
+  readonly #clock: Pick<Clock, 'monotonicMs'>
+  readonly #since = new Map<string, number>()
+
+  constructor(clock: Pick<Clock, 'monotonicMs'>) {
+    this.#clock = clock
+  }
+
+  /** Whether the key of this event may still come. Of one that came too late before, the next look decides. */
+  mayCome(jti: string): boolean {
+    const nowMs = this.#clock.monotonicMs()
+    const sinceMs = this.#since.get(jti) ?? nowMs
+    this.#since.set(jti, sinceMs)
+    const [oldest] = this.#since.keys()
+    if (this.#since.size > REMEMBERED && oldest !== undefined) {
+      this.#since.delete(oldest)
+    }
+    return nowMs - sinceMs < PATIENCE_MS
+  }
+
+  came(jti: string): void {
+    this.#since.delete(jti)
+  }
+}

@@ -1,0 +1,48 @@
+import type { StatementSync } from 'node:sqlite'
+import type { Watermark } from '../../domain/watermark.ts'
+import type { WatermarkLog } from '../../guard/port.ts'
+import { changeOf } from './rows.ts'
+
+type Sql = (text: string) => StatementSync
+
+/** @param containmentId that of the event which has named them */
+export function addWatermarks(
+  sql: Sql,
+  issuer: string,
+  containmentId: string,
+  watermarks: readonly Watermark[],
+  atMs: number,
+): void {
+  const newest = sql('select max(seq) as seq from watermark where issuer = ?').get(issuer)
+  let seq = Math.max(Number(newest?.['seq'] ?? 0), atMs * 1000)
+  for (const { kind, name, watermarkMs, untilMs } of watermarks) {
+    sql(
+      `insert into watermark values (?, ?, ?, ?, ?, ?, ?)
+       on conflict do update set watermark_ms = max(watermark_ms, excluded.watermark_ms),
+         until_ms = max(until_ms, excluded.until_ms), seq = excluded.seq
+       where excluded.watermark_ms > watermark_ms or excluded.until_ms > until_ms`,
+    ).run(issuer, kind, name, watermarkMs, untilMs, ++seq, kind === 'sid' ? containmentId : null)
+  }
+}
+
+/** The watermarks on SQLite. */
+export function watermarksOn(sql: Sql, read: <T>(work: () => T) => Promise<T>): WatermarkLog {
+  return {
+    watermarks: (issuer, after, limit) =>
+      read(() =>
+        sql('select * from watermark where issuer = ? and seq > ? order by seq limit ?')
+          .all(issuer, after, limit)
+          .map(changeOf),
+      ),
+
+    watermarksOf: (issuer, sub, sid) =>
+      read(() =>
+        sql(
+          `select * from watermark where issuer = ?1
+             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3))`,
+        )
+          .all(issuer, sub, sid ?? null)
+          .map(changeOf),
+      ),
+  }
+}
