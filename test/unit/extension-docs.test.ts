@@ -66,7 +66,7 @@ test('every attribute of a realm that the extension reads is in docs/policy.md, 
 test('every trigger is in docs/policy.md with what it causes by default, and no other is', () => {
   const text = SOURCES.get('Trigger.java') ?? ''
   const steps: Readonly<Record<string, string>> = {
-    ALL_ACCESS: 'sessions, consents, broker-tokens, recent-factors, step-up',
+    ALL_ACCESS: 'sessions, consents, shares, broker-tokens, recent-factors, step-up',
     SESSIONS_ONLY: 'sessions',
     OFF: 'off',
   }

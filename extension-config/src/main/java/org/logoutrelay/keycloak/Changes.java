@@ -36,7 +36,18 @@ record Changes(boolean enabled, String username, String email, Map<String, Secre
             other.getContext().setRealm(same);
             return read(other, same, userId);
         });
-        return before.flatMap(was -> trigger(was, after.get())).map(trigger -> new Trigger.Match(trigger, userId));
+        return before.flatMap(was -> trigger(was, after.get()).or(() -> revived(session, realm, userId, was, after.get())))
+                .map(trigger -> new Trigger.Match(trigger, userId));
+    }
+
+    /**
+     * The account is enabled, and was disabled by a way that no listener hears of, such as a workflow: what it had before
+     * would come back to life.
+     */
+    private static Optional<Trigger> revived(KeycloakSession session, RealmModel realm, String userId, Changes was, Changes is) {
+        return !was.enabled && is.enabled
+                && Ledger.newestLogin(session, realm.getId(), userId) > Gate.of(session).newest(realm, userId)
+                ? Optional.of(Trigger.ACCOUNT_DISABLED) : Optional.empty();
     }
 
     static Optional<Trigger> trigger(Changes was, Changes is) {

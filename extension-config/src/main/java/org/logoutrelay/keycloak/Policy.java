@@ -50,6 +50,8 @@ final class Policy {
     enum Step {
         /** Revokes the consents, so that every client has to ask again. */
         CONSENTS,
+        /** Takes back what the user has shared with others (UMA 2.0): whoever had the account may have let themselves in. */
+        SHARES,
         /** Removes the tokens that brokered identity providers have issued to the user and Keycloak has stored. */
         BROKER_TOKENS,
         /** Removes the links to identity providers: who has an account there that is linked needs no password here. */

@@ -5,6 +5,10 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 
+import org.keycloak.authorization.AuthorizationProvider;
+import org.keycloak.authorization.UserManagedPermissionUtil;
+import org.keycloak.authorization.model.PermissionTicket;
+import org.keycloak.authorization.store.StoreFactory;
 import org.keycloak.credential.CredentialModel;
 import org.keycloak.models.FederatedIdentityModel;
 import org.keycloak.models.KeycloakSession;
@@ -34,6 +38,7 @@ final class Steps {
         for (Policy.Step step : steps) {
             int count = switch (step) {
                 case CONSENTS -> revokeConsents();
+                case SHARES -> revokeShares();
                 case BROKER_TOKENS -> removeBrokerTokens();
                 case IDENTITY_PROVIDERS -> removeIdentityProviders();
                 case RECENT_FACTORS -> policy.isPrivileged(realm, user)
@@ -56,6 +61,22 @@ final class Steps {
                 .map(UserConsentModel::getClient).map(client -> client.getId()).toList();
         clients.forEach(client -> session.users().revokeConsentForClient(realm, user.getId(), client));
         return clients.size();
+    }
+
+    private int revokeShares() {
+        AuthorizationProvider authorization = session.getProvider(AuthorizationProvider.class);
+        if (authorization == null) {
+            return 0;
+        }
+        StoreFactory stores = authorization.getStoreFactory();
+        List<PermissionTicket> shared = stores.getResourceStore().findByOwner(null, user.getId()).stream()
+                .flatMap(resource -> stores.getPermissionTicketStore().findByResource(resource.getResourceServer(), resource).stream())
+                .filter(ticket -> !user.getId().equals(ticket.getRequester())).toList();
+        for (PermissionTicket ticket : shared) {
+            stores.getPermissionTicketStore().delete(ticket.getId());
+            UserManagedPermissionUtil.removePolicy(ticket, stores);
+        }
+        return shared.size();
     }
 
     private int removeBrokerTokens() {

@@ -17,6 +17,7 @@ import org.keycloak.events.admin.ResourceType;
 import static org.logoutrelay.keycloak.Policy.Step.BROKER_TOKENS;
 import static org.logoutrelay.keycloak.Policy.Step.CONSENTS;
 import static org.logoutrelay.keycloak.Policy.Step.RECENT_FACTORS;
+import static org.logoutrelay.keycloak.Policy.Step.SHARES;
 import static org.logoutrelay.keycloak.Policy.Step.STEP_UP;
 
 /**
@@ -32,7 +33,7 @@ import static org.logoutrelay.keycloak.Policy.Step.STEP_UP;
  */
 record Trigger(String id, When when, Type type, String initiatingEntity, String reason, Set<Policy.Step> steps) {
 
-    private static final Set<Policy.Step> ALL_ACCESS = Set.of(CONSENTS, BROKER_TOKENS, RECENT_FACTORS, STEP_UP);
+    private static final Set<Policy.Step> ALL_ACCESS = Set.of(CONSENTS, SHARES, BROKER_TOKENS, RECENT_FACTORS, STEP_UP);
     private static final Set<Policy.Step> SESSIONS_ONLY = Set.of();
     private static final Set<Policy.Step> OFF = null;
 
