@@ -34,11 +34,11 @@ export function addRelyingPartyCommands(program: Command): void {
       }
     })
 
-  on('check', 'send them a token that they must refuse; needs the role operate')
+  on('check', 'send them tokens that they must refuse, and some that they must take; needs the role operate')
     .argument('[client_id...]', 'these alone; without any, all')
     .addHelpText(
       'after',
-      '\nExit status: 0 all refuse it, 1 one does not.\n\n  logout-relay relying-parties check wiki\n  logout-relay relying-parties check --json',
+      '\nThe tokens name a session that does not exist. Exit status: 0 all do as they must, 1 one does not.\n\n  logout-relay relying-parties check wiki\n  logout-relay relying-parties check --json',
     )
     .action(async (named: string[], options: Asked) => {
       const relay = api(options)

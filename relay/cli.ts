@@ -61,7 +61,7 @@ program
   .addHelpText(
     'after',
     `
-Relying parties are sent a token that they must refuse; it names a session that does not exist.
+Relying parties are sent tokens that they must refuse, and some that they must take; all name a session that does not exist.
 
 Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
 

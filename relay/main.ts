@@ -81,6 +81,10 @@ export async function startRelay(
     notes: store,
     relyingParties,
     send: sender.send,
+    genuine: (issuer) => {
+      const realm = keycloaks.get(issuer)
+      return realm && ((clientId) => realm.genuine(clientId))
+    },
     observer,
     nowMs: () => systemClock.nowMs(),
   })

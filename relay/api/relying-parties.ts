@@ -121,10 +121,13 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       : c.json({ error: 'check_failed', error_description: `It is not registered: ${finding.says}`, check }, 422)
   })
 
-  app.openapi(act('/check', Named, Finding, 'Send a token that it must refuse'), async (c) => {
-    const { ok, says } = await registrar.check(c.var.caller.issuer, c.req.valid('json').client_id)
-    return c.json({ ok, says }, 200)
-  })
+  app.openapi(
+    act('/check', Named, Finding, 'Send tokens that it must refuse, and some that it must take'),
+    async (c) => {
+      const { ok, says } = await registrar.check(c.var.caller.issuer, c.req.valid('json').client_id)
+      return c.json({ ok, says }, 200)
+    },
+  )
   app.openapi(act('/unregister', NamedWithReason, Unregistered, 'Take a registration back'), async (c) => {
     const { client_id, reason } = c.req.valid('json')
     await registrar.unregister(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })

@@ -1,12 +1,12 @@
 import type { Config } from '../config.ts'
 import type { RelyingParty } from '../domain/model.ts'
 import { openSender } from '../delivery/sender.ts'
-import type { Registry, Send } from '../flow/ports.ts'
+import type { Registry } from '../flow/ports.ts'
 import { checkConsole } from './console.ts'
 import type { Finding } from './finding.ts'
 import { findingsOn } from './finding.ts'
 import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from './own.ts'
-import { type CheckedRealm, checkRealm } from './realm.ts'
+import { checkRealm } from './realm.ts'
 import { checkRelyingParty } from './relying-party.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 import { judgeUntold } from './untold.ts'
@@ -48,7 +48,7 @@ export async function* check(
     for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
       const { identifier } = config
       const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients }
-      const { findings, reached, relyingParties, untold, published } = await checkRealm(realm, nowMs)
+      const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
       if (config.console?.issuer === issuer && reached) {
@@ -61,25 +61,19 @@ export async function* check(
         yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)))
       }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
-      yield* relyingPartiesOf(issuer, [...(relyingParties ?? []), ...ofFile], registry, sender.send, nowMs)
+      const parties = [...(relyingParties ?? []), ...ofFile].map((party) => ({ issuer, ...party }))
+      yield* inTurn(parties, (party) =>
+        checkRelyingParty(party, registry.lane(issuer, party.clientId), sender.send, nowMs(), genuine),
+      )
     }
   } finally {
     await sender.close()
   }
 }
 
-async function* relyingPartiesOf(
-  issuer: string,
-  parties: NonNullable<CheckedRealm['relyingParties']>,
-  registry: Configured,
-  send: Send,
-  nowMs: () => number,
-): AsyncGenerator<Finding> {
-  for (let from = 0; from < parties.length; from += AT_ONCE) {
-    yield* await Promise.all(
-      parties
-        .slice(from, from + AT_ONCE)
-        .map((party) => checkRelyingParty({ issuer, ...party }, registry.lane(issuer, party.clientId), send, nowMs())),
-    )
+/** Some at once, in their order. */
+async function* inTurn<T>(all: readonly T[], check: (one: T) => Promise<Finding>): AsyncGenerator<Finding> {
+  for (let from = 0; from < all.length; from += AT_ONCE) {
+    yield* await Promise.all(all.slice(from, from + AT_ONCE).map(check))
   }
 }

@@ -2,7 +2,9 @@ import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JWK } from 'j
 import { z } from 'zod'
 import { ApplicationItem, applicationOf } from '../audit/application.ts'
 import type { Application } from '../audit/realm.ts'
+import type { Genuine } from '../flow/ports.ts'
 import { signatureComplaint } from '../ingest/unverifiable.ts'
+import { RelayError } from '../errors.ts'
 import { ask, type Asked } from './ask.ts'
 import { judgeClients } from './clients.ts'
 import { type Finding, findingsOn } from './finding.ts'
@@ -46,6 +48,8 @@ const Extension = z.object({
     .optional(),
 })
 const Minted = z.object({ refused: z.record(z.string(), z.string()) })
+const NAMES = ['sid+sub', 'sid', 'sub'] as const
+const Probed = z.object({ tokens: z.partialRecord(z.enum(NAMES), z.string()), refused: z.string().optional() })
 
 export interface RealmToCheck {
   readonly issuer: string
@@ -69,6 +73,8 @@ export interface CheckedRealm {
     readonly logoutUri: string
     readonly enabled: boolean
   }[]
+  /** Absent where the realm gives out no tokens. */
+  readonly genuine?: Genuine
   /** Clients without a logout URL. Absent where the extension does not tell. */
   readonly untold?: readonly Application[]
 }
@@ -145,7 +151,12 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
     const atKeycloak = extension.realm.policy?.['clients']
     findings.push(judgeClients(issuer, { here: realm.clients, atKeycloak, told, untold: untold ?? [] }))
   }
-  return { findings, reached, relyingParties, ...(untold ? { untold } : {}), ...(published ? { published } : {}) }
+  const genuine: Genuine = (client) => genuineTokens(issuer, token, client)
+  return {
+    ...{ findings, reached, relyingParties, genuine },
+    ...(untold ? { untold } : {}),
+    ...(published ? { published } : {}),
+  }
 }
 
 async function keys(uri: string): Promise<readonly JWK[] | undefined> {
@@ -215,6 +226,26 @@ async function minting(issuer: string, token: string): Promise<Finding> {
   return refused === 'unknown'
     ? ok('logout tokens', 'are made for sessions in the outbox and for no other')
     : todo('logout tokens', `cannot be had (${how}): see the line about roles, then Keycloak’s log`)
+}
+
+/** As the running relay asks for them. */
+async function genuineTokens(issuer: string, token: string, clientId: string): ReturnType<Genuine> {
+  const answer = await ask(`${issuer}/logout-relay/logout-tokens/probe`, {
+    authorization: `Bearer ${token}`,
+    json: { client_id: clientId },
+  })
+  const made = typeof answer === 'string' ? undefined : Probed.safeParse(answer.body).data
+  if (typeof answer !== 'string' && answer.status === 404) {
+    return { tokens: new Map() }
+  }
+  if (!made) {
+    const how = typeof answer === 'string' ? answer : answer.status
+    throw new RelayError('idp_unavailable', `logout-tokens/probe answers ${how}`)
+  }
+  return {
+    tokens: new Map(NAMES.flatMap((names) => (made.tokens[names] === undefined ? [] : [[names, made.tokens[names]]]))),
+    ...(made.refused === undefined ? {} : { refusal: made.refused }),
+  }
 }
 
 /** Whether what the extension says of itself is as it must be. */

@@ -13,7 +13,8 @@ export function registerPage(
     <h1>Register a relying party</h1>
     <p class="meta">
       For a client that cannot be given a <em>Backchannel logout URL</em> in Keycloak. Where the realm or relay.yaml
-      names one, that one counts. It is checked first: it is sent a token that it must refuse.
+      names one, that one counts. It is checked first: it is sent tokens that it must refuse, and some that it must
+      take.
     </p>
     ${problem ? html`<p class="alarm" role="alert"><strong>Not registered.</strong> ${sentence(problem.says)}</p>` : ''}
     <form method="post" action="/console/relying-parties/register" class="card fields">

@@ -126,7 +126,7 @@ function actions(
   const registered = source === 'registered' || outvoted.some((other) => other.source === 'registered')
   return html`<h2>What to do</h2>
     <div class="acts">
-      ${form('check', '', 'Check now', 'Sends it a token that it must refuse, for a session that does not exist.')}
+      ${form('check', '', 'Check now', 'Sends it tokens that it must refuse, and some that it must take, for a session that does not exist.')}
       ${
         paused
           ? form(

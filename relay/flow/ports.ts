@@ -26,6 +26,15 @@ export interface Minted {
   readonly names?: ReadonlyMap<string, TokenNames>
 }
 
+/**
+ * Logout tokens that the realm has signed for a client, for a session and a subject that there never were, by whom they name:
+ * one for each shape that the client may be sent. None where the extension makes no such tokens; `refusal` is why it makes
+ * none for this client. Throws a RelayError `idp_unavailable` when it cannot answer.
+ */
+export type Genuine = (
+  clientId: string,
+) => Promise<{ readonly tokens: ReadonlyMap<TokenNames, string>; readonly refusal?: string }>
+
 export interface Registry {
   /**
    * Where a client is told now; undefined where nobody names a logout URL.

@@ -4,7 +4,7 @@ import { Agent, request } from 'undici'
 import { z } from 'zod'
 import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import type { Idp, Minted } from '../flow/ports.ts'
+import type { Genuine, Idp, Minted } from '../flow/ports.ts'
 import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
 import { signatureComplaint } from '../ingest/unverifiable.ts'
 
@@ -17,6 +17,10 @@ const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvaila
 const RowsAnswer = z.object({ jtis: z.array(z.string()), next: z.string().optional() })
 const SetsAnswer = z.object({ sets: z.record(z.string(), z.string()), ended: z.record(z.string(), z.string()) })
 const MintAnswer = z.object({ tokens: z.record(z.string(), z.string()), refused: z.record(z.string(), z.string()) })
+const ProbeAnswer = z.object({
+  tokens: z.partialRecord(z.enum(['sid+sub', 'sid', 'sub']), z.string()),
+  refused: z.string().optional(),
+})
 const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
 const RelyingPartiesAnswer = z.object({
   relying_parties: z.array(
@@ -144,6 +148,16 @@ export class Keycloak implements Idp {
     }
   }
 
+  /** Logout tokens for a session that there never was; none from an extension that makes no such tokens. */
+  async genuine(clientId: string): ReturnType<Genuine> {
+    const body = JSON.stringify({ client_id: clientId })
+    const { tokens, refused } = await this.#call('logout-tokens/probe', body, ProbeAnswer, { tokens: {} })
+    return {
+      tokens: new Map(Object.entries(tokens) as [TokenNames, string][]),
+      ...(refused === undefined ? {} : { refusal: refused }),
+    }
+  }
+
   async report(ended: readonly Delivery[]): Promise<readonly string[]> {
     const answers = ended.map(({ id, state, lastStatus, endedMs, createdMs }) => ({
       id,
@@ -234,7 +248,8 @@ export class Keycloak implements Idp {
     return this.#call(path, JSON.stringify(body), schema)
   }
 
-  async #call<T>(path: string, body: string | undefined, schema: z.ZodType<T>): Promise<T> {
+  /** @param absent what it means that there is nothing (404); else that is a failure */
+  async #call<T>(path: string, body: string | undefined, schema: z.ZodType<T>, absent?: T): Promise<T> {
     let response = await this.#send(path, body)
     if (response.status === 401) {
       // The token may have been revoked, or Keycloak started again with other keys.
@@ -242,6 +257,9 @@ export class Keycloak implements Idp {
       response = await this.#send(path, body)
     }
     const endpoint = path.split(/[?/]/)[0] ?? path
+    if (response.status === 404 && absent !== undefined) {
+      return absent
+    }
     if (response.status !== 200) {
       throw new RelayError(
         'idp_unavailable',

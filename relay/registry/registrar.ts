@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import type { Finding } from '../check/finding.ts'
-import { judgeRefusal, unsignedToken } from '../check/relying-party.ts'
+import { examine } from '../check/relying-party.ts'
 import { type Allowed, type Change, differences, type RealmSeen, settingsDifferences } from '../domain/change.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
-import type { Observer, Send } from '../flow/ports.ts'
+import type { Genuine, Observer, Send } from '../flow/ports.ts'
 import type { Notes } from './port.ts'
 import type { Kept, ListedRelyingParty, RelyingParties } from './registry.ts'
 
@@ -35,6 +35,8 @@ export interface RegistrarPorts {
   readonly notes: Notes
   readonly relyingParties: RelyingParties
   readonly send: Send
+  /** Of a realm; absent where nobody can be asked. */
+  readonly genuine?: (issuer: string) => Genuine | undefined
   readonly observer: Pick<Observer, 'changed'>
   readonly nowMs: () => number
 }
@@ -168,7 +170,7 @@ export class Registrar {
     return this.#listenersOff.has(issuer)
   }
 
-  /** Sends a relying party a token that it must refuse. */
+  /** Sends a relying party tokens that it must refuse, and some that it must take. */
   async check(issuer: string, clientId: string): Promise<Finding> {
     const party = this.#known(issuer, clientId)
     const { finding } = await this.#check(party)
@@ -280,10 +282,10 @@ export class Registrar {
   }
 
   async #check(party: Pick<RelyingParty, 'issuer' | 'clientId' | 'logoutUri' | 'enabled'>) {
-    const { relyingParties, send, nowMs } = this.#ports
-    const { issuer, clientId, logoutUri } = party
-    const answer = await send(logoutUri, unsignedToken(party, nowMs()), relyingParties.lane(issuer, clientId))
-    const finding = judgeRefusal(party, answer)
+    const { relyingParties, send, genuine, nowMs } = this.#ports
+    const { issuer, clientId } = party
+    const policy = relyingParties.lane(issuer, clientId)
+    const { finding, answer } = await examine(party, policy, send, nowMs(), genuine?.(issuer))
     return { finding, never: answer.kind === 'failure' && NEVER.includes(answer.code) }
   }
 

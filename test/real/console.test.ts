@@ -233,7 +233,7 @@ describe('a relying party is registered', () => {
     strangerAnswers = 400
     await fill('good-app')
     await olivia.waitForSelector('text=Registered')
-    expect(await olivia.textContent('main')).toMatch(/a registration here.*refuses a token that is not signed/s)
+    expect(await olivia.textContent('main')).toMatch(/a registration here.*refuses what the realm has not signed/s)
   })
 
   test('in spite of it only, if it accepts anything; and that stays to be seen', async () => {

@@ -3,17 +3,15 @@ import { createServer, type IncomingMessage } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
-import { decodeJwt, decodeProtectedHeader, SignJWT } from 'jose'
+import { SignJWT } from 'jose'
 import { generate } from 'selfsigned'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ApplicationItem, applicationOf } from '../../relay/audit/application.ts'
 import { checkSecurityFeed } from '../../relay/check/own.ts'
 import { checkRealm, judgeRealm } from '../../relay/check/realm.ts'
-import { checkRelyingParty, judgeRefusal } from '../../relay/check/relying-party.ts'
 import { judgeRoles } from '../../relay/check/roles.ts'
 import { checkRunning, checkSqlite } from '../../relay/check/store.ts'
 import { judgeUntold } from '../../relay/check/untold.ts'
-import type { Answer } from '../../relay/domain/model.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, temporaryFolder } from './given.ts'
 import { edwards448Realm, type OddRealm, realm, shortRealm } from './signed.ts'
@@ -101,6 +99,20 @@ test('a realm that is well is ok in every line, and its relying parties are read
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
+})
+
+test.each<[string, Reply, unknown]>([
+  ['are asked of it by client', [200, { tokens: { sid: 'a.b.c' } }], { tokens: new Map([['sid', 'a.b.c']]) }],
+  ['may be refused', [200, { tokens: {}, refused: 'no_key' }], { tokens: new Map(), refusal: 'no_key' }],
+  ['are none where it makes none', [404, {}], { tokens: new Map() }],
+])('genuine tokens of a realm %s', async (_, reply, made) => {
+  const { genuine } = await checkRealm(await realmWith({ probe: () => reply }), Date.now)
+  expect(await genuine?.('orders')).toEqual(made)
+})
+
+test('that genuine tokens of a realm cannot be had is no word on a relying party', async () => {
+  const { genuine } = await checkRealm(await realmWith({ probe: () => [503, {}] }), Date.now)
+  await expect(genuine?.('orders')).rejects.toMatchObject({ code: 'idp_unavailable' })
 })
 
 test('a realm that signs with Ed448 is well', async () => {
@@ -318,54 +330,6 @@ describe('of the relay’s own roles', () => {
   test('what Keycloak gives to everybody is no alarm', () => {
     const everybody = { account: { roles: ['manage-account'] }, 'logout-relay': { roles: ROLES } }
     expect(todos({ realm_access: { roles: ['default-roles-demo'] }, resource_access: everybody })).toEqual([])
-  })
-})
-
-describe('a relying party that is sent a token which must be refused', () => {
-  const party = { issuer: ISSUER, clientId: 'orders', logoutUri: 'https://orders.example.org/logout', enabled: true }
-  const status = (code: number): Answer => ({ kind: 'response', status: code })
-
-  test.each([
-    [200, /accepts anything/],
-    [204, /accepts anything/],
-    [302, /redirects, most likely to a login page/],
-    [401, /asks for a login/],
-    [403, /CSRF protection/],
-    [404, /check its path/],
-    [405, /takes no POST/],
-    [500, /It failed/],
-  ])('and answers %i is told apart', (code, says) => {
-    expect(judgeRefusal(party, status(code))).toMatchObject({ ok: false, says: expect.stringMatching(says) as string })
-  })
-
-  test('and refuses it is well', () => {
-    expect(judgeRefusal(party, status(400)).ok).toBe(true)
-  })
-
-  test.each<[Extract<Answer, { kind: 'failure' }>['code'], RegExp]>([
-    ['http_not_allowed', /plain http/],
-    ['address_not_allowed', /not public/],
-    ['name_not_found', /cannot be resolved/],
-    ['tls', /TLS certificate/],
-    ['connection_refused', /Nothing listens/],
-  ])('and cannot be reached (%s) says so', (code, says) => {
-    expect(judgeRefusal(party, { kind: 'failure', code })).toMatchObject({
-      ok: false,
-      says: expect.stringMatching(says) as string,
-    })
-  })
-
-  test('gets one that is right in all but its signature, for a session that nobody has', async () => {
-    const sent: string[] = []
-    const policy = { http: 'never', allowAddresses: [], timeoutMs: 1, concurrency: 1 } as const
-    const send = (_: string, token: string) => Promise.resolve((sent.push(token), status(400)))
-    await checkRelyingParty(party, policy, send, 1_790_000_000_000)
-    await checkRelyingParty(party, policy, send, 1_790_000_000_000)
-    const [first, second] = sent.map((token) => decodeJwt(token))
-    expect(decodeProtectedHeader(sent[0] ?? '')).toEqual({ alg: 'none', typ: 'logout+jwt' })
-    expect(sent[0]).toMatch(/\.$/)
-    expect(first).toMatchObject({ iss: ISSUER, aud: 'orders', iat: 1_790_000_000, exp: 1_790_000_060 })
-    expect([first?.sub, first?.['sid'] === second?.['sid']]).toEqual([undefined, false])
   })
 })
 

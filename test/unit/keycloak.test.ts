@@ -76,6 +76,47 @@ test('an event signed with a key that was changed a moment ago is pushed, waited
   expect(performance.now() - began).toBeLessThan(4500)
 })
 
+test.each([
+  [
+    'asks for them by client',
+    [200, { tokens: { 'sid+sub': 'a', sid: 'b' } }],
+    {
+      tokens: new Map([
+        ['sid+sub', 'a'],
+        ['sid', 'b'],
+      ]),
+    },
+  ],
+  ['is told why there are none', [200, { tokens: {}, refused: 'no_key' }], { tokens: new Map(), refusal: 'no_key' }],
+  ['has none of an older extension', [404, {}], { tokens: new Map() }],
+] as const)('of genuine tokens for nobody the relay %s', async (_, [status, body], made) => {
+  const asked: string[] = []
+  const server: Server = createServer((question, response) => {
+    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+    const path = question.url ?? ''
+    const metadata = { issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` }
+    const grant = { access_token: 'a-token', token_type: 'Bearer', expires_in: 300 }
+    const [code, answer] = path.includes('.well-known')
+      ? [200, metadata]
+      : path.endsWith('/token')
+        ? [200, grant]
+        : [status, body]
+    question.on('data', (part: Buffer) => asked.push(`${path} ${String(part)}`))
+    question.on('end', () =>
+      response.writeHead(code, { 'Content-Type': 'application/json' }).end(JSON.stringify(answer)),
+    )
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  expect(await keycloak.genuine('orders')).toEqual(made)
+  expect(asked.at(-1)).toBe('/realms/demo/logout-relay/logout-tokens/probe {"client_id":"orders"}')
+})
+
 test('a realm has no word on ends that it was not told: those of another realm stay unreported', async () => {
   const issuer = await lyingRealm(['told.0', 'another-realms.0'])
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })

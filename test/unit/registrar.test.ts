@@ -3,6 +3,7 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Answer } from '../../relay/domain/model.ts'
 import { parseConfig } from '../../relay/config.ts'
+import type { Genuine } from '../../relay/flow/ports.ts'
 import { allowedBy } from '../../relay/parts.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
@@ -52,7 +53,7 @@ beforeEach(() => {
 })
 
 /** One process of the relay, on the store that all share. */
-async function relay(overrides: DeliverySettings['overrides'] = []) {
+async function relay(overrides: DeliverySettings['overrides'] = [], genuine?: Genuine) {
   const relyingParties = new RelyingParties({ ...SETTINGS, overrides })
   const told: Change[] = []
   const registrar = new Registrar({
@@ -62,6 +63,7 @@ async function relay(overrides: DeliverySettings['overrides'] = []) {
       sent.push(to)
       return Promise.resolve(answer)
     },
+    ...(genuine ? { genuine: () => genuine } : {}),
     observer: { changed: (change) => void told.push(change) },
     nowMs: () => NOW_MS,
   })
@@ -133,7 +135,7 @@ describe('a registration', () => {
   test('of a relying party that refuses what it must is kept, by whom and why, also after a restart', async () => {
     const { registrar, told } = await relay()
     expect(await registrar.register(registration('shop'), asked)).toMatchObject({ registered: true })
-    expect(sent).toEqual([uri('registered')])
+    expect(new Set(sent)).toEqual(new Set([uri('registered')]))
     expect(told).toMatchObject([{ kind: 'relying_party_registered', clientId: 'shop', ...asked }])
     expect((await relay()).relyingParties.find(ISSUER, 'shop')).toMatchObject({ logoutUri: uri('registered') })
   })
@@ -154,6 +156,14 @@ describe('a registration', () => {
     expect([relyingParties.list(ISSUER), await changes(), told]).toEqual([[], [], []])
     expect(await registrar.register(registration('shop'), asked, true)).toMatchObject({ registered: true })
     expect(told).toMatchObject([{ data: { check: 'failed' } }])
+  })
+
+  test('of one that refuses also what the realm has signed is made only in spite of the check', async () => {
+    const genuine: Genuine = (clientId) => Promise.resolve({ tokens: new Map([['sid', `of ${clientId}`]]) })
+    const { registrar } = await relay([], genuine)
+    const refused = await registrar.register(registration('shop'), asked)
+    expect([refused.registered, refused.finding.says]).toEqual([false, expect.stringMatching(/^answers 400 also to/)])
+    expect(await registrar.register(registration('shop'), asked, true)).toMatchObject({ registered: true })
   })
 
   test.each<[string, string, Answer]>([

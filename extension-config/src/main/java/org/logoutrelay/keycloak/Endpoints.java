@@ -86,6 +86,9 @@ public final class Endpoints {
     public record MintRequest(List<String> ids) {
     }
 
+    public record ProbeRequest(@JsonProperty("client_id") String clientId) {
+    }
+
     public record AnswersRequest(List<Answers.Answer> answers) {
     }
 
@@ -188,6 +191,21 @@ public final class Endpoints {
             throw badRequest("ids must hold 1 to " + MAX_IDS + " session ids");
         }
         return ok(new LogoutTokens(session, realm).mint(request.ids()));
+    }
+
+    /** For the check of a relying party: tokens that are genuine and end nothing. */
+    @POST
+    @Path("logout-tokens/probe")
+    public Response probe(ProbeRequest request) {
+        RealmModel realm = requireRole("logout-tokens");
+        if (request == null || request.clientId() == null || request.clientId().isBlank()) {
+            throw badRequest("client_id is missing; give the client whose tokens are wanted");
+        }
+        ClientModel client = realm.getClientByClientId(request.clientId());
+        if (client == null || !RelyingParty.isOidc(client)) {
+            throw refusal(Response.Status.NOT_FOUND, "not_found", "client_id names no OpenID Connect client of this realm");
+        }
+        return ok(new LogoutTokens(session, realm).probe(client));
     }
 
     @POST

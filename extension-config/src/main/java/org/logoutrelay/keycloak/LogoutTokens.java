@@ -17,6 +17,8 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.representations.LogoutToken;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
+
 /**
  * Mints logout tokens (OpenID Connect Back-Channel Logout 1.0 §2.4), only for sessions in this realm's outbox. Whoever
  * steals the relay can end sessions that were to be ended anyway, and nothing else.
@@ -96,12 +98,40 @@ final class LogoutTokens {
         if (!TokenShape.of(client(listed)).fits(listed.claims(), subMeansMore(event, listed))) {
             return "sub_in_use";
         }
-        if (HMAC.contains(listed.alg())) {
+        return unsignable(listed.alg());
+    }
+
+    /** Why no logout token can be signed with that algorithm, or null. */
+    private String unsignable(String alg) {
+        if (HMAC.contains(alg)) {
             return "hmac_algorithm";
         }
-        boolean key = session.keys().getKeysStream(realm, KeyUse.SIG, listed.alg())
+        boolean key = session.keys().getKeysStream(realm, KeyUse.SIG, alg)
                 .anyMatch(k -> k.getStatus() != null && k.getStatus().isActive());
         return key ? null : "no_key";
+    }
+
+    /** Tokens for nobody, by shape, or why there are none. */
+    record Probe(Map<String, String> tokens, @JsonInclude(JsonInclude.Include.NON_NULL) String refused) {
+    }
+
+    /**
+     * Genuine tokens that end nothing, in each shape that this client's tokens may have: their {@code sid} and {@code sub} are
+     * random and name no session and no user. So it can be seen whether a relying party takes what the realm signs.
+     */
+    Probe probe(ClientModel client) {
+        String alg = RelyingParty.algorithm(realm, client);
+        String unsignable = unsignable(alg);
+        Map<String, String> tokens = new LinkedHashMap<>();
+        for (TokenShape shape : unsignable == null ? TokenShape.of(client).possible() : List.<TokenShape>of()) {
+            LogoutToken token = RelyingParty.claimsOfNobody(client, Issuers.of(session, realm));
+            token.id(SecretGenerator.getInstance().generateSecureID());
+            token.issuedNow();
+            token.exp(token.getIat() + LIFE_SECONDS);
+            shape.shape(token, false);
+            tokens.put(shape.word(), SecurityEventToken.sign(session, realm, alg, TokenShape.typ(client), token));
+        }
+        return new Probe(tokens, unsignable);
     }
 
     private String token(Event event, ListedSession listed) {

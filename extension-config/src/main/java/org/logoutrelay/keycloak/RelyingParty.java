@@ -4,6 +4,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.UUID;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
@@ -159,6 +160,17 @@ final class RelyingParty {
         }
         Object other = idToken.getOtherClaims().get("sub");
         return other == null ? idToken.getSubject() : other.toString();
+    }
+
+    /** Claims that name no session and no user. */
+    static LogoutToken claimsOfNobody(ClientModel client, String issuer) {
+        LogoutToken claims = new LogoutToken();
+        claims.issuer(issuer);
+        claims.addAudience(client.getClientId());
+        claims.setSubject(UUID.randomUUID().toString());
+        claims.setSid(UUID.randomUUID().toString());
+        claims.putEvents(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT, JsonSerialization.createObjectNode());
+        return claims;
     }
 
     /**

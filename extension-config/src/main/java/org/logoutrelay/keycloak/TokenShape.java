@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak;
 
 import java.util.Arrays;
+import java.util.List;
 
 import org.keycloak.models.ClientModel;
 import org.keycloak.representations.LogoutToken;
@@ -30,6 +31,15 @@ enum TokenShape {
         String word = client == null ? null : client.getAttribute(SHAPE);
         return Arrays.stream(values()).filter(shape -> shape.word != null && word != null && shape.word.equals(word.trim()))
                 .findFirst().orElse(DEFAULT);
+    }
+
+    String word() {
+        return word;
+    }
+
+    /** The shapes that tokens of a client with this setting may have. */
+    List<TokenShape> possible() {
+        return this == DEFAULT ? List.of(SID_AND_SUB, SID) : List.of(this);
     }
 
     /** The header {@code typ}, or null for a token without. */
