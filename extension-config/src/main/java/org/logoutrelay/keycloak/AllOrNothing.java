@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Set;
 import java.util.function.Supplier;
 
+import org.hibernate.StaleStateException;
 import org.jboss.logging.Logger;
 import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.KeycloakSession;
@@ -88,6 +89,21 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         return contained.add(subject);
     }
 
+    /**
+     * Two changes of one user at once: the second is answered with 409 and can be sent again.
+     *
+     * @throws WebApplicationException if this is what the failure says
+     */
+    static void refuseIfMet(Throwable failure) {
+        for (Throwable cause = failure; cause != null; cause = cause.getCause()) {
+            if (cause instanceof OptimisticLockException || cause instanceof StaleStateException) {
+                LOG.warn("Two changes of one user met; the second is refused");
+                throw new WebApplicationException("Another change of this user was committed in the same moment; send it again",
+                        Response.Status.CONFLICT);
+            }
+        }
+    }
+
     private void enlist() {
         if (enlisted) {
             return;
@@ -128,14 +144,11 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
                 // A row that cannot be written fails here, while the change can still be refused.
                 Jpa.em(session).flush();
             }
-        } catch (OptimisticLockException met) {
-            LOG.warn("Two changes of one user met; the second is refused", met);
-            throw new WebApplicationException("Another change of this user was committed in the same moment; send it again",
-                    Response.Status.CONFLICT);
         } catch (Refusal refusal) {
             LOG.warn(refusal.getMessage());
             throw refusal;
         } catch (Throwable cause) {
+            refuseIfMet(cause);
             LOG.error("This event could not be followed, so the change is refused and nothing of it is committed", cause);
             // Without the cause: of a database error Keycloak would make 409 "Duplicate resource".
             throw new IllegalStateException("Logout Relay could not follow this event; the change is refused");

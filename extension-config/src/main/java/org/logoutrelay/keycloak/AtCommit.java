@@ -129,7 +129,12 @@ final class AtCommit extends AbstractKeycloakTransaction {
     }
 
     private void lock(List<Gate.Login> lasting) {
-        Jpa.em(session).flush();
+        try {
+            Jpa.em(session).flush();
+        } catch (RuntimeException e) {
+            AllOrNothing.refuseIfMet(e);
+            throw e;
+        }
         // Shared, so that requests of one account do not wait for each other; but for a user whom this request contains: a lock
         // that is widened later could wait for another one that does the same.
         lasting.stream().map(Gate.Login::userId).distinct().sorted().forEach(user -> lock(session, user,

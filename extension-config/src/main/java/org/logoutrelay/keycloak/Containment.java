@@ -130,7 +130,8 @@ final class Containment {
             // It would end what is spared.
             return;
         }
-        int seconds = (int) Math.floorDiv(act.watermarkMs, 1000L) + (goesOn ? 0 : 1);
+        // In the time of the slowest node: what that issues after the event must count.
+        int seconds = (int) Math.floorDiv(act.watermarkMs + Nodes.slowestMs(act.session), 1000L) + (goesOn ? 0 : 1);
         if (act.session.users().getNotBeforeOfUser(act.realm, act.user) < seconds) {
             act.session.users().setNotBeforeForUser(act.realm, act.user, seconds);
         }

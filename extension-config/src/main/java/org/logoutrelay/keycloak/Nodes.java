@@ -24,6 +24,8 @@ final class Nodes {
     private static final Logger LOG = Logger.getLogger(Nodes.class);
     private static final long WINDOW_MS = 60_000;
     private static final int MAX_REMEMBERED = 10_000;
+    private static final long BEAT_MS = 10_000;
+    private static final long GONE_MS = 60_000;
 
     /** When this node has first seen each event, by {@code txn}: close to its commit. */
     private final Map<String, Long> firstSeen = new LinkedHashMap<>() {
@@ -35,6 +37,7 @@ final class Nodes {
         }
     };
     private final KeycloakSessionFactory factory;
+    private long nextBeatMs;
 
     Nodes(KeycloakSessionFactory factory) {
         this.factory = factory;
@@ -44,6 +47,10 @@ final class Nodes {
     void look() {
         try {
             long now = KeycloakModelUtils.runJobInTransactionWithResult(factory, DbClock::now);
+            if (now > nextBeatMs) {
+                KeycloakModelUtils.runJobInTransaction(factory, session -> beat(session, now));
+                nextBeatMs = now + BEAT_MS;
+            }
             List<WatermarkRow> news = KeycloakModelUtils.runJobInTransactionWithResult(factory,
                     session -> Watermarks.recent(session, now - WINDOW_MS)).stream().filter(row -> firstSeen(row.txn) == null).toList();
             if (!news.isEmpty()) {
@@ -54,6 +61,27 @@ final class Nodes {
         } catch (RuntimeException e) {
             LOG.warn("The database could not be asked for recent security events; it is asked again", e);
         }
+    }
+
+    /** Says that this node is there, and how its wall clock goes. */
+    private static void beat(KeycloakSession session, long now) {
+        NodeRow row = Jpa.em(session).find(NodeRow.class, ID);
+        if (row == null) {
+            row = new NodeRow();
+            row.id = ID;
+            Jpa.em(session).persist(row);
+        }
+        row.seenMs = now;
+        row.aheadMs = DbClock.nodeAheadMs(session);
+        Jpa.em(session).createQuery("delete from NodeRow n where n.seenMs < :gone").setParameter("gone", now - GONE_MS)
+                .executeUpdate();
+    }
+
+    /** Milliseconds by which the slowest clock of a node that is there is behind the database's, negative; 0 where none is. */
+    static long slowestMs(KeycloakSession session) {
+        Long ahead = Jpa.em(session).createQuery("select min(n.aheadMs) from NodeRow n where n.seenMs > :there", Long.class)
+                .setParameter("there", DbClock.now(session) - GONE_MS).getSingleResult();
+        return ahead == null ? 0 : Math.min(0, ahead);
     }
 
     private synchronized void remember(String txn, long now) {

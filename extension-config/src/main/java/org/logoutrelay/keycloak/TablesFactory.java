@@ -17,7 +17,7 @@ public class TablesFactory implements JpaEntityProviderFactory {
         @Override
         public List<Class<?>> getEntities() {
             return List.of(LedgerRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class, RealmLogoutRow.class,
-                    StepUpRow.class, WatchRow.class, IssuerRow.class);
+                    StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class);
         }
 
         @Override
