@@ -1,5 +1,4 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { Answer } from '../stage/http.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import type { Target } from './target.ts'
 
@@ -9,13 +8,18 @@ export interface Held {
   readonly clientId: string
 }
 
-/** How a loop makes tokens of tokens; `n` counts from 0. */
-export type Step = (held: Held, n: number) => Promise<Answer<Tokens>>
+/** How a loop comes by newer tokens, if it does; `n` counts from 0. */
+export type Step = (held: Held, n: number) => Promise<Tokens | undefined>
 
 export const refreshing =
   (target: Target): Step =>
-  ({ tokens, clientId }) =>
-    target.refresh(tokens.refresh_token, clientId)
+  async ({ tokens, clientId }) =>
+    given(await target.refresh(tokens.refresh_token, clientId))
+
+/** The tokens of an answer of the token endpoint, if it has any. */
+export function given(answer: { readonly status: number; readonly json: () => Tokens }): Tokens | undefined {
+  return answer.status === 200 ? answer.json() : undefined
+}
 
 /** One after another, tokens are made of tokens, until somebody ends it; whatever is refused is tried again. */
 export class Loop {
@@ -39,9 +43,9 @@ export class Loop {
 
   async #run(): Promise<void> {
     for (let n = 0; !this.#ended; n++) {
-      const answer = await this.#step(this.held, n)
-      if (answer.status === 200) {
-        this.held = { tokens: answer.json(), clientId: this.held.clientId }
+      const tokens = await this.#step(this.held, n)
+      if (tokens) {
+        this.held = { tokens, clientId: this.held.clientId }
       }
       await delay(this.#paceMs)
     }

@@ -1,7 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
+import { Browser } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
-import { EXCHANGER } from './clients.ts'
-import { type Held, livesOf, Loop, refreshing, type Step } from './loop.ts'
+import { EXCHANGER, REDIRECT_URI } from './clients.ts'
+import { given, type Held, livesOf, Loop, refreshing, type Step } from './loop.ts'
 import { nextSecond, SIGHTS, type Target } from './target.ts'
 import { PASSWORD, Victim } from './victim.ts'
 
@@ -35,15 +36,19 @@ function storm(kind: Kind, loops: number, paceMs: number): Attack {
       await nextSecond()
       const step = kind === 'exchanged' ? byTurns(target) : refreshing(target)
       const all = Array.from({ length: loops }, () => new Loop(held, step, paceMs))
-      try {
-        await delay(BEFORE_MS.least + ((n * BEFORE_MS.step) % BEFORE_MS.spread))
-        await victim.resetNow()
-        await delay(AFTER_MS)
-      } finally {
-        await Promise.all(all.map((loop) => loop.end()))
-      }
+      await resetAmid(victim, all, n)
       return livesOf(target, all)
     },
+  }
+}
+
+async function resetAmid(victim: Victim, loops: readonly Loop[], n: number): Promise<void> {
+  try {
+    await delay(BEFORE_MS.least + ((n * BEFORE_MS.step) % BEFORE_MS.spread))
+    await victim.resetNow()
+    await delay(AFTER_MS)
+  } finally {
+    await Promise.all(loops.map((loop) => loop.end()))
   }
 }
 
@@ -62,10 +67,34 @@ async function begin(target: Target, kind: Kind, name: string): Promise<Held> {
 
 /** Exchange and refresh, so that both ways of making exchanged tokens anew are under way at the reset. */
 function byTurns(target: Target): Step {
-  return (held, n) =>
-    n % 2 === 1 ? target.exchange(held.tokens.access_token, 'refresh_token') : refreshing(target)(held, n)
+  return async (held, n) =>
+    n % 2 === 1 ? given(await target.exchange(held.tokens.access_token, 'refresh_token')) : refreshing(target)(held, n)
 }
 
-export const STORMS: readonly Attack[] = KINDS.flatMap((kind) =>
-  LOOPS.flatMap((loops) => PACES_MS.map((paceMs) => storm(kind, loops, paceMs))),
-)
+/** Single sign-on while an administrator resets: each loop asks for codes with the same cookies. */
+const BY_COOKIES: Attack = {
+  id: 'storm-cookies-4x0',
+  family: 'storm',
+  title: 'Whoever keeps asking for codes with the cookies of a browser is out at the reset',
+  tries:
+    'asks for a code and redeems it in 4 loops without a pause, with copied cookies, while an administrator resets',
+  loot: [...SIGHTS, 'copied cookies'],
+  times: 20,
+  run: async (target, name, n) => {
+    const victim = await Victim.create(target, name)
+    const browser = new Browser()
+    const held = { tokens: await victim.tokens(browser), clientId: 'flows-app' }
+    await nextSecond()
+    const jars = Array.from({ length: 4 }, () => browser.copy())
+    const code = (jar: Browser) => jar.open(target.authorization(), REDIRECT_URI)
+    const all = jars.map((jar) => new Loop(held, async () => target.redeem(await code(jar))))
+    await resetAmid(victim, all, n)
+    const codes = await Promise.all(jars.map(async (jar) => target.redeem(await code(jar))))
+    return [...(await livesOf(target, all)), ...(codes.some((one) => one) ? ['copied cookies'] : [])]
+  },
+}
+
+export const STORMS: readonly Attack[] = [
+  ...KINDS.flatMap((kind) => LOOPS.flatMap((loops) => PACES_MS.map((paceMs) => storm(kind, loops, paceMs)))),
+  BY_COOKIES,
+]
