@@ -1,4 +1,5 @@
 import { ACCOUNT_LINK } from './account-link.ts'
+import { ADMIN_API } from './admin-api.ts'
 import { ASSERTION } from './assertion.ts'
 import type { Attack } from './attack.ts'
 import { BROKER } from './broker.ts'
@@ -29,6 +30,7 @@ export const ATTACKS: readonly Attack[] = [
   ...ACCOUNT_LINK,
   ...GRANTS,
   ...IMPERSONATION,
+  ...ADMIN_API,
   ...REQUIRED_ACTIONS,
   ...CONSENT,
   ...MAILED_LINKS,
