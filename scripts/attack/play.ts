@@ -23,25 +23,25 @@ export interface Result {
   readonly absent?: string
 }
 
-export type Verdict = 'held' | 'absent' | 'lives' | 'failed' | 'no attack'
+export type Verdict = 'held' | 'absent' | 'limit' | 'lives' | 'failed' | 'no attack'
 
-/** Only `held` and `absent` are as it should be. `no attack`: it does not succeed where nothing stands against it. */
-export function verdictOn({ loot, noControl }: Described, { guarded, stock, absent }: Result): Verdict {
+/** As it should be are `held`, `absent` and `limit`. `no attack`: it does not succeed where nothing stands against it. */
+export function verdictOn({ loot, noControl, limit }: Described, { guarded, stock, absent }: Result): Verdict {
   if (absent !== undefined) {
     return 'absent'
   }
-  if (!guarded || guarded.tries === 0 || guarded.survivors.length > 0) {
+  if (!guarded || guarded.tries === 0 || guarded.failures.length > 0) {
     return guarded?.survivors.length ? 'lives' : 'failed'
   }
-  if (guarded.failures.length > 0) {
-    return 'failed'
+  if (guarded.survivors.length > 0) {
+    return limit === undefined ? 'lives' : 'limit'
   }
   const lived = new Set(stock?.survivors.flat())
   return noControl !== undefined || loot.every((one) => lived.has(one)) ? 'held' : 'no attack'
 }
 
 export function asItShouldBe(attack: Described, result: Result): boolean {
-  return ['held', 'absent'].includes(verdictOn(attack, result))
+  return ['held', 'absent', 'limit'].includes(verdictOn(attack, result))
 }
 
 /** Tries the attack on both realms: in the stock one as often as shows that it is one. */

@@ -1,6 +1,8 @@
 import { call } from '../stage/http.ts'
+import type { Tokens } from '../stage/tokens.ts'
 import type { Attack } from './attack.ts'
-import { UMA_APP } from './clients.ts'
+import { SECRET, UMA_APP } from './clients.ts'
+import { given } from './loop.ts'
 import type { Target } from './target.ts'
 import { PASSWORD, Victim } from './victim.ts'
 
@@ -26,9 +28,9 @@ function share(target: Target, accessToken: string, resource: string, username: 
   })
 }
 
-/** Whether the holder of this token is let at the resource (UMA 2.0 Grant §3.3.1). */
-async function isLetIn(target: Target, accessToken: string, resource: string): Promise<boolean> {
-  const answer = await call('POST', target.endpoint('token'), {
+/** The token by which the holder of this one is let at the resource (UMA 2.0 Grant §3.3.1); undefined where they are not. */
+async function permission(target: Target, accessToken: string, resource: string): Promise<string | undefined> {
+  const answer = await call<Tokens>('POST', target.endpoint('token'), {
     headers: { authorization: `Bearer ${accessToken}` },
     form: {
       grant_type: 'urn:ietf:params:oauth:grant-type:uma-ticket',
@@ -36,7 +38,15 @@ async function isLetIn(target: Target, accessToken: string, resource: string): P
       permission: `${resource}#${SCOPE}`,
     },
   })
-  return answer.status === 200
+  return given(answer)?.access_token
+}
+
+/** Whether the application finds a permission active (RFC 7662, with Keycloak's hint for such a token). */
+async function counts(target: Target, token: string): Promise<boolean> {
+  const answer = await call<{ active: boolean }>('POST', target.endpoint('token/introspect'), {
+    form: { client_id: UMA_APP, client_secret: SECRET, token_type_hint: 'requesting_party_token', token },
+  })
+  return answer.json().active
 }
 
 const tokenOf = async (target: Target, name: string) =>
@@ -47,17 +57,29 @@ export const UMA: readonly Attack[] = [
     id: 'uma-old-token',
     family: 'uma',
     title: 'A token from before neither shares a resource nor opens one',
-    tries: 'has an access token of the victim’s; after the reset shares a resource by it, and asks to be let at one',
-    loot: ['share', 'permission'],
+    tries:
+      'has an access token of the victim’s, and one that lets at a resource; after the reset shares the resource, uses the permission, and asks for another',
+    loot: ['share', 'permission from before', 'permission'],
     run: async (target, name) => {
       const victim = await Victim.create(target, name)
       const other = await Victim.create(target, `${name}-other`)
       const resource = await resourceOf(victim)
       const old = await tokenOf(target, name)
+      // Keycloak lets nobody at what is shared with nobody, not even whose it is.
+      await share(target, old, resource, (await Victim.create(target, `${name}-friend`)).name)
+      const before = await permission(target, old, resource)
+      const isActive = async () => before !== undefined && (await counts(target, before))
+      if (!(await isActive())) {
+        throw new Error('Who owns the resource is not let at it')
+      }
       await victim.reset()
       await share(target, old, resource, other.name)
-      const shared = await isLetIn(target, await tokenOf(target, other.name), resource)
-      return [...(shared ? ['share'] : []), ...((await isLetIn(target, old, resource)) ? ['permission'] : [])]
+      const shared = await permission(target, await tokenOf(target, other.name), resource)
+      return [
+        ...(shared ? ['share'] : []),
+        ...((await isActive()) ? ['permission from before'] : []),
+        ...((await permission(target, old, resource)) ? ['permission'] : []),
+      ]
     },
   },
   {
@@ -76,7 +98,7 @@ export const UMA: readonly Attack[] = [
         throw new Error(`The share: ${answer.status} ${answer.text}`)
       }
       await victim.reset()
-      return (await isLetIn(target, await tokenOf(target, other.name), resource)) ? ['share'] : []
+      return (await permission(target, await tokenOf(target, other.name), resource)) ? ['share'] : []
     },
   },
 ]
