@@ -38,8 +38,6 @@ export interface Described {
   readonly times?: number
   /** Why a stock realm shows nothing. */
   readonly noControl?: string
-  /** Why it may succeed: what it is after is not promised to end. It is tried all the same, so that the page says what is true. */
-  readonly limit?: string
 }
 
 /** What lives on, and a figure for the page. */

@@ -23,10 +23,10 @@ export interface Result {
   readonly absent?: string
 }
 
-export type Verdict = 'held' | 'absent' | 'limit' | 'lives' | 'failed' | 'no attack'
+export type Verdict = 'held' | 'absent' | 'lives' | 'failed' | 'no attack'
 
-/** As it should be are `held`, `absent` and `limit`. `no attack`: it does not succeed where nothing stands against it. */
-export function verdictOn({ loot, noControl, limit }: Described, { guarded, stock, absent }: Result): Verdict {
+/** As it should be are `held` and `absent`. `no attack`: it does not succeed where nothing stands against it. */
+export function verdictOn({ loot, noControl }: Described, { guarded, stock, absent }: Result): Verdict {
   if (absent !== undefined) {
     return 'absent'
   }
@@ -34,14 +34,14 @@ export function verdictOn({ loot, noControl, limit }: Described, { guarded, stoc
     return guarded?.survivors.length ? 'lives' : 'failed'
   }
   if (guarded.survivors.length > 0) {
-    return limit === undefined ? 'lives' : 'limit'
+    return 'lives'
   }
   const lived = new Set(stock?.survivors.flat())
   return noControl !== undefined || loot.every((one) => lived.has(one)) ? 'held' : 'no attack'
 }
 
 export function asItShouldBe(attack: Described, result: Result): boolean {
-  return ['held', 'absent', 'limit'].includes(verdictOn(attack, result))
+  return ['held', 'absent'].includes(verdictOn(attack, result))
 }
 
 /** Tries the attack on both realms: in the stock one as often as shows that it is one. */

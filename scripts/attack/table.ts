@@ -62,8 +62,6 @@ export function word(attack: Described, result: Result | undefined): string {
       return [count, ...(guarded?.says ?? [])].join('; ')
     case 'absent':
       return `not there: ${result.absent ?? ''}`
-    case 'limit':
-      return `lives: ${attack.limit ?? ''}`
     case 'lives':
       return `LIVES: ${count}`
     case 'failed':

@@ -43,14 +43,6 @@ test.each<[string, Result, ReturnType<typeof verdictOn>]>([
   expect(asItShouldBe(attack, result)).toBe(verdict === 'held' || verdict === 'absent')
 })
 
-test('what is not promised to end may live, and the page says why; what fails is no such limit', () => {
-  const limited: Described = { ...attack, limit: 'it is somebody else’s' }
-  const lives: Result = { id: 'a', guarded: { ...none, survivors: [['refresh']] }, stock: all }
-  expect([verdictOn(limited, lives), asItShouldBe(limited, lives)]).toEqual(['limit', true])
-  expect(asMarkdown([limited], [{ keycloak: '26.7.3', seconds: 1, results: [lives] }])).toContain('| lives: it is some')
-  expect(verdictOn(limited, { id: 'a', guarded: { ...none, failures: ['x'] }, stock: all })).toBe('failed')
-})
-
 test('an attack that a stock realm cannot show needs no control', () => {
   expect(verdictOn({ ...attack, noControl: 'there is none' }, { id: 'a', guarded: none })).toBe('held')
 })
