@@ -16,10 +16,10 @@ test('every attack has a name of its own, a file of its family, and something th
   expect(ATTACKS.filter(({ loot }) => loot.length === 0)).toEqual([])
 })
 
-test('every attack is in docs/attacks.md with a result for each version, and none that is gone', () => {
+test('every attack is in docs/attacks.md, and none that is gone or succeeds', () => {
   const rows = [...PAGE.matchAll(/^\| `([\w-]+)`.*$/gm)]
   expect(rows.map(([, id]) => id).sort()).toEqual(ATTACKS.map(({ id }) => id).sort())
-  expect(rows.filter(([row]) => /LIVES|FAILED|NO ATTACK|NOT PLAYED/.test(row))).toEqual([])
+  expect(rows.filter(([row]) => /LIVES|FAILED|NO ATTACK/.test(row))).toEqual([])
 })
 
 const attack: Described = { id: 'a', family: 'storm', title: 'It holds', tries: 'tries', loot: ['refresh', 'cookie'] }

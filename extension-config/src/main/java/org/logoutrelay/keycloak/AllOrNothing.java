@@ -33,6 +33,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     private final List<String> txns = new ArrayList<>();
     private final Set<String> contained = new HashSet<>();
     private boolean enlisted;
+    private long committedMs;
     private Throwable failure;
 
     /** What is to be written in the prepare phase. */
@@ -111,10 +112,21 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         session.getTransactionManager().enlistPrepare(this);
         enlisted = true;
         try {
+            // Behind the database's commit and before what Keycloak tells the other nodes, which may take its time.
+            session.getTransactionManager().enlist(new AbstractKeycloakTransaction() {
+                @Override
+                protected void commitImpl() {
+                    committedMs = DbClock.now(session);
+                }
+
+                @Override
+                protected void rollbackImpl() {
+                    // nothing was committed
+                }
+            });
             session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    long committedMs = DbClock.now(session);
                     txns.forEach(txn -> afterCommit.submit(txn, committedMs));
                 }
 

@@ -77,7 +77,7 @@ record Beginning(long ms, Set<String> spared, String sid) {
     private static long approvalAsked(KeycloakSession session) {
         try {
             Long asked = CIBAAuthenticationRequest.deserialize(session, Requests.form(session).getFirst(CibaGrantType.AUTH_REQ_ID)).getIat();
-            return asked == null ? UNKNOWN : asked * 1000L;
+            return asked == null ? UNKNOWN : asked * 1000L - Nodes.fastestMs(session);
         } catch (Exception e) {
             return UNKNOWN;
         }

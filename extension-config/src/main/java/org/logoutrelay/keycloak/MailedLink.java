@@ -41,7 +41,8 @@ final class MailedLink {
             String text = Requests.query(session, parameter);
             Optional<JsonWebToken> token = text == null ? Optional.empty() : read(text);
             Optional<WatermarkRow> killer = token.filter(link -> link.getSubject() != null)
-                    .flatMap(link -> gate.deadBy(new Gate.Login(realm, link.getSubject(), null, issuedMs(link), Set.of(), null, null)));
+                    .flatMap(link -> gate.deadBy(new Gate.Login(realm, link.getSubject(), null,
+                            issuedMs(link) - Nodes.fastestMs(session), Set.of(), null, null)));
             if (killer.isPresent()) {
                 Refusals.count(session, realm, token.get().getSubject(), "link", killer.get());
                 throw new ErrorPageException(session, Response.Status.BAD_REQUEST, Messages.EXPIRED_ACTION);

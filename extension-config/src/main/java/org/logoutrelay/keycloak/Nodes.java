@@ -26,6 +26,7 @@ final class Nodes {
     private static final int MAX_REMEMBERED = 10_000;
     private static final long BEAT_MS = 10_000;
     private static final long GONE_MS = 60_000;
+    private static final long AGREED_MS = 1000;
 
     /** When this node has first seen each event, by {@code txn}: close to its commit. */
     private final Map<String, Long> firstSeen = new LinkedHashMap<>() {
@@ -82,6 +83,16 @@ final class Nodes {
         Long ahead = Jpa.em(session).createQuery("select min(n.aheadMs) from NodeRow n where n.seenMs > :there", Long.class)
                 .setParameter("there", DbClock.now(session) - GONE_MS).getSingleResult();
         return ahead == null ? 0 : Math.min(0, ahead);
+    }
+
+    /**
+     * Milliseconds by which the fastest clock of a node that is there is ahead of the database's: what carries a node's own
+     * time may be as much older than it says. 0 where the clocks agree as clocks do.
+     */
+    static long fastestMs(KeycloakSession session) {
+        Long ahead = Jpa.em(session).createQuery("select max(n.aheadMs) from NodeRow n where n.seenMs > :there", Long.class)
+                .setParameter("there", DbClock.now(session) - GONE_MS).getSingleResult();
+        return ahead == null || ahead < AGREED_MS ? 0 : ahead;
     }
 
     private synchronized void remember(String txn, long now) {
