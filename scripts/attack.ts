@@ -1,7 +1,9 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import type { Attack } from './attack/attack.ts'
+import type { Described } from './attack/attack.ts'
+import { clusterAttacks } from './attack/cluster.ts'
+import { playCluster } from './attack/cluster-play.ts'
 import { ATTACKS } from './attack/list.ts'
 import { asItShouldBe, play, type Result, verdictOn } from './attack/play.ts'
 import { asMarkdown, asText, type Run, word } from './attack/table.ts'
@@ -38,7 +40,11 @@ const options = readOptions({
   json: { type: 'boolean', default: false },
   write: { type: 'boolean', default: false },
 })
-const attacks = chosen()
+const [alone, inCluster] = [chosen(ATTACKS), chosen(clusterAttacks)]
+const attacks: readonly Described[] = [...alone, ...inCluster]
+if (attacks.length === 0) {
+  refuseUnknown()
+}
 if (options.write && (options.only || options.quick || options.version.length < KEYCLOAK_VERSIONS.length)) {
   refuse('--write takes all attacks on all versions: leave out --only, --quick and --version')
 }
@@ -67,20 +73,28 @@ try {
 
 async function playAll(version: string): Promise<Run> {
   const from = performance.now()
-  world = await startWorld(progress, version)
   const results: Result[] = []
-  for (const [n, attack] of attacks.entries()) {
-    const result = await play(world, attack, options.quick)
+  const tell = (attack: Described, result: Result) => {
     results.push(result)
-    progress(`${version}, ${n + 1} of ${attacks.length}: ${attack.id}: ${word(attack, result)}`)
+    progress(`${version}, ${results.length} of ${attacks.length}: ${attack.id}: ${word(attack, result)}`)
     tellWhy(attack, result)
   }
-  await world.stop()
-  world = undefined
+  if (alone.length > 0) {
+    world = await startWorld(progress, version)
+    for (const attack of alone) {
+      tell(attack, await play(world, attack, options.quick))
+    }
+    await world.stop()
+    world = undefined
+  }
+  if (inCluster.length > 0) {
+    const played = await playCluster(version, progress, { attacks: inCluster, quick: options.quick })
+    played.forEach((result, n) => inCluster[n] && tell(inCluster[n], result))
+  }
   return { keycloak: version, seconds: secondsSince(from), results }
 }
 
-function tellWhy(attack: Attack, result: Result): void {
+function tellWhy(attack: Described, result: Result): void {
   if (asItShouldBe(attack, result)) {
     return
   }
@@ -95,18 +109,20 @@ function tellWhy(attack: Attack, result: Result): void {
   }
 }
 
-function chosen(): readonly Attack[] {
+function chosen<T extends Described & { quick?: number }>(from: readonly T[]): readonly T[] {
   const { only, quick } = options
-  const wanted = (attack: Attack) =>
-    (only?.some((name) => name === attack.family || attack.id.startsWith(name)) ?? true) &&
-    (!quick || attack.quick !== undefined)
-  const found = ATTACKS.filter(wanted)
-  const families = [...new Set(ATTACKS.map(({ family }) => family))].join(', ')
-  return found.length > 0
-    ? found
-    : refuse(
-        `--only ${only?.join(' --only ') ?? ''} is no attack${quick ? ' of the short form' : ''}; the families are ${families}`,
-      )
+  return from.filter(
+    ({ id, family, quick: tries }) =>
+      (only?.some((name) => name === family || id.startsWith(name)) ?? true) && (!quick || tries !== undefined),
+  )
+}
+
+function refuseUnknown(): never {
+  const { only, quick } = options
+  const families = [...new Set([...ATTACKS, ...clusterAttacks].map(({ family }) => family))].join(', ')
+  refuse(
+    `--only ${only?.join(' --only ') ?? ''} is no attack${quick ? ' of the short form' : ''}; the families are ${families}`,
+  )
 }
 
 function write(runs: readonly Run[]): void {

@@ -17,10 +17,16 @@ interface Cookie {
  */
 export class Browser {
   readonly #cookies = new Map<string, Map<string, Cookie>>()
+  readonly #reach: (url: string) => string
+
+  /** @param reach where a URL is really asked: what stands for a balancer that sends this browser to one node of several */
+  constructor(reach: (url: string) => string = (url) => url) {
+    this.#reach = reach
+  }
 
   /** Another browser with what this one has: that of whoever has stolen its cookies. */
   copy(): Browser {
-    const other = new Browser()
+    const other = new Browser(this.#reach)
     this.#cookies.forEach((jar, host) => other.#cookies.set(host, new Map(jar)))
     return other
   }
@@ -112,6 +118,7 @@ export class Browser {
     form?: Record<string, string>,
     more: Record<string, string> = { accept: 'text/html' },
   ) {
+    url = this.#reach(url)
     // Cookies know no ports, but applications here differ by port alone: each has a jar of its own.
     const { host, pathname } = new URL(url)
     const jar = this.#cookies.get(host) ?? new Map<string, Cookie>()

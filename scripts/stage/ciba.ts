@@ -11,19 +11,33 @@ export interface CibaDevice {
   stop(): Promise<void>
 }
 
-/** The device of people of any realm who say yes to every authentication request (CIBA, Keycloak's HTTP channel). */
-export async function startCibaDevice(): Promise<CibaDevice> {
+/**
+ * The device of people of any realm who say yes to every authentication request (CIBA, Keycloak's HTTP channel).
+ *
+ * @param nodes where each node of Keycloak is reached, if there are several: the one that has asked may be the only one to know
+ */
+export async function startCibaDevice(nodes: () => readonly string[] = () => []): Promise<CibaDevice> {
   let said = 0
   const server = createServer((request, response) => {
     request.resume().on('end', () => {
-      response.writeHead(201).end()
+      // Else Keycloak would ask again over a connection that has just been closed for being idle, and answer 503.
+      response.writeHead(201, { connection: 'close' }).end()
       const authorization = request.headers.authorization ?? ''
       const { iss } = decodeJwt(authorization.replace('Bearer ', ''))
       const callback = `${iss ?? ''}/protocol/openid-connect/ext/ciba/auth/callback`
       const headers = { authorization }
-      const answer = () => call('POST', callback, { json: { status: 'SUCCEED' }, headers })
+      const { origin } = new URL(callback)
+      const callbacks = [callback, ...nodes().map((node) => callback.replace(origin, node))]
+      const answer = async () => {
+        for (const url of callbacks) {
+          if ((await call('POST', url, { json: { status: 'SUCCEED' }, headers })).status === 200) {
+            return true
+          }
+        }
+        return false
+      }
       // Keycloak asks before it has stored its question.
-      until('Keycloak takes the answer', async () => (await answer()).status === 200).then(
+      until('Keycloak takes the answer', answer).then(
         () => said++,
         () => undefined,
       )

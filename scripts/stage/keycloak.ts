@@ -23,6 +23,10 @@ export interface KeycloakOptions {
   readonly options?: readonly string[]
   /** Without it: H2 in a file. */
   readonly postgres?: { readonly url: string; readonly user: string }
+  /** What it calls itself, its own address if it is not given: the other node's, for the second of two. */
+  readonly hostname?: string
+  /** The administrator's, where a database has one already; a new one if it is not given. */
+  readonly password?: string
 }
 
 export interface KeycloakServer extends Running {
@@ -48,7 +52,10 @@ export async function startKeycloak(options: KeycloakOptions = {}): Promise<Keyc
   const home = makeHome(version, options)
   build.restore(home)
   const port = options.port ?? (await freePort())
-  const server = await run({ home, port, management: await freePort(), password: randomUUID() }, options)
+  const server = await run(
+    { home, port, management: await freePort(), password: options.password ?? randomUUID() },
+    options,
+  )
   build.save(home)
   return server
 }
@@ -75,6 +82,7 @@ function makeHome(version: string, { jars = [], realms = [] }: KeycloakOptions):
 async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServer> {
   const { home, port, management, password } = place
   const url = `http://localhost:${port}`
+  const hostname = options.hostname ?? url
   const database = options.postgres
     ? [
         '--db=postgres',
@@ -90,7 +98,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
       `--http-port=${port}`,
       '--http-host=127.0.0.1',
       `--http-management-port=${management}`,
-      `--hostname=${url}`,
+      `--hostname=${hostname}`,
       '--import-realm',
       '--log-level=INFO,org.logoutrelay:debug',
       ...database,
@@ -113,7 +121,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
     url,
     admin: new Admin(url, 'admin', password),
     adminUser: { username: 'admin', password },
-    issuer: (realm) => `${url}/realms/${realm}`,
+    issuer: (realm) => `${hostname}/realms/${realm}`,
     restart: () => run(place, options),
   }
 }

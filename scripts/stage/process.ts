@@ -101,6 +101,17 @@ export async function freePort(): Promise<number> {
   }
 }
 
+/** The same for something that takes the port behind its own as well. */
+export async function freePortPair(): Promise<number> {
+  for (;;) {
+    const port = await freePort()
+    if (!portsGiven.has(port + 1) && (await isFree(port + 1))) {
+      portsGiven.add(port + 1)
+      return port
+    }
+  }
+}
+
 function isFree(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer()

@@ -2,6 +2,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Described } from '../../scripts/attack/attack.ts'
+import { clusterAttacks } from '../../scripts/attack/cluster.ts'
 import { ATTACKS } from '../../scripts/attack/list.ts'
 import { asItShouldBe, type Result, type Tries, verdictOn } from '../../scripts/attack/play.ts'
 import { asMarkdown } from '../../scripts/attack/table.ts'
@@ -9,16 +10,18 @@ import { asMarkdown } from '../../scripts/attack/table.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const PAGE = readFileSync(join(ROOT, 'docs', 'attacks.md'), 'utf8')
 
+const ALL: readonly Described[] = [...ATTACKS, ...clusterAttacks]
+
 test('every attack has a name of its own, a file of its family, and something that it is after', () => {
-  expect(new Set(ATTACKS.map(({ id }) => id)).size).toBe(ATTACKS.length)
-  const without = ATTACKS.filter(({ family }) => !existsSync(join(ROOT, 'scripts', 'attack', `${family}.ts`)))
+  expect(new Set(ALL.map(({ id }) => id)).size).toBe(ALL.length)
+  const without = ALL.filter(({ family }) => !existsSync(join(ROOT, 'scripts', 'attack', `${family}.ts`)))
   expect(without).toEqual([])
-  expect(ATTACKS.filter(({ loot }) => loot.length === 0)).toEqual([])
+  expect(ALL.filter(({ loot, noControl }) => loot.length === 0 && noControl === undefined)).toEqual([])
 })
 
 test('every attack is in docs/attacks.md, and none that is gone or succeeds', () => {
   const rows = [...PAGE.matchAll(/^\| `([\w-]+)`.*$/gm)]
-  expect(rows.map(([, id]) => id).sort()).toEqual(ATTACKS.map(({ id }) => id).sort())
+  expect(rows.map(([, id]) => id).sort()).toEqual(ALL.map(({ id }) => id).sort())
   expect(rows.filter(([row]) => /LIVES|FAILED|NO ATTACK/.test(row))).toEqual([])
 })
 
