@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
@@ -116,6 +116,10 @@ export class Keycloak implements Idp {
   async signatureComplaint(): Promise<string | undefined> {
     const keys = await this.keys()
     const token = await this.#accessToken()
+    if (!isJwt(token)) {
+      // An access token may be opaque (RFC 6749 §1.4), and then says nothing.
+      return undefined
+    }
     try {
       return await signatureComplaint(token, keys)
     } catch (cause) {
@@ -390,4 +394,12 @@ function unavailable(issuer: string, cause: unknown): RelayError {
         ? String(inner.code)
         : (inner?.name ?? 'unknown')
   return new RelayError('idp_unavailable', `${issuer} cannot be reached (${words})`, { cause })
+}
+
+function isJwt(token: string): boolean {
+  try {
+    return typeof decodeProtectedHeader(token).alg === 'string'
+  } catch {
+    return false
+  }
 }
