@@ -79,6 +79,7 @@ final class Containment {
             Gate.of(session).close(watermark);
         }
         String spared = goesOn;
+        Steps.makeReady(session, steps.get());
         return () -> {
             EntityManager em = Jpa.em(session);
             // Before anything of this user is read or written: whoever writes by an old login is seen, or sees the watermark.

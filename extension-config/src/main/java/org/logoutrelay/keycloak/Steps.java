@@ -32,6 +32,17 @@ final class Steps {
         this.policy = policy;
     }
 
+    /**
+     * To be called before the commit begins: some of Keycloak's stores can be opened only then, since they take part in it.
+     */
+    static void makeReady(KeycloakSession session, Set<Policy.Step> steps) {
+        AuthorizationProvider authorization = steps.contains(Policy.Step.SHARES)
+                ? session.getProvider(AuthorizationProvider.class) : null;
+        if (authorization != null) {
+            authorization.getStoreFactory();
+        }
+    }
+
     /** @return how much each step has ended, by its word, and 1 for {@code step-up}; what was nothing to end is left out */
     Map<String, Integer> run(Set<Policy.Step> steps, long watermarkMs) {
         Map<String, Integer> done = new TreeMap<>();
