@@ -93,7 +93,7 @@ export function openEngine(options: EngineOptions) {
   flow.start()
 
   /** @param clients the numbers of the clients that the subject has a session at, one each time it is named */
-  function event(clients: readonly number[], { txn, sid, part, parts, privileged }: Part): SecurityEvent {
+  function event(clients: readonly number[], { txn, sidAt, part, parts, privileged }: Part): SecurityEvent {
     const jti = randomUUIDv7()
     return {
       issuer,
@@ -116,7 +116,7 @@ export function openEngine(options: EngineOptions) {
         const session = {
           id,
           clientId: `client-${n}`,
-          sid,
+          sid: sidAt(n),
           logoutUri: uri(n),
           alg,
           tokenIssuer: issuer,
@@ -149,11 +149,18 @@ export function openEngine(options: EngineOptions) {
 
   function eventsOf(clients: readonly number[], { privileged = false }: { privileged?: boolean } = {}) {
     const txn = randomUUIDv7()
-    const sid = randomUUID()
+    // A client that is named again has another login: the end of a session is the end of all that is owed for it.
+    const logins: string[] = []
+    const named = new Map<number, number>()
+    const sidAt = (client: number): string => {
+      const nth = named.get(client) ?? 0
+      named.set(client, nth + 1)
+      return (logins[nth] ??= randomUUID())
+    }
     const parts = Math.ceil(clients.length / MOST_SESSIONS_IN_A_SET)
     return Array.from({ length: parts }, (_, n) =>
       event(clients.slice(n * MOST_SESSIONS_IN_A_SET, (n + 1) * MOST_SESSIONS_IN_A_SET), {
-        ...{ txn, sid, parts, privileged },
+        ...{ txn, sidAt, parts, privileged },
         part: n + 1,
       }),
     )
@@ -196,8 +203,8 @@ export function openEngine(options: EngineOptions) {
 
 interface Part {
   readonly txn: string
-  /** Of the one login that all the sessions are of. */
-  readonly sid: string
+  /** Of the login that the client's next session is of. */
+  readonly sidAt: (client: number) => string
   readonly part: number
   readonly parts: number
   readonly privileged: boolean
