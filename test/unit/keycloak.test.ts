@@ -123,3 +123,9 @@ test('a realm has no word on ends that it was not told: those of another realm s
   const delivery = { id: 'told.0', state: 'delivered', createdMs: NOW_MS, endedMs: NOW_MS } as Delivery
   expect(await keycloak.report([delivery])).toEqual(['told.0'])
 })
+
+test('a realm whose access tokens are opaque has no complaint about its signatures, since there is none to look at', async () => {
+  const issuer = await lyingRealm([])
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  expect(await keycloak.signatureComplaint()).toBeUndefined()
+})
