@@ -13,6 +13,7 @@ import { addRelyingPartyCommands } from './cli-relying-parties.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
+import { openByParty, unknownWords } from './open-by-party.ts'
 import { makeRelyingParties } from './parts.ts'
 import { VERSION } from './version.ts'
 
@@ -198,27 +199,22 @@ onRelay(
   })
 
 onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
-  .addHelpText('after', '\nExit status: 0 nothing is open, 3 something is.\n\n  logout-relay status --json')
+  .addHelpText(
+    'after',
+    '\nExit status: 0 nothing is open, 3 something is. What its relying party is shown not to know is said and counts as nothing.\n\n  logout-relay status --json',
+  )
   .action(async (options: Asked) => {
-    const open = new Map<string, { client_id: string; open: number; oldest_at: number; last_reason: string }>()
-    for await (const { client_id, created_at, last_reason = '' } of api(options).list({ state: 'open' })) {
-      const known = open.get(client_id)
-      const older = known !== undefined && known.oldest_at <= created_at
-      open.set(client_id, {
-        client_id,
-        open: (known?.open ?? 0) + 1,
-        oldest_at: older ? known.oldest_at : created_at,
-        last_reason: older ? known.last_reason : last_reason,
-      })
+    const parties = await openByParty(api(options).list({ state: 'open' }))
+    for (const one of parties) {
+      const words = one.open > 0 ? [`${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason] : []
+      const unknown = one.unknown_there === undefined ? [] : [unknownWords(one.unknown_there)]
+      show(options.json, one, [one.client_id, ...words, ...unknown])
     }
-    for (const one of [...open.values()].sort((a, b) => a.oldest_at - b.oldest_at)) {
-      const words = [one.client_id, `${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason]
-      show(options.json, one, words)
+    const isCalm = parties.every(({ open }) => open === 0)
+    if (isCalm && !options.json) {
+      print(parties.length === 0 ? 'Nothing is open: every relying party has answered' : 'Nothing else is open')
     }
-    if (open.size === 0 && !options.json) {
-      print('Nothing is open: every relying party has answered')
-    }
-    process.exitCode = open.size === 0 ? 0 : 3
+    process.exitCode = isCalm ? 0 : 3
   })
 
 onRelay(program, 'containments', 'the latest containments, or the evidence of one; needs the role view')

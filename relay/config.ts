@@ -106,6 +106,14 @@ export const Schema = z.strictObject({
           'one deadline for an attempt; of it 2 seconds are for the connection and its TLS handshake, and half for the answer to begin',
         ),
       concurrency: z.number().int().min(1).max(1000).default(4).describe('attempts under way at one relying party'),
+      give_up_unknown_days: z
+        .number()
+        .min(0)
+        .max(30)
+        .default(3)
+        .describe(
+          'after so many days a session is given up that its relying party is shown not to know ([design.md](design.md), decision 22); 0 for never',
+        ),
     })
     .prefault({}),
   relying_parties: z
@@ -191,6 +199,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'delivery.allow_addresses': 'allow_addresses: [10.0.0.0/8]',
   'delivery.ca_file': 'ca_file: /etc/logout-relay/ca.pem',
   'delivery.concurrency': 'concurrency: 4',
+  'delivery.give_up_unknown_days': 'give_up_unknown_days: 3',
   'relying_parties.backchannel_logout_uri': 'backchannel_logout_uri: https://wiki.example.org/backchannel-logout',
   'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',

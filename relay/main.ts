@@ -33,6 +33,7 @@ import { relaySigned } from './signing/signer.ts'
 import { underAllNames } from './store/names.ts'
 
 const GRACE_MS = 10_000
+const DAY_MS = 86_400_000
 
 /** Puts the parts together: config, store, adapters, flow, http. What they do is theirs; start reading at flow/flow.ts. */
 export async function startRelay(
@@ -126,6 +127,9 @@ export async function startRelay(
     random: Math.random,
     observer,
     leads,
+    ...(config.delivery.give_up_unknown_days > 0
+      ? { giveUpUnknownMs: config.delivery.give_up_unknown_days * DAY_MS }
+      : {}),
   })
   const feeds = new Map<string, RealmFeed>()
   if (feedKey) {

@@ -27,6 +27,7 @@ export function measureStore(store: Store, metrics: Metrics): Store {
 /** The same identity provider, its signing timed and counted. */
 export function measureIdp(issuer: string, idp: Idp, metrics: Metrics): Idp {
   return {
+    ...(idp.genuine ? { genuine: idp.genuine.bind(idp) } : {}),
     report: (ended) => idp.report(ended),
     mint: async (ids) => {
       const began = performance.now()

@@ -96,7 +96,7 @@ function attemptsOf(evidence: readonly Evidence[]): Attempts {
 
 function tone({ kind, data }: Evidence): string {
   if (kind === 'attempt') {
-    return data['outcome'] === 'delivered' ? 'confirmed' : 'open'
+    return data['outcome'] === 'delivered' ? 'confirmed' : data['outcome'] === 'given_up' ? 'given-up' : 'open'
   }
   return kind === 'closed'
     ? 'confirmed'

@@ -1,8 +1,9 @@
-import type { Answer, FailureCode } from './model.ts'
+import type { Answer, FailureCode, TokenNames } from './model.ts'
+import { isRefusal, type Standing } from './refusal.ts'
 
 /** What an answer means. `reason` is a stable word for metrics and filters, `says` is for the person who reads it. */
 export interface Verdict {
-  readonly outcome: 'delivered' | 'retry'
+  readonly outcome: 'delivered' | 'retry' | 'given_up'
   readonly reason: string
   readonly says: string
 }
@@ -38,6 +39,24 @@ const STATUSES: Readonly<Record<number, readonly [reason: string, says: string]>
   504: ['downstream', 'An application behind it did not answer.'],
 }
 
+const STANDINGS: Readonly<Record<Standing, string>> = {
+  needs_sub:
+    'It needs sub, which its tokens name no more since the person has logged in again there. If it ends the one session that ' +
+    'sid names (docs/receivers.md has which do), set its client attribute logout-relay.token.shape to sid+sub; else no shape ' +
+    'is right: end the session at the application itself, then give this up.',
+  unknown_there:
+    'It refuses this session, as it does one that there never was, and takes tokens for others: it no longer has it. It is asked less and less often.',
+  refused_alone:
+    'It refuses this session alone, and takes tokens for others: most likely it no longer has it. It is asked less and less often.',
+  another_subject:
+    'It refuses this session alone, and takes tokens for others, also for one that there never was: it may know this person by another sub.',
+}
+const SID_ALONE =
+  'It refused a token that names the sid alone, as it gets it where the person has logged in again or the client asks for no ' +
+  'more. If it needs sub, docs/receivers.md says what to do; a key it has not fetched yet passes by itself.'
+const GIVEN_UP =
+  'Given up by rule: it refuses this session, as it does one that there never was, and takes tokens for others. It no longer has it.'
+
 /**
  * OpenID Connect Back-Channel Logout 1.0 §2.8: 200, and 204 which frameworks send. Nothing else is taken for a success,
  * and nothing for final: a 400 passes when a relying party has fetched a new key, a 404 when somebody has mended it.
@@ -65,4 +84,24 @@ export function judge(answer: Answer): Verdict {
     return { outcome: 'retry', reason: 'server_error', says: 'It failed: its own log says why.' }
   }
   return { outcome: 'retry', reason: 'unexpected_status', says: 'Its answer is not one that the specification knows.' }
+}
+
+/** What a refusal means, where more is known of it. */
+export function judgeRefused(
+  answer: Answer,
+  names: TokenNames | undefined,
+  standing: Standing | undefined,
+  givesUp: boolean,
+): Verdict {
+  const verdict = judge(answer)
+  if (!isRefusal(answer)) {
+    return verdict
+  }
+  if (standing === undefined) {
+    return names === 'sid' ? { ...verdict, says: SID_ALONE } : verdict
+  }
+  const reason = `${standing}:${names ?? ''}`
+  return givesUp && standing === 'unknown_there'
+    ? { outcome: 'given_up', reason, says: GIVEN_UP }
+    : { outcome: 'retry', reason, says: STANDINGS[standing] }
 }

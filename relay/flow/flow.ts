@@ -8,6 +8,7 @@ import { Lanes, NO_ROOM } from './lanes.ts'
 import { type Attempt, endOf, endWith, outcomeOf } from './outcome.ts'
 import type { FlowPorts, Idp, LaneHealth, Source } from './ports.ts'
 import { prove } from './prove.ts'
+import { LOOK_MS, Refusals } from './refusals.ts'
 import { Sessions } from './sessions.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
@@ -39,6 +40,7 @@ export class Flow {
   readonly #stopping = new AbortController()
   readonly #lanes: Lanes
   readonly #sessions = new Sessions()
+  readonly #refusals: Refusals
   readonly #work = new Set<Promise<void>>()
   /** Deliveries that wait for their tokens, by issuer. */
   readonly #asked = new Map<string, number>()
@@ -51,6 +53,7 @@ export class Flow {
   constructor(ports: FlowPorts) {
     this.#ports = ports
     this.#lanes = new Lanes(ports.registry, ports.clock)
+    this.#refusals = new Refusals(ports)
     this.#due = new Doorbell(ports.clock)
     for (const issuer of ports.idps.keys()) {
       this.#ends.set(issuer, new Doorbell(ports.clock))
@@ -312,8 +315,12 @@ export class Flow {
     const policy = registry.lane(issuer, clientId)
     // An answer that comes after the lease would be worth nothing, each time again.
     const answer = await send(uri, logoutToken, { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) })
+    const durationMs = clock.monotonicMs() - began
     this.#heed(claim.delivery, answer)
-    await this.#record(claim, { uri, answer, durationMs: clock.monotonicMs() - began, ...token })
+    const { delivery } = claim
+    const mayLook = withinMs - durationMs >= LOOK_MS
+    const standing = await this.#refusals.judge({ delivery, uri, policy, answer, names: token.names, mayLook })
+    await this.#record(claim, { uri, answer, durationMs, ...token, standing })
   }
 
   /** A lane that fails is only probed, and what is due in it waits, unattempted; when it answers, all of it is due. */
@@ -351,16 +358,16 @@ export class Flow {
   }
 
   async #record(claim: Claim, attempt: Attempt): Promise<void> {
-    const { store, clock, random, observer } = this.#ports
+    const { store, clock, random, observer, giveUpUnknownMs } = this.#ports
     const { delivery } = claim
-    const { outcome, line } = outcomeOf(delivery, attempt, clock.nowMs(), random())
+    const { outcome, line } = outcomeOf(delivery, attempt, clock.nowMs(), random(), giveUpUnknownMs)
     try {
       const current = await store.record(claim, outcome)
       observer.attempted(current ? line : { ...line, outcome: 'stale' })
       if (current && outcome.endsSiblingsBeforeMs !== undefined) {
         this.#sessions.confirmed(delivery, outcome.endsSiblingsBeforeMs, outcome.status)
       }
-      if (outcome.state === 'delivered') {
+      if (outcome.state !== 'open') {
         this.#ends.get(delivery.issuer)?.ring()
       }
     } catch (cause) {

@@ -1,6 +1,7 @@
 import { retryDelayMs } from '../domain/backoff.ts'
-import { judge } from '../domain/judge.ts'
+import { judgeRefused } from '../domain/judge.ts'
 import type { Answer, Delivery, DeliveryState, TokenNames } from '../domain/model.ts'
+import { slowDelayMs, type Standing } from '../domain/refusal.ts'
 import { siblingEnded } from '../domain/sibling.ts'
 import type { Outcome } from '../store/port.ts'
 import type { AttemptLine } from './ports.ts'
@@ -16,21 +17,34 @@ export interface Attempt {
   readonly names?: TokenNames | undefined
   /** Why no token was made. */
   readonly refusal?: string
+  /** What is known of its refusal. */
+  readonly standing?: Standing | undefined
 }
 
-/** What is stored of an attempt, and what is told of it. @param random from 0 up to 1 */
+/**
+ * What is stored of an attempt, and what is told of it.
+ *
+ * @param random from 0 up to 1
+ * @param giveUpUnknownMs after how long a session is given up that its relying party does not know; absent for never
+ */
 export function outcomeOf(
   delivery: Delivery,
-  { uri, answer, durationMs, mintedMs, names, refusal }: Attempt,
+  { uri, answer, durationMs, mintedMs, names, refusal, standing }: Attempt,
   nowMs: number,
   random: number,
+  giveUpUnknownMs = Infinity,
 ): { readonly outcome: Outcome; readonly line: AttemptLine } {
-  const verdict = judge(answer)
+  const owedForMs = nowMs - delivery.createdMs
+  const verdict = judgeRefused(answer, names, standing, owedForMs >= giveUpUnknownMs)
   const attempts = delivery.attempts + 1
   const status = answer.kind === 'response' ? { status: answer.status } : {}
   const retryAfterMs = answer.kind === 'response' ? answer.retryAfterMs : undefined
   const reason = refusal === undefined ? verdict.reason : `${verdict.reason}:${refusal}`
   const done = verdict.outcome === 'delivered'
+  const delayMs =
+    standing === 'unknown_there' || standing === 'refused_alone'
+      ? slowDelayMs(owedForMs, random)
+      : retryDelayMs(attempts, random, retryAfterMs)
   const data = {
     delivery: delivery.id,
     client_id: delivery.clientId,
@@ -45,9 +59,9 @@ export function outcomeOf(
   }
   return {
     outcome: {
-      state: done ? 'delivered' : 'open',
+      state: done ? 'delivered' : verdict.outcome === 'given_up' ? 'dismissed' : 'open',
       atMs: nowMs,
-      dueMs: Math.min(nowMs + retryDelayMs(attempts, random, retryAfterMs), delivery.latestEndMs),
+      dueMs: Math.min(nowMs + delayMs, delivery.latestEndMs),
       attempts,
       reason,
       logoutUri: uri,

@@ -17,6 +17,8 @@ export interface Idp {
   mint(deliveries: readonly Delivery[]): Promise<Minted>
   /** Reports ends; resolves to the ids that need not be reported again. */
   report(ended: readonly Delivery[]): Promise<readonly string[]>
+  /** Absent where none can be had. */
+  readonly genuine?: Genuine
 }
 
 export interface Minted {
@@ -30,9 +32,12 @@ export interface Minted {
  * Logout tokens that the realm has signed for a client, for a session and a subject that there never were, by whom they name:
  * one for each shape that the client may be sent. None where the extension makes no such tokens; `refusal` is why it makes
  * none for this client. Throws a RelayError `idp_unavailable` when it cannot answer.
+ *
+ * @param alg that of a token which the relay may make for the client by itself, with `sid` alone
  */
 export type Genuine = (
   clientId: string,
+  alg?: string,
 ) => Promise<{ readonly tokens: ReadonlyMap<TokenNames, string>; readonly refusal?: string }>
 
 export interface Registry {
@@ -80,6 +85,8 @@ export interface FlowPorts {
   readonly observer: Observer
   /** Whether this process reports the ends for all that share the store; absent where it has it to itself. */
   readonly leads?: () => boolean
+  /** After how long a session is given up that its relying party is shown not to know; absent for never. */
+  readonly giveUpUnknownMs?: number
 }
 
 export interface LaneHealth {
@@ -98,7 +105,7 @@ export interface AttemptLine {
   readonly issuer: string
   readonly clientId: string
   readonly attempt: number
-  readonly outcome: 'delivered' | 'retry' | 'expired' | 'stale'
+  readonly outcome: 'delivered' | 'retry' | 'given_up' | 'expired' | 'stale'
   readonly reason: string
   readonly status?: number
   readonly durationMs: number

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { Delivery, TokenNames } from '../domain/model.ts'
 import { SURE_OF_SID_MS } from '../domain/plan.ts'
 import type { Idp } from '../flow/ports.ts'
@@ -42,6 +43,15 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
   }
   return {
     report: (ended) => realm.report(ended),
+    genuine: async (clientId, alg) => {
+      const made = (await realm.genuine?.(clientId)) ?? { tokens: new Map<TokenNames, string>() }
+      const own = alg === undefined ? undefined : keys.usable(alg, nowMs())
+      if (made.tokens.size > 0 || !own) {
+        return made
+      }
+      const claims = { iss: issuer, aud: clientId, sid: randomUUID() }
+      return { tokens: new Map([['sid', await logoutToken(own.key, own.kid, claims, nowMs())]]) }
+    },
     mint: async (deliveries) => {
       const own = deliveries.filter((delivery) => isFirst(delivery) && keyFor(delivery) !== undefined)
       const rest = deliveries.filter((delivery) => !own.includes(delivery))

@@ -54,6 +54,20 @@ test('status names who has not answered, oldest first, and its exit status says 
   })
 })
 
+test('sessions that a relying party is shown not to know are said once by status, and nothing is open for them alone', async () => {
+  const unknown = (id: string) => ({ ...delivery(id, 'wiki', 100), last_reason: 'unknown_there:sid+sub' })
+  const { code, out } = await run({ deliveries: [unknown('a'), unknown('b')] }, 'status')
+  expect([code, out.trim().split('\n')]).toEqual([
+    0,
+    [expect.stringMatching(/^wiki {2}2 sessions that it no longer has and says 400 to/), 'Nothing else is open'],
+  ])
+  const both = await run({ deliveries: [unknown('a'), delivery('b', 'wiki', 200)] }, 'status')
+  expect([both.code, both.out]).toEqual([
+    3,
+    expect.stringMatching(/^wiki {2}1 open since .* {2}timeout {2}1 session that/),
+  ])
+})
+
 test('a name that would drive the terminal is shown without its power', async () => {
   const { out } = await run({ relying_parties: [party('\u001b[2Jorders', false)] }, 'relying-parties', 'list')
   expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')

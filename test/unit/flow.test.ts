@@ -3,12 +3,12 @@ import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Answer, LanePolicy, Refused, SecurityEvent, TokenNames, Watched } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
-import type { AttemptLine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
+import type { AttemptLine, Genuine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
 const FORMERLY = 'https://former.example.org/realms/demo'
@@ -29,9 +29,11 @@ function given({
   registry,
   issuers = [ISSUER],
   names,
+  genuine,
+  giveUpUnknownMs,
 }: {
   store?: Store
-  answers?: (uri: string) => Answer | Promise<Answer>
+  answers?: (uri: string, token: string) => Answer | Promise<Answer>
   clock?: FakeClock
   concurrency?: number
   timeoutMs?: number
@@ -41,6 +43,8 @@ function given({
   issuers?: readonly string[]
   /** Whom all tokens name. */
   names?: TokenNames
+  genuine?: Genuine
+  giveUpUnknownMs?: number
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -62,6 +66,7 @@ function given({
         refused: new Map(),
         ...(names === undefined ? {} : { names: new Map(deliveries.map(({ id }) => [id, names])) }),
       }),
+    ...(genuine ? { genuine } : {}),
     report: (ended: readonly { id: string }[]): Promise<string[]> => {
       reports.push(ended.map(({ id }) => id))
       return Promise.resolve(ended.map(({ id }) => id))
@@ -77,9 +82,10 @@ function given({
     send: async (uri: string, token: string, policy: LanePolicy) => {
       seen.push(policy)
       sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
-      return answers(uri)
+      return answers(uri, token)
     },
     clock,
+    ...(giveUpUnknownMs === undefined ? {} : { giveUpUnknownMs }),
     random: () => 1,
     observer: {
       received: () => undefined,
@@ -450,6 +456,189 @@ describe('a session that is owed for several events', () => {
       expect(sent.slice(before).map(sidOf).sort()).toEqual(['login 1', 'login 1', 'login 2'])
     },
   )
+})
+
+describe('a relying party that says 400 to sessions', () => {
+  const REFUSED: Answer = { kind: 'response', status: 400 }
+  const forNobody: Genuine = () =>
+    Promise.resolve({
+      tokens: new Map([
+        ['sid+sub', 'for nobody'],
+        ['sid', 'sid for nobody'],
+      ]),
+    })
+  const HALF_A_DAY_MS = DAY_MS / 2
+  const FORTY = Array<string>(40).fill('wiki')
+  const idOf = (token: string) => Number(/\.(\d+)$/.exec(token)?.[1])
+  /** Two of its forty sessions are there; the rest has ended there long ago, and so has one that never was. */
+  const forgetful = (there: readonly number[]) => (_: string, token: string) =>
+    there.includes(idOf(token)) ? OK : REFUSED
+  const counts = async (store: Store) =>
+    Object.fromEntries(
+      [
+        ...Map.groupBy(
+          await store.deliveries({ issuer: ISSUER, limit: 500 }),
+          (d) => `${d.state} ${d.lastReason ?? ''}`,
+        ),
+      ].map(([state, some]) => [state, some.length]),
+    )
+
+  test.each([
+    ['first', [0, 1]],
+    ['last', [38, 39]],
+  ])(
+    'that it no longer has: they are told apart, slowed, and given up by rule (those that live come %s)',
+    async (_, there) => {
+      const { flow, start, clock, sent, store, reports } = given({
+        ...{ answers: forgetful(there), names: 'sid+sub', genuine: forNobody, giveUpUnknownMs: 3 * DAY_MS },
+      })
+      start()
+      await flow.receive(securityEvent(1, FORTY), 'push')
+      await clock.advance(3_600_000)
+      expect(await counts(store)).toEqual({ 'delivered confirmed': 2, 'open unknown_there:sid+sub': 38 })
+      const looks = () => sent.filter(({ token }) => token.endsWith('for nobody')).length
+      // Both shapes, for the whole relying party, and no more than every ten minutes.
+      expect(looks()).toBeGreaterThanOrEqual(2)
+      expect(looks()).toBeLessThanOrEqual(12)
+      const before = sent.length
+      await clock.advance(2 * DAY_MS)
+      // Each day four attempts, and some on the way there.
+      expect((sent.length - before) / 38).toBeLessThan(14)
+      expect(await counts(store)).toEqual({ 'delivered confirmed': 2, 'open unknown_there:sid+sub': 38 })
+      await clock.advance(1.5 * DAY_MS)
+      expect(await counts(store)).toEqual({ 'delivered confirmed': 2, 'dismissed unknown_there:sid+sub': 38 })
+      expect(reports.flat()).toHaveLength(40)
+      const found = await store.containment(ISSUER, 'txn-1')
+      expect(found?.containment.open).toBe(0)
+      const last = found?.evidence.filter(({ data }) => data['outcome'] === 'given_up')
+      expect(last).toHaveLength(38)
+      expect(last?.[0]?.data).toMatchObject({
+        ...{ status: 400, names: 'sid+sub', says: expect.stringMatching(/^Given up by rule: .*never was/) as string },
+      })
+    },
+  )
+
+  test('that it no longer has, is not given up where nobody could look twice, where that is switched off, or once it says anything else', async () => {
+    const names = 'sid+sub'
+    const unseen = given({ answers: forgetful([0]), names, giveUpUnknownMs: HALF_A_DAY_MS })
+    const off = given({ answers: forgetful([0]), names, genuine: forNobody })
+    let back = false
+    const mended = given({
+      answers: (uri, token) => (back ? DOWN : forgetful([0])(uri, token)),
+      ...{ names, genuine: forNobody, giveUpUnknownMs: HALF_A_DAY_MS },
+    } as const)
+    for (const { flow, start, clock } of [unseen, off, mended]) {
+      start()
+      await flow.receive(securityEvent(1, ['wiki', 'wiki']), 'push')
+      await clock.advance(HALF_A_DAY_MS / 2)
+      back = true
+      await clock.advance(HALF_A_DAY_MS)
+      back = false
+    }
+    expect(await counts(unseen.store)).toEqual({ 'delivered confirmed': 1, 'open refused_alone:sid+sub': 1 })
+    expect(await counts(off.store)).toEqual({ 'delivered confirmed': 1, 'open unknown_there:sid+sub': 1 })
+    expect(await counts(mended.store)).toEqual({ 'delivered confirmed': 1, 'open connection_refused': 1 })
+  })
+
+  test('while it refuses everything, also what it took before, is told as densely as ever', async () => {
+    let broken = false
+    const { flow, start, clock, sent, store } = given({
+      answers: (_, token) => (broken || token.endsWith('nobody') ? REFUSED : OK),
+      ...{ names: 'sid+sub', genuine: forNobody, giveUpUnknownMs: HALF_A_DAY_MS },
+    })
+    start()
+    await flow.receive(securityEvent(1, ['wiki']), 'push')
+    await clock.advance(120_000)
+    broken = true
+    await flow.receive(securityEvent(2, ['wiki']), 'push')
+    await clock.advance(DAY_MS)
+    expect(await counts(store)).toEqual({ 'delivered confirmed': 1, 'open rejected': 1 })
+    expect(sent.length).toBeGreaterThan(90)
+  })
+
+  test('that it does have, under another sub, is told so and not slowed', async () => {
+    const { flow, start, clock, sent, store } = given({
+      answers: (_, token) => (idOf(token) === 1 ? REFUSED : OK),
+      ...{ names: 'sid+sub', genuine: forNobody, giveUpUnknownMs: HALF_A_DAY_MS },
+    })
+    start()
+    await flow.receive(securityEvent(1, ['wiki', 'wiki']), 'push')
+    await clock.advance(DAY_MS)
+    expect(await counts(store)).toEqual({ 'delivered confirmed': 1, 'open another_subject:sid+sub': 1 })
+    expect(sent.length).toBeGreaterThan(90)
+  })
+
+  test('stays known for it after a restart, and a token of another shape is judged anew', async () => {
+    const path = join(temporaryFolder(), 'relay.db')
+    const clock = new FakeClock(NOW_MS)
+    const given_ = { answers: forgetful([0]), genuine: forNobody, clock, giveUpUnknownMs: HALF_A_DAY_MS }
+    const first = given({ ...given_, store: openSqliteStore(path), names: 'sid+sub' })
+    first.flow.start()
+    await first.flow.receive(securityEvent(1, ['wiki', 'wiki']), 'push')
+    await clock.advance(3_600_000)
+    const stopped = first.flow.stop()
+    await clock.advance(120_000)
+    await stopped
+    await first.store.close()
+    const second = given({ ...given_, store: openSqliteStore(path), names: 'sid+sub' })
+    second.flow.start()
+    await clock.advance(HALF_A_DAY_MS - 4_000_000)
+    expect(second.sent.filter(({ token }) => !token.endsWith('nobody')).length).toBeLessThan(10)
+    expect(await counts(second.store)).toEqual({ 'delivered confirmed': 1, 'open unknown_there:sid+sub': 1 })
+    const over = second.flow.stop()
+    await clock.advance(120_000)
+    await over
+    await second.store.close()
+    const third = given({ ...given_, store: openSqliteStore(path), names: 'sid' })
+    third.start()
+    await clock.advance(DAY_MS)
+    expect(await counts(third.store)).toEqual({ 'delivered confirmed': 1, 'open rejected': 1 })
+  })
+
+  test('and needs a sub: the first refusal of a token with the sid alone says so, with what to do, and nothing is given up', async () => {
+    const { flow, start, clock, store, sent } = given({
+      answers: (_, token) => (token === 'for nobody' ? OK : REFUSED),
+      ...{ names: 'sid', genuine: forNobody, giveUpUnknownMs: HALF_A_DAY_MS },
+    })
+    start()
+    await flow.receive(securityEvent(1, ['pac4j-app']), 'push')
+    await clock.advance(100)
+    const attempts = async () =>
+      (await store.containment(ISSUER, 'txn-1'))?.evidence.filter(({ kind }) => kind === 'attempt')
+    expect((await attempts())?.[0]?.data).toMatchObject({
+      ...{ reason: 'needs_sub:sid', names: 'sid', status: 400 },
+      says: expect.stringMatching(
+        /^It needs sub.*receivers\.md.*token\.shape to sid\+sub; else no shape is right/,
+      ) as string,
+    })
+    await clock.advance(DAY_MS)
+    expect(await counts(store)).toEqual({ 'open needs_sub:sid': 1 })
+    expect(sent.length).toBeGreaterThan(90)
+  })
+
+  test('for a token with the sid alone, where nobody could look twice, is read as what it may be', async () => {
+    const { flow, start, clock, store } = given({ answers: () => REFUSED, names: 'sid' })
+    start()
+    await flow.receive(securityEvent(1, ['pac4j-app']), 'push')
+    await clock.advance(100)
+    const line = (await store.containment(ISSUER, 'txn-1'))?.evidence.find(({ kind }) => kind === 'attempt')
+    expect(line?.data).toMatchObject({
+      reason: 'rejected',
+      says: expect.stringMatching(/names the sid alone.*If it needs sub, docs\/receivers\.md/) as string,
+    })
+  })
+
+  test('is not waited for where its second look hangs: the attempt is recorded within its lease', async () => {
+    const { flow, start, clock, store, lines } = given({
+      answers: (_, token) => (token.endsWith('nobody') ? new Promise<Answer>(() => undefined) : REFUSED),
+      ...{ names: 'sid', genuine: forNobody },
+    })
+    start()
+    await flow.receive(securityEvent(1, ['wiki']), 'push')
+    await clock.advance(15_000)
+    expect(lines.map(({ attempt, outcome }) => [attempt, outcome])[0]).toEqual([1, 'retry'])
+    expect(await counts(store)).toEqual({ 'open rejected': 1 })
+  })
 })
 
 describe('a client whose logout URL is changed,', () => {

@@ -3,9 +3,10 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path'
 import { createLocalJWKSet, decodeJwt, type JWK, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
-import type { Delivery } from '../../relay/domain/model.ts'
+import type { Delivery, TokenNames } from '../../relay/domain/model.ts'
 import { plan, SURE_OF_SID_MS } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
+import type { Genuine } from '../../relay/flow/ports.ts'
 import { createKey, importKey, keycloakComponent, keyStatus, rotateKey } from '../../relay/signing/acts.ts'
 import { ALGORITHMS, type Algorithm, type KeyPlace, readRelayKey } from '../../relay/signing/key.ts'
 import { nextOf, RealmKeys } from '../../relay/signing/realm-keys.ts'
@@ -268,7 +269,7 @@ describe('a key file', () => {
 describe('a realm of which the relay holds a key', () => {
   const MAY = { tokenIssuer: ISSUER, sidOnly: true, alg: 'ES256' }
 
-  function given({ realmIsUp = true } = {}) {
+  function given({ realmIsUp = true, genuine }: { realmIsUp?: boolean; genuine?: Genuine } = {}) {
     const at = place()
     createKey(at)
     const { keys } = realmKeys([at])
@@ -287,10 +288,15 @@ describe('a realm of which the relay holds a key', () => {
         mint: (some) => {
           asked.push(some.map(({ clientId }) => clientId))
           return realmIsUp
-            ? Promise.resolve({ tokens: new Map(some.map(({ id }) => [id, 'of the realm'])), refused: new Map() })
+            ? Promise.resolve({
+                tokens: new Map(some.map(({ id }) => [id, 'of the realm'])),
+                refused: new Map(),
+                names: new Map(some.map(({ id }) => [id, 'sid+sub'])),
+              })
             : Promise.reject(new RelayError('idp_unavailable', 'down'))
         },
         report: () => Promise.resolve([]),
+        ...(genuine ? { genuine } : {}),
       },
     })
     return { idp, asked, troubles, made, later: (ms: number) => void (nowMs += ms) }
@@ -320,6 +326,34 @@ describe('a realm of which the relay holds a key', () => {
     later(SURE_OF_SID_MS)
     await idp.mint(first ? [first] : [])
     expect(asked).toEqual([['orders'], ['orders']])
+  })
+
+  test('makes the tokens for nobody, and the relay the one with the sid alone where the realm makes none', async () => {
+    const made = (tokens: Record<string, string>) =>
+      given({
+        genuine: () => Promise.resolve({ tokens: new Map(Object.entries(tokens)) as ReadonlyMap<TokenNames, string> }),
+      }).idp.genuine
+    expect((await made({ 'sid+sub': 'of the realm' })?.('orders', 'ES256'))?.tokens).toEqual(
+      new Map([['sid+sub', 'of the realm']]),
+    )
+    const own = [await made({})?.('orders', 'ES256'), await given().idp.genuine?.('orders', 'ES256')]
+    for (const one of own) {
+      expect([...(one?.tokens.keys() ?? [])]).toEqual(['sid'])
+      const { aud, sid, sub } = decodeJwt(one?.tokens.get('sid') ?? '')
+      expect([aud, typeof sid, sub]).toEqual(['orders', 'string', undefined])
+    }
+    // Of what the realm alone can make, it makes none.
+    expect((await made({})?.('orders'))?.tokens.size).toBe(0)
+    expect((await made({})?.('orders', 'RS256'))?.tokens.size).toBe(0)
+  })
+
+  test('says whom its tokens name, and the relay of its own that it is the sid alone', async () => {
+    const { idp } = given()
+    const { names } = await idp.mint(deliveries(['orders', MAY], ['wiki', {}]))
+    expect([...(names ?? [])]).toEqual([
+      [`${uuid(1)}.0`, 'sid'],
+      [`${uuid(1)}.1`, 'sid+sub'],
+    ])
   })
 
   test('that is down does not keep the relay from signing a retry, and what it cannot sign is in neither list', async () => {
