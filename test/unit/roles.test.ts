@@ -1,0 +1,66 @@
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+import { judgeRoles } from '../../relay/check/roles.ts'
+import { commandsIn } from '../../scripts/stage/documented.ts'
+import { ISSUER } from './given.ts'
+
+const ROOT = join(import.meta.dirname, '..', '..')
+
+interface Role {
+  readonly name: string
+  readonly description: string
+}
+interface Realm {
+  readonly roles: { readonly client: { readonly 'logout-relay': readonly Role[] } }
+  readonly users: readonly {
+    readonly serviceAccountClientId?: string
+    readonly clientRoles?: Readonly<Record<string, readonly string[]>>
+  }[]
+}
+
+const demo = JSON.parse(readFileSync(join(ROOT, 'realm-export', 'demo-realm.json'), 'utf8')) as Realm
+const roles = demo.roles.client['logout-relay'].map(({ name, description }) => ({ name, description }))
+const commands = commandsIn('docs/own-keycloak.md')
+  .map(({ text }) => text)
+  .join('\n')
+const sources = (folder: string, ending: string) =>
+  readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith(ending))
+    .map((file) => readFileSync(join(ROOT, folder, file), 'utf8'))
+    .join('\n')
+
+test('the roles that docs/own-keycloak.md makes are those of the demo realm', () => {
+  const made = /partialImport[^\n]*<<'END'\n(.*?)\nEND/s.exec(commands)?.[1] ?? '{}'
+  const { client } = (JSON.parse(made) as Partial<Realm>).roles ?? {}
+  expect(client?.['logout-relay']).toEqual(roles)
+})
+
+test('each role is asked for by Keycloak or by the relay, and none that is asked for is left out', () => {
+  const atKeycloak = sources('extension-config/src/main/java', '.java').matchAll(
+    /(?:requireRole|requireCaller|has)\((?:caller, )?"([a-z-]+)"\)/g,
+  )
+  const atRelay = sources('relay', '.ts').matchAll(/requireRole\('([a-z-]+)'/g)
+  const asked = new Set([...atKeycloak, ...atRelay].map(([, name]) => name))
+  expect([...asked].sort()).toEqual(roles.map(({ name }) => name).sort())
+})
+
+test('the roles that docs/own-keycloak.md gives the relay are those that it needs and no other, as in the demo realm', () => {
+  const given =
+    /--uusername service-account-logout-relay --cclientid logout-relay \\\n([^\n]*)/.exec(commands)?.[1] ?? ''
+  const names = [...given.matchAll(/--rolename ([a-z-]+)/g)].map(([, name]) => name)
+  const account = demo.users.find(({ serviceAccountClientId }) => serviceAccountClientId === 'logout-relay')
+  expect(names).toEqual(account?.clientRoles?.['logout-relay'])
+  const claims = { resource_access: { 'logout-relay': { roles: names } } }
+  const token = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
+  expect(judgeRoles(ISSUER, token).filter(({ ok }) => !ok)).toEqual([])
+})
+
+test('docs/security.md says of each role that is not the relay’s what it can do', () => {
+  const relays = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+  const told = [
+    ...readFileSync(join(ROOT, 'docs', 'security.md'), 'utf8').matchAll(/a token with the role `([a-z]+)`/g),
+  ]
+  const names = roles.map(({ name }) => name).filter((name) => !relays.includes(name))
+  expect(told.map(([, name]) => name).sort()).toEqual(names.sort())
+})
