@@ -21,6 +21,8 @@ export const print = (line: string) => process.stdout.write(`${line}\n`)
 const harmless = (text: string) => text.replace(/\p{Cc}/gu, '?')
 export const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
   print(json ? JSON.stringify(one) : harmless(words.join('  ')))
+/** @param one its word for one of them; `more` for any other number, by default with an s */
+export const many = (count: number, one: string, more = `${one}s`) => `${count} ${count === 1 ? one : more}`
 export const time = (ms: number) => new Date(ms).toISOString()
 
 /** How often somebody who reads a log is told how far it is. */

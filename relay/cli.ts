@@ -8,7 +8,7 @@ import { readRealm } from './audit/read.ts'
 import { asJson, asText, reaches } from './audit/show.ts'
 import { check } from './check/check.ts'
 import { addKeyCommands } from './cli-keys.ts'
-import { api, type Asked, onRelay, openProgress, print, show, time } from './cli-relay.ts'
+import { api, type Asked, many, onRelay, openProgress, print, show, time } from './cli-relay.ts'
 import { addRelyingPartyCommands } from './cli-relying-parties.ts'
 import { loadConfig } from './config.ts'
 import { RelayError } from './errors.ts'
@@ -92,7 +92,7 @@ interface Contained {
   readonly confirm?: boolean
 }
 
-const counted = (deliveries: number) => `${deliveries} ${deliveries === 1 ? 'delivery' : 'deliveries'}`
+const counted = (deliveries: number) => many(deliveries, 'delivery', 'deliveries')
 
 const instant = (text: string): number => {
   const ms = Date.parse(text)
@@ -150,7 +150,7 @@ onDeliveries('list', 'list deliveries; needs the role view')
       ...(options.containment === undefined ? {} : { containment_id: options.containment }),
     }
     for await (const one of api(options).list(filter)) {
-      const words = [one.id, one.state, one.client_id, time(one.created_at * 1000), `${one.attempts} attempts`]
+      const words = [one.id, one.state, one.client_id, time(one.created_at * 1000), many(one.attempts, 'attempt')]
       show(options.json, one, [...words, one.last_reason ?? ''])
     }
   })
@@ -192,10 +192,10 @@ onRelay(
     for await (const page of api(options).reread(options.since)) {
       read += page.read
       taken += page.taken
-      progress.say(`${read} events read, ${taken} of them were missing`)
+      progress.say(`${many(read, 'event')} read, ${taken} of them missing`)
     }
     progress.clear()
-    show(options.json, { read, taken }, [`${read} events read, ${taken} of them were missing and are taken up`])
+    show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing and taken up now`])
   })
 
 onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
@@ -263,7 +263,8 @@ Exit status: 0 all is done, 1 something is not.
           const ends = dryRun || one.shadow ? 'would end' : 'ended'
           const untold = one.unreachable > 0 ? `, ${one.unreachable} of them at clients without a logout URL` : ''
           const held = dryRun && one.confirmation_required ? '; takes --confirm' : ''
-          const said = `${ends} ${one.sessions} sessions at ${one.relying_parties} relying parties${untold}${held}`
+          const at = many(one.relying_parties, 'relying party', 'relying parties')
+          const said = `${ends} ${many(one.sessions, 'session')} at ${at}${untold}${held}`
           show(asked.json, one, [subject, said, one.containment_id ?? ''])
         } catch (cause) {
           progress.clear()
@@ -319,6 +320,13 @@ addKeyCommands(program, show)
 
 // Not when it is imported, for its help.
 if (import.meta.main) {
+  // Whoever reads only the first lines has closed the pipe: what is left is for nobody.
+  process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
+    if (cause.code !== 'EPIPE') {
+      throw cause
+    }
+    process.exit()
+  })
   try {
     await program.parseAsync()
   } catch (cause) {

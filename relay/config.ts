@@ -295,7 +295,12 @@ function secretOf(
   }: { client_secret?: string | undefined; client_secret_file?: string | undefined },
   where: string,
 ): string {
-  return client_secret ?? read(client_secret_file, `${where}.client_secret_file`).trim()
+  const secret = client_secret ?? read(client_secret_file, `${where}.client_secret_file`).trim()
+  if (secret === '') {
+    const field = client_secret === undefined ? `client_secret_file: ${client_secret_file}` : 'client_secret'
+    throw new RelayError('config_invalid', `${where}.${field} is empty: put the client’s secret there (Credentials)`)
+  }
+  return secret
 }
 
 function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer<typeof SecurityFeed>) {

@@ -78,7 +78,8 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
   if (before.policy && now.policy) {
     for (const [setting, is] of Object.entries(now.policy)) {
       const was = before.policy[setting]
-      if (was !== undefined && was !== is) {
+      // An older extension tells the steps in another order after each start of Keycloak.
+      if (was !== undefined && !isSame(was, is)) {
         const kind = isWeaker(setting, was, is) ? 'policy_weakened' : 'policy_changed'
         found.push({ kind, data: { setting, was, is } })
       }
@@ -124,6 +125,10 @@ function isWeaker(setting: string, was: string, is: string): boolean {
     default:
       return is === 'off' || (was !== 'ask' && missesOne(was, is))
   }
+}
+
+function isSame(was: string, is: string): boolean {
+  return was === is || words(was).sort().join() === words(is).sort().join()
 }
 
 function missesOne(was: string, is: string): boolean {

@@ -381,19 +381,33 @@ function hint(status: number, endpoint: string): string {
   }
 }
 
+/** What the codes of openid-client mean to whoever has to mend it. */
+const MEANS: Readonly<Record<string, string>> = {
+  OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED:
+    'calls itself something else: write that in issuers.issuer, or set Keycloak’s --hostname',
+  OAUTH_RESPONSE_IS_NOT_CONFORM:
+    'has no metadata there: is the realm there and enabled, and is the path in issuers.issuer complete?',
+  OAUTH_RESPONSE_IS_NOT_JSON: 'has no metadata there: is it Keycloak that answers at issuers.issuer?',
+}
+
 function unavailable(issuer: string, cause: unknown): RelayError {
   if (cause instanceof RelayError) {
     return cause
   }
+  if (cause instanceof oidc.ResponseBodyError) {
+    const why = `${cause.status} ${cause.error}`
+    return new RelayError(
+      'idp_unavailable',
+      `${issuer} gives the relay no token (${why}): is its client there and enabled, with a service account, and is this its secret?`,
+      { cause },
+    )
+  }
   const error = cause instanceof Error ? cause : undefined
   const inner = error?.cause instanceof Error ? error.cause : error
-  const words =
-    cause instanceof oidc.ResponseBodyError
-      ? `${cause.status} ${cause.error}`
-      : inner && 'code' in inner
-        ? String(inner.code)
-        : (inner?.name ?? 'unknown')
-  return new RelayError('idp_unavailable', `${issuer} cannot be reached (${words})`, { cause })
+  const code = inner && 'code' in inner ? String(inner.code) : undefined
+  const means = code === undefined ? undefined : MEANS[code]
+  const words = means ?? `cannot be reached (${code ?? inner?.name ?? 'unknown'})`
+  return new RelayError('idp_unavailable', `${issuer} ${words}`, { cause })
 }
 
 function isJwt(token: string): boolean {

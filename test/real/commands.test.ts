@@ -68,6 +68,22 @@ test('sessions that a relying party is shown not to know are said once by status
   ])
 })
 
+test('whoever reads only the first lines leaves no stack trace, and what one of is no more than one', async () => {
+  const deliveries = Array.from({ length: 3000 }, (_, n) => ({ ...delivery(`delivery-${n}`, 'wiki', n), attempts: 1 }))
+  const server = createServer((_, response) => response.end(JSON.stringify({ deliveries })))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => void server.close())
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const env = { ...process.env, LOGOUT_RELAY_URL: url, LOGOUT_RELAY_TOKEN: 'token' }
+  const command = `"${process.execPath}" "${CLI}" deliveries list | head -n 2`
+  const { stdout, stderr } = await promisify(execFile)('sh', ['-c', command], { env })
+  expect(stdout.trim().split('\n')).toEqual([
+    expect.stringMatching(/^delivery-0 .* {2}1 attempt {2}timeout$/),
+    expect.stringMatching(/^delivery-1 /),
+  ])
+  expect(stderr).toBe('')
+})
+
 test('a name that would drive the terminal is shown without its power', async () => {
   const { out } = await run({ relying_parties: [party('\u001b[2Jorders', false)] }, 'relying-parties', 'list')
   expect(out).toBe('?[2Jorders  https://o.example.org  disabled\n')

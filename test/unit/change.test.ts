@@ -25,6 +25,11 @@ describe('between two looks at a realm', () => {
     expect(differences(seen, structuredClone(seen))).toEqual([])
   })
 
+  test('nothing has changed where the steps are told in another order, as after a start of Keycloak', () => {
+    const policy = { ...seen.policy, 'admin-reset-password': 'consents, sessions' }
+    expect(differences(seen, { ...seen, policy })).toEqual([])
+  })
+
   test('the listener is off, and on again; at the first look only that it is off is told', () => {
     expect(kinds(seen, { ...seen, listener: false })).toEqual(['listener_off'])
     expect(kinds({ ...seen, listener: false }, seen)).toEqual(['listener_on'])

@@ -41,6 +41,15 @@ test('a secret comes from the environment or a file, without its line end', () =
   expect([ofFile, ofEnv].map(({ issuers }) => issuers[0]?.client_secret)).toEqual([CANARY, CANARY])
 })
 
+test('a secret that is empty is no secret: the config says so, and not the realm', () => {
+  const file = join(temporaryFolder(), 'secret')
+  writeFileSync(file, '\n')
+  const ofFile = () => parseConfig(`issuers: [{ ${ISSUER}, client_secret_file: ${file} }]`, 'relay.yaml', {})
+  const ofEnv = () => parseConfig(`issuers: [{ ${ISSUER}, client_secret: "\${S}" }]`, 'relay.yaml', { S: '' })
+  expect(ofFile).toThrow(/client_secret_file: .*secret is empty: put the client’s secret there/)
+  expect(ofEnv).toThrow(/environment variable S is used but not set/)
+})
+
 test.each([
   ['no realm', 'issuers: []', /issuers .*name at least one realm.*Example:/],
   ['an empty file', '', /issuers .*Example:/],

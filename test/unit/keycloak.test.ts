@@ -117,6 +117,52 @@ test.each([
   expect(asked.at(-1)).toBe('/realms/demo/logout-relay/logout-tokens/probe {"client_id":"orders"}')
 })
 
+test.each<[string, string, RegExp]>([
+  ['that is not there', 'none', /has no metadata there: is the realm there and enabled/],
+  [
+    'that has another name',
+    'other',
+    /calls itself something else: write that in issuers\.issuer, or set Keycloak’s --hostname/,
+  ],
+  ['that is a page', 'page', /has no metadata there: is it Keycloak that answers/],
+  ['that takes another secret', 'ok', /gives the relay no token \(401 unauthorized_client\).*is this its secret\?$/],
+])('of a realm %s the start says what to mend, not that it cannot be reached', async (_, name, says) => {
+  const server: Server = createServer((question, response) => {
+    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/ok`
+    const path = question.url ?? ''
+    const answer = (status: number, body: object) =>
+      response.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body))
+    if (path.startsWith('/realms/page')) {
+      response.writeHead(200, { 'Content-Type': 'text/html' }).end('<html>')
+    } else if (path.startsWith('/realms/none')) {
+      answer(404, { error: 'Realm does not exist' })
+    } else if (path.endsWith('/token')) {
+      answer(401, { error: 'unauthorized_client', error_description: 'canary-text of the other side' })
+    } else {
+      answer(200, { issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` })
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/${name}`
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  const failure = await keycloak.connect().catch((cause: unknown) => cause)
+  expect(failure).toMatchObject({ code: 'idp_unavailable', message: expect.stringMatching(says) as string })
+  expect((failure as Error).message).not.toMatch(/cannot be reached|canary/)
+})
+
+test('a realm that is away cannot be reached', async () => {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+  await new Promise((resolve) => server.close(resolve))
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  await expect(keycloak.connect()).rejects.toThrow(/cannot be reached \(ECONNREFUSED\)/)
+})
+
 test('a realm has no word on ends that it was not told: those of another realm stay unreported', async () => {
   const issuer = await lyingRealm(['told.0', 'another-realms.0'])
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
