@@ -4,6 +4,7 @@ import { oneTimePassword } from '../stage/one-time-password.ts'
 import { newSecurityKey } from '../stage/security-key.ts'
 import type { Attack } from './attack.ts'
 import { UPSTREAM } from './clients.ts'
+import { nextSecond } from './target.ts'
 import { profileOf, Thief, THIEFS_PASSWORD, THIEFS_PASSWORDS } from './thief.ts'
 import { PASSWORD, Victim } from './victim.ts'
 
@@ -132,6 +133,8 @@ export const REQUIRED_ACTIONS: readonly Attack[] = ACTIONS.map(
       const victim = await Victim.create(target, name)
       const thief = new Thief()
       const kc_action = await prepare(victim)
+      // What was prepared may be an event by itself.
+      await nextSecond()
       const page = await victim.logIn(thief.browser, target.authorization({ kc_action }))
       if (!page.url.includes('/required-action')) {
         throw new Error(`The login is not at ${kc_action}, but ${page.status} at ${page.url}: ${titleOf(page.text)}`)
