@@ -128,7 +128,7 @@ async function judgeGenuine(
     return todo(CHECK, `answers ${statusOf(answer)} to a token that the realm has signed. ${judge(answer).says}`)
   }
   if (answers.size === 0) {
-    return ok(CHECK, `${refusal.says}; whether it takes what the realm signs, this extension cannot show`)
+    return ok(CHECK, `${refusal.says}; whether it takes what the realm signs could not be tried`)
   }
   if (bad.length === 0) {
     return ok(CHECK, `${refusal.says}, and takes what it has`)

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, type JWK } from 'jose'
+import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
@@ -6,7 +6,7 @@ import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../d
 import { RelayError } from '../errors.ts'
 import type { Genuine, Idp, Minted } from '../flow/ports.ts'
 import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
-import { signatureComplaint } from '../ingest/unverifiable.ts'
+import { isJwt, signatureComplaint } from '../ingest/unverifiable.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -408,12 +408,4 @@ function unavailable(issuer: string, cause: unknown): RelayError {
   const means = code === undefined ? undefined : MEANS[code]
   const words = means ?? `cannot be reached (${code ?? inner?.name ?? 'unknown'})`
   return new RelayError('idp_unavailable', `${issuer} ${words}`, { cause })
-}
-
-function isJwt(token: string): boolean {
-  try {
-    return typeof decodeProtectedHeader(token).alg === 'string'
-  } catch {
-    return false
-  }
 }

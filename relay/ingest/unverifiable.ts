@@ -47,3 +47,12 @@ export async function signatureComplaint(token: string, keys: KeySet): Promise<s
     return why
   }
 }
+
+/** Whether there is a signature to look at: an access token may be opaque (RFC 6749 §1.4), and then says nothing. */
+export function isJwt(token: string): boolean {
+  try {
+    return typeof decodeProtectedHeader(token).alg === 'string'
+  } catch {
+    return false
+  }
+}

@@ -115,6 +115,18 @@ test('that genuine tokens of a realm cannot be had is no word on a relying party
   await expect(genuine?.('orders')).rejects.toMatchObject({ code: 'idp_unavailable' })
 })
 
+test('of a realm that makes no logout tokens that line alone tells, and none is asked for', async () => {
+  const { findings, genuine } = await checkRealm(await realmWith({ 'logout-tokens': () => [403, {}] }), Date.now)
+  expect(findings.filter(({ ok }) => !ok)).toMatchObject([{ check: 'logout tokens' }])
+  expect(genuine).toBeUndefined()
+})
+
+test('of a realm with opaque access tokens nothing is said of the signature', async () => {
+  const reply = { token: (): Reply => [200, { access_token: 'opaque' }] }
+  const { findings } = await checkRealm(await realmWith(reply), Date.now)
+  expect(findings.find(({ check }) => check === 'signature')).toMatchObject({ ok: true })
+})
+
 test('a realm that signs with Ed448 is well', async () => {
   const { sign, jwks } = await edwards448Realm()
   const access_token = await sign(rightClaims(), { typ: 'JWT' })

@@ -40,7 +40,7 @@ test('each role is asked for by Keycloak or by the relay, and none that is asked
   const atKeycloak = sources('extension-config/src/main/java', '.java').matchAll(
     /(?:requireRole|requireCaller|has)\((?:caller, )?"([a-z-]+)"\)/g,
   )
-  const atRelay = sources('relay', '.ts').matchAll(/requireRole\('([a-z-]+)'/g)
+  const atRelay = sources('relay', '.ts').matchAll(/require(?:Role|Token)\('([a-z-]+)'/g)
   const asked = new Set([...atKeycloak, ...atRelay].map(([, name]) => name))
   expect([...asked].sort()).toEqual(roles.map(({ name }) => name).sort())
 })
