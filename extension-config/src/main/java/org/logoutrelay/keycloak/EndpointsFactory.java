@@ -1,18 +1,16 @@
 package org.logoutrelay.keycloak;
 
-import org.keycloak.Config;
 import org.keycloak.events.EventListenerProvider;
 import org.keycloak.models.KeycloakSession;
-import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.services.resource.RealmResourceProvider;
 import org.keycloak.services.resource.RealmResourceProviderFactory;
 
 /** Hangs {@link Endpoints} under {@code /realms/{realm}/logout-relay/}. */
-public class EndpointsFactory implements RealmResourceProviderFactory {
+public class EndpointsFactory extends PlainFactory<RealmResourceProvider> implements RealmResourceProviderFactory {
     @Override
     public RealmResourceProvider create(KeycloakSession session) {
         AfterCommit afterCommit = ((LogoutRelayListenerFactory) session.getKeycloakSessionFactory()
-                .getProviderFactory(EventListenerProvider.class, LogoutRelayListenerFactory.ID)).afterCommit();
+                .getProviderFactory(EventListenerProvider.class, LogoutRelay.ID)).afterCommit();
         return new RealmResourceProvider() {
             @Override
             public Object getResource() {
@@ -27,22 +25,7 @@ public class EndpointsFactory implements RealmResourceProviderFactory {
     }
 
     @Override
-    public void init(Config.Scope config) {
-        // the listener has the options
-    }
-
-    @Override
-    public void postInit(KeycloakSessionFactory factory) {
-        // nothing to register
-    }
-
-    @Override
-    public void close() {
-        // holds nothing
-    }
-
-    @Override
     public String getId() {
-        return LogoutRelayListenerFactory.ID;
+        return LogoutRelay.ID;
     }
 }

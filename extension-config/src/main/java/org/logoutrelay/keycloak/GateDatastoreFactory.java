@@ -1,8 +1,6 @@
 package org.logoutrelay.keycloak;
 
-import org.keycloak.Config;
 import org.keycloak.models.KeycloakSession;
-import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.SingleUseObjectProvider;
 import org.keycloak.models.UserSessionProvider;
 import org.keycloak.provider.ProviderFactory;
@@ -17,9 +15,9 @@ import org.keycloak.storage.datastore.DefaultDatastoreProviderFactory;
  * {@code session.authenticationSessions()}.
  *
  * <p>The provider is a subclass of Keycloak's, since Keycloak casts it to its own class. Keycloak's own factory is set up
- * beside this one and keeps its options.
+ * beside this one, keeps its options and schedules its tasks.
  */
-public class GateDatastoreFactory implements DatastoreProviderFactory {
+public class GateDatastoreFactory extends PlainFactory<DatastoreProvider> implements DatastoreProviderFactory {
     private static final String ID = "logout-relay-gate";
     private static final String KEYCLOAKS_OWN = "legacy";
 
@@ -74,21 +72,6 @@ public class GateDatastoreFactory implements DatastoreProviderFactory {
         ProviderFactory<DatastoreProvider> own = session.getKeycloakSessionFactory()
                 .getProviderFactory(DatastoreProvider.class, KEYCLOAKS_OWN);
         return new Gated((DefaultDatastoreProviderFactory) own, session);
-    }
-
-    @Override
-    public void init(Config.Scope config) {
-        // no options
-    }
-
-    @Override
-    public void postInit(KeycloakSessionFactory factory) {
-        // Keycloak's own factory schedules its tasks itself
-    }
-
-    @Override
-    public void close() {
-        // holds nothing
     }
 
     @Override

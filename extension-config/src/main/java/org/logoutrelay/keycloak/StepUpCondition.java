@@ -2,19 +2,19 @@ package org.logoutrelay.keycloak;
 
 import java.util.List;
 
-import org.keycloak.Config;
 import org.keycloak.authentication.AuthenticationFlowContext;
+import org.keycloak.authentication.Authenticator;
 import org.keycloak.authentication.authenticators.conditional.ConditionalAuthenticator;
 import org.keycloak.authentication.authenticators.conditional.ConditionalAuthenticatorFactory;
 import org.keycloak.models.AuthenticationExecutionModel.Requirement;
 import org.keycloak.models.KeycloakSession;
-import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.provider.ProviderConfigProperty;
 
 /** Condition of a flow: the user owes a second factor after an event, and this login has not proven one yet. */
-public class StepUpCondition implements ConditionalAuthenticator, ConditionalAuthenticatorFactory {
+public class StepUpCondition extends PlainFactory<Authenticator>
+        implements ConditionalAuthenticator, ConditionalAuthenticatorFactory {
 
     @Override
     public boolean matchCondition(AuthenticationFlowContext context) {
@@ -74,20 +74,5 @@ public class StepUpCondition implements ConditionalAuthenticator, ConditionalAut
     @Override
     public List<ProviderConfigProperty> getConfigProperties() {
         return List.of();
-    }
-
-    @Override
-    public void init(Config.Scope config) {
-        // no options
-    }
-
-    @Override
-    public void postInit(KeycloakSessionFactory factory) {
-        // nothing to register
-    }
-
-    @Override
-    public void close() {
-        // holds nothing
     }
 }

@@ -2,14 +2,12 @@ package org.logoutrelay.keycloak;
 
 import java.util.List;
 
-import org.keycloak.Config;
 import org.keycloak.connections.jpa.entityprovider.JpaEntityProvider;
 import org.keycloak.connections.jpa.entityprovider.JpaEntityProviderFactory;
 import org.keycloak.models.KeycloakSession;
-import org.keycloak.models.KeycloakSessionFactory;
 
 /** Puts our tables into Keycloak's own database, so that a row can commit with a password. */
-public class TablesFactory implements JpaEntityProviderFactory {
+public class TablesFactory extends PlainFactory<JpaEntityProvider> implements JpaEntityProviderFactory {
     /** Keycloak names Liquibase's table after the first ten characters; they must not be those of another extension. */
     static final String ID = "logoutrelay";
 
@@ -39,21 +37,6 @@ public class TablesFactory implements JpaEntityProviderFactory {
     @Override
     public JpaEntityProvider create(KeycloakSession session) {
         return TABLES;
-    }
-
-    @Override
-    public void init(Config.Scope config) {
-        // no options
-    }
-
-    @Override
-    public void postInit(KeycloakSessionFactory factory) {
-        // nothing to register
-    }
-
-    @Override
-    public void close() {
-        // holds nothing
     }
 
     @Override
