@@ -22,7 +22,7 @@ import org.keycloak.models.utils.KeycloakModelUtils;
  * the commit on the {@link Gate} stands, so nobody is told too early. What is lost here by a crash or a full queue is found
  * again from the outbox, by {@link #settleLeftOvers} and by the relay's poll.
  */
-final class AfterCommit {
+final class AfterCommit implements AllOrNothing.Committed {
     private static final Logger LOG = Logger.getLogger(AfterCommit.class);
 
     /** Looking again this often finds a session whose removal was slow; a removal that never works is for the sweep. */
@@ -36,9 +36,6 @@ final class AfterCommit {
     private static final int SWEEP_BATCH = 100;
 
     private static final long FAILED_LOOK_MS = 60_000;
-
-    /** Of {@link Ledger#PRUNE_BATCH} rows each in one pruning: fourteen million rows a day. */
-    private static final int PRUNE_BATCHES = 200;
 
     private final KeycloakSessionFactory factory;
     private final Settings settings;
@@ -79,12 +76,8 @@ final class AfterCommit {
         pool.execute(this::settleLeftOvers);
     }
 
-    /**
-     * Never throws and never waits: it is called on the request's thread, after the commit.
-     *
-     * @param committedMs by the database's clock
-     */
-    void submit(String txn, long committedMs) {
+    @Override
+    public void submit(String txn, long committedMs) {
         try {
             pool.execute(() -> listAndPush(txn, committedMs));
         } catch (RejectedExecutionException e) {
@@ -127,24 +120,24 @@ final class AfterCommit {
     private void list(String txn, Long committedMs) {
         inTransaction(session -> {
             OutboxRow event = Outbox.lockFirstOf(session, txn).orElse(null);
-            RealmModel realm = event == null ? null : session.realms().getRealm(event.realmId);
-            if (event == null || event.listedMs != null) {
+            RealmModel realm = event == null ? null : session.realms().getRealm(event.event().realmId());
+            if (event == null || event.isListed()) {
                 return null;
             }
             if (realm == null) {
-                event.listedMs = Time.currentTimeMillis();
+                Outbox.list(session, event, List.of());
                 return null;
             }
             session.getContext().setRealm(realm);
-            if (!event.shadow && event.looksFromMs == null) {
+            if (!event.event().shadow() && event.event().looksFromMs() == null) {
                 Long seen = committedMs == null ? nodes.firstSeen(txn) : committedMs;
                 long reached = DbClock.endOfSecond(seen == null ? DbClock.now(session) : seen);
                 Watermarks.raise(session, txn, reached);
-                event.watermarkMs = Math.max(event.watermarkMs, reached);
+                event.raiseTo(reached);
             }
-            Nodes.evict(session, event.realmId, event.userId);
-            Containment.endOthersInSpared(session, realm, event);
-            Containment.list(session, realm, event);
+            Nodes.evict(session, event.event().realmId(), event.event().userId());
+            Remains.endOthersInSpared(session, realm, event);
+            Listing.list(session, realm, event);
             return null;
         });
     }
@@ -156,7 +149,7 @@ final class AfterCommit {
     void cleanUp(String txn) {
         try {
             for (int look = 0; look < LOOKS; look++) {
-                List<Containment.Stored> dead = inTransaction(session -> stored(session, txn));
+                List<SessionStore.Dead> dead = inTransaction(session -> remains(session, txn));
                 LOG.debugf("Security event %s, look %d: %d dead sessions stored", txn, look + 1, dead.size());
                 if (dead.isEmpty()) {
                     inTransaction(session -> {
@@ -174,22 +167,22 @@ final class AfterCommit {
         }
     }
 
-    private static List<Containment.Stored> stored(KeycloakSession session, String txn) {
+    private static List<SessionStore.Dead> remains(KeycloakSession session, String txn) {
         OutboxRow event = Outbox.firstOf(session, txn).orElse(null);
-        RealmModel realm = event == null ? null : session.realms().getRealm(event.realmId);
+        RealmModel realm = event == null ? null : session.realms().getRealm(event.event().realmId());
         if (realm == null) {
             return List.of();
         }
         session.getContext().setRealm(realm);
-        return Containment.stored(session, realm, event);
+        return Remains.of(session, realm, event);
     }
 
-    private void remove(String txn, List<Containment.Stored> dead) {
+    private void remove(String txn, List<SessionStore.Dead> dead) {
         for (int from = 0; from < dead.size(); from += REMOVALS) {
-            List<Containment.Stored> some = dead.subList(from, Math.min(from + REMOVALS, dead.size()));
+            List<SessionStore.Dead> some = dead.subList(from, Math.min(from + REMOVALS, dead.size()));
             inTransaction(session -> {
                 Outbox.firstOf(session, txn).ifPresent(event -> some.forEach(
-                        one -> Containment.remove(session, one, event.watermarkMs, Spared.of(event))));
+                        one -> SessionStore.remove(session, one, event.watermarkMs(), event.spared())));
                 return null;
             });
         }
@@ -202,7 +195,7 @@ final class AfterCommit {
         } catch (RuntimeException e) {
             LOG.errorf(e, "The later look for sessions from before security event %s failed; it is made again", txn);
             inTransaction(session -> {
-                Outbox.due(session, txn).forEach(row -> row.nextLookMs = Time.currentTimeMillis() + FAILED_LOOK_MS);
+                Outbox.putOffLook(session, txn, FAILED_LOOK_MS);
                 return null;
             });
         }
@@ -213,24 +206,23 @@ final class AfterCommit {
      * cache has brought back. What is found then is removed, and reported as what it is.
      */
     private void lookOnceMore(String txn) {
-        List<Containment.Stored> dead = inTransaction(session -> stored(session, txn));
+        List<SessionStore.Dead> dead = inTransaction(session -> remains(session, txn));
         if (!dead.isEmpty()) {
             LOG.warnf("%d dead sessions from before security event %s were found stored, and are removed", dead.size(), txn);
             remove(txn, dead);
         }
         boolean found = inTransaction(session -> {
             OutboxRow first = Outbox.lockFirstOf(session, txn).orElse(null);
-            if (first == null || first.nextLookMs == null || first.nextLookMs > Time.currentTimeMillis()) {
+            if (first == null || !first.isDueForALook()) {
                 // Another node was quicker.
                 return false;
             }
-            RealmModel realm = session.realms().getRealm(first.realmId);
+            RealmModel realm = session.realms().getRealm(first.event().realmId());
             if (realm != null) {
                 session.getContext().setRealm(realm);
-                Containment.listWhatWasMissed(session, realm, first, first.removedMs == null ? 0 : dead.size());
+                Listing.listWhatWasMissed(session, realm, first, first.isCleanedUp() ? dead.size() : 0);
             }
-            Long next = Outbox.nextLook(first.looksFromMs(), Time.currentTimeMillis());
-            Outbox.due(session, txn).forEach(row -> row.nextLookMs = next);
+            Outbox.looked(session, first);
             return !Outbox.unacknowledged(session, txn).isEmpty();
         });
         if (found) {
@@ -266,7 +258,7 @@ final class AfterCommit {
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
                 .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(txn -> listAndPush(txn, null)));
         sweep(() -> Refusals.due(Time.currentTimeMillis()).forEach(due -> {
-            String txn = Refusals.tell(factory, due);
+            String txn = RefusedAfter.tell(factory, due);
             if (txn != null) {
                 listAndPush(txn, null);
             }
@@ -278,25 +270,6 @@ final class AfterCommit {
             part.run();
         } catch (RuntimeException e) {
             LOG.error("A part of the sweep for sessions left alive failed; it runs again", e);
-        }
-    }
-
-    void prune() {
-        prune(Ledger::prune, Ledger.PRUNE_BATCH);
-        prune(Ledger::pruneOfNobody, Integer.MAX_VALUE);
-        prune(Outbox::prune, Integer.MAX_VALUE);
-        prune(RealmLogout::prune, Integer.MAX_VALUE);
-        prune(Watch::prune, Integer.MAX_VALUE);
-    }
-
-    /** Batch by batch, each in a transaction of its own, until one is not full. */
-    private void prune(KeycloakSessionTaskWithResult<Integer> forget, int batch) {
-        try {
-            for (int n = 0; n < PRUNE_BATCHES && inTransaction(forget) >= batch; n++) {
-                LOG.debug("More is past than one batch; pruning goes on");
-            }
-        } catch (RuntimeException e) {
-            LOG.error("Pruning the ledger and the outbox failed; it runs again", e);
         }
     }
 

@@ -28,7 +28,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     private static final String ATTRIBUTE = AllOrNothing.class.getName();
 
     private final KeycloakSession session;
-    private final AfterCommit afterCommit;
+    private final Committed afterwards;
     private final List<Recording> recordings = new ArrayList<>();
     private final List<String> txns = new ArrayList<>();
     private final Set<String> contained = new HashSet<>();
@@ -45,6 +45,16 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         String write();
     }
 
+    /** What follows the commit of something recorded. */
+    interface Committed {
+        /**
+         * Called on the request's thread: it neither throws nor waits.
+         *
+         * @param committedMs by the database's clock
+         */
+        void submit(String txn, long committedMs);
+    }
+
     /** The change is refused for what it is, and who asked for it is told why. */
     static final class Refusal extends BadRequestException {
         private static final long serialVersionUID = 1L;
@@ -54,9 +64,9 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
         }
     }
 
-    private AllOrNothing(KeycloakSession session, AfterCommit afterCommit) {
+    private AllOrNothing(KeycloakSession session, Committed afterwards) {
         this.session = session;
-        this.afterCommit = afterCommit;
+        this.afterwards = afterwards;
     }
 
     static Recording orNothing(Recording recording) {
@@ -64,10 +74,10 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
     }
 
     /** Keycloak may make several listeners for one session; there is one of these. */
-    static AllOrNothing of(KeycloakSession session, AfterCommit afterCommit) {
+    static AllOrNothing of(KeycloakSession session, Committed afterwards) {
         AllOrNothing known = session.getAttribute(ATTRIBUTE, AllOrNothing.class);
         if (known == null) {
-            known = new AllOrNothing(session, afterCommit);
+            known = new AllOrNothing(session, afterwards);
             session.setAttribute(ATTRIBUTE, known);
         }
         return known;
@@ -127,7 +137,7 @@ final class AllOrNothing extends AbstractKeycloakTransaction {
             session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    txns.forEach(txn -> afterCommit.submit(txn, committedMs));
+                    txns.forEach(txn -> afterwards.submit(txn, committedMs));
                 }
 
                 @Override

@@ -71,7 +71,7 @@ final class Answers {
             event.endedMs = Time.currentTimeMillis();
         }
         if (DELIVERED.equals(answer.outcome())) {
-            Ledger.delivered(session, event, ended);
+            Ledger.delivered(session, realm.getId(), ended, event.watermarkMs);
         }
         return true;
     }

@@ -13,7 +13,6 @@ import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
-import org.keycloak.models.jpa.entities.UserEntity;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.sessions.AuthenticationSessionModel;
 import org.keycloak.sessions.RootAuthenticationSessionModel;
@@ -137,14 +136,8 @@ final class AtCommit extends AbstractKeycloakTransaction {
         }
         // Shared, so that requests of one account do not wait for each other; but for a user whom this request contains: a lock
         // that is widened later could wait for another one that does the same.
-        lasting.stream().map(Gate.Login::userId).distinct().sorted().forEach(user -> lock(session, user,
+        lasting.stream().map(Gate.Login::userId).distinct().sorted().forEach(user -> Jpa.lockUser(session, user,
                 gate.isClosingOf(user) ? LockModeType.PESSIMISTIC_WRITE : LockModeType.PESSIMISTIC_READ));
-    }
-
-    /** Waits for whoever writes of this user. A user whom a federation does not import has no row; nothing is locked then. */
-    static void lock(KeycloakSession session, String userId, LockModeType mode) {
-        Jpa.em(session).createQuery("select u from UserEntity u where u.id = :id", UserEntity.class).setParameter("id", userId)
-                .setLockMode(mode).getResultList();
     }
 
     private void refuse(Gate.Login login, WatermarkRow killer) {

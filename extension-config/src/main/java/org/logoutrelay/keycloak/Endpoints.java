@@ -113,7 +113,7 @@ public final class Endpoints {
         }
         if (request.ack() != null) {
             request.ack().forEach(jti -> Outbox.find(session, realm.getId(), jti)
-                    .ifPresent(row -> Outbox.acknowledge(session, row.jti)));
+                    .ifPresent(row -> Outbox.acknowledge(session, row.jti())));
         }
         if (request.setErrs() != null) {
             request.setErrs().forEach((jti, error) -> Outbox.find(session, realm.getId(), jti)
@@ -127,10 +127,10 @@ public final class Endpoints {
             more = rows.size() > max;
             rows.stream().limit(max).forEach(row -> {
                 try {
-                    sets.put(row.jti, SecurityEventToken.sign(session, row, afterCommit.audience()));
+                    sets.put(row.jti(), SecurityEventToken.sign(session, row, afterCommit.audience()));
                 } catch (RuntimeException e) {
                     // One row that cannot be signed must not keep the others from the relay.
-                    LOG.errorf(e, "Outbox row %s cannot be handed out; it stays, and is tried again", row.jti);
+                    LOG.errorf(e, "Outbox row %s cannot be handed out; it stays, and is tried again", row.jti());
                     Outbox.refuse(row, "unsignable", cut(e.getMessage(), 1024));
                 }
             });
@@ -170,7 +170,7 @@ public final class Endpoints {
         }
         Map<String, String> sets = new LinkedHashMap<>();
         Map<String, String> ended = new LinkedHashMap<>();
-        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(row -> row.listedMs != null)
+        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(OutboxRow::isListed)
                 .ifPresent(row -> {
                     try {
                         sets.put(jti, SecurityEventToken.sign(session, row, afterCommit.audience()));
@@ -291,7 +291,7 @@ public final class Endpoints {
 
     /** How the extension is switched on here, for whoever looks for what is missing. */
     private Map<String, Object> describe(RealmModel realm) {
-        return Map.of("listener", realm.getEventsListenersStream().anyMatch(LogoutRelayListenerFactory.ID::equals),
+        return Map.of("listener", LogoutRelay.isOn(realm),
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
                 "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
                 "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),

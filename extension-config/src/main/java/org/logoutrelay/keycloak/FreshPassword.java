@@ -31,7 +31,7 @@ public class FreshPassword extends PasswordCredentialProviderFactory
     }
 
     private static UserModel fresh(KeycloakSession session, RealmModel realm, UserModel user) {
-        UserCache cache = Gate.isOn(realm) ? session.getProvider(UserCache.class) : null;
+        UserCache cache = LogoutRelay.isOn(realm) ? session.getProvider(UserCache.class) : null;
         if (cache == null || Gate.of(session).newest(realm, user.getId()) < DbClock.now(session) - YOUNG_MS) {
             return user;
         }

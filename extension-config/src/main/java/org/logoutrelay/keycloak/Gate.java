@@ -55,10 +55,6 @@ final class Gate {
         return gate;
     }
 
-    static boolean isOn(RealmModel realm) {
-        return realm != null && realm.getEventsListenersStream().anyMatch(LogoutRelayListenerFactory.ID::equals);
-    }
-
     /** Milliseconds by the database's clock: before this request has checked any proof. */
     long requestMs() {
         return requestMs;

@@ -2,8 +2,10 @@ package org.logoutrelay.keycloak;
 
 import org.keycloak.connections.jpa.JpaConnectionProvider;
 import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.jpa.entities.UserEntity;
 
 import jakarta.persistence.EntityManager;
+import jakarta.persistence.LockModeType;
 
 /** Keycloak's own database, in the transaction of the request. */
 final class Jpa {
@@ -12,5 +14,11 @@ final class Jpa {
 
     static EntityManager em(KeycloakSession session) {
         return session.getProvider(JpaConnectionProvider.class).getEntityManager();
+    }
+
+    /** Waits for whoever writes of this user. A user whom a federation does not import has no row; nothing is locked then. */
+    static void lockUser(KeycloakSession session, String userId, LockModeType mode) {
+        em(session).createQuery("select u from UserEntity u where u.id = :id", UserEntity.class).setParameter("id", userId)
+                .setLockMode(mode).getResultList();
     }
 }

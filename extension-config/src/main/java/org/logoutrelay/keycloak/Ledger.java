@@ -1,7 +1,5 @@
 package org.logoutrelay.keycloak;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -15,7 +13,6 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.representations.LogoutToken;
-import org.keycloak.util.JsonSerialization;
 
 /**
  * The record of every session that an application was given, kept because Keycloak forgets: an application's cookie
@@ -25,12 +22,6 @@ import org.keycloak.util.JsonSerialization;
 final class Ledger {
     /** Rows looked at in one pruning, so that no transaction grows with history. */
     static final int PRUNE_BATCH = 500;
-
-    private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
-            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)"
-            // In shadow mode there is no watermark, and the row is all that says that the subject has had its turn.
-            + " and not exists (select 1 from OutboxRow o where o.userId = l.userId and o.realmId = l.realmId"
-            + " and o.watermarkMs = :at and o.shadow = true)";
 
     private Ledger() {
     }
@@ -53,7 +44,7 @@ final class Ledger {
         row.alg = RelyingParty.algorithm(realm, client);
         row.logoutUri = RelyingParty.logoutUri(session, client);
         row.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
-        row.claims = ListedSession.json(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
+        row.claims = Json.write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
         return row;
     }
 
@@ -129,18 +120,6 @@ final class Ledger {
         return newest == null ? 0 : newest;
     }
 
-    /** Who has sessions from before everybody was signed out, and has not been contained since; by id, after the last. */
-    static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
-        return Jpa.em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
-                String.class).setParameter("realm", event.realmId).setParameter("at", event.atMs)
-                .setParameter("reached", event.reached).setMaxResults(max).getResultList();
-    }
-
-    static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
-        return Jpa.em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
-                .setParameter("realm", event.realmId).setParameter("at", event.atMs).getSingleResult();
-    }
-
     private static Map<String, ListedSession> newest(KeycloakSession session, RealmModel realm, List<LedgerRow> rows) {
         Map<String, ListedSession> found = new LinkedHashMap<>();
         for (LedgerRow row : rows) {
@@ -154,7 +133,7 @@ final class Ledger {
         ClientModel client = realm.getClientById(row.clientUuid);
         return new ListedSession(row.clientUuid, row.sid, row.alg, logoutUri(session, client, row),
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
-                row.latestEnd, read(row.claims));
+                row.latestEnd, Json.read(row.claims, LogoutToken.class));
     }
 
     /** Off the request a relative URL of today may not be to be had; it must not keep the look from all other sessions. */
@@ -176,11 +155,11 @@ final class Ledger {
     }
 
     /** The relying party has answered a logout for this session: nobody needs to be told of it again. */
-    static void delivered(KeycloakSession session, OutboxRow event, ListedSession ended) {
+    static void delivered(KeycloakSession session, String realmId, ListedSession ended, long watermarkMs) {
         Jpa.em(session).createQuery("delete from LedgerRow l where l.realmId = :realm and l.clientUuid = :client"
-                + " and l.sid = :sid and l.loginBegan <= :watermark").setParameter("realm", event.realmId)
+                + " and l.sid = :sid and l.loginBegan <= :watermark").setParameter("realm", realmId)
                 .setParameter("client", ended.clientUuid()).setParameter("sid", ended.sid())
-                .setParameter("watermark", event.watermarkMs).executeUpdate();
+                .setParameter("watermark", watermarkMs).executeUpdate();
     }
 
     /**
@@ -194,8 +173,8 @@ final class Ledger {
                 .setParameter("now", now).setMaxResults(PRUNE_BATCH).getResultList();
         for (LedgerRow row : past) {
             RealmModel realm = session.realms().getRealm(row.realmId);
-            boolean lives = realm != null && (SessionGate.store(session).getUserSession(realm, row.sid) != null
-                    || SessionGate.store(session).getOfflineUserSession(realm, row.sid) != null);
+            boolean lives = realm != null && (SessionStore.of(session).getUserSession(realm, row.sid) != null
+                    || SessionStore.of(session).getOfflineUserSession(realm, row.sid) != null);
             if (lives) {
                 row.latestEnd = now + Math.max(realm.getSsoSessionIdleTimeout(), realm.getOfflineSessionIdleTimeout());
             } else {
@@ -203,29 +182,5 @@ final class Ledger {
             }
         }
         return past.size();
-    }
-
-    /**
-     * Forgets the watermarks, and the second factors that are owed, of users who are gone, and of realms that are; after
-     * as long as an outbox row is kept. A user whom a federation does not import is in no table of Keycloak's and stays.
-     */
-    static int pruneOfNobody(KeycloakSession session) {
-        long old = Time.currentTimeMillis() - Outbox.KEEP_MS;
-        int pruned = 0;
-        for (String rows : List.of("WatermarkRow r where r.watermarkMs < :old", "StepUpRow r where r.sinceMs < :old")) {
-            pruned += Jpa.em(session).createQuery("delete from " + rows + " and (not exists (select 1 from RealmEntity e where"
-                    + " e.id = r.realmId) or r.userId <> :everybody and r.userId not like 'f:%' and not exists"
-                    + " (select 1 from UserEntity u where u.id = r.userId))").setParameter("old", old)
-                    .setParameter("everybody", Watermarks.EVERYBODY).executeUpdate();
-        }
-        return pruned;
-    }
-
-    private static LogoutToken read(String claims) {
-        try {
-            return JsonSerialization.readValue(claims, LogoutToken.class);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
     }
 }

@@ -1,14 +1,11 @@
 package org.logoutrelay.keycloak;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
 import org.keycloak.representations.LogoutToken;
-import org.keycloak.util.JsonSerialization;
 
 /**
  * A session as an outbox row lists it: everything a logout token needs, so that a client, a user or a host name that
@@ -68,47 +65,10 @@ record ListedSession(String clientUuid, String sid, String alg, String logoutUri
     }
 
     static String write(List<ListedSession> sessions) {
-        return json(sessions);
-    }
-
-    static String json(Object value) {
-        try {
-            return JsonSerialization.writeValueAsString(value);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    @SuppressWarnings("unchecked")
-    static Map<String, Object> object(String json) {
-        try {
-            return JsonSerialization.readValue(json, Map.class);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    static List<?> list(String json) {
-        try {
-            return JsonSerialization.readValue(json, List.class);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    static List<String> array(String json) {
-        try {
-            return Arrays.asList(JsonSerialization.readValue(json, String[].class));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return Json.write(sessions);
     }
 
     static List<ListedSession> read(String json) {
-        try {
-            return Arrays.asList(JsonSerialization.readValue(json, ListedSession[].class));
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return Arrays.asList(Json.read(json, ListedSession[].class));
     }
 }

@@ -4,6 +4,7 @@ import java.util.Set;
 
 import org.keycloak.authentication.authenticators.util.AuthenticatorUtils;
 import org.keycloak.models.Constants;
+import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.UserSessionModel;
 
 /**
@@ -30,9 +31,14 @@ final class Logins {
         stamp(session, new Beginning(began(source), spared(source), null));
     }
 
-    /** Keycloak starts a session over, under its id, where it has expired; it then has no note of ours any more. */
-    static boolean isStamped(UserSessionModel session) {
-        return session.getNote(BEGAN) != null;
+    /**
+     * A session without a note of ours is from before the extension was there, or had expired: Keycloak then starts it over,
+     * under its id.
+     */
+    static void stampWhereMissing(KeycloakSession session, UserSessionModel found) {
+        if (found != null && found.getUser() != null && found.getNote(BEGAN) == null) {
+            stamp(found, older(found, Beginning.ofNewSession(session, Gate.of(session), found.getUser(), found.getId())));
+        }
     }
 
     /** Of a session from before the extension was there: Keycloak's own times, whole seconds that stand for their beginning. */
@@ -43,7 +49,7 @@ final class Logins {
     }
 
     /** The older of what the session's own times say and what is known of the login. */
-    static Beginning older(UserSessionModel session, Beginning login) {
+    private static Beginning older(UserSessionModel session, Beginning login) {
         return new Beginning(login.spared().isEmpty() ? Math.min(began(session), login.ms()) : login.ms(), login.spared(), null);
     }
 

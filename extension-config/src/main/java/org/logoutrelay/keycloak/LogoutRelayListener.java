@@ -28,7 +28,7 @@ final class LogoutRelayListener implements EventListenerProvider {
     private final KeycloakSession session;
     private final AllOrNothing allOrNothing;
 
-    LogoutRelayListener(KeycloakSession session, AfterCommit afterCommit) {
+    LogoutRelayListener(KeycloakSession session, AllOrNothing.Committed afterCommit) {
         this.session = session;
         this.allOrNothing = AllOrNothing.of(session, afterCommit);
     }
@@ -41,6 +41,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
+            allOrNothing.run(() -> Watch.loggedIn(session, event.getRealmId(), event.getUserId()));
         }
         if (TokenIssue.is(event)) {
             allOrNothing.run(() -> {
@@ -99,10 +100,10 @@ final class LogoutRelayListener implements EventListenerProvider {
     }
 
     /** The user is about to be deleted, by whatever way. */
-    static void userGoes(UserModel.UserPreRemovedEvent removal, AfterCommit afterCommit) {
+    static void userGoes(UserModel.UserPreRemovedEvent removal, AllOrNothing.Committed afterCommit) {
         KeycloakSession session = removal.getKeycloakSession();
         RealmModel realm = removal.getRealm();
-        if (realm.getEventsListenersStream().noneMatch(LogoutRelayListenerFactory.ID::equals)) {
+        if (!LogoutRelay.isOn(realm)) {
             return;
         }
         AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);

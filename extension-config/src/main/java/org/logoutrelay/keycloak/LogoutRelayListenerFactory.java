@@ -17,8 +17,6 @@ import org.keycloak.timer.TimerProvider;
 
 /** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
 public class LogoutRelayListenerFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
-    static final String ID = "logout-relay";
-
     private static final long SWEEP_EVERY_MS = 5_000;
     private static final long PRUNE_EVERY_MS = 10L * 60 * 1000;
 
@@ -45,7 +43,7 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                     GateDatastoreFactory.requireInForce(session);
                     TimerProvider timer = session.getProvider(TimerProvider.class);
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
-                    timer.schedule(afterCommit::prune, PRUNE_EVERY_MS, "logout-relay-prune");
+                    timer.schedule(() -> Pruning.run(factory), PRUNE_EVERY_MS, "logout-relay-prune");
                 });
                 afterCommit.start();
             } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
@@ -76,6 +74,6 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
 
     @Override
     public String getId() {
-        return ID;
+        return LogoutRelay.ID;
     }
 }

@@ -78,7 +78,7 @@ final class LogoutTokens {
                 // Too early, a relying party would log straight in again by single sign-on.
                 .filter(row -> row.listedMs != null)
                 .map(row -> new Event(row, ListedSession.read(row.sessions), Answers.of(session, key),
-                        new HashSet<>(Ledger.clientsWithNewerLogin(session, row.realmId, row.userId, row.watermarkMs)))));
+                        new HashSet<>(Ledger.clientsWithNewerLogin(session, realm.getId(), row.event.userId(), row.watermarkMs)))));
     }
 
     private String refusal(String id, Event event, ListedSession listed, Map<String, Long> newestLogins) {
@@ -88,7 +88,7 @@ final class LogoutTokens {
         if (listed.latestEnd() < Time.currentTime()) {
             return "expired";
         }
-        if (event.row().shadow) {
+        if (event.row().event.shadow()) {
             return "shadow";
         }
         if (newestLogins.getOrDefault(listed.key(), 0L) > event.row().watermarkMs) {
@@ -150,8 +150,8 @@ final class LogoutTokens {
 
     /** Some relying parties end every session of a subject: here those that are not meant, or the new login. */
     private static boolean subMeansMore(Event event, ListedSession listed) {
-        String goesOn = event.row().spared;
-        return event.row().sid != null || event.newerLogins().contains(listed.clientUuid())
+        String goesOn = event.row().event.goesOn();
+        return event.row().event.sid() != null || event.newerLogins().contains(listed.clientUuid())
                 // There the person goes on who made the change, with a login that the ledger may not know yet.
                 || goesOn != null && goesOn.startsWith(listed.clientUuid() + ' ');
     }

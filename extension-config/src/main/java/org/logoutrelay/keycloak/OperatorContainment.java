@@ -17,9 +17,9 @@ import jakarta.ws.rs.core.Response;
 final class OperatorContainment {
     private final KeycloakSession session;
     private final RealmModel realm;
-    private final AfterCommit afterCommit;
+    private final AllOrNothing.Committed afterCommit;
 
-    OperatorContainment(KeycloakSession session, RealmModel realm, AfterCommit afterCommit) {
+    OperatorContainment(KeycloakSession session, RealmModel realm, AllOrNothing.Committed afterCommit) {
         this.session = session;
         this.realm = realm;
         this.afterCommit = afterCommit;
@@ -42,7 +42,7 @@ final class OperatorContainment {
                     + " somebody's word within " + policy.operatorWindowMs() / 1000 + " seconds, and the realm's limit is "
                     + policy.operatorLimit() + ": whoever has the role confirm of the client logout-relay must confirm more");
         }
-        Collection<ListedSession> sessions = Containment.preview(session, realm, user, Time.currentTimeMillis(),
+        Collection<ListedSession> sessions = Listing.preview(session, realm, user, Time.currentTimeMillis(),
                 Issuers.of(session, realm), policy.sparedClients(steps.get()));
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("subject", user.getId());

@@ -1,9 +1,13 @@
 package org.logoutrelay.keycloak;
 
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
@@ -30,6 +34,9 @@ final class Outbox {
     /** When to look again after the event; the last is after Keycloak's longest transaction, of five minutes. */
     static final long[] LOOKS_MS = {5_000, 60_000, 360_000};
 
+    /** Sessions in one SET; more become several with the same {@code txn}. */
+    private static final int PART_SIZE = 500;
+
     private static final int PRUNE_BATCH = 500;
 
     private Outbox() {
@@ -40,40 +47,107 @@ final class Outbox {
     }
 
     static Optional<OutboxRow> find(KeycloakSession session, String realmId, String jti) {
-        return find(session, jti).filter(row -> row.realmId.equals(realmId));
+        return find(session, jti).filter(row -> row.event.realmId().equals(realmId));
     }
 
     static Optional<OutboxRow> firstOf(KeycloakSession session, String txn) {
-        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part", OutboxRow.class)
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.event.txn = :txn order by o.part", OutboxRow.class)
                 .setParameter("txn", txn).setMaxResults(1).getResultStream().findFirst();
     }
 
     /** The same, for one node at a time: two that look at one event would list and tell twice. */
     static Optional<OutboxRow> lockFirstOf(KeycloakSession session, String txn) {
-        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn order by o.part, o.jti", OutboxRow.class)
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.event.txn = :txn order by o.part, o.jti", OutboxRow.class)
                 .setParameter("txn", txn).setMaxResults(1).setLockMode(LockModeType.PESSIMISTIC_WRITE).getResultStream().findFirst();
+    }
+
+    /** Owes the relay a row that lists nobody, or nobody yet. */
+    static void append(KeycloakSession session, OutboxRow row) {
+        append(session, row, List.of());
+    }
+
+    /** Owes the relay a row of which it is known whom to tell, in as many parts as it takes. */
+    static void appendListed(KeycloakSession session, OutboxRow row, List<ListedSession> sessions) {
+        row.listedMs = Time.currentTimeMillis();
+        append(session, row, sessions);
+    }
+
+    private static void append(KeycloakSession session, OutboxRow row, List<ListedSession> sessions) {
+        row.jti = Ids.next();
+        spread(session, row, sessions);
+        Jpa.em(session).persist(row);
+    }
+
+    /** Who has to be told of an event is known from here on, and the relay may have its rows. */
+    static void list(KeycloakSession session, OutboxRow event, List<ListedSession> sessions) {
+        event.listedMs = Time.currentTimeMillis();
+        spread(session, event, sessions);
+    }
+
+    private static void spread(KeycloakSession session, OutboxRow first, List<ListedSession> sessions) {
+        List<List<ListedSession>> parts = parts(sessions);
+        for (int n = 0; n < parts.size(); n++) {
+            List<ListedSession> listed = parts.get(n);
+            OutboxRow row = n == 0 ? first : first.nextPart();
+            row.part = n + 1;
+            row.parts = parts.size();
+            row.sessions = ListedSession.write(listed);
+            row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
+            row.openSessions = row.event.shadow() ? 0 : (int) listed.stream().filter(s -> s.logoutUri() != null).count();
+            if (n > 0) {
+                row.jti = Ids.next();
+                Jpa.em(session).persist(row);
+            }
+        }
+    }
+
+    /** At least one part, even of a subject without sessions: the event itself is reported too. */
+    static List<List<ListedSession>> parts(List<ListedSession> sessions) {
+        List<List<ListedSession>> parts = new ArrayList<>();
+        for (int from = 0; from == 0 || from < sessions.size(); from += PART_SIZE) {
+            parts.add(sessions.subList(from, Math.min(from + PART_SIZE, sessions.size())));
+        }
+        return parts;
+    }
+
+    /** All that the rows of this event list, by {@link ListedSession#key()}. */
+    static Set<String> listed(KeycloakSession session, String txn) {
+        return Jpa.em(session).createQuery("select o.sessions from OutboxRow o where o.event.txn = :txn", String.class)
+                .setParameter("txn", txn).getResultStream().flatMap(json -> ListedSession.read(json).stream())
+                .map(ListedSession::key).collect(Collectors.toCollection(HashSet::new));
     }
 
     /** No old session of the event's subject is left in Keycloak's store. */
     static void removed(KeycloakSession session, String txn) {
         EntityManager em = Jpa.em(session);
         em.flush();
-        em.createQuery("update OutboxRow o set o.removedMs = :now where o.txn = :txn and o.removedMs is null")
+        em.createQuery("update OutboxRow o set o.removedMs = :now where o.event.txn = :txn and o.removedMs is null")
                 .setParameter("now", Time.currentTimeMillis()).setParameter("txn", txn).executeUpdate();
     }
 
     static List<String> dueForALook(KeycloakSession session, int max) {
-        return Jpa.em(session).createQuery("select distinct o.txn from OutboxRow o where o.nextLookMs < :now", String.class)
+        return Jpa.em(session).createQuery("select distinct o.event.txn from OutboxRow o where o.nextLookMs < :now", String.class)
                 .setParameter("now", Time.currentTimeMillis()).setMaxResults(max).getResultList();
     }
 
-    static List<OutboxRow> due(KeycloakSession session, String txn) {
-        return Jpa.em(session).createQuery("select o from OutboxRow o where o.txn = :txn and o.nextLookMs is not null"
+    private static List<OutboxRow> due(KeycloakSession session, String txn) {
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.event.txn = :txn and o.nextLookMs is not null"
                 + " order by o.part", OutboxRow.class).setParameter("txn", txn).getResultList();
     }
 
+    /** The look that is due is over; the next one, if there is one, comes in its time. */
+    static void looked(KeycloakSession session, OutboxRow event) {
+        Long next = nextLook(event.looksFromMs(), Time.currentTimeMillis());
+        due(session, event.event.txn()).forEach(row -> row.nextLookMs = next);
+    }
+
+    /** The look that is due has failed, and is made again after this long. */
+    static void putOffLook(KeycloakSession session, String txn, long ms) {
+        due(session, txn).forEach(row -> row.nextLookMs = Time.currentTimeMillis() + ms);
+    }
+
     /** When this event is looked at again, or null after the last look. */
-    static Long nextLook(long looksFromMs, long nowMs) {
+    private static Long nextLook(long looksFromMs, long nowMs) {
         for (long after : LOOKS_MS) {
             if (looksFromMs + after > nowMs) {
                 return looksFromMs + after;
@@ -85,15 +159,15 @@ final class Outbox {
     /** Events of some time ago of which nobody has listed whom to tell. */
     static List<String> unlisted(KeycloakSession session, int max) {
         return Jpa.em(session).createQuery(
-                "select distinct o.txn from OutboxRow o where o.listedMs is null and o.watermarkMs < :before", String.class)
+                "select distinct o.event.txn from OutboxRow o where o.listedMs is null and o.watermarkMs < :before", String.class)
                 .setParameter("before", Time.currentTimeMillis() - SETTLING_MS).setMaxResults(max).getResultList();
     }
 
     /** Events after which dead sessions may be left in the store: of this node, or of one that has had its time. */
     static List<String> uncleaned(KeycloakSession session, int max) {
         long now = Time.currentTimeMillis();
-        return Jpa.em(session).createQuery("select distinct o.txn from OutboxRow o where o.removedMs is null"
-                + " and o.watermarkMs < :before and (o.node = :node or o.watermarkMs < :long)", String.class)
+        return Jpa.em(session).createQuery("select distinct o.event.txn from OutboxRow o where o.removedMs is null"
+                + " and o.watermarkMs < :before and (o.event.node = :node or o.watermarkMs < :long)", String.class)
                 .setParameter("before", now - SETTLING_MS).setParameter("node", Nodes.ID)
                 .setParameter("long", now - CLEANING_MS).setMaxResults(max).getResultList();
     }
@@ -101,18 +175,18 @@ final class Outbox {
     /** The {@code txn}s of this realm whose rows a poll cannot hand out before it has listed whom to tell. */
     static List<String> unlisted(KeycloakSession session, String realmId, int max) {
         return Jpa.em(session).createQuery(
-                "select distinct o.txn from OutboxRow o where o.listedMs is null and o.realmId = :realm", String.class)
+                "select distinct o.event.txn from OutboxRow o where o.listedMs is null and o.event.realmId = :realm", String.class)
                 .setParameter("realm", realmId).setMaxResults(max).getResultList();
     }
 
     static List<String> unacknowledged(KeycloakSession session, String txn) {
-        return Jpa.em(session).createQuery("select o.jti from OutboxRow o where o.txn = :txn and o.ackedMs is null"
+        return Jpa.em(session).createQuery("select o.jti from OutboxRow o where o.event.txn = :txn and o.ackedMs is null"
                 + " and o.listedMs is not null order by o.part", String.class).setParameter("txn", txn).getResultList();
     }
 
     /** What a poll hands out, oldest first. */
     static List<OutboxRow> pending(KeycloakSession session, String realmId, int max) {
-        return Jpa.em(session).createQuery("select o from OutboxRow o where o.ackedMs is null and o.realmId = :realm"
+        return Jpa.em(session).createQuery("select o from OutboxRow o where o.ackedMs is null and o.event.realmId = :realm"
                 + " and o.listedMs is not null and (o.errMs is null or o.errMs < :rested)"
                 + " order by o.watermarkMs, o.part", OutboxRow.class)
                 .setParameter("realm", realmId).setParameter("rested", Time.currentTimeMillis() - REFUSED_REST_MS)
@@ -138,7 +212,7 @@ final class Outbox {
     /** @param after watermark and jti of the last row before the page, with a colon between them */
     private static Page page(KeycloakSession session, String realmId, String which, String after, int max) {
         int colon = after.indexOf(':');
-        List<Object[]> rows = Jpa.em(session).createQuery("select o.jti, o.watermarkMs from OutboxRow o where o.realmId = :realm"
+        List<Object[]> rows = Jpa.em(session).createQuery("select o.jti, o.watermarkMs from OutboxRow o where o.event.realmId = :realm"
                 + " and o.listedMs is not null and " + which
                 + " and (o.watermarkMs > :ms or (o.watermarkMs = :ms and o.jti > :jti)) order by o.watermarkMs, o.jti",
                 Object[].class).setParameter("realm", realmId).setParameter("ms", Long.parseLong(after.substring(0, colon)))
@@ -150,7 +224,7 @@ final class Outbox {
     /** What the relay has not taken yet, what of it it refused, and since when the oldest waits (absent if none does). */
     static Map<String, Long> depth(KeycloakSession session, String realmId) {
         Object[] row = Jpa.em(session).createQuery("select count(o), count(o.errMs), min(o.watermarkMs) from OutboxRow o"
-                + " where o.ackedMs is null and o.realmId = :realm", Object[].class)
+                + " where o.ackedMs is null and o.event.realmId = :realm", Object[].class)
                 .setParameter("realm", realmId).getSingleResult();
         Map<String, Long> depth = new HashMap<>(Map.of("waiting", (Long) row[0], "refused", (Long) row[1]));
         if (row[2] != null) {
@@ -161,8 +235,8 @@ final class Outbox {
 
     /** How many other users somebody has asked to contain since then. */
     static long askedSince(KeycloakSession session, String realmId, String otherThan, long sinceMs) {
-        return Jpa.em(session).createQuery("select count(distinct o.userId) from OutboxRow o where o.realmId = :realm"
-                + " and o.askedBy is not null and o.userId <> :other and o.watermarkMs > :since", Long.class)
+        return Jpa.em(session).createQuery("select count(distinct o.event.userId) from OutboxRow o where o.event.realmId = :realm"
+                + " and o.event.askedBy is not null and o.event.userId <> :other and o.watermarkMs > :since", Long.class)
                 .setParameter("realm", realmId).setParameter("other", otherThan).setParameter("since", sinceMs).getSingleResult();
     }
 

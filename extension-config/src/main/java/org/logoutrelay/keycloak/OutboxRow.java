@@ -1,6 +1,12 @@
 package org.logoutrelay.keycloak;
 
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
 import jakarta.persistence.Column;
+import jakarta.persistence.Embedded;
 import jakarta.persistence.Entity;
 import jakarta.persistence.Id;
 import jakarta.persistence.Table;
@@ -20,21 +26,8 @@ public class OutboxRow {
     @Column(name = "JTI")
     String jti;
 
-    @Column(name = "TXN")
-    String txn;
-
-    @Column(name = "REALM_ID")
-    String realmId;
-
-    @Column(name = "USER_ID")
-    String userId;
-
-    /** The issuer as it was named when the event happened; the host name may have changed by the time it is signed. */
-    @Column(name = "ISS")
-    String iss;
-
-    @Column(name = "TRIGGER_ID")
-    String triggerId;
+    @Embedded
+    SecurityEvent event;
 
     @Column(name = "WATERMARK_MS")
     long watermarkMs;
@@ -61,10 +54,6 @@ public class OutboxRow {
     @Column(name = "LISTED_MS")
     Long listedMs;
 
-    /** The node that has written the event. It alone knows when the commit was over. */
-    @Column(name = "NODE")
-    String node;
-
     /** JSON array: what the gate has refused since the event, by kind, client and address; null for nothing. */
     @Column(name = "REFUSED_AFTER")
     String refusedAfter;
@@ -90,21 +79,6 @@ public class OutboxRow {
     @Column(name = "ENDED_MS")
     Long endedMs;
 
-    /** The one session that the event is about, or null: all of the user's. */
-    @Column(name = "SID")
-    String sid;
-
-    /** The type of the credential that was changed, or null. */
-    @Column(name = "DETAIL")
-    String detail;
-
-    @Column(name = "PRIVILEGED")
-    boolean privileged;
-
-    /** Only found and reported; nothing was ended. */
-    @Column(name = "SHADOW")
-    boolean shadow;
-
     /** JSON object: what the steps beyond the sessions have ended, by step; null for nothing. */
     @Column(name = "STEPS")
     String steps;
@@ -113,11 +87,7 @@ public class OutboxRow {
     @Column(name = "SURVIVORS")
     int survivors;
 
-    /** {@link ListedSession#key()} of the session in which the person goes on who made the change, or null. Never listed. */
-    @Column(name = "SPARED")
-    String spared;
-
-    /** JSON array: internal ids of the clients whose offline sessions of this subject live on by policy, or null. */
+    /** JSON array: the clients, by client id, whose offline sessions of this subject live on by policy, or null. */
     @Column(name = "SPARED_OFFLINE")
     String sparedOffline;
 
@@ -129,76 +99,107 @@ public class OutboxRow {
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
 
-    /** What the looks count from, where that is not the watermark: everybody's logout may be confirmed days after it. */
-    @Column(name = "LOOKS_FROM_MS")
-    Long looksFromMs;
-
-    long looksFromMs() {
-        return looksFromMs == null ? watermarkMs : looksFromMs;
-    }
-
-    /** The {@code sub} of the access token with which somebody asked for it; null where it just happened. */
-    @Column(name = "ASKED_BY")
-    String askedBy;
-
-    /** The client that their token was issued to. */
-    @Column(name = "ASKED_CLIENT")
-    String askedClient;
-
-    @Column(name = "ASKED_REASON")
-    String askedReason;
-
-    void asked(Trigger.Asked asked) {
-        if (asked != null) {
-            askedBy = asked.by();
-            askedClient = asked.clientId();
-            askedReason = asked.reason();
-        }
-    }
-
     /** JSON object: what has been seen of its privileged subject since the event, by what; null for nothing. */
     @Column(name = "WATCHED")
     String watched;
 
-    /** The event, for something that is found out later: what has been told already is not told again. */
+    /** For Hibernate. */
+    protected OutboxRow() {
+    }
+
+    /** The first row of an event, of which nobody has listed yet who has to be told. */
+    OutboxRow(SecurityEvent event, long watermarkMs) {
+        this.event = event;
+        this.watermarkMs = watermarkMs;
+        this.nextLookMs = event.shadow() || event.sid() != null ? null : looksFromMs() + Outbox.LOOKS_MS[0];
+    }
+
+    /** For something that is found out later. */
     OutboxRow supplement() {
-        OutboxRow row = copy();
-        row.steps = null;
-        row.identityProviders = null;
-        row.survivors = 0;
-        row.nextLookMs = null;
+        OutboxRow row = sibling();
         row.listedMs = Time.currentTimeMillis();
         row.removedMs = row.listedMs;
         return row;
     }
 
-    /** The event, without what is one part's own. */
-    OutboxRow copy() {
-        OutboxRow copy = new OutboxRow();
-        copy.txn = txn;
-        copy.realmId = realmId;
-        copy.userId = userId;
-        copy.iss = iss;
-        copy.triggerId = triggerId;
-        copy.watermarkMs = watermarkMs;
-        copy.sid = sid;
-        copy.detail = detail;
-        copy.privileged = privileged;
-        copy.shadow = shadow;
-        copy.steps = steps;
-        copy.survivors = survivors;
-        copy.watched = watched;
-        copy.refusedAfter = refusedAfter;
-        copy.listedMs = listedMs;
-        copy.node = node;
-        copy.spared = spared;
-        copy.sparedOffline = sparedOffline;
-        copy.identityProviders = identityProviders;
-        copy.nextLookMs = nextLookMs;
-        copy.looksFromMs = looksFromMs;
-        copy.askedBy = askedBy;
-        copy.askedClient = askedClient;
-        copy.askedReason = askedReason;
-        return copy;
+    /** For sessions that do not fit into this row. */
+    OutboxRow nextPart() {
+        OutboxRow row = sibling();
+        row.listedMs = listedMs;
+        row.nextLookMs = nextLookMs;
+        row.steps = steps;
+        row.identityProviders = identityProviders;
+        return row;
+    }
+
+    private OutboxRow sibling() {
+        OutboxRow row = new OutboxRow();
+        row.event = event;
+        row.watermarkMs = watermarkMs;
+        row.sparedOffline = sparedOffline;
+        return row;
+    }
+
+    String jti() {
+        return jti;
+    }
+
+    SecurityEvent event() {
+        return event;
+    }
+
+    long watermarkMs() {
+        return watermarkMs;
+    }
+
+    boolean isListed() {
+        return listedMs != null;
+    }
+
+    /** Whether no old session was left in Keycloak's store at one of the looks. */
+    boolean isCleanedUp() {
+        return removedMs != null;
+    }
+
+    boolean isDueForALook() {
+        return nextLookMs != null && nextLookMs <= Time.currentTimeMillis();
+    }
+
+    long looksFromMs() {
+        return event.looksFromMs() == null ? watermarkMs : event.looksFromMs();
+    }
+
+    /** The offline sessions that live on after the event by policy. */
+    Spared spared() {
+        return sparedOffline == null ? Spared.NOTHING : new Spared(Set.copyOf(Json.texts(sparedOffline)));
+    }
+
+    void spare(Set<String> clients) {
+        sparedOffline = clients.isEmpty() ? null : Json.write(new TreeSet<>(clients));
+    }
+
+    /** The event reaches further than was known when it was written. */
+    void raiseTo(long ms) {
+        watermarkMs = Math.max(watermarkMs, ms);
+    }
+
+    void steps(Map<String, Integer> done) {
+        steps = done.isEmpty() ? null : Json.write(done);
+    }
+
+    void identityProviders(List<String> aliases) {
+        identityProviders = aliases.isEmpty() ? null : Json.write(aliases);
+    }
+
+    void survivors(int ended) {
+        survivors = ended;
+    }
+
+    void watched(Map<String, Integer> counts) {
+        watched = Json.write(counts);
+    }
+
+    void refusedAfter(List<Map<String, Object>> counts) {
+        refusedAfter = Json.write(counts);
     }
 }

@@ -1,7 +1,5 @@
 package org.logoutrelay.keycloak;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
@@ -19,7 +17,6 @@ import org.keycloak.models.GroupModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.RoleModel;
-import org.keycloak.util.JsonSerialization;
 
 /** Whether an event gives a user a privileged role: directly, in a composite one, or by a group. */
 final class PrivilegedRole {
@@ -70,11 +67,7 @@ final class PrivilegedRole {
         if (event.getRepresentation() == null) {
             return List.of();
         }
-        try {
-            return Arrays.stream(JsonSerialization.readValue(event.getRepresentation(), Map[].class))
-                    .map(role -> String.valueOf(role.get("name"))).toList();
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
+        return Arrays.stream(Json.read(event.getRepresentation(), Map[].class))
+                .map(role -> String.valueOf(role.get("name"))).toList();
     }
 }

@@ -4,6 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -35,6 +36,12 @@ final class RealmLogout {
     private static final int PACE = 100;
     private static final long LEASE_MS = 60_000;
     private static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
+
+    private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
+            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)"
+            // In shadow mode there is no watermark, and the row is all that says that the subject has had its turn.
+            + " and not exists (select 1 from OutboxRow o where o.event.userId = l.userId and o.event.realmId = l.realmId"
+            + " and o.watermarkMs = :at and o.event.shadow = true)";
 
     private RealmLogout() {
     }
@@ -69,7 +76,7 @@ final class RealmLogout {
         row.state = UNDER_WAY;
         if (!Policy.of(session, realm).isShadow()) {
             // At once for everybody: a login that is under way now must not get a session while the subjects are gone through.
-            Jpa.em(session).persist(Watermarks.row(realm.getId(), Watermarks.EVERYBODY, null, row.atMs, row.id));
+            Jpa.em(session).persist(Watermarks.row(realm.getId(), Watermarks.EVERYBODY, null, row.atMs, row.id, Set.of()));
         }
     }
 
@@ -105,17 +112,17 @@ final class RealmLogout {
             shown.put("decided_by", row.decidedBy);
         }
         shown.put("contained", row.contained);
-        shown.put("left", row.state.equals(HELD) || row.state.equals(UNDER_WAY) ? Ledger.subjectsLeft(session, row) : 0);
+        shown.put("left", row.state.equals(HELD) || row.state.equals(UNDER_WAY) ? subjectsLeft(session, row) : 0);
         return shown;
     }
 
     /** The next subjects of every one that is under way. */
-    static void goOn(KeycloakSessionFactory factory, AfterCommit afterCommit) {
+    static void goOn(KeycloakSessionFactory factory, AllOrNothing.Committed afterCommit) {
         for (String id : KeycloakModelUtils.<List<String>>runJobInTransactionWithResult(factory, RealmLogout::leased)) {
             RealmLogoutRow row = KeycloakModelUtils.runJobInTransactionWithResult(factory,
                     session -> Jpa.em(session).find(RealmLogoutRow.class, id));
             List<String> subjects = KeycloakModelUtils.runJobInTransactionWithResult(factory,
-                    session -> Ledger.subjectsAfter(session, row, PACE));
+                    session -> subjectsAfter(session, row, PACE));
             for (String subject : subjects) {
                 try {
                     KeycloakModelUtils.runJobInTransaction(factory, session -> contain(session, row, subject, afterCommit));
@@ -136,6 +143,18 @@ final class RealmLogout {
         }
     }
 
+    /** Who has sessions from before everybody was signed out, and has not been contained since; by id, after the last. */
+    private static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
+        return Jpa.em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
+                String.class).setParameter("realm", event.realmId).setParameter("at", event.atMs)
+                .setParameter("reached", event.reached).setMaxResults(max).getResultList();
+    }
+
+    private static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
+        return Jpa.em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
+                .setParameter("realm", event.realmId).setParameter("at", event.atMs).getSingleResult();
+    }
+
     private static List<String> leased(KeycloakSession session) {
         long now = Time.currentTimeMillis();
         return Jpa.em(session).createQuery("select r.id from RealmLogoutRow r where r.state = :state and r.leaseMs < :now",
@@ -145,7 +164,8 @@ final class RealmLogout {
                         .setParameter("now", now).executeUpdate() == 1).toList();
     }
 
-    private static void contain(KeycloakSession session, RealmLogoutRow row, String subject, AfterCommit afterCommit) {
+    private static void contain(KeycloakSession session, RealmLogoutRow row, String subject,
+            AllOrNothing.Committed afterCommit) {
         RealmModel realm = session.realms().getRealm(row.realmId);
         session.getContext().setRealm(realm);
         UserModel user = realm == null ? null : session.users().getUserById(realm, subject);

@@ -11,10 +11,8 @@ import java.util.stream.Collectors;
 
 import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
-import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
-import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.services.ErrorPageException;
 import org.keycloak.services.ErrorResponseException;
 import org.keycloak.services.messages.Messages;
@@ -128,29 +126,5 @@ final class Refusals {
         return counts.entrySet().stream().sorted(Map.Entry.<Kind, Integer>comparingByValue().reversed()).limit(MAX_TOLD)
                 .map(entry -> Map.<String, Object>of("kind", entry.getKey().kind(), "client_id", entry.getKey().clientId(),
                         "address", entry.getKey().address(), "count", entry.getValue())).collect(Collectors.toList());
-    }
-
-    /** Removes the sessions that were used, and writes the counts as a supplementary row. @return the event, or null */
-    static String tell(KeycloakSessionFactory factory, Due due) {
-        KeycloakModelUtils.runJobInTransaction(factory, session -> {
-            RealmModel realm = session.realms().getRealm(due.realmId());
-            if (realm != null) {
-                session.getContext().setRealm(realm);
-                // The gate has judged them; the cache of some node has brought them back.
-                due.sids().forEach(sid -> Containment.remove(session, new Containment.Stored(due.realmId(), sid),
-                        Long.MAX_VALUE, Spared.NOTHING));
-            }
-        });
-        return KeycloakModelUtils.runJobInTransactionWithResult(factory, session -> {
-            String txn = due.txn() == null ? Watermarks.newestTxn(session, due.realmId(), due.userId()) : due.txn();
-            OutboxRow first = txn == null ? null : Outbox.lockFirstOf(session, txn).orElse(null);
-            if (first == null) {
-                return null;
-            }
-            OutboxRow row = first.supplement();
-            row.refusedAfter = ListedSession.json(due.counts());
-            Containment.writeRows(Jpa.em(session), row, List.of());
-            return txn;
-        });
     }
 }

@@ -25,7 +25,7 @@ final class SecurityEventToken {
 
     /** @throws IllegalStateException when the realm is gone or has no key to sign with */
     static String sign(KeycloakSession session, OutboxRow row, String audience) {
-        RealmModel realm = session.realms().getRealm(row.realmId);
+        RealmModel realm = session.realms().getRealm(row.event.realmId());
         if (realm == null) {
             throw new IllegalStateException("The realm of outbox row " + row.jti + " is gone");
         }
@@ -42,7 +42,7 @@ final class SecurityEventToken {
     }
 
     private static Map<String, Object> claims(RealmModel realm, OutboxRow row, String audience) {
-        Trigger trigger = Trigger.byId(row.triggerId);
+        Trigger trigger = Trigger.byId(row.event.triggerId());
         List<ListedSession> sessions = ListedSession.read(row.sessions);
         List<Map<String, Object>> listed = new ArrayList<>(sessions.size());
         for (int n = 0; n < sessions.size(); n++) {
@@ -55,36 +55,38 @@ final class SecurityEventToken {
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());
         containment.put("watermark_ms", row.watermarkMs);
-        containment.put("scope", row.sid == null ? "subject" : "session");
-        if (row.spared != null) {
-            containment.put("kept_sid", row.spared.substring(row.spared.indexOf(' ') + 1));
+        containment.put("scope", row.event.sid() == null ? "subject" : "session");
+        String goesOn = row.event.goesOn();
+        if (goesOn != null) {
+            containment.put("kept_sid", goesOn.substring(goesOn.indexOf(' ') + 1));
         }
-        if (row.privileged) {
+        if (row.event.privileged()) {
             containment.put("privileged", true);
         }
-        if (row.shadow) {
+        if (row.event.shadow()) {
             containment.put("shadow", true);
         }
         if (row.steps != null) {
-            containment.put("steps", ListedSession.object(row.steps));
+            containment.put("steps", Json.object(row.steps));
         }
         if (row.survivors > 0) {
             containment.put("survivors", row.survivors);
         }
-        if (row.askedBy != null) {
-            containment.put("asked", Map.of("by", row.askedBy, "client_id", row.askedClient, "reason", row.askedReason));
+        if (row.event.askedBy() != null) {
+            containment.put("asked", Map.of("by", row.event.askedBy(), "client_id", row.event.askedClient(), "reason",
+                    row.event.askedReason()));
         }
         if (row.sparedOffline != null) {
-            containment.put("spared_offline", ListedSession.array(row.sparedOffline));
+            containment.put("spared_offline", Json.texts(row.sparedOffline));
         }
         if (row.identityProviders != null) {
-            containment.put("identity_providers", ListedSession.array(row.identityProviders));
+            containment.put("identity_providers", Json.texts(row.identityProviders));
         }
         if (row.watched != null) {
-            containment.put("watched", ListedSession.object(row.watched));
+            containment.put("watched", Json.object(row.watched));
         }
         if (row.refusedAfter != null) {
-            containment.put("refused_after", ListedSession.list(row.refusedAfter));
+            containment.put("refused_after", Json.list(row.refusedAfter));
         }
         containment.put("removed_at_ms", row.listedMs);
         containment.put("part", row.part);
@@ -93,8 +95,8 @@ final class SecurityEventToken {
 
         long at = Math.floorDiv(row.watermarkMs, 1000L);
         Map<String, Object> event = new LinkedHashMap<>(trigger.type().members);
-        if (row.detail != null) {
-            event.put("credential_type", CREDENTIAL_TYPES.getOrDefault(row.detail, row.detail));
+        if (row.event.detail() != null) {
+            event.put("credential_type", CREDENTIAL_TYPES.getOrDefault(row.event.detail(), row.event.detail()));
         }
         event.put("event_timestamp", at);
         event.put("initiating_entity", trigger.initiatingEntity());
@@ -102,12 +104,12 @@ final class SecurityEventToken {
         event.put("logout-relay", containment);
 
         Map<String, Object> claims = new LinkedHashMap<>();
-        claims.put("iss", row.iss);
+        claims.put("iss", row.event.iss());
         claims.put("aud", audience);
         claims.put("iat", at);
         claims.put("jti", row.jti);
-        claims.put("txn", row.txn);
-        claims.put("sub_id", Map.of("format", "iss_sub", "iss", row.iss, "sub", row.userId));
+        claims.put("txn", row.event.txn());
+        claims.put("sub_id", Map.of("format", "iss_sub", "iss", row.event.iss(), "sub", row.event.userId()));
         claims.put("events", Map.of(trigger.type().uri, event));
         return claims;
     }

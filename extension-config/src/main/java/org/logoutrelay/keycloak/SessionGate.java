@@ -42,11 +42,6 @@ final class SessionGate {
                 new Class<?>[] {UserSessionProvider.class}, (proxy, method, args) -> gate.call(method, args));
     }
 
-    /** The store itself: what is dead is seen there. For our own looks only. */
-    static UserSessionProvider store(KeycloakSession session) {
-        return session.getProvider(UserSessionProvider.class);
-    }
-
     private Object call(Method method, Object[] args) throws Throwable {
         if (method.getName().equals("createUserSession")) {
             return create(args.length == STATE + 1 ? args.clone() : withId(args));
@@ -94,7 +89,7 @@ final class SessionGate {
 
     /** Null where nothing is judged: the listener is off, or the user is gone, and then the session is worth nothing. */
     private static Gate.Login login(UserSessionModel found) {
-        UserModel user = Gate.isOn(found.getRealm()) ? found.getUser() : null;
+        UserModel user = LogoutRelay.isOn(found.getRealm()) ? found.getUser() : null;
         return user == null ? null : new Gate.Login(found.getRealm(), user.getId(), found.getId(), Logins.began(found),
                 Logins.spared(found), found.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString()), found);
     }
@@ -104,7 +99,7 @@ final class SessionGate {
         UserModel user = (UserModel) args[2];
         SessionPersistenceState state = (SessionPersistenceState) args[STATE];
         boolean isTransient = state == SessionPersistenceState.TRANSIENT;
-        if (!Gate.isOn(realm) || user == null || isTransient && Gate.of(session).hasPassed((String) args[ID])) {
+        if (!LogoutRelay.isOn(realm) || user == null || isTransient && Gate.of(session).hasPassed((String) args[ID])) {
             // The last is a copy, for this request, of a session that has been judged; its notes follow.
             return create(args, realm, user, state);
         }

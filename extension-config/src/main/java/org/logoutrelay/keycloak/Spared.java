@@ -3,7 +3,7 @@ package org.logoutrelay.keycloak;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
+import java.util.stream.Collectors;
 
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.UserSessionModel;
@@ -16,11 +16,6 @@ import org.keycloak.models.UserSessionModel;
  */
 record Spared(Set<String> clients) {
     static final Spared NOTHING = new Spared(Set.of());
-
-    /** As an outbox row has it. */
-    static Spared of(OutboxRow event) {
-        return event.sparedOffline == null ? NOTHING : new Spared(Set.copyOf(ListedSession.array(event.sparedOffline)));
-    }
 
     boolean isSpared(UserSessionModel session) {
         return session.isOffline() && session.getAuthenticatedClientSessions().values().stream().anyMatch(this::names);
@@ -41,10 +36,9 @@ record Spared(Set<String> clients) {
                 .map(session -> ListedSession.key(session.getClient().getId(), session.getUserSession().getId())).toList();
     }
 
-    /** What an outbox row keeps of it: the clients of which something is really left, or null. */
-    String kept(List<UserSessionModel> sessions) {
-        Set<String> left = new TreeSet<>(among(sessions).stream().map(session -> session.getClient().getClientId()).toList());
-        return left.isEmpty() ? null : ListedSession.json(left);
+    /** The clients, by client id, of which something is really left. */
+    Set<String> kept(List<UserSessionModel> sessions) {
+        return among(sessions).stream().map(session -> session.getClient().getClientId()).collect(Collectors.toSet());
     }
 
     /** Ends what other clients have in a session that is spared for one. */

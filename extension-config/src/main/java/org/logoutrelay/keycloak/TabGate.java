@@ -36,7 +36,7 @@ final class TabGate {
 
     private Object call(Method method, Object[] args) throws Throwable {
         RealmModel realm = args != null && args.length > 0 && args[0] instanceof RealmModel given ? given : null;
-        boolean isOn = Gate.isOn(realm) && !method.getName().startsWith("on");
+        boolean isOn = LogoutRelay.isOn(realm) && !method.getName().startsWith("on");
         if (isOn) {
             MailedLink.refuseOld(session, Gate.of(session), realm);
         }

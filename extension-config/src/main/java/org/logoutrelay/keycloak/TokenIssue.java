@@ -42,17 +42,11 @@ final class TokenIssue {
         if (client == null || event.getSessionId() == null) {
             return AllOrNothing.Recording.NOTHING;
         }
-        UserSessionModel online = SessionGate.store(session).getUserSession(realm, event.getSessionId());
-        if (online != null && online.getUser() != null && !Logins.isStamped(online)) {
-            // Keycloak has started a session over that had expired, or the session is from before the extension was there.
-            Logins.stamp(online, Logins.older(online, Beginning.ofNewSession(session, Gate.of(session), online.getUser(), online.getId())));
-        }
+        UserSessionModel online = SessionStore.of(session).getUserSession(realm, event.getSessionId());
+        Logins.stampWhereMissing(session, online);
         List<LedgerRow> rows = rows(event, client, online);
         return () -> {
             rows.forEach(Jpa.em(session)::persist);
-            if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
-                Watch.count(session, realm.getId(), event.getUserId(), Watch.Sight.LOGIN);
-            }
             return null;
         };
     }
@@ -64,7 +58,7 @@ final class TokenIssue {
         }
         // With offline_access as the first thing it asked for, the client is left with the offline session alone.
         AuthenticatedClientSessionModel givenOffline = clientSession(
-                SessionGate.store(session).getOfflineUserSession(realm, event.getSessionId()), client);
+                SessionStore.of(session).getOfflineUserSession(realm, event.getSessionId()), client);
         return Stream.of(Optional.ofNullable(given), Optional.ofNullable(givenOffline)).flatMap(Optional::stream)
                 .map(clientSession -> Ledger.row(session, realm, clientSession, issuer)).toList();
     }

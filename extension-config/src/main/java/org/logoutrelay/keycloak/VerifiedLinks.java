@@ -36,7 +36,7 @@ final class VerifiedLinks {
 
     private Object call(Method method, Object[] args) throws Throwable {
         RealmModel realm = session.getContext().getRealm();
-        boolean isOurs = args != null && args[0] instanceof String key && key.startsWith(PREFIX) && Gate.isOn(realm);
+        boolean isOurs = args != null && args[0] instanceof String key && key.startsWith(PREFIX) && LogoutRelay.isOn(realm);
         if (isOurs && method.getName().equals("put")) {
             Map<String, String> dated = args[2] instanceof Map<?, ?> notes ? copy(notes) : new HashMap<>();
             dated.put(OPENED, Long.toString(DbClock.now(session)));

@@ -10,7 +10,6 @@ import org.keycloak.events.Event;
 import org.keycloak.events.EventType;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
-import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.representations.RefreshToken;
 
 import jakarta.persistence.EntityManager;
@@ -25,7 +24,7 @@ final class Watch {
     private static final Logger LOG = Logger.getLogger(Watch.class);
     private static final long WINDOW_MS = 15L * 60 * 1000;
 
-    enum Sight {
+    private enum Sight {
         LOGIN("logins"), FAILED_LOGIN("failedLogins"), REFUSED_REFRESH("refusedRefreshes");
 
         private final String field;
@@ -39,27 +38,30 @@ final class Watch {
     }
 
     /** From now on what is seen belongs to this event, and to none before it. */
-    static void begin(EntityManager em, OutboxRow event) {
+    static void begin(KeycloakSession session, SecurityEvent event, long watermarkMs) {
+        EntityManager em = Jpa.em(session);
         em.createQuery("update WatchRow w set w.untilMs = :at where w.userId = :user and w.realmId = :realm and w.untilMs > :at")
-                .setParameter("at", event.watermarkMs).setParameter("user", event.userId).setParameter("realm", event.realmId)
+                .setParameter("at", watermarkMs).setParameter("user", event.userId()).setParameter("realm", event.realmId())
                 .executeUpdate();
         WatchRow row = new WatchRow();
-        row.txn = event.txn;
-        row.realmId = event.realmId;
-        row.userId = event.userId;
-        row.untilMs = event.watermarkMs + WINDOW_MS;
+        row.txn = event.txn();
+        row.realmId = event.realmId();
+        row.userId = event.userId();
+        row.untilMs = watermarkMs + WINDOW_MS;
         em.persist(row);
     }
 
-    static void count(KeycloakSession session, String realmId, String userId, Sight sight) {
+    static AllOrNothing.Recording loggedIn(KeycloakSession session, String realmId, String userId) {
+        return () -> {
+            count(session, realmId, userId, Sight.LOGIN);
+            return null;
+        };
+    }
+
+    private static void count(KeycloakSession session, String realmId, String userId, Sight sight) {
         Jpa.em(session).createQuery("update WatchRow w set w." + sight.field + " = w." + sight.field + " + 1"
                 + " where w.userId = :user and w.realmId = :realm and w.untilMs > :now").setParameter("user", userId)
                 .setParameter("realm", realmId).setParameter("now", Time.currentTimeMillis()).executeUpdate();
-    }
-
-    /** For what is refused: it is counted although its own transaction is rolled back. */
-    static void countApart(KeycloakSession session, String realmId, String userId, Sight sight) {
-        KeycloakModelUtils.runJobInTransaction(session.getKeycloakSessionFactory(), apart -> count(apart, realmId, userId, sight));
     }
 
     /** Keycloak tells of an error in a transaction of its own. Never throws: an error must stay the error that it is. */
@@ -96,14 +98,13 @@ final class Watch {
         EntityManager em = Jpa.em(session);
         WatchRow seen = em.find(WatchRow.class, txn, LockModeType.PESSIMISTIC_WRITE);
         OutboxRow first = Outbox.firstOf(session, txn).orElse(null);
-        RealmModel realm = first == null ? null : session.realms().getRealm(first.realmId);
+        RealmModel realm = first == null ? null : session.realms().getRealm(first.event().realmId());
         if (seen == null || realm == null) {
             return false;
         }
         OutboxRow row = first.supplement();
-        row.watched = ListedSession.json(Map.of("logins", seen.logins, "failed_logins", seen.failedLogins,
-                "refused_refreshes", seen.refusedRefreshes));
-        Containment.writeRows(em, row, List.of());
+        row.watched(Map.of("logins", seen.logins, "failed_logins", seen.failedLogins, "refused_refreshes", seen.refusedRefreshes));
+        Outbox.append(session, row);
         seen.logins = 0;
         seen.failedLogins = 0;
         seen.refusedRefreshes = 0;

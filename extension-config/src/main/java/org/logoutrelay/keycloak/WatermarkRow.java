@@ -45,6 +45,6 @@ public class WatermarkRow {
     }
 
     List<String> sparedClients() {
-        return sparedClients == null ? List.of() : ListedSession.array(sparedClients);
+        return sparedClients == null ? List.of() : Json.texts(sparedClients);
     }
 }

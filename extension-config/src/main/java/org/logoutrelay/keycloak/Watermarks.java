@@ -1,6 +1,8 @@
 package org.logoutrelay.keycloak;
 
 import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
 
 import org.keycloak.models.KeycloakSession;
 
@@ -50,7 +52,8 @@ final class Watermarks {
                 .findFirst().orElse(null);
     }
 
-    static WatermarkRow row(String realmId, String userId, String sid, long watermarkMs, String txn) {
+    /** @param sparedClients by client id: their offline sessions outlive the event by policy */
+    static WatermarkRow row(String realmId, String userId, String sid, long watermarkMs, String txn, Set<String> sparedClients) {
         WatermarkRow row = new WatermarkRow();
         row.id = Ids.next();
         row.realmId = realmId;
@@ -58,6 +61,7 @@ final class Watermarks {
         row.sid = sid;
         row.watermarkMs = watermarkMs;
         row.txn = txn;
+        row.sparedClients = sparedClients.isEmpty() ? null : Json.write(new TreeSet<>(sparedClients));
         return row;
     }
 
@@ -71,9 +75,7 @@ final class Watermarks {
                 + " order by w.watermarkMs desc", WatermarkRow.class).setParameter("txn", txn).setMaxResults(1).getResultList();
         for (WatermarkRow newest : rows) {
             if (newest.watermarkMs < toMs) {
-                WatermarkRow raised = row(newest.realmId, newest.userId, newest.sid, toMs, txn);
-                raised.sparedClients = newest.sparedClients;
-                em.persist(raised);
+                em.persist(row(newest.realmId, newest.userId, newest.sid, toMs, txn, Set.copyOf(newest.sparedClients())));
             }
         }
     }

@@ -46,9 +46,9 @@ class SessionsTest {
 
     @Test
     void fiveHundredSessionsAreOnePartAndOneMoreIsTwo() {
-        assertEquals(1, Containment.parts(List.of()).size());
-        assertEquals(1, Containment.parts(Collections.nCopies(500, session(null))).size());
-        assertEquals(List.of(500, 1), Containment.parts(Collections.nCopies(501, session(null))).stream().map(List::size).toList());
+        assertEquals(1, Outbox.parts(List.of()).size());
+        assertEquals(1, Outbox.parts(Collections.nCopies(500, session(null))).size());
+        assertEquals(List.of(500, 1), Outbox.parts(Collections.nCopies(501, session(null))).stream().map(List::size).toList());
     }
 
     @Test
