@@ -28,7 +28,7 @@ public final class Answers {
     public record Answer(String id, String outcome, Integer status, @JsonProperty("at_ms") Long atMs) {
     }
 
-    public record Recorded(List<String> recorded, Map<String, String> refused) {
+    record Recorded(List<String> recorded, Map<String, String> refused) {
     }
 
     /** Outcomes by session id. */

@@ -44,7 +44,7 @@ public final class LogoutTokens {
     }
 
     /** Tokens and refusals by session id. */
-    public record Minted(Map<String, String> tokens, Map<String, String> refused) {
+    record Minted(Map<String, String> tokens, Map<String, String> refused) {
     }
 
     public LogoutTokens(KeycloakSession session, RealmModel realm) {
@@ -117,7 +117,7 @@ public final class LogoutTokens {
     }
 
     /** Tokens for nobody, by shape, or why there are none. */
-    public record Probe(Map<String, String> tokens, @JsonInclude(JsonInclude.Include.NON_NULL) String refused) {
+    record Probe(Map<String, String> tokens, @JsonInclude(JsonInclude.Include.NON_NULL) String refused) {
     }
 
     /**

@@ -39,7 +39,7 @@ public final class SecurityEventToken {
     }
 
     /** Signs with the realm's active key for the algorithm. The key is named, since the context may have no client. */
-    public static String sign(KeycloakSession session, RealmModel realm, String alg, String typ, Object claims) {
+    static String sign(KeycloakSession session, RealmModel realm, String alg, String typ, Object claims) {
         KeyWrapper key = session.keys().getActiveKey(realm, KeyUse.SIG, alg);
         return new JWSBuilder().type(typ).jsonContent(claims)
                 .sign(session.getProvider(SignatureProvider.class, alg).signer(key));

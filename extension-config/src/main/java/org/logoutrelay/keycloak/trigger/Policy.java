@@ -68,7 +68,7 @@ public final class Policy {
         /** Has the user, by default only a privileged one, owe a second factor: {@code StepUp}. */
         STEP_UP;
 
-        public static Optional<Step> of(String name) {
+        static Optional<Step> of(String name) {
             return Arrays.stream(values()).filter(step -> step.word().equals(name)).findFirst();
         }
 
