@@ -1,5 +1,6 @@
 package org.logoutrelay.keycloak.rest;
 
+import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -40,7 +41,6 @@ import jakarta.ws.rs.POST;
 import jakarta.ws.rs.Path;
 import jakarta.ws.rs.Produces;
 import jakarta.ws.rs.QueryParam;
-import jakarta.ws.rs.WebApplicationException;
 import jakarta.ws.rs.core.CacheControl;
 import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
@@ -110,29 +110,19 @@ public final class Endpoints {
     @Path("outbox")
     public Response poll(PollRequest request) {
         RealmModel realm = requireRole("outbox");
-        if (request == null) {
-            throw badRequest("The body is missing; send at least {}");
-        }
+        Given.body(request);
         Issuers.learn(session, realm, Issuers.ofRequest(session, realm));
         int max = request.maxEvents() == null ? MAX_EVENTS : request.maxEvents();
         if (max < 0) {
-            throw badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);
+            throw Problem.badRequest("maxEvents is negative; give 0 to " + MAX_EVENTS);
         }
         max = Math.min(max, MAX_EVENTS);
-        if (request.ack() != null && (request.ack().size() > MAX_ACKS || request.ack().contains(null))) {
-            throw badRequest("ack must hold at most " + MAX_ACKS + " jtis");
-        }
-        if (request.setErrs() != null && (request.setErrs().size() > MAX_ACKS || request.setErrs().containsValue(null))) {
-            throw badRequest("setErrs must hold at most " + MAX_ACKS + " jtis, each with its err and description");
-        }
-        if (request.ack() != null) {
-            request.ack().forEach(jti -> Outbox.find(session, realm.getId(), jti)
-                    .ifPresent(row -> Outbox.acknowledge(session, row.jti())));
-        }
-        if (request.setErrs() != null) {
-            request.setErrs().forEach((jti, error) -> Outbox.find(session, realm.getId(), jti)
-                    .ifPresent(row -> Outbox.refuse(row, cut(error.err(), 64), cut(error.description(), 1024))));
-        }
+        Collection<String> taken = Given.atMost("ack", request.ack(), MAX_ACKS, "jtis");
+        Map<String, SetError> refused = request.setErrs() == null ? Map.of() : request.setErrs();
+        Given.atMost("setErrs", refused.values(), MAX_ACKS, "jtis, each with its err and description");
+        taken.forEach(jti -> Outbox.find(session, realm.getId(), jti).ifPresent(row -> Outbox.acknowledge(session, row.jti())));
+        refused.forEach((jti, error) -> Outbox.find(session, realm.getId(), jti)
+                .ifPresent(row -> Outbox.refuse(row, cut(error.err(), 64), cut(error.description(), 1024))));
         Map<String, String> sets = new LinkedHashMap<>();
         boolean more = false;
         if (max > 0) {
@@ -157,11 +147,9 @@ public final class Endpoints {
     @Path("outbox/rows")
     public Response rows(RowsRequest request) {
         RealmModel realm = requireRole("outbox");
-        if (request == null) {
-            throw badRequest("The body is missing; send at least {}");
-        }
+        Given.body(request);
         if (request.after() != null && !CURSOR.matcher(request.after()).matches()) {
-            throw badRequest("after is not one that this endpoint gave as next");
+            throw Problem.badRequest("after is not one that this endpoint gave as next");
         }
         Outbox.Page page = request.sinceMs() == null
                 ? Outbox.incomplete(session, realm.getId(), request.after(), MAX_ROWS)
@@ -178,13 +166,10 @@ public final class Endpoints {
     @Path("outbox/sets")
     public Response sets(SetsRequest request) {
         RealmModel realm = requireRole("outbox");
-        if (request == null || request.jtis() == null || request.jtis().isEmpty() || request.jtis().size() > MAX_EVENTS
-                || request.jtis().contains(null)) {
-            throw badRequest("jtis must hold 1 to " + MAX_EVENTS + " jtis");
-        }
+        List<String> jtis = Given.some("jtis", Given.body(request).jtis(), MAX_EVENTS, "jtis");
         Map<String, String> sets = new LinkedHashMap<>();
         Map<String, String> ended = new LinkedHashMap<>();
-        request.jtis().forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(OutboxRow::isListed)
+        jtis.forEach(jti -> Outbox.find(session, realm.getId(), jti).filter(OutboxRow::isListed)
                 .ifPresent(row -> {
                     try {
                         sets.put(jti, SecurityEventToken.sign(session, row, afterCommit.audience()));
@@ -200,11 +185,8 @@ public final class Endpoints {
     @Path("logout-tokens")
     public Response mint(MintRequest request) {
         RealmModel realm = requireRole("logout-tokens");
-        if (request == null || request.ids() == null || request.ids().isEmpty() || request.ids().size() > MAX_IDS
-                || request.ids().contains(null)) {
-            throw badRequest("ids must hold 1 to " + MAX_IDS + " session ids");
-        }
-        return ok(new LogoutTokens(session, realm).mint(request.ids()));
+        List<String> ids = Given.some("ids", Given.body(request).ids(), MAX_IDS, "session ids");
+        return ok(new LogoutTokens(session, realm).mint(ids));
     }
 
     /** For the check of a relying party: tokens that are genuine and end nothing. */
@@ -212,12 +194,10 @@ public final class Endpoints {
     @Path("logout-tokens/probe")
     public Response probe(ProbeRequest request) {
         RealmModel realm = requireRole("logout-tokens");
-        if (request == null || request.clientId() == null || request.clientId().isBlank()) {
-            throw badRequest("client_id is missing; give the client whose tokens are wanted");
-        }
-        ClientModel client = realm.getClientByClientId(request.clientId());
+        ClientModel client = realm.getClientByClientId(Given.text(Given.body(request).clientId(),
+                "client_id is missing; give the client whose tokens are wanted"));
         if (client == null || !RelyingParty.isOidc(client)) {
-            throw refusal(Response.Status.NOT_FOUND, "not_found", "client_id names no OpenID Connect client of this realm");
+            throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "client_id names no OpenID Connect client of this realm");
         }
         return ok(new LogoutTokens(session, realm).probe(client));
     }
@@ -226,11 +206,8 @@ public final class Endpoints {
     @Path("answers")
     public Response answers(AnswersRequest request) {
         RealmModel realm = requireRole("answers");
-        if (request == null || request.answers() == null || request.answers().isEmpty()
-                || request.answers().size() > MAX_ANSWERS || request.answers().contains(null)) {
-            throw badRequest("answers must hold 1 to " + MAX_ANSWERS + " answers");
-        }
-        return ok(Answers.record(session, realm, request.answers()));
+        List<Answers.Answer> answers = Given.some("answers", Given.body(request).answers(), MAX_ANSWERS, "answers");
+        return ok(Answers.record(session, realm, answers));
     }
 
     /**
@@ -241,19 +218,17 @@ public final class Endpoints {
     @Path("containments")
     public Response contain(ContainRequest request) {
         AuthResult caller = requireCaller("operate");
-        if (request == null || request.user() == null || request.user().isBlank()) {
-            throw badRequest("user is missing; give a user's id or user name");
-        }
+        String user = Given.text(Given.body(request).user(), "user is missing; give a user's id or user name");
         String reason = request.reason() == null ? "" : request.reason().trim();
         if (reason.length() < 3 || reason.length() > MAX_REASON) {
-            throw badRequest("reason must say why, in 3 to " + MAX_REASON + " characters; it goes into the evidence");
+            throw Problem.badRequest("reason must say why, in 3 to " + MAX_REASON + " characters; it goes into the evidence");
         }
         boolean confirmed = Boolean.TRUE.equals(request.confirm());
         if (confirmed && !has(caller, "confirm")) {
-            throw refusal(Response.Status.FORBIDDEN, "insufficient_scope",
+            throw Problem.refusal(Response.Status.FORBIDDEN, "insufficient_scope",
                     "To confirm takes the role confirm of the client " + CLIENT);
         }
-        return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(request.user().trim(),
+        return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(user,
                 Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(Ids.next(),
                         caller.user().getId(), caller.token().getIssuedFor(), reason)));
     }
@@ -263,12 +238,13 @@ public final class Endpoints {
     @Path("realm-logouts")
     public Response decide(RealmLogoutDecision request) {
         AuthResult caller = requireCaller("confirm");
-        if (request == null || request.decision() == null || !request.decision().matches("confirm|dismiss")) {
-            throw badRequest("decision must be confirm or dismiss");
+        String decision = Given.body(request).decision();
+        if (decision == null || !decision.matches("confirm|dismiss")) {
+            throw Problem.badRequest("decision must be confirm or dismiss");
         }
         return ok(RealmLogout.decide(session, session.getContext().getRealm(), request.id(),
-                request.decision().equals("confirm"), caller.user().getId())
-                .orElseThrow(() -> badRequest("id is not that of a realm logout that waits for a decision; GET lists them")));
+                decision.equals("confirm"), caller.user().getId())
+                .orElseThrow(() -> Problem.badRequest("id is not that of a realm logout that waits for a decision; GET lists them")));
     }
 
     @GET
@@ -286,7 +262,7 @@ public final class Endpoints {
             @QueryParam("max") @DefaultValue("500") int max, @QueryParam("untold") boolean untold) {
         RealmModel realm = requireRole("relying-parties");
         if (first < 0 || max < 1 || max > MAX_CLIENTS) {
-            throw badRequest("first must be 0 or more, max 1 to " + MAX_CLIENTS);
+            throw Problem.badRequest("first must be 0 or more, max 1 to " + MAX_CLIENTS);
         }
         List<ClientModel> page = realm.getClientsStream(first, max).toList();
         Map<String, Object> answer = new LinkedHashMap<>();
@@ -347,7 +323,7 @@ public final class Endpoints {
         boolean listed = client != null && (client.equals(besides)
                 || Policy.of(session, session.getContext().getRealm()).clients().contains(client));
         if (!listed) {
-            throw refusal(Response.Status.FORBIDDEN, "unauthorized_client", "Tokens of the client " + client + " do not count"
+            throw Problem.refusal(Response.Status.FORBIDDEN, "unauthorized_client", "Tokens of the client " + client + " do not count"
                     + " here: use one that the realm attribute logout-relay.clients names, or have this one named there");
         }
         if (!has(caller, role)) {
@@ -368,15 +344,6 @@ public final class Endpoints {
         CacheControl noStore = new CacheControl();
         noStore.setNoStore(true);
         return Response.ok(body).cacheControl(noStore).build();
-    }
-
-    static WebApplicationException badRequest(String description) {
-        return refusal(Response.Status.BAD_REQUEST, "invalid_request", description);
-    }
-
-    static WebApplicationException refusal(Response.Status status, String error, String description) {
-        return new WebApplicationException(Response.status(status)
-                .entity(Map.of("error", error, "error_description", description)).type(MediaType.APPLICATION_JSON).build());
     }
 
     private static String cut(String text, int max) {

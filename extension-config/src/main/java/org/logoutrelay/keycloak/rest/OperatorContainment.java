@@ -39,14 +39,14 @@ final class OperatorContainment {
         Policy policy = Policy.of(session, realm);
         Optional<Set<Policy.Step>> steps = policy.steps(Trigger.OPERATOR);
         if (steps.isEmpty()) {
-            throw Endpoints.refusal(Response.Status.CONFLICT, "policy_off",
+            throw Problem.refusal(Response.Status.CONFLICT, "policy_off",
                     "Nothing is done on anybody's word here: the realm attribute logout-relay.policy.operator is off");
         }
         long others = Outbox.askedSince(session, realm.getId(), user.getId(),
                 Time.currentTimeMillis() - policy.operatorWindowMs());
         boolean tooMany = others >= policy.operatorLimit();
         if (tooMany && !dryRun && !confirmed) {
-            throw Endpoints.refusal(Response.Status.CONFLICT, "confirmation_required", others + " users were signed out on"
+            throw Problem.refusal(Response.Status.CONFLICT, "confirmation_required", others + " users were signed out on"
                     + " somebody's word within " + policy.operatorWindowMs() / 1000 + " seconds, and the realm's limit is "
                     + policy.operatorLimit() + ": whoever has the role confirm of the client logout-relay must confirm more");
         }
@@ -74,11 +74,11 @@ final class OperatorContainment {
         UserModel byId = session.users().getUserById(realm, idOrName);
         UserModel user = byId == null ? session.users().getUserByUsername(realm, idOrName) : byId;
         if (user == null) {
-            throw Endpoints.refusal(Response.Status.NOT_FOUND, "not_found",
+            throw Problem.refusal(Response.Status.NOT_FOUND, "not_found",
                     "The user is not one of this realm, or no longer: it has neither such an id nor such a user name");
         }
         if (user.getServiceAccountClientLink() != null) {
-            throw Endpoints.badRequest("user is the service account of a client; disable the client or rotate its secret");
+            throw Problem.badRequest("user is the service account of a client; disable the client or rotate its secret");
         }
         return user;
     }
