@@ -1,0 +1,4 @@
+/**
+ * What Keycloak loads by name, and nothing that decides.
+ */
+package org.logoutrelay.keycloak.spi;
