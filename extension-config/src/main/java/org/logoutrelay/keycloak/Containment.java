@@ -361,7 +361,8 @@ final class Containment {
         }
         return new ListedSession(client.getId(), userSession.getId(), RelyingParty.algorithm(realm, client),
                 RelyingParty.logoutUri(session, client), RelyingParty.sessionRequired(client), userSession.isOffline(),
-                Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession), claims);
+                Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession),
+                TokenEncryption.isWanted(client), claims);
     }
 
     static void writeRows(EntityManager em, OutboxRow template, List<ListedSession> sessions) {

@@ -154,7 +154,7 @@ final class Ledger {
         ClientModel client = realm.getClientById(row.clientUuid);
         return new ListedSession(row.clientUuid, row.sid, row.alg, logoutUri(session, client, row),
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
-                row.latestEnd, read(row.claims));
+                row.latestEnd, client != null && TokenEncryption.isWanted(client), read(row.claims));
     }
 
     /** Off the request a relative URL of today may not be to be had; it must not keep the look from all other sessions. */
