@@ -8,6 +8,8 @@ import java.util.Map;
 import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.base.Json;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
+
 /**
  * A session as an outbox row lists it: everything a logout token needs, so that a client, a user or a host name that
  * changes afterwards does no harm.
@@ -19,10 +21,13 @@ import org.logoutrelay.keycloak.base.Json;
  * @param offline whether this is Keycloak's offline session of that id
  * @param loginBegan seconds
  * @param latestEnd seconds
+ * @param encrypted whether the client wanted its tokens encrypted at the time
  * @param claims unsigned claims of a logout token: {@code iss}, {@code aud}, {@code sub}, {@code sid}, {@code events}
  */
 public record ListedSession(String clientUuid, String sid, String alg, String logoutUri, boolean sessionRequired,
-        boolean offline, long loginBegan, long latestEnd, LogoutToken claims) {
+        boolean offline, long loginBegan, long latestEnd,
+        // An older node knows no such member.
+        @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean encrypted, LogoutToken claims) {
 
     /** Which relying party's session this is. Online and offline sessions of one id are one session there. */
     public String key() {

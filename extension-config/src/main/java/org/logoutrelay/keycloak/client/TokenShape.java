@@ -53,15 +53,20 @@ public enum TokenShape {
     }
 
     /**
-     * Whether a token with {@code sid} alone and the usual type does: whoever makes it need not know the subject's other
-     * logins.
+     * Whether a signed token with {@code sid} alone and the usual type does: whoever makes it need not know the subject's
+     * other logins, nor the client's key.
      */
     public static boolean sidOnly(ClientModel client) {
-        if (client == null || !"logout+jwt".equals(typ(client))) {
+        if (client == null || !"logout+jwt".equals(typ(client)) || TokenEncryption.isWanted(client)) {
             return false;
         }
         TokenShape shape = of(client);
         return shape == SID || shape == DEFAULT && RelyingParty.sessionRequired(client);
+    }
+
+    /** Whom a token with these claims names, as the relay calls it. */
+    public static String names(LogoutToken claims) {
+        return claims.getSid() == null ? SUB.word : claims.getSubject() == null ? SID.word : SID_AND_SUB.word;
     }
 
     /** Whether a token of this shape can name what is meant and nothing else. */

@@ -15,6 +15,7 @@ import org.keycloak.models.UserSessionModel;
 import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
+import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.gate.Logins;
 import org.logoutrelay.keycloak.gate.SessionStore;
 import org.logoutrelay.keycloak.gate.Spared;
@@ -113,6 +114,7 @@ public final class Listing {
         }
         return new ListedSession(client.getId(), userSession.getId(), RelyingParty.algorithm(realm, client),
                 RelyingParty.logoutUri(session, client), RelyingParty.sessionRequired(client), userSession.isOffline(),
-                Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession), claims);
+                Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession),
+                TokenEncryption.isWanted(client), claims);
     }
 }

@@ -18,6 +18,7 @@ import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.base.Json;
 import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
+import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.gate.Gate;
 import org.logoutrelay.keycloak.gate.SessionStore;
 
@@ -140,7 +141,7 @@ public final class Ledger {
         ClientModel client = realm.getClientById(row.clientUuid);
         return new ListedSession(row.clientUuid, row.sid, row.alg, logoutUri(session, client, row),
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
-                row.latestEnd, Json.read(row.claims, LogoutToken.class));
+                row.latestEnd, client != null && TokenEncryption.isWanted(client), Json.read(row.claims, LogoutToken.class));
     }
 
     /** Off the request a relative URL of today may not be to be had; it must not keep the look from all other sessions. */

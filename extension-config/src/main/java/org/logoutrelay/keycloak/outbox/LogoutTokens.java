@@ -19,6 +19,7 @@ import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
+import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.client.TokenShape;
 import org.logoutrelay.keycloak.ledger.Ledger;
 
@@ -30,10 +31,12 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  */
 public final class LogoutTokens {
     private static final long LIFE_SECONDS = 120;
+    private static final String NO_ENCRYPTION_KEY = "no_encryption_key";
     private static final Set<String> HMAC = Set.of(Algorithm.HS256, Algorithm.HS384, Algorithm.HS512);
 
     private final KeycloakSession session;
     private final RealmModel realm;
+    private final TokenEncryption encryption;
     private final Map<String, Optional<Event>> events = new HashMap<>();
 
     /** An outbox row, read once for all of its sessions in a call. */
@@ -43,17 +46,18 @@ public final class LogoutTokens {
     private record Asked(Event event, ListedSession listed) {
     }
 
-    /** Tokens and refusals by session id. */
-    record Minted(Map<String, String> tokens, Map<String, String> refused) {
+    /** Tokens, whom each names, and refusals, by session id. The relay need not read a token, and some it cannot. */
+    record Minted(Map<String, String> tokens, Map<String, String> names, Map<String, String> refused) {
     }
 
     public LogoutTokens(KeycloakSession session, RealmModel realm) {
         this.session = session;
         this.realm = realm;
+        this.encryption = new TokenEncryption(session, realm);
     }
 
     public Minted mint(List<String> ids) {
-        Minted minted = new Minted(new LinkedHashMap<>(), new LinkedHashMap<>());
+        Minted minted = new Minted(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>());
         Map<String, Asked> known = new LinkedHashMap<>();
         for (String id : ids) {
             SessionId parsed = SessionId.parse(id);
@@ -67,13 +71,20 @@ public final class LogoutTokens {
         // Once for all of them: a question for each took a sixth as long as all the signing.
         Map<String, Long> newest = Ledger.newestLogins(session,
                 known.values().stream().map(asked -> asked.listed().sid()).toList());
+        known.values().stream().map(asked -> client(asked.listed()))
+                .filter(client -> client != null && TokenEncryption.isWanted(client)).forEach(encryption::prepare);
         known.forEach((id, asked) -> {
             String refusal = refusal(id, asked.event(), asked.listed(), newest);
-            if (refusal == null) {
-                minted.tokens().put(id, token(asked.event(), asked.listed()));
-            } else {
+            if (refusal != null) {
                 minted.refused().put(id, refusal);
+                return;
             }
+            LogoutToken claims = claims(asked.event(), asked.listed());
+            ClientModel client = client(asked.listed());
+            token(client, asked.listed().encrypted(), asked.listed().alg(), claims).ifPresentOrElse(token -> {
+                minted.tokens().put(id, token);
+                minted.names().put(id, TokenShape.names(claims));
+            }, () -> minted.refused().put(id, NO_ENCRYPTION_KEY));
         });
         return minted;
     }
@@ -127,30 +138,54 @@ public final class LogoutTokens {
     public Probe probe(ClientModel client) {
         String alg = RelyingParty.algorithm(realm, client);
         String unsignable = unsignable(alg);
-        Map<String, String> tokens = new LinkedHashMap<>();
-        for (TokenShape shape : unsignable == null ? TokenShape.of(client).possible() : List.<TokenShape>of()) {
-            LogoutToken token = RelyingParty.claimsOfNobody(client, Issuers.of(session, realm));
-            token.id(SecretGenerator.getInstance().generateSecureID());
-            token.issuedNow();
-            token.exp(token.getIat() + LIFE_SECONDS);
-            shape.shape(token, false);
-            tokens.put(shape.word(), SecurityEventToken.sign(session, realm, alg, TokenShape.typ(client), token));
+        if (unsignable != null) {
+            return new Probe(Map.of(), unsignable);
         }
-        return new Probe(tokens, unsignable);
+        Map<String, String> tokens = new LinkedHashMap<>();
+        for (TokenShape shape : TokenShape.of(client).possible()) {
+            LogoutToken claims = RelyingParty.claimsOfNobody(client, Issuers.of(session, realm));
+            makeFresh(claims);
+            shape.shape(claims, false);
+            Optional<String> token = token(client, false, alg, claims);
+            if (token.isEmpty()) {
+                return new Probe(Map.of(), NO_ENCRYPTION_KEY);
+            }
+            tokens.put(shape.word(), token.get());
+        }
+        return new Probe(tokens, null);
     }
 
-    private String token(Event event, ListedSession listed) {
-        LogoutToken token = listed.claims();
-        token.id(SecretGenerator.getInstance().generateSecureID());
-        token.issuedNow();
-        token.exp(token.getIat() + LIFE_SECONDS);
+    private LogoutToken claims(Event event, ListedSession listed) {
+        LogoutToken claims = listed.claims();
+        makeFresh(claims);
         ClientModel client = client(listed);
         if (client != null) {
             // The client may have been renamed since the login.
-            token.audience(client.getClientId());
+            claims.audience(client.getClientId());
         }
-        TokenShape.of(client).shape(token, subMeansMore(event, listed));
-        return SecurityEventToken.sign(session, realm, listed.alg(), TokenShape.typ(client), token);
+        TokenShape.of(client).shape(claims, subMeansMore(event, listed));
+        return claims;
+    }
+
+    private static void makeFresh(LogoutToken claims) {
+        claims.id(SecretGenerator.getInstance().generateSecureID());
+        claims.issuedNow();
+        claims.exp(claims.getIat() + LIFE_SECONDS);
+    }
+
+    /**
+     * Signed, and encrypted where the client wants that; nothing where it cannot be encrypted.
+     *
+     * @param client null where it is gone
+     * @param wasEncrypted what it wanted at the event: its keys have gone with it
+     */
+    private Optional<String> token(ClientModel client, boolean wasEncrypted, String alg, LogoutToken claims) {
+        if (client == null && wasEncrypted) {
+            return Optional.empty();
+        }
+        String signed = SecurityEventToken.sign(session, realm, alg, TokenShape.typ(client), claims);
+        return client != null && TokenEncryption.isWanted(client) ? encryption.encrypt(client, claims.getIssuer(), signed)
+                : Optional.of(signed);
     }
 
     /** Some relying parties end every session of a subject: here those that are not meant, or the new login. */

@@ -20,7 +20,7 @@ class SessionsTest {
         claims.setSubject("pairwise-sub");
         claims.setSid("sid-1");
         claims.putEvents(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT, JsonSerialization.createObjectNode());
-        return new ListedSession("uuid", "sid-1", "ES256", logoutUri, true, false, 100, 200, claims);
+        return new ListedSession("uuid", "sid-1", "ES256", logoutUri, true, false, 100, 200, false, claims);
     }
 
     @Test

@@ -14,7 +14,7 @@ import org.keycloak.models.ClientModel;
 import org.keycloak.representations.LogoutToken;
 
 class TokenShapeTest {
-    private static ClientModel client(Map<String, String> attributes) {
+    static ClientModel client(Map<String, String> attributes) {
         return (ClientModel) Proxy.newProxyInstance(ClientModel.class.getClassLoader(), new Class<?>[] {ClientModel.class},
                 (proxy, method, arguments) -> attributes.get((String) arguments[0]));
     }
@@ -73,7 +73,17 @@ class TokenShapeTest {
         Map<String, String> typed = new HashMap<>(asks);
         typed.put("logout-relay.token.typ", "JWT");
         assertFalse(TokenShape.sidOnly(client(typed)));
+        Map<String, String> encrypted = new HashMap<>(asks);
+        encrypted.put("id.token.encrypted.response.alg", "RSA-OAEP");
+        assertFalse(TokenShape.sidOnly(client(encrypted)));
         assertFalse(TokenShape.sidOnly(null));
+    }
+
+    @Test
+    void aTokenIsSaidToNameWhomItNames() {
+        assertEquals("sid+sub", TokenShape.names(shaped(shape(null), false)));
+        assertEquals("sid", TokenShape.names(shaped(shape(null), true)));
+        assertEquals("sub", TokenShape.names(shaped(shape("sub"), false)));
     }
 
     @Test

@@ -11,7 +11,7 @@ import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.client.ListedSession;
 
 class OutboxTest {
-    private static final ListedSession SESSION = new ListedSession("uuid", "sid-1", "ES256", null, true, false, 100, 200,
+    private static final ListedSession SESSION = new ListedSession("uuid", "sid-1", "ES256", null, true, false, 100, 200, false,
             new LogoutToken());
 
     @Test
