@@ -69,10 +69,6 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
         this.afterwards = afterwards;
     }
 
-    public static Recording orNothing(Recording recording) {
-        return recording == null ? Recording.NOTHING : recording;
-    }
-
     /** Keycloak may make several listeners for one session; there is one of these. */
     public static AllOrNothing of(KeycloakSession session, Committed afterwards) {
         AllOrNothing known = session.getAttribute(ATTRIBUTE, AllOrNothing.class);

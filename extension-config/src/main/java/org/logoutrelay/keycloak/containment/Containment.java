@@ -27,7 +27,7 @@ import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEvent;
-import org.logoutrelay.keycloak.trigger.Flow;
+import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
@@ -55,14 +55,14 @@ public final class Containment {
      * that nobody can make a reset slow by logging in often. Throws where it cannot; the change must then fail.
      *
      * @param flow the login in which the person made the change, or null; it goes on
-     * @return null where the realm's policy has nothing done
+     * @return nothing where the realm's policy has nothing done
      */
     public static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match,
-            String issuer, Flow flow, boolean userGoes) {
+            String issuer, LoginFlow flow, boolean userGoes) {
         Policy policy = Policy.of(session, realm);
         Optional<Set<Policy.Step>> steps = policy.steps(match.trigger());
         if (steps.isEmpty()) {
-            return null;
+            return AllOrNothing.Recording.NOTHING;
         }
         Act act = new Act(session, realm, user, match, issuer,
                 match.asked() == null ? Ids.next() : match.asked().txn(), watermarkMs(session, realm, user, match), policy,

@@ -177,8 +177,8 @@ public final class RealmLogout {
         session.getContext().setRealm(realm);
         UserModel user = realm == null ? null : session.users().getUserById(realm, subject);
         if (user != null) {
-            AllOrNothing.of(session, afterCommit).run(() -> AllOrNothing.orNothing(Containment.begin(session, realm, user,
-                    new Trigger.Match(Trigger.REALM_LOGOUT, subject, row.atMs), row.iss, null, false)));
+            AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
+                    new Trigger.Match(Trigger.REALM_LOGOUT, subject, row.atMs), row.iss, null, false));
         }
     }
 

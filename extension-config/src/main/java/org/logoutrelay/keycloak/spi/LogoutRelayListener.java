@@ -29,7 +29,7 @@ import org.logoutrelay.keycloak.ledger.TokenIssue;
 import org.logoutrelay.keycloak.login.StepUp;
 import org.logoutrelay.keycloak.trigger.AdminPath;
 import org.logoutrelay.keycloak.trigger.Changes;
-import org.logoutrelay.keycloak.trigger.Flow;
+import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.PrivilegedRole;
 import org.logoutrelay.keycloak.trigger.SentPassword;
@@ -71,7 +71,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (trigger.isPresent() || PROFILE_UPDATES.contains(event.getType()) && event.getUserId() != null) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
-                Flow flow = Flow.of(session, realm, event).orElse(null);
+                LoginFlow flow = LoginFlow.of(session, realm, event).orElse(null);
                 return trigger.or(() -> Changes.of(session, realm, event.getUserId()))
                         .map(match -> contain(realm, match, flow)).orElse(AllOrNothing.Recording.NOTHING);
             });
@@ -125,12 +125,12 @@ final class LogoutRelayListener implements EventListenerProvider {
         }
         AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
         allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
-                ? AllOrNothing.orNothing(Containment.begin(session, realm, removal.getUser(),
-                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), Issuers.of(session, realm), null, true))
+                ? Containment.begin(session, realm, removal.getUser(),
+                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), Issuers.of(session, realm), null, true)
                 : AllOrNothing.Recording.NOTHING);
     }
 
-    private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, Flow flow) {
+    private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, LoginFlow flow) {
         String userId = match.userId() == null ? Ledger.userOf(session, realm, match.sid()) : match.userId();
         UserModel user = userId == null ? null : session.users().getUserById(realm, userId);
         if (user == null) {
@@ -140,7 +140,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        return AllOrNothing.orNothing(Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false));
+        return Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false);
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {

@@ -17,12 +17,12 @@ import org.keycloak.sessions.RootAuthenticationSessionModel;
  *
  * @param sid the id that the session of this login has or will have
  */
-public record Flow(String sid, String clientUuid, AuthenticationSessionModel login) {
+public record LoginFlow(String sid, String clientUuid, AuthenticationSessionModel login) {
 
     /**
      * By what the event says, not by the context: signing out other devices leaves another authentication session there.
      */
-    public static Optional<Flow> of(KeycloakSession session, RealmModel realm, Event event) {
+    public static Optional<LoginFlow> of(KeycloakSession session, RealmModel realm, Event event) {
         Map<String, String> details = event.getDetails();
         String sid = details == null ? null : details.get(Details.CODE_ID);
         String tab = session.getContext().getUri().getQueryParameters().getFirst(Constants.TAB_ID);
@@ -35,6 +35,6 @@ public record Flow(String sid, String clientUuid, AuthenticationSessionModel log
                 || !login.getAuthenticatedUser().getId().equals(event.getUserId())) {
             return Optional.empty();
         }
-        return Optional.of(new Flow(sid, login.getClient().getId(), login));
+        return Optional.of(new LoginFlow(sid, login.getClient().getId(), login));
     }
 }
