@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak.gate;
 import org.keycloak.OAuth2Constants;
 import org.keycloak.http.HttpRequest;
 import org.keycloak.models.KeycloakSession;
+import org.logoutrelay.keycloak.base.RequestPath;
 
 import jakarta.ws.rs.core.MultivaluedHashMap;
 import jakarta.ws.rs.core.MultivaluedMap;
@@ -25,7 +26,7 @@ final class Requests {
 
     /** The grant type, at the token endpoint (RFC 6749 §3.2); a parameter of that name elsewhere says nothing. */
     static String grantType(KeycloakSession session) {
-        return path(session).endsWith("/protocol/openid-connect/token") ? form(session).getFirst(OAuth2Constants.GRANT_TYPE) : null;
+        return RequestPath.isTokenEndpoint(path(session)) ? form(session).getFirst(OAuth2Constants.GRANT_TYPE) : null;
     }
 
     static String query(KeycloakSession session, String name) {
@@ -36,9 +37,10 @@ final class Requests {
         }
     }
 
+    /** In one form, without a slash at either end. */
     static String path(KeycloakSession session) {
         try {
-            return session.getContext().getUri().getPath();
+            return RequestPath.of(session.getContext().getUri().getPath());
         } catch (RuntimeException e) {
             return "";
         }
@@ -57,7 +59,7 @@ final class Requests {
         try {
             HttpRequest request = session.getContext().getHttpRequest();
             return request != null && !java.util.Set.of("GET", "HEAD", "OPTIONS").contains(request.getHttpMethod())
-                    && !path(session).contains("/protocol/openid-connect/");
+                    && !RequestPath.isOfProtocol(path(session));
         } catch (RuntimeException e) {
             return false;
         }

@@ -19,6 +19,7 @@ import org.keycloak.models.UserModel;
 import org.keycloak.sessions.AuthenticationSessionModel;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.LogoutRelay;
+import org.logoutrelay.keycloak.base.RequestPath;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.containment.Containment;
@@ -27,7 +28,6 @@ import org.logoutrelay.keycloak.containment.Watch;
 import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.ledger.TokenIssue;
 import org.logoutrelay.keycloak.login.StepUp;
-import org.logoutrelay.keycloak.trigger.AdminPath;
 import org.logoutrelay.keycloak.trigger.Changes;
 import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
@@ -81,7 +81,7 @@ final class LogoutRelayListener implements EventListenerProvider {
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
         Optional<Trigger.Match> trigger = Trigger.of(event);
-        Matcher user = USER.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
+        Matcher user = USER.matcher(String.valueOf(RequestPath.of(event.getResourcePath())));
         boolean update = event.getResourceType() == ResourceType.USER && event.getOperationType() == OperationType.UPDATE
                 && user.matches();
         if (trigger.isPresent() || update || PrivilegedRole.isMapping(event) || event.getResourceType() == ResourceType.REALM
@@ -90,7 +90,7 @@ final class LogoutRelayListener implements EventListenerProvider {
                 // The realm acted on, not the administrator's.
                 RealmModel realm = session.getContext().getRealm();
                 if (event.getResourceType() == ResourceType.REALM && trigger.isEmpty()) {
-                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(AdminPath.of(event.getResourcePath()))
+                    return event.getOperationType() == OperationType.ACTION && "logout-all".equals(RequestPath.of(event.getResourcePath()))
                             ? RealmLogout.seen(session, realm, Issuers.of(session, realm)) : refuseMeaninglessPolicy(realm);
                 }
                 if (event.getResourceType() == ResourceType.CLIENT) {
@@ -153,7 +153,7 @@ final class LogoutRelayListener implements EventListenerProvider {
     }
 
     private AllOrNothing.Recording refuseUnusableClient(RealmModel realm, AdminEvent event) {
-        Matcher path = CLIENT.matcher(String.valueOf(AdminPath.of(event.getResourcePath())));
+        Matcher path = CLIENT.matcher(String.valueOf(RequestPath.of(event.getResourcePath())));
         ClientModel client = path.matches() ? realm.getClientById(path.group(1)) : null;
         String complaint = client == null ? null : RelyingParty.complaint(client.getAttributes());
         if (complaint != null) {

@@ -18,6 +18,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.RoleModel;
 import org.logoutrelay.keycloak.base.Json;
+import org.logoutrelay.keycloak.base.RequestPath;
 
 /** Whether an event gives a user a privileged role: directly, in a composite one, or by a group. */
 public final class PrivilegedRole {
@@ -36,7 +37,7 @@ public final class PrivilegedRole {
     }
 
     public static Optional<Trigger.Match> of(KeycloakSession session, RealmModel realm, AdminEvent event) {
-        String path = AdminPath.of(event.getResourcePath());
+        String path = RequestPath.of(event.getResourcePath());
         Matcher inRealm = REALM.matcher(path);
         Matcher ofClient = CLIENT.matcher(path);
         Matcher byGroup = GROUP.matcher(path);

@@ -13,6 +13,7 @@ import org.keycloak.events.EventType;
 import org.keycloak.events.admin.AdminEvent;
 import org.keycloak.events.admin.OperationType;
 import org.keycloak.events.admin.ResourceType;
+import org.logoutrelay.keycloak.base.RequestPath;
 
 import static org.logoutrelay.keycloak.trigger.Policy.Step.BROKER_TOKENS;
 import static org.logoutrelay.keycloak.trigger.Policy.Step.CONSENTS;
@@ -176,7 +177,7 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
 
     /** The trigger that this event is, if it is one. Never throws: it runs before anything is enlisted. */
     public static Optional<Match> of(AdminEvent event) {
-        String normal = AdminPath.of(event.getResourcePath());
+        String normal = RequestPath.of(event.getResourcePath());
         if (normal == null) {
             return Optional.empty();
         }
