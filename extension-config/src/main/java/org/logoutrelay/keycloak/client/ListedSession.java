@@ -38,12 +38,22 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
         return clientUuid + ' ' + sid;
     }
 
+    /** Whether the client knows the session by Keycloak's id of it, which is all that the relay has. */
+    public boolean goesByItsId() {
+        return sid.equals(claims.getSid());
+    }
+
     public String clientId() {
         return claims.getAudience()[0];
     }
 
-    /** The session as a SET shows it, with the client's id of today; {@code n} is its place in the row, {@code sidOnly} {@link TokenShape#sidOnly}. */
-    public Map<String, Object> toSetMember(String jti, int n, String clientId, boolean sidOnly) {
+    /**
+     * The session as a SET shows it, with the client's id and algorithm of today: both may have changed since the login.
+     *
+     * @param n its place in the row
+     * @param sidOnly {@link TokenShape#sidOnly}
+     */
+    public Map<String, Object> toSetMember(String jti, int n, String clientId, String alg, boolean sidOnly) {
         Map<String, Object> member = new LinkedHashMap<>();
         member.put("id", id(jti, n));
         member.put("client_id", clientId);

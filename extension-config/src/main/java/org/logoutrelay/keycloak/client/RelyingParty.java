@@ -6,6 +6,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.UUID;
 
+import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.CibaConfig;
@@ -34,6 +35,8 @@ import org.keycloak.util.TokenUtil;
 
 /** What we read from a client, seen as a relying party. */
 public final class RelyingParty {
+    private static final Logger LOG = Logger.getLogger(RelyingParty.class);
+
     private static final String MAX_LIFE = "logout-relay.session.max-life";
     /** Characters of a logout URL; the relay takes no longer one. */
     private static final int MAX_URI = 2048;
@@ -56,11 +59,32 @@ public final class RelyingParty {
         if (uri == null || uri.isBlank()) {
             return null;
         }
-        // Only a relative URL needs Keycloak's own address, and of a client without a root URL nothing else does.
-        String root = client.getRootUrl();
-        String absolute = !uri.startsWith("/") ? uri : root == null || root.isBlank()
-                ? Issuers.base(session, client.getRealm()) + uri : ResolveRelative.resolveRelativeUri(session, root, uri);
+        String absolute = uri.startsWith("/") ? resolved(session, client, uri) : uri;
         return absolute.length() > MAX_URI ? null : absolute;
+    }
+
+    /** Keycloak's own address is needed only where the client names no other. Off the request Keycloak cannot say it. */
+    private static String resolved(KeycloakSession session, ClientModel client, String uri) {
+        String root = client.getRootUrl();
+        if (root == null || root.isBlank()) {
+            return Issuers.base(session, client.getRealm()) + uri;
+        }
+        String own = root.startsWith("${") ? Issuers.base(session, client.getRealm()) : "";
+        return ResolveRelative.resolveRelativeUri(own, own, root, uri);
+    }
+
+    /**
+     * The same; {@code fallback} where the client has none, or none that can be had: one client must not hold up others, nor
+     * fail a login.
+     */
+    public static String logoutUriOr(KeycloakSession session, ClientModel client, String fallback) {
+        try {
+            String today = client == null ? null : logoutUri(session, client);
+            return today == null ? fallback : today;
+        } catch (RuntimeException e) {
+            LOG.warnf("Client %s: its logout URL cannot be resolved (%s)", client.getClientId(), e.getClass().getSimpleName());
+            return fallback;
+        }
     }
 
     /** What is wrong with these settings of a client, or null. Such a client is not saved; a login there must not fail for it. */
@@ -126,29 +150,54 @@ public final class RelyingParty {
     }
 
     /**
-     * Unsigned claims of a logout token for this session. Keycloak's own builder knows a pairwise {@code sub} and the
-     * issuer that this client saw at login; it leaves {@code sid} out where the client does not ask for it, but without
-     * it some relying parties answer 200 and end nothing.
+     * Unsigned claims of a logout token for this session. A client whose mappers cannot make a token (a pairwise mapper
+     * without a sector throws) must fail no login that works without us, and no reset.
      */
     public static LogoutToken claims(KeycloakSession session, UserModel user, AuthenticatedClientSessionModel clientSession,
             String issuer) {
+        try {
+            return claimsAsGiven(session, user, clientSession, issuer);
+        } catch (RuntimeException e) {
+            LOG.warnf("Client %s: Keycloak cannot make its tokens (%s); its logout token will name the user's own id. "
+                    + "Check the client's protocol mappers.", clientSession.getClient().getClientId(), e.getClass().getSimpleName());
+            return plainClaims(user, clientSession, issuer);
+        }
+    }
+
+    /**
+     * Keycloak's own builder knows a pairwise {@code sub} and the issuer that this client saw at login; it leaves {@code sid}
+     * out where the client does not ask for it, but without it some relying parties answer 200 and end nothing.
+     */
+    private static LogoutToken claimsAsGiven(KeycloakSession session, UserModel user,
+            AuthenticatedClientSessionModel clientSession, String issuer) {
         LogoutToken claims = session.tokens().initLogoutToken(clientSession.getClient(), user, clientSession);
-        claims.setSubject(subjectAsGiven(session, clientSession, claims.getSubject()));
-        claims.setSid(clientSession.getUserSession().getId());
+        IDToken given = asGiven(session, clientSession, claims.getSubject());
+        claims.setSubject(given(given, "sub", given.getSubject()));
+        claims.setSid(given(given, "sid", clientSession.getUserSession().getId()));
         if (claims.getIssuer() == null) {
             claims.issuer(issuer);
         }
         return claims;
     }
 
+    /** What a logout token says by the client's settings: those may have changed since the login. */
+    public static void asOfToday(LogoutToken claims, ClientModel client) {
+        claims.audience(client.getClientId());
+        if (OIDCAdvancedConfigWrapper.fromClientModel(client).getBackchannelLogoutRevokeOfflineTokens()) {
+            claims.putEvents(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT_REVOKE_OFFLINE_TOKENS, true);
+        } else {
+            claims.getEvents().remove(TokenUtil.TOKEN_BACKCHANNEL_LOGOUT_EVENT_REVOKE_OFFLINE_TOKENS);
+        }
+    }
+
     /**
-     * The {@code sub} that the client was given in its ID token: any mapper may have set it, and Keycloak's own logout tokens
-     * heed those for pairwise subjects alone.
+     * What the client was given in its ID token of {@code sub} and {@code sid}: any mapper may have set them, and Keycloak's own
+     * logout tokens heed those for pairwise subjects alone.
      */
-    private static String subjectAsGiven(KeycloakSession session, AuthenticatedClientSessionModel clientSession, String subject) {
+    private static IDToken asGiven(KeycloakSession session, AuthenticatedClientSessionModel clientSession, String subject) {
         ClientSessionContext given = DefaultClientSessionContext.fromClientSessionScopeParameter(clientSession, session);
-        List<ProtocolMapperModel> setting = given.getProtocolMappersStream()
-                .filter(mapper -> "sub".equals(mapper.getConfig().get(OIDCAttributeMapperHelper.TOKEN_CLAIM_NAME))).toList();
+        List<ProtocolMapperModel> setting = given.getProtocolMappersStream().filter(mapper -> List.of("sub", "sid")
+                .contains(String.valueOf(mapper.getConfig().get(OIDCAttributeMapperHelper.TOKEN_CLAIM_NAME)))).toList();
         IDToken idToken = new IDToken();
         idToken.subject(subject);
         for (ProtocolMapperModel mapper : setting) {
@@ -158,8 +207,12 @@ public final class RelyingParty {
                 idToken = sets.transformIDToken(idToken, mapper, session, clientSession.getUserSession(), given);
             }
         }
-        Object other = idToken.getOtherClaims().get("sub");
-        return other == null ? idToken.getSubject() : other.toString();
+        return idToken;
+    }
+
+    private static String given(IDToken token, String claim, String otherwise) {
+        Object mapped = token.getOtherClaims().get(claim);
+        return mapped == null ? otherwise : mapped.toString();
     }
 
     /** Claims that name no session and no user. */
@@ -173,11 +226,7 @@ public final class RelyingParty {
         return claims;
     }
 
-    /**
-     * The same by hand, for a client whose mappers cannot make a token (a pairwise mapper without a sector throws). It
-     * gets no ID token from Keycloak either, and must not keep its users' passwords from being reset.
-     */
-    public static LogoutToken plainClaims(UserModel user, AuthenticatedClientSessionModel clientSession, String issuer) {
+    private static LogoutToken plainClaims(UserModel user, AuthenticatedClientSessionModel clientSession, String issuer) {
         LogoutToken claims = new LogoutToken();
         claims.issuer(issuer);
         claims.addAudience(clientSession.getClient().getClientId());

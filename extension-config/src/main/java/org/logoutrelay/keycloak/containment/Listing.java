@@ -5,14 +5,12 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 
-import org.jboss.logging.Logger;
 import org.keycloak.models.AuthenticatedClientSessionModel;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
-import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenEncryption;
@@ -25,8 +23,6 @@ import org.logoutrelay.keycloak.outbox.OutboxRow;
 
 /** Whom an event has to be told to: after the commit, and once more after each later look. */
 public final class Listing {
-    private static final Logger LOG = Logger.getLogger(Listing.class);
-
     private Listing() {
     }
 
@@ -104,17 +100,9 @@ public final class Listing {
             AuthenticatedClientSessionModel clientSession, String issuer) {
         ClientModel client = clientSession.getClient();
         UserSessionModel userSession = clientSession.getUserSession();
-        LogoutToken claims;
-        try {
-            claims = RelyingParty.claims(session, user, clientSession, issuer);
-        } catch (RuntimeException e) {
-            LOG.warnf("Client %s: Keycloak cannot make its tokens (%s); its logout token will name the user's own id. "
-                    + "Check the client's protocol mappers.", client.getClientId(), e.getClass().getSimpleName());
-            claims = RelyingParty.plainClaims(user, clientSession, issuer);
-        }
         return new ListedSession(client.getId(), userSession.getId(), RelyingParty.algorithm(realm, client),
-                RelyingParty.logoutUri(session, client), RelyingParty.sessionRequired(client), userSession.isOffline(),
+                RelyingParty.logoutUriOr(session, client, null), RelyingParty.sessionRequired(client), userSession.isOffline(),
                 Math.floorDiv(Logins.began(userSession), 1000L), RelyingParty.latestEnd(realm, client, userSession),
-                TokenEncryption.isWanted(client), claims);
+                TokenEncryption.isWanted(client), RelyingParty.claims(session, user, clientSession, issuer));
     }
 }

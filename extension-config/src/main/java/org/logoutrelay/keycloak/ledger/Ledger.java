@@ -31,6 +31,9 @@ public final class Ledger {
     /** Rows looked at in one pruning, so that no transaction grows with history. */
     public static final int PRUNE_BATCH = 500;
 
+    /** Characters of the column. */
+    private static final int MAX_ALG = 20;
+
     private Ledger() {
     }
 
@@ -49,8 +52,8 @@ public final class Ledger {
         row.loginBegan = Gate.of(session).countsFrom(userSession);
         row.issuedMs = Time.currentTimeMillis();
         row.latestEnd = RelyingParty.latestEnd(realm, client, userSession);
-        row.alg = RelyingParty.algorithm(realm, client);
-        row.logoutUri = RelyingParty.logoutUri(session, client);
+        row.alg = cut(RelyingParty.algorithm(realm, client));
+        row.logoutUri = RelyingParty.logoutUriOr(session, client, null);
         row.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
         row.claims = Json.write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
         return row;
@@ -139,19 +142,14 @@ public final class Ledger {
 
     private static ListedSession listed(KeycloakSession session, RealmModel realm, LedgerRow row) {
         ClientModel client = realm.getClientById(row.clientUuid);
-        return new ListedSession(row.clientUuid, row.sid, row.alg, logoutUri(session, client, row),
+        return new ListedSession(row.clientUuid, row.sid, row.alg, RelyingParty.logoutUriOr(session, client, row.logoutUri),
                 client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
                 row.latestEnd, client != null && TokenEncryption.isWanted(client), Json.read(row.claims, LogoutToken.class));
     }
 
-    /** Off the request a relative URL of today may not be to be had; it must not keep the look from all other sessions. */
-    private static String logoutUri(KeycloakSession session, ClientModel client, LedgerRow row) {
-        try {
-            String today = client == null ? null : RelyingParty.logoutUri(session, client);
-            return today == null ? row.logoutUri : today;
-        } catch (RuntimeException e) {
-            return row.logoutUri;
-        }
+    /** No algorithm is longer; a client that names one must not make the login fail for it. */
+    private static String cut(String alg) {
+        return alg.length() > MAX_ALG ? alg.substring(0, MAX_ALG) : alg;
     }
 
     /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */

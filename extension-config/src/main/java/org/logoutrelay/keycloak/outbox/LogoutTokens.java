@@ -81,7 +81,7 @@ public final class LogoutTokens {
             }
             LogoutToken claims = claims(asked.event(), asked.listed());
             ClientModel client = client(asked.listed());
-            token(client, asked.listed().encrypted(), asked.listed().alg(), claims).ifPresentOrElse(token -> {
+            token(client, asked.listed().encrypted(), algorithm(asked.listed()), claims).ifPresentOrElse(token -> {
                 minted.tokens().put(id, token);
                 minted.names().put(id, TokenShape.names(claims));
             }, () -> minted.refused().put(id, NO_ENCRYPTION_KEY));
@@ -114,7 +114,13 @@ public final class LogoutTokens {
         if (!TokenShape.of(client(listed)).fits(listed.claims(), subMeansMore(event, listed))) {
             return "sub_in_use";
         }
-        return unsignable(listed.alg());
+        return unsignable(algorithm(listed));
+    }
+
+    /** As the client's tokens are signed today; of one that is gone, as they were. */
+    private String algorithm(ListedSession listed) {
+        ClientModel client = client(listed);
+        return client == null ? listed.alg() : RelyingParty.algorithm(realm, client);
     }
 
     /** Why no logout token can be signed with that algorithm, or null. */
@@ -160,8 +166,7 @@ public final class LogoutTokens {
         makeFresh(claims);
         ClientModel client = client(listed);
         if (client != null) {
-            // The client may have been renamed since the login.
-            claims.audience(client.getClientId());
+            RelyingParty.asOfToday(claims, client);
         }
         TokenShape.of(client).shape(claims, subMeansMore(event, listed));
         return claims;

@@ -15,6 +15,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.logoutrelay.keycloak.base.Json;
 import org.logoutrelay.keycloak.client.ListedSession;
+import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenShape;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
@@ -52,9 +53,9 @@ public final class SecurityEventToken {
         for (int n = 0; n < sessions.size(); n++) {
             ListedSession session = sessions.get(n);
             ClientModel client = realm.getClientById(session.clientUuid());
-            // The client may have been renamed since the login.
             listed.add(session.toSetMember(row.jti, n, client == null ? session.clientId() : client.getClientId(),
-                    TokenShape.sidOnly(client)));
+                    client == null ? session.alg() : RelyingParty.algorithm(realm, client),
+                    TokenShape.sidOnly(client) && session.goesByItsId()));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());

@@ -267,10 +267,10 @@ public final class Endpoints {
         List<ClientModel> page = realm.getClientsStream(first, max).toList();
         Map<String, Object> answer = new LinkedHashMap<>();
         answer.put("relying_parties", page.stream().filter(RelyingParty::isOidc)
-                .filter(client -> RelyingParty.logoutUri(session, client) != null).map(this::describe).toList());
+                .filter(client -> RelyingParty.logoutUriOr(session, client, null) != null).map(this::describe).toList());
         if (untold) {
             answer.put("untold", page.stream().filter(RelyingParty::isOidc)
-                    .filter(client -> RelyingParty.logoutUri(session, client) == null).map(RelyingParty::represent).toList());
+                    .filter(client -> RelyingParty.logoutUriOr(session, client, null) == null).map(RelyingParty::represent).toList());
         }
         if (page.size() == max) {
             answer.put("next", first + max);

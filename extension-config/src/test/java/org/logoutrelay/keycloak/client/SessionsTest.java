@@ -34,8 +34,16 @@ class SessionsTest {
     }
 
     @Test
+    void aClientThatWasGivenAnotherSidDoesNotGoByKeycloaks() {
+        ListedSession listed = session(null);
+        assertTrue(listed.goesByItsId());
+        listed.claims().setSid("of a mapper");
+        assertFalse(listed.goesByItsId());
+    }
+
+    @Test
     void aSetShowsNoClaimsButWhoIsMeant() {
-        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", false);
+        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", "ES256", false);
         assertEquals("jti.3", member.get("id"));
         assertEquals("pairwise-sub", member.get("sub"));
         assertFalse(member.containsKey("backchannel_logout_uri"));
