@@ -38,7 +38,8 @@ import org.logoutrelay.keycloak.trigger.Trigger;
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
     private static final Logger LOG = Logger.getLogger(LogoutRelayListener.class);
-    private static final Pattern USER = Pattern.compile("users/([^/]+)");
+    /** By the Admin API, or by SCIM (RFC 7644 §3.2), which Keycloak has as a preview. */
+    private static final Pattern USER = Pattern.compile("users/([^/]+)|scim/v2/Users/([^/]+)");
     private static final Pattern CLIENT = Pattern.compile("clients/([^/]+)");
     private static final Set<EventType> PROFILE_UPDATES = Set.of(EventType.UPDATE_PROFILE, EventType.UPDATE_EMAIL);
 
@@ -96,7 +97,7 @@ final class LogoutRelayListener implements EventListenerProvider {
                 if (event.getResourceType() == ResourceType.CLIENT) {
                     return refuseUnusableClient(realm, event);
                 }
-                Optional<Trigger.Match> match = trigger.or(() -> update ? update(realm, user.group(1))
+                Optional<Trigger.Match> match = trigger.or(() -> update ? update(realm, user.group(1) == null ? user.group(2) : user.group(1))
                         : PrivilegedRole.of(session, realm, event));
                 match.map(Trigger.Match::userId).ifPresent(id -> requireUser(realm, id));
                 return match.map(found -> contain(realm, found, null)).orElse(AllOrNothing.Recording.NOTHING);
