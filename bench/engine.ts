@@ -35,8 +35,6 @@ export interface EngineOptions {
   readonly concurrency?: number
 }
 
-export type Engine = ReturnType<typeof openEngine>
-
 /** The relay's flow, signer, sender and SQLite store as they run in the product. */
 export function openEngine(options: EngineOptions) {
   const { receivers, relyingParties: count, alg = 'ES256', hung = 0, concurrency = 4, issuer = ISSUER } = options

@@ -113,7 +113,7 @@ export function tokensOf(realm: RealmDescription, client: Client) {
   }
 }
 
-export function hasOfflineAccess(realm: RealmDescription, client: Client): boolean {
+function hasOfflineAccess(realm: RealmDescription, client: Client): boolean {
   return !isSaml(client) && client.scopes.includes('offline_access') && realm.offlineRole !== 'nobody'
 }
 
@@ -164,7 +164,7 @@ export function signedBy({ defaultSignatureAlgorithm }: RealmDescription, { attr
 }
 
 /** A lifespan in an attribute; Keycloak takes what is no positive number for unset. */
-export function seconds(attribute: string | undefined): number | undefined {
+function seconds(attribute: string | undefined): number | undefined {
   return positive(Number(attribute?.trim() ?? ''))
 }
 
