@@ -9,7 +9,7 @@ import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
 import { inspect, LONE_WRITER } from '../store/redis/server.ts'
 import { isOpenToOthers } from '../store/sqlite/owner.ts'
-import { tablesOf } from '../store/sqlite/schema.ts'
+import { hasTables } from '../store/sqlite/schema.ts'
 import { type Finding, findingsOn } from './finding.ts'
 
 const ROOM_BYTES = 200 * 1024 * 1024
@@ -54,7 +54,7 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     const db = new DatabaseSync(file)
     try {
       db.exec('pragma busy_timeout = 0; begin immediate; rollback')
-      tablesOf(db, path)
+      hasTables(db, path)
     } finally {
       db.close()
     }
