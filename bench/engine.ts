@@ -53,7 +53,6 @@ export function openEngine(options: EngineOptions) {
     issuer,
     clientId: `client-${n}`,
     logoutUri: uri(n),
-    sessionRequired: true,
     enabled: true,
   }))
   registry.replace(issuer, parties)

@@ -7,7 +7,6 @@ interface WithReason extends Asked {
 
 interface Registered extends WithReason {
   readonly uri: string
-  readonly sessionRequired: boolean
   readonly despiteCheck?: boolean
 }
 
@@ -57,7 +56,6 @@ export function addRelyingPartyCommands(program: Command): void {
     .argument('<client_id>', 'its client')
     .requiredOption('--uri <url>', 'its back-channel logout URL')
     .requiredOption(...WHY)
-    .option('--no-session-required', 'its logout tokens need not name the session')
     .option('--despite-check', 'though the check fails')
     .addHelpText(
       'after',
@@ -66,11 +64,10 @@ The right place is the client in its realm; this is for one that cannot be chang
 
   logout-relay relying-parties register shop --uri https://shop.example.org/backchannel-logout --reason "INC-4711"`,
     )
-    .action(async (client_id: string, { uri, reason, sessionRequired, despiteCheck = false, ...asked }: Registered) => {
+    .action(async (client_id: string, { uri, reason, despiteCheck = false, ...asked }: Registered) => {
       const { check } = await api(asked).register({
         client_id,
         backchannel_logout_uri: uri,
-        backchannel_logout_session_required: sessionRequired,
         reason,
         despite_check: despiteCheck,
       })

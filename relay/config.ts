@@ -131,7 +131,6 @@ export const Schema = z.strictObject({
           })
           .optional()
           .describe('registers it, should its realm name no logout URL for it: [operate.md](operate.md)'),
-        backchannel_logout_session_required: z.boolean().default(true).describe('as in OpenID Connect registration'),
         allow_http: z.boolean().optional().describe('its logout URL may be http; allows no address'),
         allow_addresses: Networks.optional().describe('added to those for all'),
         timeout_ms: z.number().int().min(100).max(20_000).optional().describe('instead of the one for all'),

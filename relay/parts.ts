@@ -57,7 +57,6 @@ export function makeRelyingParties(config: Config): RelyingParties {
         issuer,
         clientId: client_id,
         ...(registered.backchannel_logout_uri === undefined ? {} : { logoutUri: registered.backchannel_logout_uri }),
-        sessionRequired: registered.backchannel_logout_session_required,
         ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
         ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
         ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),

@@ -68,7 +68,6 @@ export const RelyingParties = z.object({
     z.object({
       client_id: z.string(),
       backchannel_logout_uri: z.string(),
-      backchannel_logout_session_required: z.boolean(),
       enabled: z.boolean(),
       source: Source,
       outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),

@@ -29,7 +29,6 @@ const Said = Refused.pick({ error_description: true })
 export interface Registration {
   readonly client_id: string
   readonly backchannel_logout_uri: string
-  readonly backchannel_logout_session_required: boolean
   readonly reason: string
   readonly despite_check: boolean
 }

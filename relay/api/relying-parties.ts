@@ -20,7 +20,6 @@ const Reason = z.string().trim().min(3, 'say why, for whoever reads the list of 
 const Registration = z.strictObject({
   client_id: ClientId,
   backchannel_logout_uri: z.string().min(1),
-  backchannel_logout_session_required: z.boolean().default(true),
   reason: Reason,
   despite_check: z.boolean().default(false),
 })
@@ -72,7 +71,6 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
         relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
           client_id: party.clientId,
           backchannel_logout_uri: party.logoutUri,
-          backchannel_logout_session_required: party.sessionRequired,
           enabled: party.enabled,
           source: party.source,
           outvoted: party.outvoted.map(({ source, logoutUri }) => ({ source, backchannel_logout_uri: logoutUri })),
@@ -103,14 +101,12 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
   })
   app.openapi(register, async (c) => {
     const { issuer, subject } = c.var.caller
-    const { client_id, backchannel_logout_uri, backchannel_logout_session_required, reason, despite_check } =
-      c.req.valid('json')
+    const { client_id, backchannel_logout_uri, reason, despite_check } = c.req.valid('json')
     const { registered, finding } = await registrar.register(
       {
         issuer,
         clientId: client_id,
         logoutUri: backchannel_logout_uri,
-        sessionRequired: backchannel_logout_session_required,
       },
       { by: subject, reason },
       despite_check,

@@ -27,7 +27,6 @@ const RelyingPartiesAnswer = z.object({
     z.object({
       client_id: z.string(),
       backchannel_logout_uri: z.string(),
-      backchannel_logout_session_required: z.boolean(),
       enabled: z.boolean(),
     }),
   ),
@@ -195,7 +194,6 @@ export class Keycloak implements Idp {
           issuer: this.issuer,
           clientId: party.client_id,
           logoutUri: party.backchannel_logout_uri,
-          sessionRequired: party.backchannel_logout_session_required,
           enabled: party.enabled,
         })
       }

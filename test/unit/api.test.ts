@@ -55,7 +55,7 @@ beforeEach(async () => {
   for (const issuer of [ISSUER, OTHER_ISSUER]) {
     const clientId = `app-of-${issuer.split('/').at(-1) ?? ''}`
     const logoutUri = `https://${clientId}.example.org/logout`
-    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, sessionRequired: true, enabled: true }])
+    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, enabled: true }])
   }
   const events = [
     securityEvent(1, ['orders', 'mail', 'wiki']),

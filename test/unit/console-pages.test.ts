@@ -40,7 +40,7 @@ test('markup in a user’s name, a client’s name, a reason, an answer and an a
       evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: EVIL, says: EVIL, outcome: 'retry' } },
     })
   }
-  const party = { issuer: ISSUER, clientId: EVIL, sessionRequired: true, enabled: true }
+  const party = { issuer: ISSUER, clientId: EVIL, enabled: true }
   await world.registrar.saw(ISSUER, [{ ...party, logoutUri: 'https://a.example.org/' }], {
     policy: { mode: 'enforce' },
   })

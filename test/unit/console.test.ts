@@ -235,7 +235,7 @@ test.each([
 
 describe('a person at the console', () => {
   const uri = 'https://app.example.org/logout'
-  const app = { issuer: ISSUER, clientId: 'app', logoutUri: uri, sessionRequired: true, enabled: true }
+  const app = { issuer: ISSUER, clientId: 'app', logoutUri: uri, enabled: true }
   const withApp = () => {
     const world = consoleWorld()
     world.relyingParties.replace(ISSUER, [app])

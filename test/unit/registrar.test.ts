@@ -33,10 +33,10 @@ const REFUSES: Answer = { kind: 'response', status: 400 }
 const uri = (host: string) => `https://${host}.example.org/logout`
 const party = (clientId: string, logoutUri = uri(clientId)) => ({
   ...{ issuer: ISSUER, clientId, logoutUri },
-  ...{ sessionRequired: true, enabled: true },
+  ...{ enabled: true },
 })
 const registration = (clientId: string, logoutUri = uri('registered')) => ({
-  ...{ issuer: ISSUER, clientId, logoutUri, sessionRequired: true },
+  ...{ issuer: ISSUER, clientId, logoutUri },
 })
 const asked = { by: 'olivia-1', reason: 'it is being moved' }
 
