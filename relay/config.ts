@@ -4,7 +4,7 @@ import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { laneOf } from './domain/model.ts'
 import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
-import { RelayError } from './errors.ts'
+import { codeOf, RelayError } from './errors.ts'
 import { Issuer, Text, Url } from './issuer-config.ts'
 import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
 import { ALGORITHMS } from './signing/key.ts'
@@ -355,8 +355,7 @@ function read(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${code})`)
+    throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${codeOf(cause) ?? 'unknown'})`)
   }
 }
 

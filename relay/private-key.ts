@@ -1,6 +1,6 @@
 import { createPrivateKey, type KeyObject } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
-import { RelayError } from './errors.ts'
+import { codeOf, RelayError } from './errors.ts'
 
 /**
  * A private key in PEM that nobody but this process' user can read: mode 0600 or less, or 0640 where root owns the file,
@@ -24,8 +24,7 @@ export function readPrivateKey(path: string, field: string, make: string): KeyOb
     if (cause instanceof RelayError) {
       throw cause
     }
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
-    throw refuse(`cannot be read (${code})`, `Make one: ${make}`)
+    throw refuse(`cannot be read (${codeOf(cause) ?? 'unknown'})`, `Make one: ${make}`)
   }
   try {
     return createPrivateKey(pem)

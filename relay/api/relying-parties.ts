@@ -5,7 +5,7 @@ import type { RelyingParties as Listing } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { Changes, Finding, Paused, Refused, Registered, RelyingParties, Unregistered } from './answers.ts'
 import { type ApiEnv, type OperatorPorts, requireRole } from './auth.ts'
-import { BODY_REFUSALS, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, json, REFUSALS } from './described.ts'
 
 export interface RelyingPartyPorts extends OperatorPorts {
   readonly store: Pick<Store, 'changes'>
@@ -25,11 +25,6 @@ const Registration = z.strictObject({
 })
 const Named = z.strictObject({ client_id: ClientId })
 const NamedWithReason = z.strictObject({ client_id: ClientId, reason: Reason })
-
-const json = <T extends z.ZodType>(schema: T, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-})
 
 /** Relying parties: who they are, whether they refuse what they must, what people decide about them, and who changed what. */
 export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {

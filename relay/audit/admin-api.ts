@@ -1,7 +1,7 @@
-import { request } from 'undici'
 import { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
-import { RelayError } from '../errors.ts'
+import { networkCodeOf, RelayError } from '../errors.ts'
+import { exchange } from '../http.ts'
 
 const TIMEOUT_MS = 15_000
 const PAGE = 100
@@ -63,7 +63,7 @@ export class AdminApi {
       default:
         throw new RelayError('idp_unavailable', `${this.#url}${shown} answered ${answer.status}: is --url Keycloak’s?`)
     }
-    const parsed = schema.safeParse(answer.body)
+    const parsed = schema.safeParse(answer.json)
     if (!parsed.success) {
       const field = (parsed.error.issues[0]?.path.join('.') ?? '').replace(/[^\w.-]/g, '?')
       throw new RelayError(
@@ -93,13 +93,13 @@ export class AdminApi {
     }
     if (this.#token === undefined || anew) {
       const body = new URLSearchParams(this.#account.form).toString()
-      const answer = await exchange(
+      const answer = await reach(
         this.#url,
         this.#tokenUrl,
         { 'content-type': 'application/x-www-form-urlencoded' },
         body,
       )
-      const parsed = Issued.safeParse(answer.body)
+      const parsed = Issued.safeParse(answer.json)
       if (answer.status !== 200 || !parsed.success) {
         throw new RelayError(
           'access_denied',
@@ -112,31 +112,15 @@ export class AdminApi {
   }
 
   #send(path: string, token: string) {
-    return exchange(this.#url, `${this.#url}${path}`, { authorization: `Bearer ${token}`, accept: 'application/json' })
+    return reach(this.#url, `${this.#url}${path}`, { authorization: `Bearer ${token}`, accept: 'application/json' })
   }
 }
 
-async function exchange(origin: string, url: string, headers: Record<string, string>, body?: string) {
+async function reach(origin: string, url: string, headers: Record<string, string>, body?: string) {
   try {
-    const response = await request(url, {
-      method: body === undefined ? 'GET' : 'POST',
-      headers,
-      ...(body === undefined ? {} : { body }),
-      signal: AbortSignal.timeout(TIMEOUT_MS),
-    })
-    const text = await response.body.text()
-    return { status: response.statusCode, body: parse(text) }
+    return await exchange(url, { headers, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) })
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer in time'
-    throw new RelayError('idp_unavailable', `No Keycloak answers at ${origin} (${code})`, { cause })
-  }
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
+    throw new RelayError('idp_unavailable', `No Keycloak answers at ${origin} (${networkCodeOf(cause)})`, { cause })
   }
 }
 

@@ -21,7 +21,7 @@ export async function checkConsole(
 ): Promise<Finding[]> {
   const { ok, todo } = findingsOn(clientId)
   const discovery = await ask(`${issuer}/.well-known/openid-configuration`, {})
-  const endpoints = typeof discovery === 'string' ? undefined : Endpoints.safeParse(discovery.body).data
+  const endpoints = typeof discovery === 'string' ? undefined : Endpoints.safeParse(discovery.json).data
   if (!endpoints) {
     return [todo(CHECK, 'cannot be checked: see the line about keycloak')]
   }
@@ -36,7 +36,7 @@ export async function checkConsole(
       code_verifier: randomBytes(32).toString('base64url'),
     }).toString(),
   })
-  const refusal = typeof exchange === 'string' ? exchange : (Refusal.safeParse(exchange.body).data?.error ?? '')
+  const refusal = typeof exchange === 'string' ? exchange : (Refusal.safeParse(exchange.json).data?.error ?? '')
   if (refusal !== 'invalid_grant') {
     return [
       todo(CHECK, `its client is refused (${refusal}): is it there and enabled, and is this its secret (Credentials)?`),

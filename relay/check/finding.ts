@@ -11,9 +11,3 @@ export function findingsOn(about: string) {
   const finding = (ok: boolean) => (check: string, says: string) => ({ check, about, ok, says })
   return { ok: finding(true), todo: finding(false) }
 }
-
-/** The network's own word for a failure: no address, no token, no text of the other side. */
-export function codeOf(cause: unknown): string {
-  const inner = cause instanceof Error && cause.cause instanceof Error ? cause.cause : cause
-  return inner instanceof Error && 'code' in inner && typeof inner.code === 'string' ? inner.code : 'no answer in time'
-}

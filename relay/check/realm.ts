@@ -5,7 +5,8 @@ import type { Application } from '../audit/realm.ts'
 import type { Genuine } from '../flow/ports.ts'
 import { isJwt, signatureComplaint } from '../ingest/unverifiable.ts'
 import { RelayError } from '../errors.ts'
-import { ask, type Asked } from './ask.ts'
+import type { HttpAnswer } from '../http.ts'
+import { ask } from './ask.ts'
 import { judgeClients } from './clients.ts'
 import { type Finding, findingsOn } from './finding.ts'
 import { judgeRoles } from './roles.ts'
@@ -98,7 +99,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
       `cannot be reached (${discovery}): is it up, and do name, port and certificate agree with issuers.issuer?`,
     )
   }
-  const metadata = Metadata.safeParse(discovery.body)
+  const metadata = Metadata.safeParse(discovery.json)
   if (discovery.status !== 200 || !metadata.success) {
     return stop(
       'keycloak',
@@ -123,7 +124,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
     authorization: `Basic ${basic}`,
     form: 'grant_type=client_credentials',
   })
-  const token = typeof granted === 'string' ? undefined : Token.safeParse(granted.body).data?.access_token
+  const token = typeof granted === 'string' ? undefined : Token.safeParse(granted.json).data?.access_token
   if (token === undefined) {
     return stop('client', whyNoToken(clientId, granted))
   }
@@ -164,7 +165,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
 
 async function keys(uri: string): Promise<readonly JWK[] | undefined> {
   const answer = await ask(uri, {})
-  return typeof answer === 'string' ? undefined : Keys.safeParse(answer.body).data?.keys
+  return typeof answer === 'string' ? undefined : Keys.safeParse(answer.json).data?.keys
 }
 
 function judgeKeys(issuer: string, published: readonly JWK[] | undefined): Finding {
@@ -182,7 +183,7 @@ async function readExtension(issuer: string, token: string) {
   let untold: readonly Application[] | undefined
   let realm: z.infer<typeof Extension>['realm']
   for (let first: number | undefined = 0; first !== undefined;) {
-    const answer: Asked | string = await ask(
+    const answer: HttpAnswer | string = await ask(
       `${issuer}/logout-relay/relying-parties?first=${first}&max=${PAGE}&untold=true`,
       {
         authorization: `Bearer ${token}`,
@@ -197,7 +198,7 @@ async function readExtension(issuer: string, token: string) {
     if (answer.status === 401 || answer.status === 403) {
       return `refuses the relay (${answer.status}): see the line about its roles`
     }
-    const page = Extension.safeParse(answer.body)
+    const page = Extension.safeParse(answer.json)
     if (answer.status !== 200 || !page.success) {
       return `answers ${answer.status} and not what docs/protocol.md says: bring jar and relay to the same version`
     }
@@ -224,7 +225,7 @@ async function minting(issuer: string, token: string): Promise<Finding> {
     authorization: `Bearer ${token}`,
     json: { ids: [NO_SESSION] },
   })
-  const refused = typeof answer === 'string' ? undefined : Minted.safeParse(answer.body).data?.refused[NO_SESSION]
+  const refused = typeof answer === 'string' ? undefined : Minted.safeParse(answer.json).data?.refused[NO_SESSION]
   const how = typeof answer === 'string' ? answer : answer.status
   return refused === 'unknown'
     ? ok('logout tokens', 'are made for sessions in the outbox and for no other')
@@ -237,7 +238,7 @@ async function genuineTokens(issuer: string, token: string, clientId: string): R
     authorization: `Bearer ${token}`,
     json: { client_id: clientId },
   })
-  const made = typeof answer === 'string' ? undefined : Probed.safeParse(answer.body).data
+  const made = typeof answer === 'string' ? undefined : Probed.safeParse(answer.json).data
   if (typeof answer !== 'string' && answer.status === 404) {
     return { tokens: new Map() }
   }
@@ -361,11 +362,11 @@ function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): 
     : ok('policy', 'is enforced: resets end what was there')
 }
 
-function whyNoToken(clientId: string, answer: Asked | string): string {
+function whyNoToken(clientId: string, answer: HttpAnswer | string): string {
   if (typeof answer === 'string') {
     return `gets no token (${answer})`
   }
-  const error = Refusal.safeParse(answer.body).data?.error
+  const error = Refusal.safeParse(answer.json).data?.error
   return error === 'invalid_client' || error === 'unauthorized_client'
     ? `${clientId} is refused: is it there and enabled, with client authentication and service account on, and is this its secret (Credentials)?`
     : `${clientId} gets no token (${answer.status}${error === undefined ? '' : `, ${error}`}): is the realm enabled?`

@@ -3,6 +3,7 @@ import { createSecureContext, getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import type { Answer, FailureCode, LanePolicy } from '../domain/model.ts'
 import { isLoopback } from '../domain/uri.ts'
+import { codeOf } from '../errors.ts'
 import type { Send } from '../flow/ports.ts'
 import { addressCheck, checkedConnector, type LookupAll, onceAtATime } from './address.ts'
 
@@ -162,6 +163,6 @@ const CODES: Readonly<Record<string, FailureCode>> = {
 }
 
 function failureOf(cause: unknown): FailureCode {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : ''
+  const code = codeOf(cause) ?? ''
   return CODES[code] ?? (/CERT|TLS|SSL|SELF_SIGNED|UNABLE_TO/.test(code) ? 'tls' : 'other')
 }

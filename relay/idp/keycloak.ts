@@ -1,9 +1,10 @@
 import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
 import * as oidc from 'openid-client'
-import { Agent, request } from 'undici'
+import { Agent } from 'undici'
 import { z } from 'zod'
 import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../domain/model.ts'
-import { RelayError } from '../errors.ts'
+import { codeOf, RelayError } from '../errors.ts'
+import { exchange, type HttpAnswer } from '../http.ts'
 import type { Genuine, Idp, Minted } from '../flow/ports.ts'
 import { KEYS_COOLDOWN_MS } from '../ingest/patience.ts'
 import { isJwt, signatureComplaint } from '../ingest/unverifiable.ts'
@@ -211,8 +212,8 @@ export class Keycloak implements Idp {
    */
   async contain(callersToken: string, { subject, reason, dryRun, confirm }: Word): Promise<WordOutcome> {
     const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
-    const answer = await this.#request('containments', body, callersToken, true)
-    const done = ContainAnswer.safeParse(answer.body)
+    const answer = await this.#request('containments', body, callersToken)
+    const done = ContainAnswer.safeParse(answer.json)
     if (answer.status === 200 && done.success) {
       const { txn, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
       return {
@@ -226,7 +227,7 @@ export class Keycloak implements Idp {
         confirmationRequired: confirmation_required,
       }
     }
-    const refused = Refused.safeParse(answer.body)
+    const refused = Refused.safeParse(answer.json)
     if (answer.status < 500 && refused.success) {
       const { error, error_description } = refused.data
       return { kind: 'refused', status: answer.status, error, description: error_description }
@@ -268,7 +269,7 @@ export class Keycloak implements Idp {
         `${this.issuer}: ${endpoint} answered ${response.status}${hint(response.status, endpoint)}`,
       )
     }
-    const parsed = schema.safeParse(response.body)
+    const parsed = schema.safeParse(response.json)
     if (!parsed.success) {
       throw new RelayError(
         'idp_unavailable',
@@ -278,30 +279,22 @@ export class Keycloak implements Idp {
     return parsed.data
   }
 
-  async #send(path: string, body: string | undefined): Promise<{ status: number; body: unknown }> {
-    return this.#request(path, body, await this.#accessToken(), false)
+  async #send(path: string, body: string | undefined): Promise<HttpAnswer> {
+    return this.#request(path, body, await this.#accessToken())
   }
 
-  /** @param wordy whether the body of a refusal is wanted */
-  async #request(path: string, body: string | undefined, token: string, wordy: boolean) {
+  async #request(path: string, body: string | undefined, token: string): Promise<HttpAnswer> {
     try {
-      const response = await request(`${this.issuer}/logout-relay/${path}`, {
+      return await exchange(`${this.issuer}/logout-relay/${path}`, {
         dispatcher: this.#agent,
-        method: body === undefined ? 'GET' : 'POST',
         headers: {
           authorization: `Bearer ${token}`,
           accept: 'application/json',
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(body === undefined ? {} : { body }),
-        signal: AbortSignal.timeout(TIMEOUT_MS),
+        timeoutMs: TIMEOUT_MS,
       })
-      if (response.statusCode !== 200 && !wordy) {
-        await response.body.dump()
-        return { status: response.statusCode, body: undefined }
-      }
-      const parsed = response.body.json()
-      return { status: response.statusCode, body: await (wordy ? parsed.catch(() => undefined) : parsed) }
     } catch (cause) {
       throw unavailable(this.issuer, cause)
     }
@@ -400,10 +393,8 @@ function unavailable(issuer: string, cause: unknown): RelayError {
       { cause },
     )
   }
-  const error = cause instanceof Error ? cause : undefined
-  const inner = error?.cause instanceof Error ? error.cause : error
-  const code = inner && 'code' in inner ? String(inner.code) : undefined
+  const code = codeOf(cause)
   const means = code === undefined ? undefined : MEANS[code]
-  const words = means ?? `cannot be reached (${code ?? inner?.name ?? 'unknown'})`
+  const words = means ?? `cannot be reached (${code ?? (cause instanceof Error ? cause.name : 'unknown')})`
   return new RelayError('idp_unavailable', `${issuer} ${words}`, { cause })
 }

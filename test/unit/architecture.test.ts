@@ -27,7 +27,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A registration is checked as `logout-relay check` does it.
   registry: ['domain/', 'check/finding.ts', 'check/relying-party.ts', 'flow/ports.ts', 'errors.ts'],
-  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'ingest/unverifiable.ts', 'errors.ts'],
+  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'ingest/unverifiable.ts', 'errors.ts', 'http.ts'],
   // A poll reports what it refuses in the identity provider's own form. Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
@@ -45,6 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'store/sqlite/owner.ts',
     'store/sqlite/schema.ts',
     'errors.ts',
+    'http.ts',
   ],
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
@@ -61,8 +62,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'config.ts',
   ],
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
-  audit: ['domain/', 'errors.ts'],
-  'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts'],
+  audit: ['domain/', 'errors.ts', 'http.ts'],
+  'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts', 'http.ts'],
   // What a guard takes for the token's fault, the API does too.
   api: [
     '../guard/bearer.ts',
@@ -74,6 +75,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'registry/registrar.ts',
     'ingest/set.ts',
     'errors.ts',
+    'http.ts',
   ],
 }
 
