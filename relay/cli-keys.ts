@@ -11,7 +11,7 @@ import {
   publishCommand,
   rotateKey,
 } from './signing/acts.ts'
-import { ALGORITHMS, type KeyPlace, readRelayKey } from './signing/key.ts'
+import { SIGNING_ALGORITHMS, type KeyPlace, readRelayKey } from './signing/key.ts'
 import { nextOf } from './signing/realm-keys.ts'
 
 interface Asked {
@@ -40,7 +40,7 @@ export function addKeyCommands(program: Command, show: Show): void {
       .description(description)
       .addOption(new Option('-c, --config <file>', 'the config file').env('LOGOUT_RELAY_CONFIG').default('relay.yaml'))
       .option('--issuer <issuer>', 'of this realm')
-      .addOption(new Option('--alg <alg>', 'for this algorithm').choices(ALGORITHMS))
+      .addOption(new Option('--alg <alg>', 'for this algorithm').choices(SIGNING_ALGORITHMS))
   const report = (name: string, description: string) => on(name, description).option('--json', 'one JSON object a line')
 
   report('create', 'make every key that relay.yaml names and that is not there yet')

@@ -7,7 +7,7 @@ import { isLoopback, logoutUriComplaint } from './domain/uri.ts'
 import { codeOf, RelayError } from './errors.ts'
 import { Issuer, Text, Url } from './issuer-config.ts'
 import { Redis, type RedisConfig, redisOf } from './redis-config.ts'
-import { ALGORITHMS } from './signing/key.ts'
+import { SIGNING_ALGORITHMS } from './signing/key.ts'
 
 const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
 
@@ -189,7 +189,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
   'issuers.client_secret_file': 'client_secret_file: /run/secrets/logout-relay',
   'issuers.signing.keys': 'keys: [{ alg: RS256, key_file: /var/lib/logout-relay/rs256.pem }]',
-  'issuers.signing.keys.alg': `alg: ${ALGORITHMS.join(' or ')}`,
+  'issuers.signing.keys.alg': `alg: ${SIGNING_ALGORITHMS.join(' or ')}`,
   'issuers.signing.published_for_s': 'published_for_s: 300',
   'issuers.poll_interval_s': 'poll_interval_s: 5',
   'issuers.clients': 'clients: [logout-relay-operator, oncall]',

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isLoopback } from './domain/uri.ts'
-import { ALGORITHMS } from './signing/key.ts'
+import { SIGNING_ALGORITHMS } from './signing/key.ts'
 
 export const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
 export const Text = z.string().min(1, 'is empty')
@@ -13,7 +13,7 @@ const Signing = z.strictObject({
     .array(
       z.strictObject({
         alg: z
-          .enum(ALGORITHMS)
+          .enum(SIGNING_ALGORITHMS)
           .describe('the relay signs logout tokens with this algorithm by itself: [signing.md](signing.md)'),
         key_file: Text.describe(
           'PEM, not readable by others. **Whoever steals it can forge the tokens of the realm**; `logout-relay keys create` makes it',

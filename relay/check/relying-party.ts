@@ -1,4 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
+import { LOGOUT_EVENT } from '../../guard/logout-token.ts'
 import { judge } from '../domain/judge.ts'
 import type { Answer, LanePolicy, TokenNames } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
@@ -66,7 +67,7 @@ export function tokensToRefuse({ issuer, clientId }: RelyingPartyToCheck, nowMs:
   const token = (alg: string, signature: string, more: object) =>
     `${part({ alg, typ: 'logout+jwt' })}.${part({
       ...{ iss: issuer, aud: clientId, iat, exp: iat + 60, jti: randomUUID(), sid: randomUUID(), ...more },
-      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+      events: { [LOGOUT_EVENT]: {} },
     })}.${signature}`
   return [
     token('none', '', {}),

@@ -2,7 +2,7 @@ import { Hono } from 'hono'
 import { decodeJwt, errors } from 'jose'
 import { bearer, isVerdict } from '../../guard/bearer.ts'
 import { StaleError } from '../../guard/feed.ts'
-import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
+import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { Claims } from '../../guard/watermarks.ts'
 import { type ApiEnv, type CallerPorts, requireGuard, smallBody } from '../api/auth.ts'
 import { RelayError } from '../errors.ts'
@@ -125,7 +125,6 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
     try {
       const { payload } = await verifyJwt<Claims>(token, keys, {
         issuer,
-        algorithms: ALGORITHMS,
         requiredClaims: ['exp'],
       })
       const mine = payload.azp === clientId || [payload.aud].flat().includes(clientId)

@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
-import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
+import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import { whyUnverifiable } from './unverifiable.ts'
@@ -113,8 +113,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   let known: KeySet | undefined
   try {
     known = await keys
-    payload = (await verifyJwt(set, known, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS }))
-      .payload
+    payload = (await verifyJwt(set, known, { issuer, audience, clockTolerance: SKEW_SECONDS })).payload
   } catch (cause) {
     if (cause instanceof errors.JWKSNoMatchingKey && typeof kid === 'string' && !isIn(known?.jwks?.(), kid)) {
       throw new RelayError('key_unknown', 'The realm publishes no key of that name, as far as is known now')

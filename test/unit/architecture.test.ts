@@ -23,15 +23,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   store: ['domain/', 'guard/port.ts', 'registry/port.ts', 'errors.ts', 'version.ts'],
   // The published package holds the table, the hash and the answers: one rule, not two.
   guard: ['domain/', 'ingest/set.ts', 'api/auth.ts', 'errors.ts', 'private-key.ts', '../guard/'],
-  signing: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
+  signing: ['../guard/jwt.ts', '../guard/logout-token.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'private-key.ts'],
   delivery: ['domain/', 'flow/ports.ts', 'errors.ts'],
   // A registration is checked as `logout-relay check` does it.
   registry: ['domain/', 'check/finding.ts', 'check/relying-party.ts', 'flow/ports.ts', 'errors.ts'],
-  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'ingest/unverifiable.ts', 'errors.ts', 'http.ts'],
+  idp: ['domain/', 'flow/ports.ts', 'ingest/patience.ts', 'ingest/unverifiable.ts', 'errors.ts', 'http.ts', 'text.ts'],
   // A poll reports what it refuses in the identity provider's own form. Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'errors.ts', 'idp/keycloak.ts'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
   check: [
+    '../guard/logout-token.ts',
     'domain/',
     'audit/',
     'config.ts',
@@ -49,8 +50,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   // It shows what the store holds, and verifies logout tokens with the keys that verify events.
   console: [
-    '../guard/bearer.ts',
     '../guard/jwt.ts',
+    '../guard/logout-token.ts',
     'domain/',
     'audit/',
     'store/port.ts',
@@ -59,11 +60,12 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'flow/ports.ts',
     'ingest/set.ts',
     'errors.ts',
+    'text.ts',
     'config.ts',
   ],
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
-  audit: ['domain/', 'errors.ts', 'http.ts'],
-  'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts', 'http.ts'],
+  audit: ['domain/', 'errors.ts', 'http.ts', 'text.ts'],
+  'security-feed': ['domain/', 'store/port.ts', 'flow/ports.ts', 'errors.ts', 'http.ts', 'text.ts'],
   // What a guard takes for the token's fault, the API does too.
   api: [
     '../guard/bearer.ts',
