@@ -1,5 +1,6 @@
 import { type Command, Option } from 'commander'
 import { openApi } from './api/client.ts'
+import { plain } from './text.ts'
 
 /** What the commands that speak to a running relay have in common. */
 export interface Asked {
@@ -17,12 +18,8 @@ export function onRelay(parent: Command, name: string, description: string, more
 
 export const api = ({ url }: { readonly url: string }) => openApi(url, process.env['LOGOUT_RELAY_TOKEN'])
 export const print = (line: string) => process.stdout.write(`${line}\n`)
-/** Names come from elsewhere and must not drive the terminal. */
-const harmless = (text: string) => text.replace(/\p{Cc}/gu, '?')
 export const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
-  print(json ? JSON.stringify(one) : harmless(words.join('  ')))
-/** @param one its word for one of them; `more` for any other number, by default with an s */
-export const many = (count: number, one: string, more = `${one}s`) => `${count} ${count === 1 ? one : more}`
+  print(json ? JSON.stringify(one) : plain(words.join('  ')))
 export const time = (ms: number) => new Date(ms).toISOString()
 
 /** How often somebody who reads a log is told how far it is. */
@@ -53,11 +50,11 @@ export function openProgress(
       }
       if (out.isTTY) {
         // To the line's beginning, and clear it.
-        out.write(`\r\u001b[K${harmless(text)}`)
+        out.write(`\r\u001b[K${plain(text)}`)
         shown = true
       } else if (nowMs() - toldMs >= TOLD_EVERY_MS) {
         toldMs = nowMs()
-        out.write(`${harmless(text)}\n`)
+        out.write(`${plain(text)}\n`)
       }
     },
     clear: () => {

@@ -1,5 +1,6 @@
 import type { z } from 'zod'
 import type { Deliveries } from './api/answers.ts'
+import { many } from './text.ts'
 
 type Open = Pick<z.infer<typeof Deliveries>['deliveries'][number], 'client_id' | 'created_at' | 'last_reason'>
 
@@ -35,5 +36,5 @@ export async function openByParty(deliveries: AsyncIterable<Open>): Promise<Open
 }
 
 export function unknownWords(count: number): string {
-  return `${count} ${count === 1 ? 'session' : 'sessions'} that it no longer has and says 400 to: asked less and less often, then given up by rule`
+  return `${many(count, 'session')} that it no longer has and says 400 to: asked less and less often, then given up by rule`
 }

@@ -1,4 +1,5 @@
 import { isLoopback } from '../domain/uri.ts'
+import { duration, many } from '../text.ts'
 import type { FindingId } from './catalogue.ts'
 import { knownHoles } from './known-holes.ts'
 import type { RealmDescription, Source } from './realm.ts'
@@ -128,7 +129,7 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
     add(
       'login-under-way',
       window + sso,
-      `For ${duration(window)} after the reset, and then with a fresh session that can live ${duration(sso)}.`,
+      `For ${lasts(window)} after the reset, and then with a fresh session that can live ${lasts(sso)}.`,
     )
   }
   const { mailedLink } = realm
@@ -151,7 +152,7 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
       add('remember-me', sso, 'For those who ticked the box at login; a thief does.')
     }
     if (lifespans.offlineSession === undefined && offline.some((seconds) => seconds > 0)) {
-      const idle = `Whoever uses an offline token once in ${duration(lifespans.offlineIdle)} keeps it for ever.`
+      const idle = `Whoever uses an offline token once in ${lasts(lifespans.offlineIdle)} keeps it for ever.`
       add('offline-unlimited', Infinity, idle)
     }
   }
@@ -179,8 +180,8 @@ function ofClient(realm: RealmDescription, survival: judge.Survival): Finding[] 
   const life = said ?? judge.MAX_LIFE_DEFAULT
   const untold =
     said === undefined
-      ? `Nobody has said how long its sessions live; ${duration(life)} is assumed.`
-      : `Its sessions live ${duration(life)}, as its client says.`
+      ? `Nobody has said how long its sessions live; ${lasts(life)} is assumed.`
+      : `Its sessions live ${lasts(life)}, as its client says.`
   const found: Finding[] = []
   const add = (id: FindingId, worst: number | undefined, detail: string, level = levelOf(worst ?? 0)) =>
     found.push({ id, level, kind: 'client', name: client.clientId, worst, detail })
@@ -219,11 +220,11 @@ function ofClient(realm: RealmDescription, survival: judge.Survival): Finding[] 
   const sso = judge.ssoSession(realm)
   if (said !== undefined && said > sso && (application ?? 0) > 0) {
     const forgotten = 'When Keycloak has forgotten the session, not even an administrator’s logout reaches it.'
-    add('session-outlives-keycloak', said, `${duration(said)} against ${duration(sso)}. ${forgotten}`)
+    add('session-outlives-keycloak', said, `${lasts(said)} against ${lasts(sso)}. ${forgotten}`)
   }
   if (!contained && tokens.offlineToken !== undefined) {
     const who = realm.offlineRole === 'everybody' ? 'Every user' : 'Users with the role offline_access'
-    const alive = client.alive?.offline ? ` Alive now: ${counted(client.alive.offline, 'offline session')}.` : ''
+    const alive = client.alive?.offline ? ` Alive now: ${many(client.alive.offline, 'offline session')}.` : ''
     const how = client.publicClient && client.directGrants ? ', with the password alone' : ''
     add('offline-access', tokens.offlineToken, `${who} can get one here${how}.${alive}`)
   }
@@ -249,21 +250,7 @@ function ofClient(realm: RealmDescription, survival: judge.Survival): Finding[] 
   return found
 }
 
-/** In the largest unit of which there are two, rounded up: never less than it is. */
-export function duration(seconds: number): string {
-  if (seconds === Infinity) {
-    return 'no end'
-  }
-  const units: readonly (readonly [number, string])[] = [
-    [DAY, 'day'],
-    [60 * MINUTE, 'hour'],
-    [MINUTE, 'minute'],
-  ]
-  const [size, unit] = units.find(([size]) => seconds >= 2 * size || seconds === size) ?? [1, 'second']
-  return counted(Math.ceil(seconds / size), unit)
-}
-
-/** A number with its noun. */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
+/** Lifespans are seconds here, as Keycloak has them. */
+export function lasts(seconds: number): string {
+  return duration(seconds * 1000)
 }

@@ -1,5 +1,6 @@
+import { many, plain } from '../text.ts'
 import { CATALOGUE } from './catalogue.ts'
-import { counted, duration, type Finding, findings, type Level, LEVELS } from './findings.ts'
+import { type Finding, findings, lasts, type Level, LEVELS } from './findings.ts'
 import type { RealmDescription } from './realm.ts'
 import { isContained, type Survival, survivals } from './survive.ts'
 
@@ -58,7 +59,7 @@ export function asText(realm: RealmDescription, url: string): string {
 
 function survivalTable(rows: readonly Survival[]): string[] {
   const life = (seconds: number | undefined, assumed = false) =>
-    seconds === undefined ? '–' : seconds === 0 ? 'ended' : `${duration(seconds)}${assumed ? '*' : ''}`
+    seconds === undefined ? '–' : seconds === 0 ? 'ended' : `${lasts(seconds)}${assumed ? '*' : ''}`
   const cells = [
     ['CLIENT', 'ITS SESSION', 'REFRESH TOKEN', 'OFFLINE TOKEN', 'ACCESS TOKEN', 'ALIVE NOW'],
     ...rows.map((row) => [
@@ -67,7 +68,7 @@ function survivalTable(rows: readonly Survival[]): string[] {
       life(row.refreshToken),
       life(row.offlineToken),
       life(row.accessToken),
-      row.client.alive ? counted(row.client.alive.online + row.client.alive.offline, 'session') : 'not read',
+      row.client.alive ? many(row.client.alive.online + row.client.alive.offline, 'session') : 'not read',
     ]),
   ]
   if (rows.length === 0) {
@@ -85,7 +86,7 @@ function section(group: readonly Finding[]): string[] {
   }
   const where = group.map(({ kind, name, worst, detail }) => [
     `  ${kind === 'client' ? '' : `${kind} `}${plain(name)}`,
-    worst === undefined ? '–' : duration(worst),
+    worst === undefined ? '–' : lasts(worst),
     plain(detail),
   ])
   const { title, remedy } = CATALOGUE[one.id]
@@ -106,11 +107,6 @@ function columns(rows: readonly (readonly string[])[]): string[] {
       .join('  ')
       .trimEnd(),
   )
-}
-
-/** Names come from the server and must not drive the terminal, nor turn the text around. */
-function plain(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
 }
 
 /** As JSON escapes UTF-16 units; one character may be two of them. */

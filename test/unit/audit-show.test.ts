@@ -9,10 +9,10 @@ test('the table names each client with what survives at it', () => {
   const lines = asText(STOCK, 'https://idp.example.org').split('\n')
   expect(lines.find((line) => line.startsWith('shop'))?.split(/ {2,}/)).toEqual([
     'shop',
-    '30 days*',
-    '10 hours',
+    '30 d*',
+    '10 h',
     'no end',
-    '5 minutes',
+    '5 min',
     '0 sessions',
   ])
 })
