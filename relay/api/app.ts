@@ -8,7 +8,7 @@ import { Changed, Containments, Deliveries, Refused, Reread, WithEvidence } from
 import { type ApiEnv, requireRole, smallBody } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
 import { BODY_REFUSALS, describeOthers, DOCUMENT, json, REFUSALS } from './described.ts'
-import type { Metrics } from './metrics.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
 export interface ApiPorts extends RelyingPartyPorts {

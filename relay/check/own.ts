@@ -3,12 +3,12 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import { Agent } from 'undici'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import { networkCodeOf, RelayError } from '../errors.ts'
-import { readFeedKey } from '../guard/key.ts'
+import { readFeedKey } from '../watermarks/key.ts'
 import { exchange } from '../http.ts'
 import { keyStatus, publishCommand } from '../signing/acts.ts'
-import { type Finding, findingsOn } from './finding.ts'
+import { type Finding, findingsOn } from '../domain/finding.ts'
 
 const TIMEOUT_MS = 5000
 const DAY_MS = 86_400_000

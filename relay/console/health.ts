@@ -2,7 +2,7 @@ import { html } from 'hono/html'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { ListedRelyingParty } from '../registry/registry.ts'
 import { duration } from '../text.ts'
-import type { LastAnswer } from './answers.ts'
+import type { LastAnswer } from '../telemetry/answers.ts'
 import type { Html } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
 

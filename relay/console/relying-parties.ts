@@ -1,7 +1,7 @@
 import { html } from 'hono/html'
 import type { ListedRelyingParty } from '../registry/registry.ts'
 import { duration, many } from '../text.ts'
-import { quantile } from './answers.ts'
+import { quantile } from '../telemetry/answers.ts'
 import { badges, type HealthPorts, healthOf, picture, time } from './health.ts'
 import { type Html, partyHref } from './layout.ts'
 import type { Session } from './sessions.ts'

@@ -1,7 +1,7 @@
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
-import type { SetError } from '../idp/keycloak.ts'
+import type { SetError } from '../idp/keycloak/keycloak.ts'
 import { KEYS_AGAIN_MS, Patience } from './patience.ts'
 
 const MAX_EVENTS = 20

@@ -3,7 +3,7 @@ import { z } from 'zod'
 import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import { whyUnverifiable } from './unverifiable.ts'
+import { whyUnverifiable } from '../idp/unverifiable.ts'
 
 const SKEW_SECONDS = 60
 

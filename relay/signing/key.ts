@@ -1,7 +1,7 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
 import { RelayError } from '../errors.ts'
-import { readPrivateKey } from '../private-key.ts'
+import { readPrivateKey } from './private-key.ts'
 
 /** JWS algorithms (RFC 7518 §3.1) of a key that the relay may hold. */
 export const SIGNING_ALGORITHMS = ['RS256', 'PS256', 'ES256'] as const

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CATALOGUE } from '../../relay/audit/catalogue.ts'
+import { CATALOGUE } from '../../relay/idp/keycloak/audit/catalogue.ts'
 import { Admin } from '../../scripts/stage/admin.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { ROOT } from '../../scripts/stage/process.ts'

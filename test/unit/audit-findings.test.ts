@@ -1,10 +1,10 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
-import { CATALOGUE, type FindingId } from '../../relay/audit/catalogue.ts'
-import { findings, type Level, levelOf } from '../../relay/audit/findings.ts'
-import type { Client, RealmDescription } from '../../relay/audit/realm.ts'
-import { survivals } from '../../relay/audit/survive.ts'
+import { CATALOGUE, type FindingId } from '../../relay/idp/keycloak/audit/catalogue.ts'
+import { findings, type Level, levelOf } from '../../relay/idp/keycloak/audit/findings.ts'
+import type { Client, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
+import { survivals } from '../../relay/idp/keycloak/audit/survive.ts'
 import { client, contained, DAY, stock } from './audit-given.ts'
 
 const HOUR = 3600

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { LEVELS } from '../../relay/audit/findings.ts'
-import { asJson, asText, reaches } from '../../relay/audit/show.ts'
+import { LEVELS } from '../../relay/idp/keycloak/audit/findings.ts'
+import { asJson, asText, reaches } from '../../relay/idp/keycloak/audit/show.ts'
 import { client, contained, stock } from './audit-given.ts'
 
 const STOCK = stock({ clients: [client({ scopes: ['offline_access'], directGrants: true })] })

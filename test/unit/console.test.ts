@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from 'jose'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { LastAnswers, quantile } from '../../relay/console/answers.ts'
+import { LastAnswers, quantile } from '../../relay/telemetry/answers.ts'
 import { logoutTokenVerifier } from '../../relay/console/backchannel.ts'
 import { type Person, Sessions } from '../../relay/console/sessions.ts'
 import { barsOf } from '../../relay/console/timeline.ts'
