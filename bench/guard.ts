@@ -9,6 +9,7 @@ import { readBatch } from '../guard/batch.ts'
 import { FeedState } from '../guard/feed.ts'
 import { KIND } from '../guard/hash.ts'
 import { Watermarks } from '../guard/watermarks.ts'
+import { readAccess } from '../relay/idp/keycloak/claims.ts'
 import { endedBy } from '../relay/watermarks/ended.ts'
 import { RealmFeed } from '../relay/watermarks/stream.ts'
 import { feedKey } from '../relay/watermarks/key.ts'
@@ -176,6 +177,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
+    readAccess,
     audience: 'relay',
   }
   const app = guardRoutes({ ...ports, nowMs: () => Date.now() })
@@ -256,6 +258,7 @@ async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
+    readAccess,
     audience: 'relay',
   }
   const guarded = guardRoutes({ ...ports, nowMs: () => Date.now() })

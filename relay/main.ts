@@ -20,6 +20,7 @@ import { endedBy, judgedBy } from './watermarks/ended.ts'
 import { RealmFeed } from './watermarks/stream.ts'
 import { readFeedKey } from './watermarks/key.ts'
 import { guardRoutes } from './api/guard.ts'
+import { readAccess } from './idp/keycloak/claims.ts'
 import { Keycloak } from './idp/keycloak/keycloak.ts'
 import { gapFiller } from './ingest/gap.ts'
 import { Patience } from './ingest/patience.ts'
@@ -188,6 +189,7 @@ export async function startRelay(
     registrar,
     metrics,
     keysOf,
+    readAccess,
     isEnded,
     clientsOf,
     flow,
@@ -215,7 +217,7 @@ export async function startRelay(
       '/console',
       consoleRoutes({
         client: of,
-        login: realmLogin(of),
+        login: realmLogin(of, readAccess),
         registrar,
         readRealm: (accessToken) => readRealmOf(people.issuer, accessToken),
         store,
@@ -239,6 +241,7 @@ export async function startRelay(
         isEnded,
         key: feedKey,
         keysOf,
+        readAccess,
         audience: config.identifier,
         nowMs: () => systemClock.nowMs(),
       }),
@@ -274,7 +277,7 @@ export async function startRelay(
       config,
       // Each name is told and pruned by itself.
       store: kept,
-      keycloaks,
+      providers: keycloaks,
       ownKeys,
       feeds: [...feeds.values()],
       registrar,
@@ -295,7 +298,7 @@ export async function startRelay(
     const keycloak = keycloaks.get(issuer)
     if (keycloak) {
       const ports = {
-        keycloak,
+        provider: keycloak,
         registrar,
         metrics,
         log,

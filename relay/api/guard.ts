@@ -25,7 +25,7 @@ const SHOWN = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'scope', 'sid', 
 
 /** For guards: the feed and its keys. For what is not written in Node: a check of one token, and introspection. */
 export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
-  const { feeds, key, keysOf, nowMs } = ports
+  const { feeds, key, keysOf, readAccess, audience, nowMs } = ports
   const app = new Hono<ApiEnv>()
   app.use('/guard/*', async (c, next) => {
     await next()
@@ -127,12 +127,13 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
         issuer,
         requiredClaims: ['exp'],
       })
-      const mine = payload.azp === clientId || [payload.aud].flat().includes(clientId)
-      if (!mine || payload.typ !== 'Bearer' || guard.check(payload) !== 'ok') {
+      const access = readAccess(payload, audience)
+      const mine = access?.clientId === clientId || [payload.aud].flat().includes(clientId)
+      if (!access || !mine || guard.check(payload) !== 'ok') {
         return c.json({ active: false })
       }
       const shown = Object.fromEntries(SHOWN.flatMap((name) => (name in payload ? [[name, payload[name]]] : [])))
-      return c.json({ active: true, token_type: 'Bearer', client_id: payload.azp, ...shown })
+      return c.json({ active: true, token_type: 'Bearer', client_id: access.clientId, ...shown })
     } catch (cause) {
       if (isVerdict(cause)) {
         return c.json({ active: false })

@@ -1,4 +1,4 @@
-import type { KeysOf } from '../ingest/set.ts'
+import type { KeysOf } from '../idp/port.ts'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties } from '../registry/registry.ts'

@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import type { KeysOf } from '../idp/port.ts'
 import { whyUnverifiable } from '../idp/unverifiable.ts'
 
 const SKEW_SECONDS = 60
@@ -88,9 +89,6 @@ const Claims = z.object({
   sub_id: z.object({ format: z.literal('iss_sub'), iss: z.string(), sub: Name }),
   events: z.record(z.string(), z.object({ 'logout-relay': Containment })),
 })
-
-/** The keys of a configured issuer, or undefined for one that is not. */
-export type KeysOf = (issuer: string) => Promise<KeySet> | undefined
 
 /**
  * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0): pinned issuer before anything is fetched, its published keys,

@@ -3,7 +3,7 @@ import { type Metrics, setOrRemove } from '../telemetry/metrics.ts'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../flow/ports.ts'
 import type { RealmFeed } from '../watermarks/stream.ts'
-import type { Keycloak } from '../idp/keycloak/keycloak.ts'
+import type { IdentityProvider } from '../idp/port.ts'
 import type { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties } from '../registry/registry.ts'
 import { dropPast } from './retention.ts'
@@ -25,7 +25,7 @@ const GAP_MS = 500
 export interface DutyPorts {
   readonly config: Config
   readonly store: Store
-  readonly keycloaks: ReadonlyMap<string, Keycloak>
+  readonly providers: ReadonlyMap<string, IdentityProvider>
   readonly ownKeys: ReadonlyMap<string, RealmKeys>
   readonly feeds: readonly RealmFeed[]
   readonly registrar: Registrar
@@ -74,7 +74,7 @@ export function beginDuties(ports: DutyPorts, stop: AbortSignal): Promise<void>[
     ),
     ...[...ports.ownKeys].map(([issuer, own]) =>
       every(KEYS_MS, 'The keys that the realm publishes could not be read; what is known of them holds', async () =>
-        own.look((await ports.keycloaks.get(issuer)?.published()) ?? [], clock.nowMs()),
+        own.look((await ports.providers.get(issuer)?.published()) ?? [], clock.nowMs()),
       ),
     ),
     ...(store.shared

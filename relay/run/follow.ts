@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import { type Metrics, setOrRemove } from '../telemetry/metrics.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import type { Clock } from '../flow/ports.ts'
-import type { Keycloak } from '../idp/keycloak/keycloak.ts'
+import type { IdentityProvider } from '../idp/port.ts'
 import { pollOutbox } from '../ingest/poll.ts'
 import type { Registrar } from '../registry/registrar.ts'
 
@@ -12,7 +12,7 @@ const CONNECT_PAUSE_MS = 2000
 const TOLD_EVERY = 15
 
 export interface FollowPorts {
-  readonly keycloak: Keycloak
+  readonly provider: IdentityProvider
   readonly registrar: Registrar
   readonly metrics: Metrics
   readonly log: Logger
@@ -33,12 +33,12 @@ export interface FollowPorts {
 
 /** Waits for the realm, visibly, then keeps polling its outbox and refreshing what is known of its relying parties. */
 export async function followRealm(ports: FollowPorts, stop: AbortSignal): Promise<void> {
-  const { keycloak, clock, log } = ports
-  const { issuer } = keycloak
+  const { provider, clock, log } = ports
+  const { issuer } = provider
   for (let tries = 0; !stop.aborted; tries++) {
     try {
-      await keycloak.connect()
-      await keycloak.keys()
+      await provider.connect()
+      await provider.keys()
       const count = await look(ports)
       ports.waits(undefined)
       log.info({ issuer, relying_parties: count }, 'Connected to the identity provider')
@@ -58,11 +58,11 @@ export async function followRealm(ports: FollowPorts, stop: AbortSignal): Promis
 }
 
 function poll(ports: FollowPorts, stop: AbortSignal): Promise<void> {
-  const { keycloak, metrics, clock, leads } = ports
-  const { issuer } = keycloak
-  const ask: Keycloak['poll'] = async (...asked) => {
+  const { provider, metrics, clock, leads } = ports
+  const { issuer } = provider
+  const ask: IdentityProvider['poll'] = async (...asked) => {
     const atMs = clock.nowMs()
-    const answer = await keycloak.poll(...asked)
+    const answer = await provider.poll(...asked)
     if (Object.keys(answer.sets).length === 0) {
       await ports.stored(atMs).catch(() => undefined)
     }
@@ -97,17 +97,17 @@ async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
  * How the realm is now: its relying parties, whether it is switched on, what its outbox holds, whether its signature can be
  * verified. Says how many parties.
  */
-async function look({ keycloak, registrar, metrics, clock, trouble }: FollowPorts): Promise<number> {
-  const { issuer } = keycloak
-  const complaint = await keycloak.signatureComplaint()
+async function look({ provider, registrar, metrics, clock, trouble }: FollowPorts): Promise<number> {
+  const { issuer } = provider
+  const complaint = await provider.signatureComplaint()
   if (complaint !== undefined) {
     trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
   }
   const readMs = clock.nowMs()
-  const { parties, realm, outbox } = await keycloak.relyingParties()
+  const { parties, realm, outbox } = await provider.look()
   metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
   metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
-  setOrRemove(metrics.outboxOldest, issuer, outbox?.oldest_ms)
+  setOrRemove(metrics.outboxOldest, issuer, outbox?.oldestMs)
   await registrar.saw(issuer, parties, realm, readMs)
   return parties.length
 }

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { errors, type JWTVerifyGetKey } from 'jose'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
 import { makeMetrics } from '../../relay/telemetry/metrics.ts'
@@ -75,6 +76,7 @@ beforeEach(async () => {
       nowMs: () => NOW_MS,
     }),
     metrics: makeMetrics(store),
+    readAccess,
     keysOf: (issuer) =>
       issuer === ISSUER ? keysOfOurs() : issuer === OTHER_ISSUER ? Promise.resolve(others.keys) : undefined,
     isEnded: endedBy(store, () => Date.now()),

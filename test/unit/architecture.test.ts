@@ -27,15 +27,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // The published package holds the table, the hash, the answers and the look at a token: one rule, not two.
   signing: ['../guard/', 'domain/', 'flow/ports.ts'],
   idp: ['../guard/', 'domain/', 'flow/ports.ts'],
-  'idp/keycloak': ['domain/', 'flow/ports.ts', 'idp/', 'ingest/patience.ts'],
+  'idp/keycloak': ['domain/', 'flow/ports.ts', 'idp/'],
   'idp/keycloak/audit': ['domain/'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
-  'idp/keycloak/check': ['domain/', 'flow/ports.ts', 'idp/', 'idp/keycloak/audit/', 'config/config.ts'],
+  'idp/keycloak/check': ['domain/', 'flow/ports.ts', 'idp/', 'idp/keycloak/audit/', 'idp/keycloak/claims.ts'],
   config: ['domain/', 'signing/key.ts'],
   delivery: [],
   'delivery/backchannel': ['../guard/', 'domain/', 'flow/ports.ts', 'delivery/'],
   // Signatures are verified as the guards do it.
-  ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/', 'idp/keycloak/keycloak.ts'],
+  ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/'],
   watermarks: ['../guard/', 'domain/', 'store/watermark-log.ts', 'signing/private-key.ts'],
   // A registration is probed as `logout-relay check` does it.
   registry: ['domain/', 'store/notes.ts', 'flow/ports.ts', 'delivery/backchannel/probe.ts'],
@@ -44,11 +44,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // It shows what the store and the registry hold, and verifies tokens with the keys that verify events.
   api: [
     ...['../guard/', 'domain/', 'store/port.ts', 'flow/ports.ts', 'registry/', 'telemetry/metrics.ts'],
-    ...['watermarks/', 'ingest/set.ts'],
+    ...['watermarks/', 'idp/port.ts'],
   ],
   console: [
     ...['../guard/', 'domain/', 'store/port.ts', 'flow/ports.ts', 'registry/', 'telemetry/answers.ts'],
-    ...['idp/keycloak/audit/', 'ingest/set.ts', 'config/config.ts'],
+    ...['idp/keycloak/audit/', 'idp/port.ts', 'config/config.ts'],
   ],
   check: [
     ...['domain/', 'config/', 'delivery/backchannel/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts'],

@@ -41,7 +41,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
   const stop = new AbortController()
   await followRealm(
     {
-      keycloak: new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }),
+      provider: new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }),
       registrar: new Registrar({
         notes: store,
         relyingParties: new RelyingParties({

@@ -5,6 +5,7 @@ import { Hono } from 'hono'
 import type { JWTVerifyGetKey } from 'jose'
 import { onTestFinished, vi } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
 import { RealmFeed } from '../../relay/watermarks/stream.ts'
@@ -115,6 +116,7 @@ export async function guardWorld(): Promise<GuardWorld> {
       isEnded: endedBy(store, () => Date.now()),
       key,
       keysOf,
+      readAccess,
       audience: 'logout-relay',
       nowMs: () => Date.now(),
     }),

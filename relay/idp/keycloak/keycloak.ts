@@ -5,8 +5,8 @@ import { z } from 'zod'
 import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
-import type { Genuine, Idp, Minted } from '../../flow/ports.ts'
-import { KEYS_COOLDOWN_MS } from '../../ingest/patience.ts'
+import type { Genuine, Minted } from '../../flow/ports.ts'
+import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 
 const TIMEOUT_MS = 10_000
@@ -38,13 +38,16 @@ const RelyingPartiesAnswer = z.object({
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
     })
-    .transform(({ outbox, ...realm }) => ({ realm, outbox }))
+    .transform(({ outbox, ...realm }) => ({
+      realm,
+      outbox: outbox && {
+        waiting: outbox.waiting,
+        refused: outbox.refused,
+        ...(outbox.oldest_ms === undefined ? {} : { oldestMs: outbox.oldest_ms }),
+      },
+    }))
     .optional(),
 })
-
-type RealmAnswer = NonNullable<z.infer<typeof RelyingPartiesAnswer>['realm']>
-/** Whether resets in the realm are noticed, and what each trigger causes there. */
-export type RealmState = RealmAnswer['realm']
 
 const ContainAnswer = z.object({
   subject: z.string(),
@@ -57,11 +60,6 @@ const ContainAnswer = z.object({
 })
 const Refused = z.object({ error: z.string(), error_description: z.string() })
 
-export interface SetError {
-  readonly err: string
-  readonly description: string
-}
-
 export interface KeycloakOptions {
   readonly issuer: string
   readonly clientId: string
@@ -71,7 +69,7 @@ export interface KeycloakOptions {
 }
 
 /** The extension's endpoints in one realm (docs/protocol.md), called as the realm's service account `logout-relay`. */
-export class Keycloak implements Idp {
+export class Keycloak implements IdentityProvider {
   readonly issuer: string
   readonly #options: KeycloakOptions
   readonly #agent = new Agent({ connect: { timeout: 2000 } })
@@ -84,13 +82,11 @@ export class Keycloak implements Idp {
     this.#options = options
   }
 
-  /** Discovers the realm and gets a first token. Safe to call again until it works. */
   async connect(): Promise<void> {
     await this.#configuration()
     await this.#accessToken()
   }
 
-  /** The realm's published keys, cached, fetched again for a key id that is new. */
   async keys() {
     const config = await this.#configuration()
     const { jwks_uri } = config.serverMetadata()
@@ -101,7 +97,6 @@ export class Keycloak implements Idp {
     return this.#keys
   }
 
-  /** What the realm publishes at this moment (RFC 7517). */
   async published(): Promise<readonly JWK[]> {
     const keys = await this.keys()
     try {
@@ -112,7 +107,7 @@ export class Keycloak implements Idp {
     return keys.jwks()?.keys ?? []
   }
 
-  /** Why no event of this realm would be believed, with what to do; undefined if they are. By its own access token. */
+  /** By its own access token. */
   async signatureComplaint(): Promise<string | undefined> {
     const keys = await this.keys()
     const token = await this.#accessToken()
@@ -131,12 +126,11 @@ export class Keycloak implements Idp {
     return this.#post('outbox', { maxEvents, returnImmediately: true, ack, setErrs }, PollAnswer)
   }
 
-  /** A page of what the outbox holds: events since a time, or those that were taken and in which a session has no end. */
-  async rows({ sinceMs, after }: { sinceMs?: number | undefined; after?: string | undefined }) {
+  async rows({ sinceMs, after }: Which) {
     return this.#post('outbox/rows', { since_ms: sinceMs, after }, RowsAnswer)
   }
 
-  /** SETs of the outbox again, at most 50, acknowledged or not, and the ids of their sessions that have an end. */
+  /** At most 50. */
   async sets(jtis: readonly string[]) {
     const { sets, ended } = await this.#post('outbox/sets', { jtis }, SetsAnswer)
     return { sets, ended: new Set(Object.keys(ended)) }
@@ -176,13 +170,9 @@ export class Keycloak implements Idp {
     return ended.map(({ id }) => id).filter((id) => done.has(id))
   }
 
-  /** With what the realm and its outbox are like at that moment; empty with an extension that does not tell. */
-  async relyingParties(): Promise<{
-    parties: RelyingParty[]
-    realm: Partial<RealmState>
-    outbox: RealmAnswer['outbox']
-  }> {
-    let answer: RealmAnswer | undefined
+  /** Of an extension that does not tell, without what the realm and its outbox are like. */
+  async look(): Promise<RealmLook> {
+    let answer: z.infer<typeof RelyingPartiesAnswer>['realm']
     const parties: RelyingParty[] = []
     for (let first: number | undefined = 0; first !== undefined;) {
       const page: z.infer<typeof RelyingPartiesAnswer> = await this.#call(
@@ -204,12 +194,7 @@ export class Keycloak implements Idp {
     return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox }
   }
 
-  /**
-   * Passes a caller's word on, with the caller's own token: the realm judges their right anew, and the relay's own service
-   * account has none to give.
-   *
-   * @throws RelayError `idp_unavailable` where it is not known what the realm has done
-   */
+  /** The relay's own service account has no such right to give. */
   async contain(callersToken: string, { subject, reason, dryRun, confirm }: Word): Promise<WordOutcome> {
     const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
     const answer = await this.#request('containments', body, callersToken)

@@ -1,6 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import type { Config } from '../../../config/config.ts'
 import { ask } from './ask.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 import type { CheckedRealm } from './realm.ts'
@@ -9,6 +8,14 @@ const CHECK = 'console'
 const Endpoints = z.object({ authorization_endpoint: z.string(), token_endpoint: z.string() })
 const Refusal = z.object({ error: z.string() })
 
+/** As relay.yaml has it. */
+interface ConsoleToCheck {
+  readonly issuer: string
+  readonly client_id: string
+  readonly client_secret: string
+  readonly url: string
+}
+
 /**
  * Whether people can log in at the console, and whether a logout there can reach it. It asks for a login that must not show
  * a page, and for tokens with a code that nobody has, so that nothing is left behind at the realm.
@@ -16,7 +23,7 @@ const Refusal = z.object({ error: z.string() })
  * @param relyingParties of the realm; undefined where they are not known
  */
 export async function checkConsole(
-  { issuer, client_id: clientId, client_secret, url }: NonNullable<Config['console']>,
+  { issuer, client_id: clientId, client_secret, url }: ConsoleToCheck,
   relyingParties: CheckedRealm['relyingParties'],
 ): Promise<Finding[]> {
   const { ok, todo } = findingsOn(clientId)

@@ -1,5 +1,5 @@
 import { decodeJwt } from 'jose'
-import { z } from 'zod'
+import { rolesIn } from '../claims.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 
 const CLIENT = 'logout-relay'
@@ -10,27 +10,21 @@ const FOR_OTHERS = ['view', 'operate', 'confirm', 'dismiss']
 /** What every service account has by Keycloak's default; it opens nothing but its own account. */
 const HARMLESS = ['account', 'broker']
 
-const Claims = z.object({
-  realm_access: z.object({ roles: z.array(z.string()) }).default({ roles: [] }),
-  resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).default({}),
-})
-
 /** What the relay's own access token may do: what it needs, and nothing that a thief of the relay could use. */
 export function judgeRoles(issuer: string, accessToken: string): Finding[] {
   const { ok, todo } = findingsOn(issuer)
-  const claims = Claims.safeParse(safely(() => decodeJwt(accessToken)))
-  if (!claims.success) {
+  const roles = rolesIn(safely(() => decodeJwt(accessToken)))
+  if (!roles) {
     return [todo('roles', 'The access token cannot be read; the realm must issue JWTs that carry the client roles')]
   }
-  const { realm_access, resource_access } = claims.data
-  const held = resource_access[CLIENT]?.roles ?? []
+  const held = roles.ofClients.get(CLIENT) ?? []
   const missing = NEEDED.filter((role) => !held.includes(role))
   const tooMany = [
     ...held.filter((role) => FOR_OTHERS.includes(role)).map((role) => `${CLIENT}/${role}`),
-    ...Object.entries(resource_access)
+    ...[...roles.ofClients]
       .filter(([client]) => client !== CLIENT && !HARMLESS.includes(client))
-      .flatMap(([client, { roles }]) => roles.map((role) => `${client}/${role}`)),
-    ...realm_access.roles.filter((role) => ['admin', 'create-realm'].includes(role)),
+      .flatMap(([client, names]) => names.map((role) => `${client}/${role}`)),
+    ...roles.realm.filter((role) => ['admin', 'create-realm'].includes(role)),
   ]
   return [
     missing.length === 0
