@@ -20,6 +20,7 @@ WORKDIR /app
 ENV NODE_ENV=production
 COPY package.json ./
 COPY --from=modules /app/node_modules node_modules
+COPY guard guard
 COPY relay relay
 RUN mkdir /data && chown node:node /data
 USER node

@@ -1,11 +1,11 @@
 import { randomUUID, randomUUIDv7 } from 'node:crypto'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
-import { openSender } from '../relay/delivery/sender.ts'
+import { openSender } from '../relay/delivery/backchannel/send.ts'
 import type { SecurityEvent } from '../relay/domain/model.ts'
 import { Flow } from '../relay/flow/flow.ts'
 import type { Idp } from '../relay/flow/ports.ts'
-import { systemClock } from '../relay/parts.ts'
+import { systemClock } from '../relay/run/parts.ts'
 import { RelyingParties } from '../relay/registry/registry.ts'
 import { createKey } from '../relay/signing/acts.ts'
 import { type Algorithm, readRelayKey } from '../relay/signing/key.ts'
@@ -35,8 +35,6 @@ export interface EngineOptions {
   readonly concurrency?: number
 }
 
-export type Engine = ReturnType<typeof openEngine>
-
 /** The relay's flow, signer, sender and SQLite store as they run in the product. */
 export function openEngine(options: EngineOptions) {
   const { receivers, relyingParties: count, alg = 'ES256', hung = 0, concurrency = 4, issuer = ISSUER } = options
@@ -55,7 +53,6 @@ export function openEngine(options: EngineOptions) {
     issuer,
     clientId: `client-${n}`,
     logoutUri: uri(n),
-    sessionRequired: true,
     enabled: true,
   }))
   registry.replace(issuer, parties)

@@ -153,8 +153,7 @@ async function withOldRows(rows: number): Promise<string> {
     insert into containment (issuer, id, trigger, event_ms, created_ms, closed_ms, deliveries, open)
       ${numbers(Math.ceil(rows / 10))} select '${ISSUER}', printf('%x', i), 'admin-reset-password',
       1700000000000 + i, 1700000000000 + i, 1700000000100 + i, 10, 0 from n;
-    insert into event ${numbers(Math.ceil(rows / 10))} select '${ISSUER}', printf('%x', i), printf('%x', i), 1700000000000,
-      1700000000000 from n;
+    insert into event ${numbers(Math.ceil(rows / 10))} select '${ISSUER}', printf('%x', i) from n;
     commit`)
   db.close()
   return file

@@ -9,11 +9,12 @@ import { readBatch } from '../guard/batch.ts'
 import { FeedState } from '../guard/feed.ts'
 import { KIND } from '../guard/hash.ts'
 import { Watermarks } from '../guard/watermarks.ts'
-import { endedBy } from '../relay/guard/ended.ts'
-import { RealmFeed } from '../relay/guard/feed.ts'
-import { feedKey } from '../relay/guard/key.ts'
-import type { Change } from '../relay/guard/port.ts'
-import { guardRoutes } from '../relay/guard/routes.ts'
+import { readAccess } from '../relay/idp/keycloak/claims.ts'
+import { endedBy } from '../relay/watermarks/ended.ts'
+import { RealmFeed } from '../relay/watermarks/stream.ts'
+import { feedKey } from '../relay/watermarks/key.ts'
+import type { Change } from '../relay/store/watermark-log.ts'
+import { guardRoutes } from '../relay/api/guard.ts'
 import { figure, type Line, scaled, type Size } from './stats.ts'
 
 const WATERMARKS = 1_000_000
@@ -176,6 +177,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
+    readAccess,
     audience: 'relay',
   }
   const app = guardRoutes({ ...ports, nowMs: () => Date.now() })
@@ -256,6 +258,7 @@ async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
+    readAccess,
     audience: 'relay',
   }
   const guarded = guardRoutes({ ...ports, nowMs: () => Date.now() })

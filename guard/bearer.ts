@@ -1,11 +1,8 @@
 import { createRemoteJWKSet, errors } from 'jose'
 import { StaleError } from './feed.ts'
 import type { Guard } from './guard.ts'
-import { ALGORITHMS, type KeySet, verifyJwt } from './jwt.ts'
+import { KEYS_COOLDOWN_MS, type KeySet, verifyJwt } from './jwt.ts'
 import type { Claims } from './watermarks.ts'
-
-/** How long after one look for keys a `kid` that is not among them counts as wrong. */
-export const COOLDOWN_MS = 5000
 
 export interface BearerOptions {
   readonly guard: Pick<Guard, 'check' | 'maxAgeSeconds' | 'issuer'>
@@ -45,7 +42,6 @@ export function bearer({ guard, audience, acrValues, keys = keysOf(guard.issuer)
       const expected = {
         issuer: guard.issuer,
         audience,
-        algorithms: ALGORITHMS,
         requiredClaims: ['exp'],
         clockTolerance: 5,
       }
@@ -83,7 +79,7 @@ export function bearer({ guard, audience, acrValues, keys = keysOf(guard.issuer)
 
 /** The realm's published keys. */
 export function keysOf(issuer: string): KeySet {
-  return createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`), { cooldownDuration: COOLDOWN_MS })
+  return createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`), { cooldownDuration: KEYS_COOLDOWN_MS })
 }
 
 /** Whether the token is at fault; else the keys could not be had. */

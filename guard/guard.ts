@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { calculateJwkThumbprint, createRemoteJWKSet, exportJWK, type JWTVerifyGetKey } from 'jose'
 import { FeedError, readBatch } from './batch.ts'
-import { COOLDOWN_MS } from './bearer.ts'
 import { FeedState, type WhenStale } from './feed.ts'
+import { KEYS_COOLDOWN_MS } from './jwt.ts'
 import { readLines } from './lines.ts'
 import { clientCredentials } from './token.ts'
 import type { Claims, Verdict } from './watermarks.ts'
@@ -170,7 +170,7 @@ export class Guard {
 /** The relay's keys; with `pinned` only the one that has this thumbprint, computed here, not as the answer says. */
 function relayKeys(url: URL, pinned: string | undefined): JWTVerifyGetKey {
   // A relay with a new key is heard again well before the feed is too old.
-  const keys = createRemoteJWKSet(url, { cooldownDuration: COOLDOWN_MS })
+  const keys = createRemoteJWKSet(url, { cooldownDuration: KEYS_COOLDOWN_MS })
   return async (header, token) => {
     const key = await keys(header, token)
     if (pinned !== undefined && (await calculateJwkThumbprint(await exportJWK(key))) !== pinned) {

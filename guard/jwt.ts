@@ -16,7 +16,10 @@ import {
  * The JWS algorithms of which a realm's tokens are taken. Asymmetric only: with a symmetric one the published key would do
  * as the secret.
  */
-export const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA']
+
+/** How long after one look for keys a `kid` that is not among them counts as wrong. */
+export const KEYS_COOLDOWN_MS = 5000
 
 /** A realm's keys as `jose` makes them. Without the set itself, Ed448 is not known. */
 export type KeySet = JWTVerifyGetKey & {
@@ -33,14 +36,15 @@ interface Verified<Payload> {
 }
 
 /**
- * `jwtVerify` that knows one curve more: Keycloak signs with Ed448 under the same `alg` as with Ed25519 (RFC 8037 §3.1), and
+ * `jwtVerify` by a realm's keys, which knows one curve more: Keycloak signs with Ed448 under the same `alg` as with Ed25519 (RFC 8037 §3.1), and
  * `jose` has Ed25519 alone.
  */
 export async function verifyJwt<Payload = JWTPayload>(
   token: string,
   keys: KeySet,
-  options: JWTVerifyOptions,
+  expected: Omit<JWTVerifyOptions, 'algorithms'>,
 ): Promise<Verified<Payload>> {
+  const options = { ...expected, algorithms: ALGORITHMS }
   const kid = nameOfEdwardsKey(token)
   if (kid !== undefined && keys.fresh === false) {
     await keys.reload?.()
@@ -85,7 +89,7 @@ function ed448({ jwks }: KeySet, kid: string): JWK | undefined {
 function judged<Payload>(token: string, jwk: JWK, options: JWTVerifyOptions): Verified<Payload> {
   const protectedHeader = decodeProtectedHeader(token)
   const { alg = '', typ, crit, b64 } = protectedHeader
-  if (options.algorithms && !options.algorithms.includes(alg)) {
+  if (!ALGORITHMS.includes(alg)) {
     throw new errors.JOSEAlgNotAllowed('"alg" (Algorithm) Header Parameter value not allowed')
   }
   if (crit !== undefined || b64 !== undefined) {

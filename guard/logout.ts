@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { isVerdict, keysOf } from './bearer.ts'
+import { keysOf } from './bearer.ts'
 import { KIND } from './hash.ts'
-import { ALGORITHMS, type KeySet, verifyJwt } from './jwt.ts'
+import type { KeySet } from './jwt.ts'
+import { type LogoutToken, LogoutTokens } from './logout-token.ts'
 import { type Claims, type Verdict, Watermarks } from './watermarks.ts'
 
 /** A verified logout: of one session when `sid` is there, else of every session of the subject that began before `beforeMs`. */
@@ -24,9 +25,6 @@ export interface LogoutReceiverOptions {
   readonly nowMs?: () => number
 }
 
-const EVENT = 'http://schemas.openid.net/event/backchannel-logout'
-const TYPES: readonly unknown[] = [undefined, 'JWT', 'logout+jwt', 'application/logout+jwt']
-const SKEW_SECONDS = 60
 const LONGEST_BODY = 64 * 1024
 
 /**
@@ -37,8 +35,7 @@ const LONGEST_BODY = 64 * 1024
 export class LogoutReceiver {
   readonly #options: Required<LogoutReceiverOptions>
   readonly #ended = new Watermarks(randomBytes(8))
-  /** Until when each `jti` would be accepted again, in seconds. */
-  readonly #seen = new Map<string, number>()
+  readonly #tokens: LogoutTokens
 
   /** @throws TypeError for options that cannot be used */
   constructor({ keys, nowMs = Date.now, maxLifeSeconds = 2_592_000, ...options }: LogoutReceiverOptions) {
@@ -46,6 +43,7 @@ export class LogoutReceiver {
       throw new TypeError('issuer must be a URL, clientId be given, and maxLifeSeconds be positive')
     }
     this.#options = { ...options, nowMs, maxLifeSeconds, keys: keys ?? keysOf(options.issuer) }
+    this.#tokens = new LogoutTokens(this.#options)
   }
 
   /** Judges what a session remembers of its ID token: `iss`, `sid`, `sub`, `iat`, `auth_time`. */
@@ -61,42 +59,21 @@ export class LogoutReceiver {
     if (token === undefined || tokens.length > 1) {
       return answer(400, 'invalid_request', 'POST one form parameter logout_token')
     }
-    const { issuer, clientId: audience, keys, nowMs, endSession, maxLifeSeconds } = this.#options
-    let claims: Claims
+    const { issuer, keys, nowMs, endSession, maxLifeSeconds } = this.#options
+    let verified: LogoutToken | string
     try {
-      const { payload, protectedHeader } = await verifyJwt(token, keys, {
-        issuer,
-        audience,
-        algorithms: ALGORITHMS,
-        requiredClaims: ['iat', 'exp', 'jti'],
-        clockTolerance: SKEW_SECONDS,
-        currentDate: new Date(nowMs()),
-      })
-      if (!TYPES.includes(protectedHeader.typ)) {
-        return answer(400, 'invalid_request', 'The header typ is not that of a logout token')
-      }
-      claims = payload
-    } catch (cause) {
-      return isVerdict(cause)
-        ? answer(400, 'invalid_request', 'The logout token does not verify')
-        : answer(503, 'temporarily_unavailable', 'The keys of the issuer cannot be had now')
+      verified = await this.#tokens.verify(token, keys)
+    } catch {
+      return answer(503, 'temporarily_unavailable', 'The keys of the issuer cannot be had now')
     }
-    const { sub, sid, jti, iat, exp, nonce } = claims
-    if (!isLogout(claims) || nonce !== undefined) {
-      return answer(400, 'invalid_request', 'It is not a logout token: events, nonce, sub, sid or jti is wrong')
+    if (typeof verified === 'string') {
+      return answer(400, 'invalid_request', verified)
     }
+    const { sub, sid, iat } = verified
     const now = nowMs() / 1000
-    if (Number(iat) > now + SKEW_SECONDS) {
-      return answer(400, 'invalid_request', 'The logout token is from the future')
-    }
-    this.#forget(now)
-    if (this.#seen.has(String(jti))) {
-      return answer(400, 'invalid_request', 'This logout token was received before')
-    }
-    this.#seen.set(String(jti), Number(exp) + SKEW_SECONDS)
-    const beforeMs = Math.floor(Number(iat) * 1000)
+    const beforeMs = Math.floor(iat * 1000)
     const until = Math.min(Math.ceil(now + maxLifeSeconds), 0xffff_ffff)
-    if (typeof sid === 'string') {
+    if (sid !== undefined) {
       this.#ended.add(KIND.sid, sid, beforeMs, until, now * 1000)
     } else {
       this.#ended.add(KIND.sub, String(sub), beforeMs, until, now * 1000)
@@ -105,35 +82,15 @@ export class LogoutReceiver {
       await endSession({
         issuer,
         beforeMs,
-        ...(typeof sub === 'string' ? { sub } : {}),
-        ...(typeof sid === 'string' ? { sid } : {}),
+        ...(sub === undefined ? {} : { sub }),
+        ...(sid === undefined ? {} : { sid }),
       })
     } catch {
-      this.#seen.delete(String(jti))
+      this.#tokens.forget(verified)
       return answer(500, 'server_error', 'The sessions could not be ended')
     }
     return answer(200)
   }
-
-  #forget(now: number): void {
-    for (const [jti, until] of this.#seen) {
-      if (until < now) {
-        this.#seen.delete(jti)
-      }
-    }
-  }
-}
-
-function isLogout({ sub, sid, jti, events }: Claims): boolean {
-  const event = typeof events === 'object' && events !== null ? (events as Record<string, unknown>)[EVENT] : undefined
-  const name = (value: unknown) => typeof value === 'string' && value !== '' && value.length <= 255
-  return (
-    typeof event === 'object' &&
-    event !== null &&
-    name(jti) &&
-    (sub !== undefined || sid !== undefined) &&
-    [sub, sid].every((value) => value === undefined || name(value))
-  )
 }
 
 function isForm(request: Request): boolean {

@@ -25,3 +25,19 @@ export class RelayError extends Error {
     this.code = code
   }
 }
+
+/** The system's own word for a failure, such as ECONNREFUSED: no address, no token, nothing that the other side has said. */
+export function codeOf(cause: unknown): string | undefined {
+  const inner = cause instanceof Error ? cause.cause : undefined
+  for (const error of [inner, cause]) {
+    if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
+      return error.code
+    }
+  }
+  return undefined
+}
+
+/** The same of an exchange over the network, in which a deadline has no code. */
+export function networkCodeOf(cause: unknown): string {
+  return codeOf(cause) ?? 'no answer in time'
+}

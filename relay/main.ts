@@ -2,32 +2,33 @@ import { Hono } from 'hono'
 import type { Logger } from 'pino'
 import { apiRoutes } from './api/app.ts'
 import { otherMethods } from './api/described.ts'
-import { measureIdp, measureStore } from './api/measure.ts'
-import { makeMetrics } from './api/metrics.ts'
-import { readRealmOf } from './audit/read.ts'
-import type { Config } from './config.ts'
-import { LastAnswers } from './console/answers.ts'
+import { measureIdp, measureStore } from './telemetry/measure.ts'
+import { makeMetrics } from './telemetry/metrics.ts'
+import { readRealmOf } from './idp/keycloak/audit/read.ts'
+import type { Config } from './config/config.ts'
+import { LastAnswers } from './telemetry/answers.ts'
 import { realmLogin } from './console/login.ts'
 import { consoleRoutes } from './console/routes.ts'
 import { settingsInForce } from './console/settings.ts'
-import { openSender } from './delivery/sender.ts'
-import { beginDuties } from './duties.ts'
+import { openSender } from './delivery/backchannel/send.ts'
+import { beginDuties } from './run/duties.ts'
 import { RelayError } from './errors.ts'
 import { Flow } from './flow/flow.ts'
 import type { Idp } from './flow/ports.ts'
-import { followRealm } from './follow.ts'
-import { endedBy, judgedBy } from './guard/ended.ts'
-import { RealmFeed } from './guard/feed.ts'
-import { readFeedKey } from './guard/key.ts'
-import { guardRoutes } from './guard/routes.ts'
-import { Keycloak } from './idp/keycloak.ts'
+import { followRealm } from './run/follow.ts'
+import { endedBy, judgedBy } from './watermarks/ended.ts'
+import { RealmFeed } from './watermarks/stream.ts'
+import { readFeedKey } from './watermarks/key.ts'
+import { guardRoutes } from './api/guard.ts'
+import { readAccess } from './idp/keycloak/claims.ts'
+import { Keycloak } from './idp/keycloak/keycloak.ts'
 import { gapFiller } from './ingest/gap.ts'
 import { Patience } from './ingest/patience.ts'
 import { pushRoute } from './ingest/push.ts'
 import { reread, type RereadPorts, takeUp } from './ingest/reread.ts'
 import { verifySet } from './ingest/set.ts'
-import { makeLog, makeObserver } from './observer.ts'
-import { allowedBy, listen, makeOwnKeys, makeRelyingParties, openStore, systemClock } from './parts.ts'
+import { makeLog, makeObserver } from './telemetry/observer.ts'
+import { allowedBy, listen, makeOwnKeys, makeRelyingParties, openStore, systemClock } from './run/parts.ts'
 import { Registrar } from './registry/registrar.ts'
 import { relaySigned } from './signing/signer.ts'
 import { underAllNames } from './store/names.ts'
@@ -188,6 +189,7 @@ export async function startRelay(
     registrar,
     metrics,
     keysOf,
+    readAccess,
     isEnded,
     clientsOf,
     flow,
@@ -215,7 +217,7 @@ export async function startRelay(
       '/console',
       consoleRoutes({
         client: of,
-        login: realmLogin(of),
+        login: realmLogin(of, readAccess),
         registrar,
         readRealm: (accessToken) => readRealmOf(people.issuer, accessToken),
         store,
@@ -239,6 +241,7 @@ export async function startRelay(
         isEnded,
         key: feedKey,
         keysOf,
+        readAccess,
         audience: config.identifier,
         nowMs: () => systemClock.nowMs(),
       }),
@@ -274,7 +277,7 @@ export async function startRelay(
       config,
       // Each name is told and pruned by itself.
       store: kept,
-      keycloaks,
+      providers: keycloaks,
       ownKeys,
       feeds: [...feeds.values()],
       registrar,
@@ -295,7 +298,7 @@ export async function startRelay(
     const keycloak = keycloaks.get(issuer)
     if (keycloak) {
       const ports = {
-        keycloak,
+        provider: keycloak,
         registrar,
         metrics,
         log,

@@ -1,5 +1,5 @@
 import type { Delivery } from '../relay/domain/model.ts'
-import type { Change } from '../relay/guard/port.ts'
+import type { Change } from '../relay/store/watermark-log.ts'
 import type { Containment, Gap } from '../relay/store/port.ts'
 import type { FeedTables } from './feed.ts'
 import type { NoteTables } from './notes.ts'

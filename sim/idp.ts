@@ -1,7 +1,7 @@
 import type { Delivery, ListedSession, SecurityEvent, TokenNames } from '../relay/domain/model.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { Idp } from '../relay/flow/ports.ts'
-import type { Which } from '../relay/ingest/reread.ts'
+import type { Which } from '../relay/idp/port.ts'
 import type { Chance } from './chance.ts'
 import type { VirtualTime } from './clock.ts'
 import type { Invariants, Row, Token } from './invariants.ts'

@@ -1,5 +1,5 @@
 import type { Change } from '../relay/domain/change.ts'
-import type { Notes } from '../relay/registry/port.ts'
+import type { Notes } from '../relay/store/notes.ts'
 
 export interface NoteTables {
   /** By issuer and name. */

@@ -19,7 +19,7 @@ import { openModelStore } from './store.ts'
 /** How long a system without fsync may keep a change in memory. */
 const UNSYNCED_MS = 10_000
 const POLL_MS = 5000
-/** Ten times as rare as in relay/duties.ts: what the waking costs is most of what such a world costs. */
+/** Ten times as rare as in relay/run/duties.ts: what the waking costs is most of what such a world costs. */
 const WAKE_MS = 2000
 const GAP_MS = 500
 const LANE = { http: 'never', timeoutMs: 10_000, concurrency: 4, allowAddresses: [] } as const

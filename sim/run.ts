@@ -12,7 +12,7 @@ import { SimulatedRelyingParty } from './relying-parties.ts'
 import type { Hands } from './sabotage.ts'
 import { Disk } from './disk.ts'
 
-export const START_MS = 1_790_000_000_000
+const START_MS = 1_790_000_000_000
 const SECOND = 1000
 const MINUTE = 60 * SECOND
 /** Two of the longest retry intervals: what G5 allows. */

@@ -5,7 +5,7 @@ import { SOURCES } from '../registry/registry.ts'
  * What the relay's API answers, for its routes and for whoever calls them. Names ending in `_ms` are milliseconds since the
  * epoch, the other times of a delivery whole seconds.
  */
-export const Containment = z.object({
+const Containment = z.object({
   id: z.string(),
   trigger: z.string(),
   event_at_ms: z.number(),
@@ -68,7 +68,6 @@ export const RelyingParties = z.object({
     z.object({
       client_id: z.string(),
       backchannel_logout_uri: z.string(),
-      backchannel_logout_session_required: z.boolean(),
       enabled: z.boolean(),
       source: Source,
       outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),

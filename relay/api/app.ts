@@ -7,8 +7,8 @@ import type { Containment, Selection, Store } from '../store/port.ts'
 import { Changed, Containments, Deliveries, Refused, Reread, WithEvidence } from './answers.ts'
 import { type ApiEnv, requireRole, smallBody } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
-import { BODY_REFUSALS, describeOthers, DOCUMENT, REFUSALS } from './described.ts'
-import type { Metrics } from './metrics.ts'
+import { BODY_REFUSALS, describeOthers, DOCUMENT, json, REFUSALS } from './described.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { addRelyingPartyRoutes, type RelyingPartyPorts } from './relying-parties.ts'
 
 export interface ApiPorts extends RelyingPartyPorts {
@@ -38,10 +38,6 @@ const UNAVAILABLE = {
 const Limit = z.coerce.number().int().min(1).max(500).default(100)
 const MOST_LINES = 500
 
-const json = <T extends z.ZodType>(schema: T, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-})
 const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
   path: P,
   query: Q,

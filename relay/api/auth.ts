@@ -1,10 +1,9 @@
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
 import { decodeJwt, type JWTPayload } from 'jose'
-import { z } from 'zod'
 import { isVerdict } from '../../guard/bearer.ts'
-import { ALGORITHMS, verifyJwt } from '../../guard/jwt.ts'
-import type { KeysOf } from '../ingest/set.ts'
+import { verifyJwt } from '../../guard/jwt.ts'
+import type { Access, KeysOf, ReadAccess } from '../idp/port.ts'
 
 /** Of people and their programs. */
 export type Role = 'view' | 'operate' | 'dismiss'
@@ -22,22 +21,13 @@ export interface Caller {
 
 export type ApiEnv = { Variables: { caller: Caller } }
 
-const Claims = z.object({
-  iss: z.string(),
-  sub: z.string().min(1),
-  azp: z.string().default(''),
-  exp: z.number(),
-  // Keycloak's mark of an access token: an ID token with the right audience is not one.
-  typ: z.literal('Bearer'),
-  resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).optional(),
-})
-
 /** Whether a verified token is from before what ended its subject or its session. Rejects while that cannot be said. */
 export type IsEnded = (issuer: string, claims: JWTPayload) => Promise<boolean>
 
 /** What callers are judged by. */
 export interface CallerPorts {
   readonly keysOf: KeysOf
+  readonly readAccess: ReadAccess
   /** The relay's identifier. */
   readonly audience: string
   readonly isEnded: IsEnded
@@ -105,8 +95,8 @@ function requireToken(role: Role | 'guard', ports: CallerPorts, mayAct: (caller:
         403,
       )
     }
-    const { roles: _, ...caller } = verdict
-    c.set('caller', caller)
+    const { issuer, subject, clientId, exp } = verdict
+    c.set('caller', { issuer, subject, clientId, exp })
     await next()
     return undefined
   })
@@ -119,26 +109,20 @@ function whyNotThrough(clientId: string): string {
 
 async function verify(
   token: string,
-  { keysOf, audience, isEnded }: CallerPorts,
-): Promise<(Caller & { roles: string[] }) | 'unavailable' | undefined> {
+  { keysOf, readAccess, audience, isEnded }: CallerPorts,
+): Promise<(Caller & Pick<Access, 'roles'>) | 'unavailable' | undefined> {
   try {
     const issuer = decodeJwt(token).iss
     const keys = issuer === undefined ? undefined : keysOf(issuer)
     if (issuer === undefined || !keys) {
       return undefined
     }
-    const expected = { issuer, audience, algorithms: ALGORITHMS, requiredClaims: ['exp'] }
-    const { payload } = await verifyJwt(token, await keys, expected)
-    const claims = Claims.safeParse(payload)
-    return claims.success && !(await isEnded(issuer, payload))
-      ? {
-          issuer,
-          subject: claims.data.sub,
-          clientId: claims.data.azp,
-          exp: claims.data.exp,
-          roles: claims.data.resource_access?.[audience]?.roles ?? [],
-        }
-      : undefined
+    const { payload } = await verifyJwt(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
+    const access = readAccess(payload, audience)
+    if (access?.subject === undefined || (await isEnded(issuer, payload))) {
+      return undefined
+    }
+    return { ...access, issuer, subject: access.subject }
   } catch (cause) {
     return isVerdict(cause) ? undefined : 'unavailable'
   }

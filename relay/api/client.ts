@@ -1,7 +1,7 @@
-import { request } from 'undici'
 import type { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
-import { RelayError } from '../errors.ts'
+import { networkCodeOf, RelayError } from '../errors.ts'
+import { exchange, type HttpAnswer } from '../http.ts'
 import {
   Changed,
   Changes,
@@ -29,7 +29,6 @@ const Said = Refused.pick({ error_description: true })
 export interface Registration {
   readonly client_id: string
   readonly backchannel_logout_uri: string
-  readonly backchannel_logout_session_required: boolean
   readonly reason: string
   readonly despite_check: boolean
 }
@@ -65,9 +64,9 @@ export function openApi(url: string, token: string | undefined) {
     timeoutMs: number = TIMEOUT_MS,
   ): Promise<T> => {
     const place = new URL(`/api/v1/${path}`, url)
-    const { status, answer } = await exchange(place, token, body, timeoutMs)
-    const said = Said.safeParse(answer).data?.error_description
-    const parsed = schema.safeParse(answer)
+    const { status, json } = await reach(place, token, body, timeoutMs)
+    const said = Said.safeParse(json).data?.error_description
+    const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) {
       return parsed.data
     }
@@ -146,23 +145,14 @@ function notARelay({ origin, pathname }: URL, status: number): string {
   return `${origin}${pathname} answered ${status}, and not with the JSON of a relay (docs/api.md). ${likely} (--url, LOGOUT_RELAY_URL)`
 }
 
-async function exchange(
-  url: URL,
-  token: string,
-  body: unknown,
-  timeoutMs: number,
-): Promise<{ status: number; answer: unknown }> {
+async function reach(url: URL, token: string, body: unknown, timeoutMs: number): Promise<HttpAnswer> {
   try {
-    const response = await request(url, {
-      method: body === undefined ? 'GET' : 'POST',
+    return await exchange(url, {
       headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      signal: AbortSignal.timeout(timeoutMs),
-      headersTimeout: timeoutMs,
+      timeoutMs,
     })
-    return { status: response.statusCode, answer: await response.body.json().catch(() => undefined) }
   } catch (cause) {
-    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer in time'
-    throw new RelayError('store_unavailable', `No relay answers at ${url.origin} (${code})`, { cause })
+    throw new RelayError('store_unavailable', `No relay answers at ${url.origin} (${networkCodeOf(cause)})`, { cause })
   }
 }

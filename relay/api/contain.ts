@@ -4,6 +4,7 @@ import type { Word, WordOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import { Contained, Refused } from './answers.ts'
 import type { ApiEnv } from './auth.ts'
+import { json } from './described.ts'
 
 /** Passes a word on with the caller's own token; undefined for an issuer that is not configured. */
 export type Contain = (issuer: string, token: string, word: Word) => Promise<WordOutcome> | undefined
@@ -14,7 +15,7 @@ const Asked = z.strictObject({
   dry_run: z.boolean().default(false),
   confirm: z.boolean().default(false),
 })
-const refused = (description: string) => ({ description, content: { 'application/json': { schema: Refused } } })
+const refused = (description: string) => json(Refused, description)
 
 const containSubject = createRoute({
   method: 'post',
@@ -23,10 +24,7 @@ const containSubject = createRoute({
   security: [{ bearer: [] }],
   request: { body: { required: true, content: { 'application/json': { schema: Asked } } } },
   responses: {
-    200: {
-      description: 'What ended, or would end, and the containment in which it can be followed',
-      content: { 'application/json': { schema: Contained } },
-    },
+    200: json(Contained, 'What ended, or would end, and the containment in which it can be followed'),
     400: refused('The body, or a user who cannot be contained'),
     401: refused('No valid access token'),
     403: refused('The token lacks the role, or was issued to a client that may not act here'),

@@ -9,7 +9,12 @@ const NotTaken = z.object({ err: z.string(), description: z.string() })
 const bearer = [{ bearer: [] }]
 
 const as = (type: string, schema: z.ZodType, description: string) => ({ description, content: { [type]: { schema } } })
-const json = (schema: z.ZodType, description: string) => as('application/json', schema, description)
+
+/** An answer as the description of the API has it. */
+export const json = <T extends z.ZodType>(schema: T, description: string) => ({
+  description,
+  content: { 'application/json': { schema } },
+})
 
 /** What any route with a token may answer beside what it is there for. */
 export const REFUSALS = {

@@ -5,7 +5,7 @@ import type { RelyingParties as Listing } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { Changes, Finding, Paused, Refused, Registered, RelyingParties, Unregistered } from './answers.ts'
 import { type ApiEnv, type OperatorPorts, requireRole } from './auth.ts'
-import { BODY_REFUSALS, REFUSALS } from './described.ts'
+import { BODY_REFUSALS, json, REFUSALS } from './described.ts'
 
 export interface RelyingPartyPorts extends OperatorPorts {
   readonly store: Pick<Store, 'changes'>
@@ -20,17 +20,11 @@ const Reason = z.string().trim().min(3, 'say why, for whoever reads the list of 
 const Registration = z.strictObject({
   client_id: ClientId,
   backchannel_logout_uri: z.string().min(1),
-  backchannel_logout_session_required: z.boolean().default(true),
   reason: Reason,
   despite_check: z.boolean().default(false),
 })
 const Named = z.strictObject({ client_id: ClientId })
 const NamedWithReason = z.strictObject({ client_id: ClientId, reason: Reason })
-
-const json = <T extends z.ZodType>(schema: T, description: string) => ({
-  description,
-  content: { 'application/json': { schema } },
-})
 
 /** Relying parties: who they are, whether they refuse what they must, what people decide about them, and who changed what. */
 export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {
@@ -72,7 +66,6 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
         relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
           client_id: party.clientId,
           backchannel_logout_uri: party.logoutUri,
-          backchannel_logout_session_required: party.sessionRequired,
           enabled: party.enabled,
           source: party.source,
           outvoted: party.outvoted.map(({ source, logoutUri }) => ({ source, backchannel_logout_uri: logoutUri })),
@@ -103,14 +96,12 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
   })
   app.openapi(register, async (c) => {
     const { issuer, subject } = c.var.caller
-    const { client_id, backchannel_logout_uri, backchannel_logout_session_required, reason, despite_check } =
-      c.req.valid('json')
+    const { client_id, backchannel_logout_uri, reason, despite_check } = c.req.valid('json')
     const { registered, finding } = await registrar.register(
       {
         issuer,
         clientId: client_id,
         logoutUri: backchannel_logout_uri,
-        sessionRequired: backchannel_logout_session_required,
       },
       { by: subject, reason },
       despite_check,

@@ -1,15 +1,15 @@
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { RelyingParty } from '../domain/model.ts'
-import { openSender } from '../delivery/sender.ts'
+import { openSender } from '../delivery/backchannel/send.ts'
 import type { Registry } from '../flow/ports.ts'
-import { checkConsole } from './console.ts'
-import type { Finding } from './finding.ts'
-import { findingsOn } from './finding.ts'
+import { checkConsole } from '../idp/keycloak/check/console.ts'
+import type { Finding } from '../domain/finding.ts'
+import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from './own.ts'
-import { checkRealm } from './realm.ts'
-import { checkRelyingParty } from './relying-party.ts'
+import { checkRealm } from '../idp/keycloak/check/realm.ts'
+import { checkRelyingParty } from '../delivery/backchannel/probe.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
-import { judgeUntold } from './untold.ts'
+import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
 /** Relying parties asked at once. */
 const AT_ONCE = 10

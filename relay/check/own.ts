@@ -2,12 +2,13 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { getCACertificates } from 'node:tls'
-import { Agent, request } from 'undici'
-import type { Config } from '../config.ts'
-import { RelayError } from '../errors.ts'
-import { readFeedKey } from '../guard/key.ts'
+import { Agent } from 'undici'
+import type { Config } from '../config/config.ts'
+import { networkCodeOf, RelayError } from '../errors.ts'
+import { readFeedKey } from '../watermarks/key.ts'
+import { exchange } from '../http.ts'
 import { keyStatus, publishCommand } from '../signing/acts.ts'
-import { codeOf, type Finding, findingsOn } from './finding.ts'
+import { type Finding, findingsOn } from '../domain/finding.ts'
 
 const TIMEOUT_MS = 5000
 const DAY_MS = 86_400_000
@@ -28,7 +29,7 @@ export function checkCertificate(
       return todo(check, `is not of the key in ${key_file}: put the pair in place that belongs together (listen.tls)`)
     }
   } catch (cause) {
-    const why = cause instanceof Error && 'path' in cause ? `${String(cause.path)}: ${codeOf(cause)}` : 'not PEM'
+    const why = cause instanceof Error && 'path' in cause ? `${String(cause.path)}: ${networkCodeOf(cause)}` : 'not PEM'
     return todo(check, `or its key cannot be read by this user (${why}): see listen.tls`)
   }
   const days = Math.floor((certificate.validToDate.getTime() - nowMs) / DAY_MS)
@@ -66,7 +67,7 @@ export async function checkSecurityFeed(
     } catch (cause) {
       return todo(
         check,
-        `cannot be written by this user (${codeOf(cause)}): make its folder, and give it to the user that the relay runs as`,
+        `cannot be written by this user (${networkCodeOf(cause)}): make its folder, and give it to the user that the relay runs as`,
       )
     }
   }
@@ -75,18 +76,20 @@ export async function checkSecurityFeed(
   const trusted = feed.ca === undefined ? {} : { ca: [...getCACertificates('default'), feed.ca] }
   const dispatcher = new Agent({ connect: trusted })
   try {
-    const { statusCode, body } = await request(feed.url, {
+    const { status } = await exchange(feed.url, {
       dispatcher,
       method: 'OPTIONS',
       headers: feed.authorization === undefined ? {} : { authorization: feed.authorization },
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      timeoutMs: TIMEOUT_MS,
     })
-    await body.dump()
-    return statusCode === 404
+    return status === 404
       ? todo(check, 'answers 404: is the path in security_feed.url right?')
       : ok(check, 'is at its address')
   } catch (cause) {
-    return todo(check, `does not answer (${codeOf(cause)}): is it up, and are security_feed.url and ca_file right?`)
+    return todo(
+      check,
+      `does not answer (${networkCodeOf(cause)}): is it up, and are security_feed.url and ca_file right?`,
+    )
   } finally {
     await dispatcher.destroy()
   }
@@ -123,5 +126,5 @@ export function checkSigning(
 
 /** Ours name the file and what to do, and hold nothing of what is in it. */
 function wordsOf(cause: unknown): string {
-  return cause instanceof RelayError ? cause.message : codeOf(cause)
+  return cause instanceof RelayError ? cause.message : networkCodeOf(cause)
 }

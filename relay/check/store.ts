@@ -1,18 +1,24 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { Agent, request } from 'undici'
-import type { Config } from '../config.ts'
+import { Agent } from 'undici'
+import { z } from 'zod'
+import type { Config } from '../config/config.ts'
 import { RelayError } from '../errors.ts'
-import type { RedisConfig } from '../redis-config.ts'
+import { exchange } from '../http.ts'
+import type { RedisConfig } from '../config/redis.ts'
 import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
 import { inspect, LONE_WRITER } from '../store/redis/server.ts'
 import { isOpenToOthers } from '../store/sqlite/owner.ts'
-import { tablesOf } from '../store/sqlite/schema.ts'
-import { type Finding, findingsOn } from './finding.ts'
+import { hasTables } from '../store/sqlite/schema.ts'
+import { type Finding, findingsOn } from '../domain/finding.ts'
 
 const ROOM_BYTES = 200 * 1024 * 1024
+const TIMEOUT_MS = 5000
+
+/** What `/readyz` answers, ready or not. */
+const Readiness = z.object({ waiting_for: z.array(z.string()).default([]) })
 
 /**
  * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
@@ -54,7 +60,7 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     const db = new DatabaseSync(file)
     try {
       db.exec('pragma busy_timeout = 0; begin immediate; rollback')
-      tablesOf(db, path)
+      hasTables(db, path)
     } finally {
       db.close()
     }
@@ -113,11 +119,11 @@ export async function checkRunning({ host, port, tls }: Config['listen']): Promi
     // It is asked by its address, which its certificate need not name.
     const pinned = tls && { ca: readFileSync(tls.cert_file), checkServerIdentity: () => undefined }
     dispatcher = new Agent({ connect: pinned ? { ...pinned, allowPartialTrustChain: true } : {} })
-    const { statusCode, body } = await request(`${url}/readyz`, { dispatcher, signal: AbortSignal.timeout(5000) })
-    const answer = (await body.json()) as { waiting_for?: string[] }
-    return statusCode === 200
+    const { status, json } = await exchange(`${url}/readyz`, { dispatcher, timeoutMs: TIMEOUT_MS })
+    const { waiting_for } = Readiness.parse(json)
+    return status === 200
       ? ok('relay', 'runs and is ready')
-      : todo('relay', `runs and waits for: ${(answer.waiting_for ?? []).join('; ') || `it answers ${statusCode}`}`)
+      : todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
   } catch {
     return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
   } finally {

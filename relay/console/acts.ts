@@ -90,7 +90,7 @@ export function addActs(
     }
     try {
       const { registered, finding } = await registrar.register(
-        { issuer, clientId, logoutUri, sessionRequired: true },
+        { issuer, clientId, logoutUri },
         { by: c.var.session.subject, reason },
         form['despite_check'] === 'true',
       )

@@ -1,7 +1,7 @@
 import { html } from 'hono/html'
+import { duration } from '../text.ts'
 import { type Html, partyHref } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
-import { duration } from './words.ts'
 
 const SHOWN = 5
 

@@ -1,8 +1,9 @@
 import { html } from 'hono/html'
 import { weakens } from '../domain/change.ts'
+import { many } from '../text.ts'
 import { type Html, instant, partyHref } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
-import { CHANGES, many } from './words.ts'
+import { CHANGES } from './words.ts'
 
 const PAGE = 50
 

@@ -1,10 +1,11 @@
 import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
+import { duration, many } from '../text.ts'
 import { type Html, instant } from './layout.ts'
 import { summary } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
 import { type Attempts, timeline } from './timeline.ts'
-import { duration, many, triggerWords, words } from './words.ts'
+import { triggerWords, words } from './words.ts'
 
 const PAGE = 50
 const SESSIONS = 500

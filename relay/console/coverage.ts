@@ -1,12 +1,12 @@
 import { html } from 'hono/html'
-import { CATALOGUE } from '../audit/catalogue.ts'
-import { duration as lasts, type Finding, findings, type Level, LEVELS, levelOf } from '../audit/findings.ts'
-import { isContained, type Survival, survivals } from '../audit/survive.ts'
+import { CATALOGUE } from '../idp/keycloak/audit/catalogue.ts'
+import { type Finding, findings, lasts, type Level, LEVELS, levelOf } from '../idp/keycloak/audit/findings.ts'
+import { isContained, type Survival, survivals } from '../idp/keycloak/audit/survive.ts'
+import { duration, many } from '../text.ts'
 import type { Html } from './layout.ts'
 import { AUDIT_SCOPE } from './login.ts'
 import type { ConsolePorts } from './ports.ts'
 import type { Session } from './sessions.ts'
-import { duration, many } from './words.ts'
 
 const SHOWN = 200
 /** A scale on which five minutes and two months can both be seen. */

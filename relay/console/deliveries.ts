@@ -1,8 +1,8 @@
 import { html } from 'hono/html'
+import { duration, many } from '../text.ts'
 import { csrf, done, type Html, instant, partyHref, reasonField } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
 import type { Session } from './sessions.ts'
-import { duration, many } from './words.ts'
 
 const PAGE = 50
 

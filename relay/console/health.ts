@@ -1,10 +1,10 @@
 import { html } from 'hono/html'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { ListedRelyingParty } from '../registry/registry.ts'
-import type { LastAnswer } from './answers.ts'
+import { duration } from '../text.ts'
+import type { LastAnswer } from '../telemetry/answers.ts'
 import type { Html } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
-import { duration } from './words.ts'
 
 export type HealthPorts = Pick<ConsolePorts, 'store' | 'relyingParties' | 'registrar' | 'answers' | 'flow' | 'nowMs'>
 

@@ -3,13 +3,9 @@ import * as oidc from 'openid-client'
 import { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
+import type { ReadAccess } from '../idp/port.ts'
 import type { Login, Person } from './sessions.ts'
 
-const Access = z.object({
-  typ: z.literal('Bearer'),
-  azp: z.string(),
-  resource_access: z.record(z.string(), z.object({ roles: z.array(z.string()) })).default({}),
-})
 const Id = z.object({
   sub: z.string().min(1),
   sid: z.string().min(1),
@@ -41,7 +37,10 @@ export interface RealmLogin {
 }
 
 /** Logging in at the realm: authorization code with PKCE, state and nonce. */
-export function realmLogin({ issuer, clientId, clientSecret, url, audience }: ConsoleClient): RealmLogin {
+export function realmLogin(
+  { issuer, clientId, clientSecret, url, audience }: ConsoleClient,
+  readAccess: ReadAccess,
+): RealmLogin {
   let known: oidc.Configuration | undefined
   const configuration = async () => {
     try {
@@ -89,15 +88,15 @@ export function realmLogin({ issuer, clientId, clientSecret, url, audience }: Co
       })
       const { preferred_username, ...claims } = Id.parse(tokens.claims())
       // Straight from the realm's token endpoint (OpenID Connect Core §3.1.3.7): TLS vouches for it.
-      const access = Access.parse(decodeJwt(tokens.access_token))
-      if (access.azp !== clientId) {
+      const access = readAccess(decodeJwt(tokens.access_token), audience)
+      if (access?.clientId !== clientId) {
         throw new RelayError('access_denied', 'The access token was issued to another client than the console')
       }
       const person = {
         subject: claims.sub,
         sid: claims.sid,
         name: preferred_username ?? claims.sub,
-        roles: access.resource_access[audience]?.roles ?? [],
+        roles: access.roles,
         idToken: tokens.id_token ?? '',
         claims,
       }

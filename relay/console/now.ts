@@ -1,9 +1,10 @@
 import { html } from 'hono/html'
 import type { Containment } from '../store/port.ts'
+import { duration, many } from '../text.ts'
 import { type Html, instant } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
 import { timeline } from './timeline.ts'
-import { duration, many, triggerWords } from './words.ts'
+import { triggerWords } from './words.ts'
 
 const LATEST = 30
 const SHOWN = 6

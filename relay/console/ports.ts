@@ -1,10 +1,10 @@
-import type { KeysOf } from '../ingest/set.ts'
+import type { KeysOf } from '../idp/port.ts'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
-import type { LastAnswers } from './answers.ts'
-import type { RealmDescription } from '../audit/realm.ts'
+import type { LastAnswers } from '../telemetry/answers.ts'
+import type { RealmDescription } from '../idp/keycloak/audit/realm.ts'
 import type { ConsoleClient, RealmLogin } from './login.ts'
 import type { LoginClaims } from './sessions.ts'
 

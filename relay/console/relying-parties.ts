@@ -1,10 +1,10 @@
 import { html } from 'hono/html'
 import type { ListedRelyingParty } from '../registry/registry.ts'
-import { quantile } from './answers.ts'
+import { duration, many } from '../text.ts'
+import { quantile } from '../telemetry/answers.ts'
 import { badges, type HealthPorts, healthOf, picture, time } from './health.ts'
 import { type Html, partyHref } from './layout.ts'
 import type { Session } from './sessions.ts'
-import { duration, many } from './words.ts'
 
 const SHOWN = 200
 const PICTURED = 24

@@ -1,11 +1,12 @@
 import { html } from 'hono/html'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { ListedRelyingParty, Source } from '../registry/registry.ts'
-import { quantile } from './answers.ts'
+import { duration, many } from '../text.ts'
+import { quantile } from '../telemetry/answers.ts'
 import { badges, type HealthPorts, healthOf, picture, time } from './health.ts'
 import { csrf, done, type Html, reasonField } from './layout.ts'
 import type { Session } from './sessions.ts'
-import { duration, many, sentence } from './words.ts'
+import { sentence } from './words.ts'
 
 const PICTURED = 60
 

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { EncryptJWT, jwtDecrypt } from 'jose'
-import type { RealmDescription } from '../audit/realm.ts'
+import type { RealmDescription } from '../idp/keycloak/audit/realm.ts'
 
 /** An access token's roles hold for this long; then single sign-on lets the person in again, with those of that moment. */
 const SESSION_MS = 60 * 60_000

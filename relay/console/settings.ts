@@ -1,5 +1,5 @@
 import { html } from 'hono/html'
-import type { Config } from '../config.ts'
+import type { Config } from '../config/config.ts'
 import type { Html } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
 

@@ -1,8 +1,8 @@
 import { html } from 'hono/html'
 import type { Delivery } from '../domain/model.ts'
 import type { Containment } from '../store/port.ts'
+import { duration, many } from '../text.ts'
 import { type Html } from './layout.ts'
-import { duration, many } from './words.ts'
 
 /** A relying party's part in a containment: a bar from the event to its last answer, or to now. */
 interface Bar {

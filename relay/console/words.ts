@@ -51,28 +51,8 @@ export function words(word: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1)
 }
 
-export function many(count: number, one: string, more = `${one}s`): string {
-  return `${count.toLocaleString('en')} ${count === 1 ? one : more}`
-}
-
 /** What a check found, which is written to go on after a name, as a sentence of its own. */
 export function sentence(says: string): string {
   const text = /^[a-z]/.test(says) ? `It ${says}` : says
   return text.endsWith('.') ? text : `${text}.`
-}
-
-/** A duration in two significant parts. */
-export function duration(ms: number): string {
-  const units = [
-    [86_400_000, 'd', 3_600_000, 'h'],
-    [3_600_000, 'h', 60_000, 'min'],
-    [60_000, 'min', 1000, 's'],
-  ] as const
-  for (const [large, name, small, part] of units) {
-    if (ms >= large) {
-      const rest = Math.floor((ms % large) / small)
-      return `${Math.floor(ms / large)} ${name}${rest > 0 ? ` ${rest} ${part}` : ''}`
-    }
-  }
-  return ms >= 1000 ? `${(ms / 1000).toFixed(1)} s` : `${Math.max(0, Math.round(ms))} ms`
 }

@@ -50,7 +50,7 @@ function isIn(address: Address, networks: readonly [Address, number][]): boolean
   return networks.some((network) => network[0].kind() === address.kind() && address.match(network))
 }
 
-export class AddressNotAllowed extends Error {
+class AddressNotAllowed extends Error {
   readonly code = 'ADDRESS_NOT_ALLOWED'
 }
 

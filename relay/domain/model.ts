@@ -115,7 +115,6 @@ export interface RelyingParty {
   readonly issuer: string
   readonly clientId: string
   readonly logoutUri: string
-  readonly sessionRequired: boolean
   readonly enabled: boolean
 }
 

@@ -15,7 +15,7 @@ export interface Plan {
 }
 
 /** Supplementary events and parts of a large one share a `txn` and so a containment. */
-export function containmentIdOf(event: SecurityEvent): string {
+function containmentIdOf(event: SecurityEvent): string {
   return event.txn
 }
 

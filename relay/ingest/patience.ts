@@ -1,7 +1,6 @@
 import type { Clock } from '../flow/ports.ts'
+import { KEYS_COOLDOWN_MS } from '../idp/port.ts'
 
-/** After a look at the realm's key set none follows for this long, however many events ask for a key that is not in it. */
-export const KEYS_COOLDOWN_MS = 2000
 /** When another look is worth it. */
 export const KEYS_AGAIN_MS = KEYS_COOLDOWN_MS + 500
 /** A key that the realm publishes is at every node of Keycloak long before. */

@@ -1,17 +1,12 @@
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
-import type { SetError } from '../idp/keycloak.ts'
+import type { IdentityProvider, SetError } from '../idp/port.ts'
 import { KEYS_AGAIN_MS, Patience } from './patience.ts'
 
 const MAX_EVENTS = 20
 
-export interface PollPorts {
-  poll(
-    maxEvents: number,
-    ack: readonly string[],
-    setErrs: Readonly<Record<string, SetError>>,
-  ): Promise<{ sets: Readonly<Record<string, string>>; moreAvailable?: boolean | undefined }>
+export interface PollPorts extends Pick<IdentityProvider, 'poll'> {
   verify(set: string): Promise<SecurityEvent>
   receive(event: SecurityEvent): Promise<unknown>
   polled(): void

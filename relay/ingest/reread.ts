@@ -1,28 +1,19 @@
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
+import type { IdentityProvider, Which } from '../idp/port.ts'
 import { KEYS_AGAIN_MS, type Patience } from './patience.ts'
 
 const SETS = 20
 const PAUSE_MS = 10_000
 
-export interface RereadPorts {
-  /** A page of `jti`s, and where the next page begins: of the events since a time, or of those in which a session has no end. */
-  rows(which: Which): Promise<{ jtis: readonly string[]; next?: string | undefined }>
-  /** The SETs again, and the ids of their sessions that have an end. */
-  sets(jtis: readonly string[]): Promise<{ sets: Readonly<Record<string, string>>; ended: ReadonlySet<string> }>
+export interface RereadPorts extends Pick<IdentityProvider, 'rows' | 'sets'> {
   /** Those that the store does not have. */
   unknown(jtis: readonly string[]): Promise<readonly string[]>
   verify(set: string): Promise<SecurityEvent>
   receive(event: SecurityEvent, ended: ReadonlySet<string>): Promise<unknown>
   readonly patience: Patience
   trouble(what: string, cause: unknown): void
-}
-
-/** @param sinceMs milliseconds since the epoch; without it only events in which a session has no end yet */
-export interface Which {
-  readonly sinceMs?: number | undefined
-  readonly after?: string | undefined
 }
 
 /** How many events the outbox holds, and how many of them the store did not have. */

@@ -1,9 +1,10 @@
 import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
-import { ALGORITHMS, type KeySet, verifyJwt } from '../../guard/jwt.ts'
+import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import { whyUnverifiable } from './unverifiable.ts'
+import type { KeysOf } from '../idp/port.ts'
+import { whyUnverifiable } from '../idp/unverifiable.ts'
 
 const SKEW_SECONDS = 60
 
@@ -89,9 +90,6 @@ const Claims = z.object({
   events: z.record(z.string(), z.object({ 'logout-relay': Containment })),
 })
 
-/** The keys of a configured issuer, or undefined for one that is not. */
-export type KeysOf = (issuer: string) => Promise<KeySet> | undefined
-
 /**
  * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0): pinned issuer before anything is fetched, its published keys,
  * `typ`, `aud`, and the one event in it. No greatest age: the outbox may hand it out days later.
@@ -113,8 +111,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
   let known: KeySet | undefined
   try {
     known = await keys
-    payload = (await verifyJwt(set, known, { issuer, audience, algorithms: ALGORITHMS, clockTolerance: SKEW_SECONDS }))
-      .payload
+    payload = (await verifyJwt(set, known, { issuer, audience, clockTolerance: SKEW_SECONDS })).payload
   } catch (cause) {
     if (cause instanceof errors.JWKSNoMatchingKey && typeof kid === 'string' && !isIn(known?.jwks?.(), kid)) {
       throw new RelayError('key_unknown', 'The realm publishes no key of that name, as far as is known now')

@@ -1,13 +1,13 @@
 import { z } from 'zod'
-import type { Finding } from '../check/finding.ts'
-import { examine } from '../check/relying-party.ts'
+import type { Finding } from '../domain/finding.ts'
+import { examine } from '../delivery/backchannel/probe.ts'
 import { type Allowed, type Change, differences, type RealmSeen, settingsDifferences } from '../domain/change.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
 import type { Genuine, Observer, Send } from '../flow/ports.ts'
-import type { Notes } from './port.ts'
+import type { Notes } from '../store/notes.ts'
 import type { Kept, ListedRelyingParty, RelyingParties } from './registry.ts'
 
 const REALM = 'realm'
@@ -20,7 +20,7 @@ const NEVER: readonly FailureCode[] = ['bad_url', 'http_not_allowed', 'address_n
 
 const SaidNote = z.object({ by: z.string(), atMs: z.number(), reason: z.string().exactOptional() })
 const KeptNote = z.object({
-  registered: SaidNote.extend({ logoutUri: z.string(), sessionRequired: z.boolean() }).exactOptional(),
+  registered: SaidNote.extend({ logoutUri: z.string() }).exactOptional(),
   paused: SaidNote.exactOptional(),
 })
 const SeenNote = z.object({
@@ -56,7 +56,6 @@ export interface Registration {
   readonly issuer: string
   readonly clientId: string
   readonly logoutUri: string
-  readonly sessionRequired: boolean
 }
 
 /**
@@ -193,7 +192,7 @@ export class Registrar {
     { by, reason }: Asked,
     despite = false,
   ): Promise<{ registered: boolean; finding: Finding }> {
-    const { issuer, clientId, logoutUri, sessionRequired } = registration
+    const { issuer, clientId, logoutUri } = registration
     const complaint = logoutUriComplaint(logoutUri)
     if (complaint !== undefined) {
       throw new RelayError('invalid_request', `backchannel_logout_uri ${complaint}`)
@@ -209,7 +208,7 @@ export class Registrar {
     const change = { kind: 'relying_party_registered', reason, data } as const
     await this.#alter(issuer, clientId, by, change, (kept, said) => ({
       ...kept,
-      registered: { ...said, logoutUri, sessionRequired },
+      registered: { ...said, logoutUri },
     }))
     this.#remember(registration, finding)
     return { registered: true, finding }
@@ -290,7 +289,7 @@ export class Registrar {
   }
 
   /** Of a logout URL that does not count, what it answers says nothing of the relying party. */
-  #remember({ issuer, clientId, logoutUri }: Omit<Registration, 'sessionRequired'>, finding: Finding): void {
+  #remember({ issuer, clientId, logoutUri }: Registration, finding: Finding): void {
     if (this.#ports.relyingParties.find(issuer, clientId)?.logoutUri === logoutUri) {
       this.#checked.set(laneOf(issuer, clientId), { finding, atMs: this.#ports.nowMs() })
     }
@@ -307,8 +306,7 @@ export class Registrar {
   #replace(issuer: string, { listener, logoutUris }: RealmSeen): void {
     this.#listener(issuer, listener)
     const parties = Object.entries(logoutUris).map(([clientId, logoutUri]) => ({
-      ...{ issuer, clientId, logoutUri },
-      ...{ sessionRequired: true, enabled: true },
+      ...{ issuer, clientId, logoutUri, enabled: true },
     }))
     this.#ports.relyingParties.replace(issuer, parties)
   }

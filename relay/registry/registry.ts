@@ -17,7 +17,6 @@ export interface DeliverySettings {
     readonly clientId: string
     /** Registers the relying party, should its realm not name a logout URL. */
     readonly logoutUri?: string
-    readonly sessionRequired?: boolean
     readonly allowHttp?: boolean
     /** In addition to those for all. */
     readonly allowAddresses?: readonly string[]
@@ -46,7 +45,7 @@ export interface ListedRelyingParty extends RelyingParty {
 
 /** What is kept of a relying party because a person said so. */
 export interface Kept {
-  readonly registered?: Said & { readonly logoutUri: string; readonly sessionRequired: boolean }
+  readonly registered?: Said & { readonly logoutUri: string }
   readonly paused?: Said
 }
 
@@ -80,9 +79,9 @@ export class RelyingParties implements Registry {
       concurrency,
     }
     this.#policies = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]))
-    for (const { issuer, clientId, logoutUri, sessionRequired = true } of settings.overrides) {
+    for (const { issuer, clientId, logoutUri } of settings.overrides) {
       if (logoutUri !== undefined) {
-        const party = { issuer, clientId, logoutUri, sessionRequired, enabled: true }
+        const party = { issuer, clientId, logoutUri, enabled: true }
         this.#bySource.file.set(laneOf(issuer, clientId), party)
       }
     }
@@ -112,8 +111,8 @@ export class RelyingParties implements Registry {
     this.#bySource.registered.delete(lane)
     this.#paused.delete(lane)
     if (registered) {
-      const { logoutUri, sessionRequired } = registered
-      this.#bySource.registered.set(lane, { issuer, clientId, logoutUri, sessionRequired, enabled: true })
+      const { logoutUri } = registered
+      this.#bySource.registered.set(lane, { issuer, clientId, logoutUri, enabled: true })
     }
     if (paused) {
       this.#paused.set(lane, paused)

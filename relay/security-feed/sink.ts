@@ -1,7 +1,8 @@
 import { open } from 'node:fs/promises'
 import { getCACertificates } from 'node:tls'
-import { Agent, request } from 'undici'
-import { RelayError } from '../errors.ts'
+import { Agent } from 'undici'
+import { networkCodeOf, RelayError } from '../errors.ts'
+import { exchange } from '../http.ts'
 
 const TIMEOUT_MS = 20_000
 const NEWLINE = '\n'.charCodeAt(0)
@@ -29,7 +30,7 @@ export function fileSink(path: string): Sink {
         await file.close()
       }
     } catch (cause) {
-      throw new RelayError('feed_refused', `${path} cannot be written (${codeOf(cause)})`, { cause })
+      throw new RelayError('feed_refused', `${path} cannot be written (${networkCodeOf(cause)})`, { cause })
     }
   }
   return (lines) => {
@@ -45,26 +46,19 @@ export function httpSink({ url, authorization, ca }: { url: string; authorizatio
   const dispatcher = new Agent({ connect: { timeout: 5000, ...trusted } })
   const { origin } = new URL(url)
   return async (lines) => {
-    const answer = await request(url, {
+    const { status } = await exchange(url, {
       dispatcher,
-      method: 'POST',
       headers: {
         'content-type': 'application/x-ndjson',
         ...(authorization === undefined ? {} : { authorization }),
       },
       body: `${lines.join('\n')}\n`,
-      signal: AbortSignal.timeout(TIMEOUT_MS),
+      timeoutMs: TIMEOUT_MS,
     }).catch((cause: unknown) => {
-      throw new RelayError('feed_refused', `${origin} does not answer (${codeOf(cause)})`, { cause })
+      throw new RelayError('feed_refused', `${origin} does not answer (${networkCodeOf(cause)})`, { cause })
     })
-    await answer.body.dump().catch(() => undefined)
-    if (answer.statusCode < 200 || answer.statusCode > 299) {
-      throw new RelayError('feed_refused', `${origin} answered ${answer.statusCode}`)
+    if (status < 200 || status > 299) {
+      throw new RelayError('feed_refused', `${origin} answered ${status}`)
     }
   }
-}
-
-/** The system's word: no address, no header. */
-function codeOf(cause: unknown): string {
-  return cause instanceof Error && 'code' in cause ? String(cause.code) : 'no answer in time'
 }

@@ -1,11 +1,11 @@
 import { createHash, createPublicKey, type KeyObject } from 'node:crypto'
 import type { JWK } from 'jose'
 import { RelayError } from '../errors.ts'
-import { readPrivateKey } from '../private-key.ts'
+import { readPrivateKey } from './private-key.ts'
 
 /** JWS algorithms (RFC 7518 §3.1) of a key that the relay may hold. */
-export const ALGORITHMS = ['RS256', 'PS256', 'ES256'] as const
-export type Algorithm = (typeof ALGORITHMS)[number]
+export const SIGNING_ALGORITHMS = ['RS256', 'PS256', 'ES256'] as const
+export type Algorithm = (typeof SIGNING_ALGORITHMS)[number]
 
 /** What is configured for one algorithm of one realm. Beside `file` lies the next key, `file.next`, while keys change. */
 export interface KeyPlace {

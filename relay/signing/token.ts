@@ -1,8 +1,9 @@
 import { constants, randomUUID, sign, type SignKeyObjectInput } from 'node:crypto'
+import { LOGOUT_EVENT } from '../../guard/logout-token.ts'
 import type { RelayKey } from './key.ts'
 
 const LIFE_S = 120
-const EVENTS = { 'http://schemas.openid.net/event/backchannel-logout': {} }
+const EVENTS = { [LOGOUT_EVENT]: {} }
 
 /** Options of node:crypto for each algorithm (RFC 7518 §3.3 to §3.5): ECDSA as r and s, PSS with a salt as long as the hash. */
 const OPTIONS: Readonly<Record<RelayKey['alg'], Omit<SignKeyObjectInput, 'key'>>> = {

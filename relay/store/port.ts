@@ -1,7 +1,7 @@
 import type { Claim, Delivery, DeliveryState, Evidence, Room, SecurityEvent } from '../domain/model.ts'
 import type { Plan } from '../domain/plan.ts'
-import type { WatermarkLog } from '../guard/port.ts'
-import type { Notes } from '../registry/port.ts'
+import type { WatermarkLog } from './watermark-log.ts'
+import type { Notes } from './notes.ts'
 
 export type RoomOf = (issuer: string, clientId: string) => Room
 

@@ -18,7 +18,7 @@ export const PARTNER = { issuer: 'https://partner.example.org', ...generateKeyPa
 /** The realm whose accounts the attacked realms take for logins. */
 export const UPSTREAM = 'upstream'
 /** What Keycloak does at the first login by an account elsewhere, but it proves the user by the password alone. */
-export const BY_PASSWORD = 'first broker login by password'
+const BY_PASSWORD = 'first broker login by password'
 
 const audience = (clientId: string) => ({
   name: `audience ${clientId}`,

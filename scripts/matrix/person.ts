@@ -1,10 +1,9 @@
-import { decodeJwt } from 'jose'
 import { Browser, type Page } from '../stage/browser.ts'
 import { until } from '../stage/process.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import { REDIRECT_URI, type World } from './world.ts'
 
-export const PASSWORD = 'password'
+const PASSWORD = 'password'
 export const NEW_PASSWORD = 'another-password'
 
 /** Somebody with an account in the demo realm, and what they do in browsers of theirs. */
@@ -108,8 +107,6 @@ export class Person {
       : []
   }
 }
-
-export const sidOf = ({ access_token }: Tokens): string => String(decodeJwt(access_token)['sid'])
 
 /** The code that a browser was sent back with. */
 export function codeOf({ url, status, text }: Page): string {

@@ -138,7 +138,7 @@ function launch(port: number, dir: string, args: readonly string[]): Running {
   return start(SERVER, [config, ...args], { cwd: dir, logFile: join(dir, 'log') })
 }
 
-export async function askRedis(port: number, words: readonly string[]): Promise<unknown> {
+async function askRedis(port: number, words: readonly string[]): Promise<unknown> {
   const socket = { host: '127.0.0.1', port, connectTimeout: 1000, reconnectStrategy: false } as const
   const client = createClient({ socket })
   client.on('error', () => undefined)

@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { CATALOGUE } from '../../relay/audit/catalogue.ts'
+import { CATALOGUE } from '../../relay/idp/keycloak/audit/catalogue.ts'
 import { Admin } from '../../scripts/stage/admin.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { ROOT } from '../../scripts/stage/process.ts'
@@ -125,7 +125,7 @@ describe('with the extension', () => {
     expect(idsOf(await found('demo', administrator, '--login-realm', 'master'))).toHaveLength(8)
     const { status, out } = await run('demo', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })
     expect(status).toBe(0)
-    expect(out).toMatch(/^mobile-app +– +ended +ended +5 minutes +0 sessions$/m)
+    expect(out).toMatch(/^mobile-app +– +ended +ended +5 min +0 sessions$/m)
   })
 
   test('the exit status is 1 at or above the limit, 2 for wrong use and what cannot be read, 78 for the environment', async () => {

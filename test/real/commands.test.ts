@@ -31,8 +31,7 @@ const delivery = (id: string, client_id: string, created_at: number) => ({
 })
 
 const party = (client_id: string, enabled = true) => ({
-  ...{ client_id, backchannel_logout_uri: 'https://o.example.org', backchannel_logout_session_required: true },
-  ...{ enabled, source: 'realm', outvoted: [] },
+  ...{ client_id, backchannel_logout_uri: 'https://o.example.org', enabled, source: 'realm', outvoted: [] },
 })
 
 test('status names who has not answered, oldest first, and its exit status says that something is open', async () => {

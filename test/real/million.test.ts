@@ -45,7 +45,7 @@ test.each([
     const world = consoleWorld({}, store)
     const parties = [...Array(200).keys()].map((n) => ({
       ...{ issuer: ISSUER, clientId: `app-${n}`, logoutUri: 'https://app.example.org/logout' },
-      ...{ sessionRequired: true, enabled: true },
+      ...{ enabled: true },
     }))
     await world.registrar.saw(ISSUER, parties, {})
     const olivia = await world.logIn()

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeMetrics } from '../../relay/api/metrics.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { ROOT } from '../../scripts/stage/process.ts'
 

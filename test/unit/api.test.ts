@@ -2,14 +2,15 @@ import { join } from 'node:path'
 import { Hono } from 'hono'
 import { errors, type JWTVerifyGetKey } from 'jose'
 import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
-import { makeMetrics } from '../../relay/api/metrics.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { endedBy } from '../../relay/guard/ended.ts'
+import { endedBy } from '../../relay/watermarks/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
-import { guardRoutes } from '../../relay/guard/routes.ts'
+import { guardRoutes } from '../../relay/api/guard.ts'
 import { pushRoute } from '../../relay/ingest/push.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -55,7 +56,7 @@ beforeEach(async () => {
   for (const issuer of [ISSUER, OTHER_ISSUER]) {
     const clientId = `app-of-${issuer.split('/').at(-1) ?? ''}`
     const logoutUri = `https://${clientId}.example.org/logout`
-    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, sessionRequired: true, enabled: true }])
+    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, enabled: true }])
   }
   const events = [
     securityEvent(1, ['orders', 'mail', 'wiki']),
@@ -75,6 +76,7 @@ beforeEach(async () => {
       nowMs: () => NOW_MS,
     }),
     metrics: makeMetrics(store),
+    readAccess,
     keysOf: (issuer) =>
       issuer === ISSUER ? keysOfOurs() : issuer === OTHER_ISSUER ? Promise.resolve(others.keys) : undefined,
     isEnded: endedBy(store, () => Date.now()),

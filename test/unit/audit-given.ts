@@ -1,4 +1,4 @@
-import type { Client, RealmDescription } from '../../relay/audit/realm.ts'
+import type { Client, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
 
 export const DAY = 86_400
 

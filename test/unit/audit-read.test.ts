@@ -1,9 +1,9 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { AdminApi } from '../../relay/audit/admin-api.ts'
-import { readRealm } from '../../relay/audit/read.ts'
-import { asJson, asText } from '../../relay/audit/show.ts'
+import { AdminApi } from '../../relay/idp/keycloak/audit/admin-api.ts'
+import { readRealm } from '../../relay/idp/keycloak/audit/read.ts'
+import { asJson, asText } from '../../relay/idp/keycloak/audit/show.ts'
 
 const TOKEN = { LOGOUT_RELAY_TOKEN: 'token' }
 const GRANT = { LOGOUT_RELAY_AUDIT_CLIENT_ID: 'auditor', LOGOUT_RELAY_AUDIT_CLIENT_SECRET: 'secret-of-the-auditor' }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { LEVELS } from '../../relay/audit/findings.ts'
-import { asJson, asText, reaches } from '../../relay/audit/show.ts'
+import { LEVELS } from '../../relay/idp/keycloak/audit/findings.ts'
+import { asJson, asText, reaches } from '../../relay/idp/keycloak/audit/show.ts'
 import { client, contained, stock } from './audit-given.ts'
 
 const STOCK = stock({ clients: [client({ scopes: ['offline_access'], directGrants: true })] })
@@ -9,10 +9,10 @@ test('the table names each client with what survives at it', () => {
   const lines = asText(STOCK, 'https://idp.example.org').split('\n')
   expect(lines.find((line) => line.startsWith('shop'))?.split(/ {2,}/)).toEqual([
     'shop',
-    '30 days*',
-    '10 hours',
+    '30 d*',
+    '10 h',
     'no end',
-    '5 minutes',
+    '5 min',
     '0 sessions',
   ])
 })

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import type { Application } from '../../relay/audit/realm.ts'
-import { judgeClients } from '../../relay/check/clients.ts'
+import type { Application } from '../../relay/idp/keycloak/audit/realm.ts'
+import { judgeClients } from '../../relay/idp/keycloak/check/clients.ts'
 import { ISSUER } from './given.ts'
 
 /** A client without a logout URL. */

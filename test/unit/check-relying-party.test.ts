@@ -1,6 +1,6 @@
 import { decodeJwt, decodeProtectedHeader, UnsecuredJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { checkRelyingParty, judgeRefusal, tokensToRefuse } from '../../relay/check/relying-party.ts'
+import { checkRelyingParty, judgeRefusal, tokensToRefuse } from '../../relay/delivery/backchannel/probe.ts'
 import type { Answer, TokenNames } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import type { Genuine } from '../../relay/flow/ports.ts'

@@ -125,7 +125,6 @@ test('what people decide of a relying party is sent as the API has it', async ()
   const shop = {
     client_id: 'shop',
     backchannel_logout_uri: 'https://shop.example.org/',
-    backchannel_logout_session_required: true,
     reason: 'not in the realm',
     despite_check: false,
   }
@@ -184,7 +183,6 @@ test('containments, one with its evidence, and relying parties are asked for by 
   const party = {
     client_id: 'orders',
     backchannel_logout_uri: uri,
-    backchannel_logout_session_required: true,
     enabled: true,
     source: 'file',
     outvoted: [],

@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { Ajv2019 } from 'ajv/dist/2019.js'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
-import { parseConfig } from '../../relay/config.ts'
+import { parseConfig } from '../../relay/config/config.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
@@ -63,10 +63,27 @@ test('nothing is published beyond this machine, and every file that is mounted o
   expect(copied.filter((file) => !let_in.includes(`!${file}`))).toEqual([])
 })
 
+const stage =
+  read('Dockerfile')
+    .split(/^FROM /m)
+    .at(-1) ?? ''
+
+test('the relay’s image has every file that the relay loads', () => {
+  const loaded = new Set<string>()
+  const load = (file: string) => {
+    if (!loaded.has(file)) {
+      loaded.add(file)
+      for (const [, path = ''] of read(file).matchAll(/(?:from|import) '(\.[^']+)'/g)) {
+        load(join(dirname(file), path))
+      }
+    }
+  }
+  load('relay/cli.ts')
+  const copied = [...stage.matchAll(/^COPY (?!--from)(.+) \S+$/gm)].flatMap(([, files = '']) => files.split(' '))
+  expect(loaded).toContain('guard/jwt.ts')
+  expect([...loaded].filter((file) => !copied.some((folder) => file.startsWith(`${folder}/`)))).toEqual([])
+})
+
 test('the relay’s image runs as nobody in particular', () => {
-  const stage =
-    read('Dockerfile')
-      .split(/^FROM /m)
-      .at(-1) ?? ''
   expect(stage).toMatch(/AS relay[^]*^USER node$/m)
 })

@@ -1,6 +1,7 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { realmLogin } from '../../relay/console/login.ts'
 import { realm } from './signed.ts'
 
@@ -43,7 +44,10 @@ async function realmThatIssuesTo(azp: string | undefined) {
     }
   }
   const url = 'http://127.0.0.1:9/console'
-  const client = realmLogin({ issuer, clientId: 'the-console', clientSecret: 's', url, audience: 'logout-relay' })
+  const client = realmLogin(
+    { issuer, clientId: 'the-console', clientSecret: 's', url, audience: 'logout-relay' },
+    readAccess,
+  )
   return async () => {
     const begun = await client.begin('/console')
     login.nonce = begun.login.nonce

@@ -3,7 +3,7 @@ import { type AddressInfo, connect } from 'node:net'
 import { getRequestListener } from '@hono/node-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
-import { parseConfig, Schema } from '../../relay/config.ts'
+import { parseConfig, Schema } from '../../relay/config/config.ts'
 import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
@@ -40,7 +40,7 @@ test('markup in a user’s name, a client’s name, a reason, an answer and an a
       evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: EVIL, says: EVIL, outcome: 'retry' } },
     })
   }
-  const party = { issuer: ISSUER, clientId: EVIL, sessionRequired: true, enabled: true }
+  const party = { issuer: ISSUER, clientId: EVIL, enabled: true }
   await world.registrar.saw(ISSUER, [{ ...party, logoutUri: 'https://a.example.org/' }], {
     policy: { mode: 'enforce' },
   })

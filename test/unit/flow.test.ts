@@ -661,7 +661,7 @@ describe('a client whose logout URL is changed,', () => {
   const [old, fresh] = ['https://old.example.org/logout', 'https://orders.example.org/logout']
   const party = (logoutUri: string) => ({
     ...{ issuer: ISSUER, clientId: 'orders', logoutUri },
-    ...{ sessionRequired: true, enabled: true },
+    ...{ enabled: true },
   })
   const relyingParties = (readMs: number | undefined, overrides: DeliverySettings['overrides'] = []) => {
     const settings = { allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1000, concurrency: 2, overrides }

@@ -1,11 +1,11 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
-import { makeMetrics } from '../../relay/api/metrics.ts'
-import { followRealm } from '../../relay/follow.ts'
-import { Keycloak } from '../../relay/idp/keycloak.ts'
-import { makeLog } from '../../relay/observer.ts'
-import { systemClock } from '../../relay/parts.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { followRealm } from '../../relay/run/follow.ts'
+import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
+import { makeLog } from '../../relay/telemetry/observer.ts'
+import { systemClock } from '../../relay/run/parts.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
@@ -41,7 +41,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
   const stop = new AbortController()
   await followRealm(
     {
-      keycloak: new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }),
+      provider: new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }),
       registrar: new Registrar({
         notes: store,
         relyingParties: new RelyingParties({

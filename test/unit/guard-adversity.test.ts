@@ -1,10 +1,11 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { plan } from '../../relay/domain/plan.ts'
-import { RealmFeed } from '../../relay/guard/feed.ts'
-import type { WatermarkLog } from '../../relay/guard/port.ts'
-import { guardRoutes } from '../../relay/guard/routes.ts'
+import { RealmFeed } from '../../relay/watermarks/stream.ts'
+import type { WatermarkLog } from '../../relay/store/watermark-log.ts'
+import { guardRoutes } from '../../relay/api/guard.ts'
 import { securityEvent } from './given.ts'
 import { type GuardWorld, guardWorld, makeFeedKey, NONCE, until } from './guard-world.ts'
 
@@ -111,7 +112,14 @@ test(
     const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
     const keysOf = () => Promise.resolve(world.realm.keys)
     const isEnded = () => Promise.resolve(false)
-    const ports = { feeds: new Map([[world.issuer, feed]]), key: world.key, keysOf, audience: 'logout-relay', isEnded }
+    const ports = {
+      feeds: new Map([[world.issuer, feed]]),
+      key: world.key,
+      keysOf,
+      readAccess,
+      audience: 'logout-relay',
+      isEnded,
+    }
     const answer = await guardRoutes({ ...ports, nowMs: () => Date.now() }).request(`/guard/feed${NONCE}`, {
       headers: { accept: 'text/event-stream', authorization: `Bearer ${await world.token('orders')}` },
     })

@@ -5,12 +5,13 @@ import { Hono } from 'hono'
 import type { JWTVerifyGetKey } from 'jose'
 import { onTestFinished, vi } from 'vitest'
 import { Guard, type GuardOptions } from '../../guard/guard.ts'
+import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
-import { endedBy } from '../../relay/guard/ended.ts'
-import { RealmFeed } from '../../relay/guard/feed.ts'
-import { type FeedKey, feedKey } from '../../relay/guard/key.ts'
-import type { WatermarkLog } from '../../relay/guard/port.ts'
-import { guardRoutes } from '../../relay/guard/routes.ts'
+import { endedBy } from '../../relay/watermarks/ended.ts'
+import { RealmFeed } from '../../relay/watermarks/stream.ts'
+import { type FeedKey, feedKey } from '../../relay/watermarks/key.ts'
+import type { WatermarkLog } from '../../relay/store/watermark-log.ts'
+import { guardRoutes } from '../../relay/api/guard.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { acceptInto, securityEvent, temporaryFolder } from './given.ts'
@@ -115,6 +116,7 @@ export async function guardWorld(): Promise<GuardWorld> {
       isEnded: endedBy(store, () => Date.now()),
       key,
       keysOf,
+      readAccess,
       audience: 'logout-relay',
       nowMs: () => Date.now(),
     }),

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { HOLES, knownHoles, upgrade } from '../../relay/audit/known-holes.ts'
+import { HOLES, knownHoles, upgrade } from '../../relay/idp/keycloak/audit/known-holes.ts'
 
 const open = (version: string) => knownHoles(version)?.open.map(({ id }) => id)
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { pino } from 'pino'
 import { expect, test } from 'vitest'
-import { parseConfig } from '../../relay/config.ts'
+import { parseConfig } from '../../relay/config/config.ts'
 import { startRelay } from '../../relay/main.ts'
 import { temporaryFolder } from './given.ts'
 

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeMetrics } from '../../relay/api/metrics.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { parse } from 'yaml'
 import { RelayError } from '../../relay/errors.ts'

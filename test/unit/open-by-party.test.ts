@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { openByParty, unknownWords } from '../../relay/open-by-party.ts'
+import { openByParty, unknownWords } from '../../relay/cli/open-by-party.ts'
 
 async function* listed(...rows: readonly (readonly [client_id: string, created_at: number, last_reason?: string])[]) {
   for (const [client_id, created_at, last_reason] of rows) {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { openProgress } from '../../relay/cli-relay.ts'
+import { openProgress } from '../../relay/cli/relay.ts'
 
 function watched(json: boolean, isTTY: boolean) {
   let written = ''

@@ -2,9 +2,9 @@ import { join } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Answer } from '../../relay/domain/model.ts'
-import { parseConfig } from '../../relay/config.ts'
+import { parseConfig } from '../../relay/config/config.ts'
 import type { Genuine } from '../../relay/flow/ports.ts'
-import { allowedBy } from '../../relay/parts.ts'
+import { allowedBy } from '../../relay/run/parts.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -33,10 +33,10 @@ const REFUSES: Answer = { kind: 'response', status: 400 }
 const uri = (host: string) => `https://${host}.example.org/logout`
 const party = (clientId: string, logoutUri = uri(clientId)) => ({
   ...{ issuer: ISSUER, clientId, logoutUri },
-  ...{ sessionRequired: true, enabled: true },
+  ...{ enabled: true },
 })
 const registration = (clientId: string, logoutUri = uri('registered')) => ({
-  ...{ issuer: ISSUER, clientId, logoutUri, sessionRequired: true },
+  ...{ issuer: ISSUER, clientId, logoutUri },
 })
 const asked = { by: 'olivia-1', reason: 'it is being moved' }
 

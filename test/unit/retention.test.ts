@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { dropPast } from '../../relay/retention.ts'
+import { dropPast } from '../../relay/run/retention.ts'
 import type { Past, Pruned } from '../../relay/store/port.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { DAY_MS, ISSUER, NOW_MS } from './given.ts'

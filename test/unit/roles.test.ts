@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { judgeRoles } from '../../relay/check/roles.ts'
+import { judgeRoles } from '../../relay/idp/keycloak/check/roles.ts'
 import { commandsIn } from '../../scripts/stage/documented.ts'
 import { ISSUER } from './given.ts'
 

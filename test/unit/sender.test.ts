@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { generate } from 'selfsigned'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { LookupAll } from '../../relay/delivery/address.ts'
-import { openSender, type SenderOptions } from '../../relay/delivery/sender.ts'
+import { openSender, type SenderOptions } from '../../relay/delivery/backchannel/send.ts'
 import { judge } from '../../relay/domain/judge.ts'
 import type { LanePolicy } from '../../relay/domain/model.ts'
 

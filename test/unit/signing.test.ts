@@ -8,7 +8,7 @@ import { plan, SURE_OF_SID_MS } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
 import type { Genuine } from '../../relay/flow/ports.ts'
 import { createKey, importKey, keycloakComponent, keyStatus, rotateKey } from '../../relay/signing/acts.ts'
-import { ALGORITHMS, type Algorithm, type KeyPlace, readRelayKey } from '../../relay/signing/key.ts'
+import { SIGNING_ALGORITHMS, type Algorithm, type KeyPlace, readRelayKey } from '../../relay/signing/key.ts'
 import { nextOf, RealmKeys } from '../../relay/signing/realm-keys.ts'
 import { relaySigned } from '../../relay/signing/signer.ts'
 import { logoutToken } from '../../relay/signing/token.ts'
@@ -49,25 +49,28 @@ function refusal(act: () => unknown): string {
 describe('a logout token that the relay signs', () => {
   const claims = { iss: ISSUER, aud: 'orders', sid: 'sid-1' }
 
-  test.each(ALGORITHMS)('is one of the specification, with sid alone and two minutes to live, by %s', async (alg) => {
-    const at = place(alg)
-    createKey(at)
-    const key = readRelayKey(at.file, alg)
-    const token = await logoutToken(key, key.fingerprint, claims, NOW_MS)
-    const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys: [published(at)] }), {
-      issuer: ISSUER,
-      audience: 'orders',
-      currentDate: new Date(NOW_MS),
-    })
-    expect(protectedHeader).toEqual({ alg, kid: key.fingerprint, typ: 'logout+jwt' })
-    expect(payload).toEqual({
-      ...claims,
-      iat: NOW_MS / 1000,
-      exp: NOW_MS / 1000 + 120,
-      jti: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
-      events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-    })
-  })
+  test.each(SIGNING_ALGORITHMS)(
+    'is one of the specification, with sid alone and two minutes to live, by %s',
+    async (alg) => {
+      const at = place(alg)
+      createKey(at)
+      const key = readRelayKey(at.file, alg)
+      const token = await logoutToken(key, key.fingerprint, claims, NOW_MS)
+      const { payload, protectedHeader } = await jwtVerify(token, createLocalJWKSet({ keys: [published(at)] }), {
+        issuer: ISSUER,
+        audience: 'orders',
+        currentDate: new Date(NOW_MS),
+      })
+      expect(protectedHeader).toEqual({ alg, kid: key.fingerprint, typ: 'logout+jwt' })
+      expect(payload).toEqual({
+        ...claims,
+        iat: NOW_MS / 1000,
+        exp: NOW_MS / 1000 + 120,
+        jti: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
+        events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+      })
+    },
+  )
 
   test('has a jti that no other has, also at the same instant', async () => {
     const key = { alg: 'ES256' as const, key: ec() }
@@ -251,19 +254,22 @@ describe('a key file', () => {
     ])
   })
 
-  test.each(ALGORITHMS)('becomes a component for Keycloak that is passive and holds this very key, for %s', (alg) => {
-    const at = place(alg)
-    createKey(at)
-    const key = readRelayKey(at.file, alg)
-    const component = keycloakComponent(key) as { providerId: string; config: Record<string, [string]> }
-    expect(component.config).toMatchObject({ active: ['false'], enabled: ['true'], priority: ['-100'] })
-    const { privateKey, ecdsaPublicKey } = component.config
-    const publicKey =
-      alg === 'ES256'
-        ? createPublicKey({ key: Buffer.from(ecdsaPublicKey?.[0] ?? '', 'base64'), format: 'der', type: 'spki' })
-        : createPublicKey(privateKey?.[0] ?? '')
-    expect(publicKey.export({ format: 'jwk' })).toEqual(key.publicJwk)
-  })
+  test.each(SIGNING_ALGORITHMS)(
+    'becomes a component for Keycloak that is passive and holds this very key, for %s',
+    (alg) => {
+      const at = place(alg)
+      createKey(at)
+      const key = readRelayKey(at.file, alg)
+      const component = keycloakComponent(key) as { providerId: string; config: Record<string, [string]> }
+      expect(component.config).toMatchObject({ active: ['false'], enabled: ['true'], priority: ['-100'] })
+      const { privateKey, ecdsaPublicKey } = component.config
+      const publicKey =
+        alg === 'ES256'
+          ? createPublicKey({ key: Buffer.from(ecdsaPublicKey?.[0] ?? '', 'base64'), format: 'der', type: 'spki' })
+          : createPublicKey(privateKey?.[0] ?? '')
+      expect(publicKey.export({ format: 'jwk' })).toEqual(key.publicJwk)
+    },
+  )
 })
 
 describe('a realm of which the relay holds a key', () => {

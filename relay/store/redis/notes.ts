@@ -1,5 +1,5 @@
 import type { Change } from '../../domain/change.ts'
-import type { Notes } from '../../registry/port.ts'
+import type { Notes } from '../notes.ts'
 import type { Client } from './connection.ts'
 import { PREFIX, type Script } from './scripts.ts'
 

@@ -1,6 +1,6 @@
 import { accessSync, constants } from 'node:fs'
 import { dirname } from 'node:path'
-import { RelayError } from '../../errors.ts'
+import { codeOf, RelayError } from '../../errors.ts'
 
 /** SQLITE_CORRUPT and SQLITE_NOTADB, without what SQLite adds in the higher bits. */
 const DAMAGED: readonly number[] = [11, 26]
@@ -39,7 +39,7 @@ function whyNotWritable(path: string): string | undefined {
     try {
       accessSync(place, constants.W_OK)
     } catch (cause) {
-      const code = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown'
+      const code = codeOf(cause) ?? 'unknown'
       if (code !== 'ENOENT') {
         return code
       }

@@ -1,6 +1,6 @@
 import type { SQLOutputValue, StatementSync } from 'node:sqlite'
 import type { Change, ChangeKind } from '../../domain/change.ts'
-import type { Notes } from '../../registry/port.ts'
+import type { Notes } from '../notes.ts'
 import type { Commits } from './commits.ts'
 
 /** Notes and changes on SQLite, in the store's own file and commits. */

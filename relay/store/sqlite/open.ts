@@ -4,10 +4,10 @@ import { DatabaseSync } from 'node:sqlite'
 import { RelayError } from '../../errors.ts'
 import { storeError } from './failures.ts'
 import { keepToOwner } from './owner.ts'
-import { migrate } from './schema.ts'
+import { makeTables } from './schema.ts'
 
 /**
- * Opens the file of a store for this process alone, and brings it up to date.
+ * Opens the file of a store for this process alone, and gives a new one its tables.
  *
  * @param narrowed told when others than the file's owner could read it until now
  * @throws RelayError `store_in_use`, `store_unavailable`
@@ -28,7 +28,7 @@ export function openFile(path: string, narrowed: () => void): DatabaseSync {
     // pages again.
     db.exec('pragma cache_size = -16000')
     db.exec('begin immediate')
-    migrate(db, path)
+    makeTables(db, path)
     // Whoever held a lease on this file is gone.
     db.exec('update feed set lease_ms = 0')
     db.exec('commit')

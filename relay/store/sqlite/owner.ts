@@ -1,5 +1,5 @@
 import { chmodSync, closeSync, existsSync, openSync, statSync } from 'node:fs'
-import { RelayError } from '../../errors.ts'
+import { codeOf, RelayError } from '../../errors.ts'
 
 const OTHERS = 0o077
 
@@ -25,7 +25,7 @@ export function keepToOwner(path: string, chmod = chmodSync): boolean {
     try {
       chmod(file, 0o600)
     } catch (cause) {
-      why = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+      why = ` (${codeOf(cause) ?? 'unknown'})`
     }
     if (isOpenToOthers(file)) {
       throw new RelayError(

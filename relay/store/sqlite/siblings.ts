@@ -31,10 +31,7 @@ export function siblingsOn(
         )
         if (known) {
           again.push(sid)
-          // Null where an older relay has written it.
-          if (known['containment_id'] != null) {
-            containments.add(text(known, 'containment_id'))
-          }
+          containments.add(text(known, 'containment_id'))
           sql(`update watermark set containment_id = ? where issuer = ? and kind = 'sid' and name = ?`).run(
             ...[containmentId, issuer, sid],
           )

@@ -142,13 +142,7 @@ export function openSqliteStore(
       commits.run(() => {
         const { issuer, jti } = event
         const createdMs = evidence[0]?.atMs ?? event.removedAtMs
-        const fresh = sql('insert into event values (?, ?, ?, ?, ?) on conflict do nothing').run(
-          issuer,
-          jti,
-          containmentId,
-          createdMs,
-          event.watermarkMs,
-        )
+        const fresh = sql('insert into event values (?, ?) on conflict do nothing').run(issuer, jti)
         if (fresh.changes === 0) {
           return 'duplicate'
         }

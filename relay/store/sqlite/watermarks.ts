@@ -1,6 +1,6 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Watermark } from '../../domain/watermark.ts'
-import type { WatermarkLog } from '../../guard/port.ts'
+import type { WatermarkLog } from '../watermark-log.ts'
 import { changeOf } from './rows.ts'
 
 type Sql = (text: string) => StatementSync

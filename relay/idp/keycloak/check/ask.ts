@@ -1,0 +1,26 @@
+import { networkCodeOf } from '../../../errors.ts'
+import { exchange, type HttpAnswer } from '../../../http.ts'
+
+const TIMEOUT_MS = 5000
+
+/** One request, or the network's word for why there was no answer. */
+export async function ask(
+  url: string,
+  { authorization, form, json }: { authorization?: string; form?: string; json?: unknown },
+): Promise<HttpAnswer | string> {
+  const body = json === undefined ? form : JSON.stringify(json)
+  const type = json === undefined ? 'application/x-www-form-urlencoded' : 'application/json'
+  try {
+    return await exchange(url, {
+      timeoutMs: TIMEOUT_MS,
+      headers: {
+        accept: 'application/json',
+        ...(authorization === undefined ? {} : { authorization }),
+        ...(body === undefined ? {} : { 'content-type': type }),
+      },
+      ...(body === undefined ? {} : { body }),
+    })
+  } catch (cause) {
+    return networkCodeOf(cause)
+  }
+}

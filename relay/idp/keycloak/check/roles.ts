@@ -1,0 +1,45 @@
+import { decodeJwt } from 'jose'
+import { rolesIn } from '../claims.ts'
+import { type Finding, findingsOn } from '../../../domain/finding.ts'
+
+const CLIENT = 'logout-relay'
+/** What the relay does at Keycloak, each role named like the endpoint it opens (docs/protocol.md). */
+const NEEDED = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+/** For people and their programs. A relay that could dismiss could be made to forget. */
+const FOR_OTHERS = ['view', 'operate', 'confirm', 'dismiss']
+/** What every service account has by Keycloak's default; it opens nothing but its own account. */
+const HARMLESS = ['account', 'broker']
+
+/** What the relay's own access token may do: what it needs, and nothing that a thief of the relay could use. */
+export function judgeRoles(issuer: string, accessToken: string): Finding[] {
+  const { ok, todo } = findingsOn(issuer)
+  const roles = rolesIn(safely(() => decodeJwt(accessToken)))
+  if (!roles) {
+    return [todo('roles', 'The access token cannot be read; the realm must issue JWTs that carry the client roles')]
+  }
+  const held = roles.ofClients.get(CLIENT) ?? []
+  const missing = NEEDED.filter((role) => !held.includes(role))
+  const tooMany = [
+    ...held.filter((role) => FOR_OTHERS.includes(role)).map((role) => `${CLIENT}/${role}`),
+    ...[...roles.ofClients]
+      .filter(([client]) => client !== CLIENT && !HARMLESS.includes(client))
+      .flatMap(([client, names]) => names.map((role) => `${client}/${role}`)),
+    ...roles.realm.filter((role) => ['admin', 'create-realm'].includes(role)),
+  ]
+  return [
+    missing.length === 0
+      ? ok('roles', `has the ${NEEDED.length} roles it needs`)
+      : todo('roles', `give its service account these roles of the client ${CLIENT}: ${missing.join(', ')}`),
+    tooMany.length === 0
+      ? ok('roles it must not have', 'none: a stolen relay cannot log in, read credentials or change an account')
+      : todo('roles it must not have', `take from its service account: ${tooMany.join(', ')}`),
+  ]
+}
+
+function safely<T>(act: () => T): T | undefined {
+  try {
+    return act()
+  } catch {
+    return undefined
+  }
+}

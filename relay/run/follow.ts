@@ -1,0 +1,113 @@
+import type { Logger } from 'pino'
+import { type Metrics, setOrRemove } from '../telemetry/metrics.ts'
+import type { SecurityEvent } from '../domain/model.ts'
+import type { Clock } from '../flow/ports.ts'
+import type { IdentityProvider } from '../idp/port.ts'
+import { pollOutbox } from '../ingest/poll.ts'
+import type { Registrar } from '../registry/registrar.ts'
+
+const REFRESH_MS = 60_000
+const CONNECT_PAUSE_MS = 2000
+/** So many tries are silent after one that was told. */
+const TOLD_EVERY = 15
+
+export interface FollowPorts {
+  readonly provider: IdentityProvider
+  readonly registrar: Registrar
+  readonly metrics: Metrics
+  readonly log: Logger
+  readonly clock: Clock
+  readonly pollMs: number
+  /** Of the processes that share a store one polls for all. */
+  readonly leads: () => boolean
+  readonly verify: (set: string) => Promise<SecurityEvent>
+  readonly receive: (event: SecurityEvent) => Promise<unknown>
+  /** An empty poll says that everything the realm had committed by then is in the store. */
+  readonly stored: (untilMs: number) => Promise<void>
+  /** Takes up what the store lacks, once. */
+  readonly fetchMissing: () => Promise<void>
+  /** Why the realm cannot be used yet; undefined when it can. */
+  readonly waits: (why: string | undefined) => void
+  readonly trouble: (what: string, cause: unknown) => void
+}
+
+/** Waits for the realm, visibly, then keeps polling its outbox and refreshing what is known of its relying parties. */
+export async function followRealm(ports: FollowPorts, stop: AbortSignal): Promise<void> {
+  const { provider, clock, log } = ports
+  const { issuer } = provider
+  for (let tries = 0; !stop.aborted; tries++) {
+    try {
+      await provider.connect()
+      await provider.keys()
+      const count = await look(ports)
+      ports.waits(undefined)
+      log.info({ issuer, relying_parties: count }, 'Connected to the identity provider')
+      break
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : 'unknown'
+      ports.waits(why)
+      if (tries % TOLD_EVERY === 0) {
+        log.warn({ issuer, why }, 'Waiting for the identity provider')
+      }
+      await clock.sleep(CONNECT_PAUSE_MS, stop)
+    }
+  }
+  if (!stop.aborted) {
+    await Promise.all([poll(ports, stop), ports.fetchMissing(), refresh(ports, stop)])
+  }
+}
+
+function poll(ports: FollowPorts, stop: AbortSignal): Promise<void> {
+  const { provider, metrics, clock, leads } = ports
+  const { issuer } = provider
+  const ask: IdentityProvider['poll'] = async (...asked) => {
+    const atMs = clock.nowMs()
+    const answer = await provider.poll(...asked)
+    if (Object.keys(answer.sets).length === 0) {
+      await ports.stored(atMs).catch(() => undefined)
+    }
+    return answer
+  }
+  return pollOutbox(
+    {
+      poll: (...asked) => (leads() ? ask(...asked) : Promise.resolve({ sets: {} })),
+      verify: ports.verify,
+      receive: ports.receive,
+      polled: () => leads() && metrics.polled.set({ issuer }, clock.nowMs() / 1000),
+      trouble: ports.trouble,
+    },
+    clock,
+    ports.pollMs,
+    stop,
+  )
+}
+
+async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
+  while (!stop.aborted) {
+    await ports.clock.sleep(REFRESH_MS, stop)
+    try {
+      await look(ports)
+    } catch (cause) {
+      ports.trouble('The relying parties could not be refreshed; those known are kept', cause)
+    }
+  }
+}
+
+/**
+ * How the realm is now: its relying parties, whether it is switched on, what its outbox holds, whether its signature can be
+ * verified. Says how many parties.
+ */
+async function look({ provider, registrar, metrics, clock, trouble }: FollowPorts): Promise<number> {
+  const { issuer } = provider
+  const complaint = await provider.signatureComplaint()
+  if (complaint !== undefined) {
+    trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
+  }
+  const readMs = clock.nowMs()
+  const { parties, realm, outbox } = await provider.look()
+  metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
+  metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
+  setOrRemove(metrics.outboxOldest, issuer, outbox?.oldestMs)
+  await registrar.saw(issuer, parties, realm, readMs)
+  return parties.length
+}
