@@ -1,7 +1,10 @@
 import { defineConfig } from 'vitest/config'
+import { LongestFirst } from './test/real/order.ts'
 
 export default defineConfig({
   test: {
+    reporters: ['default', './test/slowest.ts'],
+    sequence: { sequencer: LongestFirst },
     projects: [
       { test: { name: 'unit', include: ['test/unit/**/*.test.ts'], restoreMocks: true, testTimeout: 60_000 } },
       {
