@@ -1,5 +1,6 @@
 import { defineConfig } from 'vitest/config'
 import { LongestFirst } from './test/real/order.ts'
+import { QUICK } from './test/real/quick.ts'
 
 export default defineConfig({
   test: {
@@ -11,6 +12,7 @@ export default defineConfig({
         test: {
           name: 'real',
           include: ['test/real/**/*.test.ts'],
+          env: QUICK,
           // Three files at a time, since more than half of it is waiting for real servers, and a limit that only a hang reaches.
           maxWorkers: 3,
           testTimeout: 180_000,

@@ -109,7 +109,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
         ...options.env,
         KC_BOOTSTRAP_ADMIN_USERNAME: 'admin',
         KC_BOOTSTRAP_ADMIN_PASSWORD: password,
-        JAVA_OPTS_APPEND: '-Xmx700m',
+        JAVA_OPTS_APPEND: `-Xmx700m ${process.env['JAVA_OPTS_APPEND'] ?? ''}`,
       },
       logFile: join(home, 'log'),
     },
