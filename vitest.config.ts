@@ -25,6 +25,8 @@ export default defineConfig({
           maxWorkers: 3,
         },
       },
+      // What takes minutes to show; each has a quick sibling in `real`.
+      { test: { ...REAL, name: 'nightly', include: ['test/nightly/**/*.test.ts'] } },
     ],
   },
 })
