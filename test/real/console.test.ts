@@ -72,7 +72,9 @@ async function openContainment(username: string): Promise<Person> {
 async function findings(page: Page): Promise<string[]> {
   // The page's own policy forbids a foreign script, as it should; the debugger may run one.
   await page.evaluate(readFileSync(AXE, 'utf8'))
-  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>('axe.run()')
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
+    "axe.run({ resultTypes: ['violations'] })",
+  )
   return violations.map(({ id, nodes }) => `${page.url()} ${id}: ${nodes.map((node) => node.html).join(' ')}`)
 }
 
