@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { judge } from '../domain/judge.ts'
+import { judge, saysNotMinted } from '../domain/judge.ts'
 import type { Answer, LanePolicy, TokenNames } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Genuine, Send } from '../flow/ports.ts'
@@ -114,7 +114,7 @@ async function judgeGenuine(
   if (made.refusal !== undefined) {
     return todo(
       CHECK,
-      `${refusal.says}. Whether it takes what the realm signs is not known: no token is made (${made.refusal})`,
+      `${refusal.says}. Whether it takes what the realm signs is not known: no token is made (${made.refusal}). ${saysNotMinted(made.refusal)}`,
     )
   }
   const answers = new Map<TokenNames, Answer>()

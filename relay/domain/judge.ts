@@ -23,6 +23,13 @@ const FAILURES: Readonly<Record<FailureCode, string>> = {
   other: 'The attempt failed before an answer.',
 }
 
+/** Refusals of the identity provider that somebody has to mend, by its word. */
+const NOT_MINTED: Readonly<Record<string, string>> = {
+  no_encryption_key:
+    'Its client wants its tokens encrypted, and Keycloak has no key of it that fits: see the client’s ' +
+    'id.token.encrypted.response.alg and its keys (JWKS); Keycloak’s log says more. It is never told in clear.',
+}
+
 const STATUSES: Readonly<Record<number, readonly [reason: string, says: string]>> = {
   400: [
     'rejected',
@@ -84,6 +91,11 @@ export function judge(answer: Answer): Verdict {
     return { outcome: 'retry', reason: 'server_error', says: 'It failed: its own log says why.' }
   }
   return { outcome: 'retry', reason: 'unexpected_status', says: 'Its answer is not one that the specification knows.' }
+}
+
+/** What to do where the identity provider refuses to make a logout token. */
+export function saysNotMinted(refusal: string): string {
+  return NOT_MINTED[refusal] ?? FAILURES.not_minted
 }
 
 /** What a refusal means, where more is known of it. */

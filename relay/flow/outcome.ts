@@ -1,5 +1,5 @@
 import { retryDelayMs } from '../domain/backoff.ts'
-import { judgeRefused } from '../domain/judge.ts'
+import { judgeRefused, saysNotMinted } from '../domain/judge.ts'
 import type { Answer, Delivery, DeliveryState, TokenNames } from '../domain/model.ts'
 import { slowDelayMs, type Standing } from '../domain/refusal.ts'
 import { siblingEnded } from '../domain/sibling.ts'
@@ -51,7 +51,7 @@ export function outcomeOf(
     attempt: attempts,
     outcome: verdict.outcome,
     reason,
-    says: verdict.says,
+    says: refusal === undefined ? verdict.says : saysNotMinted(refusal),
     duration_ms: Math.round(durationMs),
     ...(names === undefined ? {} : { names }),
     ...status,

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, decodeJwt, type JWK } from 'jose'
+import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent, request } from 'undici'
 import { z } from 'zod'
@@ -16,9 +16,14 @@ const PAGE = 500
 const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvailable: z.boolean().optional() })
 const RowsAnswer = z.object({ jtis: z.array(z.string()), next: z.string().optional() })
 const SetsAnswer = z.object({ sets: z.record(z.string(), z.string()), ended: z.record(z.string(), z.string()) })
-const MintAnswer = z.object({ tokens: z.record(z.string(), z.string()), refused: z.record(z.string(), z.string()) })
+const Names = z.enum(['sid+sub', 'sid', 'sub'])
+const MintAnswer = z.object({
+  tokens: z.record(z.string(), z.string()),
+  names: z.record(z.string(), Names).optional(),
+  refused: z.record(z.string(), z.string()),
+})
 const ProbeAnswer = z.object({
-  tokens: z.partialRecord(z.enum(['sid+sub', 'sid', 'sub']), z.string()),
+  tokens: z.partialRecord(Names, z.string()),
   refused: z.string().optional(),
 })
 const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
@@ -144,11 +149,12 @@ export class Keycloak implements Idp {
 
   async mint(deliveries: readonly Delivery[]): Promise<Minted> {
     const ids = deliveries.map(({ id }) => id)
-    const { tokens, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
+    // What a token names is told beside it: one that is encrypted cannot be read here.
+    const { tokens, names = {}, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
     return {
       tokens: new Map(Object.entries(tokens)),
       refused: new Map(Object.entries(refused)),
-      names: new Map(Object.entries(tokens).map(([id, token]) => [id, namesOf(token)])),
+      names: new Map(Object.entries(names)),
     }
   }
 
@@ -360,12 +366,6 @@ export class Keycloak implements Idp {
       throw unavailable(this.issuer, cause)
     }
   }
-}
-
-/** It is the realm's own token, so it is only read. */
-function namesOf(logoutToken: string): TokenNames {
-  const { sid, sub } = decodeJwt(logoutToken)
-  return sid === undefined ? 'sub' : sub === undefined ? 'sid' : 'sid+sub'
 }
 
 function hint(status: number, endpoint: string): string {

@@ -46,7 +46,8 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
     genuine: async (clientId, alg) => {
       const made = (await realm.genuine?.(clientId)) ?? { tokens: new Map<TokenNames, string>() }
       const own = alg === undefined ? undefined : keys.usable(alg, nowMs())
-      if (made.tokens.size > 0 || !own) {
+      // What the realm refuses to make is not made here either: the client may want it encrypted.
+      if (made.tokens.size > 0 || made.refusal !== undefined || !own) {
         return made
       }
       const claims = { iss: issuer, aud: clientId, sid: randomUUID() }

@@ -9,8 +9,8 @@ import { Thief } from './thief.ts'
 import { Victim } from './victim.ts'
 
 /** What a grant gives, if it gives anything that counts. */
-async function tokensBy(target: Target, form: Record<string, string>): Promise<string[]> {
-  const answer = await target.tokens.ask(form)
+async function tokensBy(target: Target, form: Record<string, string>, spelled?: string): Promise<string[]> {
+  const answer = await target.tokens.ask(form, spelled)
   return answer.status === 200 && (await target.livesOf(answer.json())).length > 0 ? ['tokens'] : []
 }
 
@@ -32,6 +32,19 @@ export async function approvedDevice(target: Target, thief: Thief): Promise<() =
   await thief.submit(await thief.open(verification_uri_complete), { accept: 'Yes' })
   const grant_type = 'urn:ietf:params:oauth:grant-type:device_code'
   return () => tokensBy(target, { client_id: 'flows-app', grant_type, device_code })
+}
+
+/** What a backchannel authentication gives after a reset that was approved before it. */
+async function approvedBackchannel(target: Target, name: string, spelled?: string): Promise<string[]> {
+  const { ciba } = target.parts
+  const victim = await Victim.create(target, name)
+  const before = ciba.said()
+  const form = { ...CIBA_APP, scope: 'openid', login_hint: name }
+  const answer = await call<{ auth_req_id: string }>('POST', target.endpoint('ext/ciba/auth'), { form })
+  const { auth_req_id } = must(answer, 'backchannel authentication')
+  await until('the device has said yes', () => ciba.said() > before)
+  await victim.reset()
+  return tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id }, spelled)
 }
 
 export const GRANTS: readonly Attack[] = [
@@ -83,16 +96,14 @@ export const GRANTS: readonly Attack[] = [
     title: 'A request that was approved on another device before (CIBA) gives no tokens after',
     tries: 'approves a backchannel authentication before the reset, and fetches its tokens after',
     loot: ['tokens'],
-    run: async (target, name) => {
-      const { ciba } = target.parts
-      const victim = await Victim.create(target, name)
-      const before = ciba.said()
-      const form = { ...CIBA_APP, scope: 'openid', login_hint: name }
-      const answer = await call<{ auth_req_id: string }>('POST', target.endpoint('ext/ciba/auth'), { form })
-      const { auth_req_id } = must(answer, 'backchannel authentication')
-      await until('the device has said yes', () => ciba.said() > before)
-      await victim.reset()
-      return tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id })
-    },
+    run: (target, name) => approvedBackchannel(target, name),
+  },
+  {
+    id: 'ciba-slash',
+    family: 'grants',
+    title: 'Nor does it at the token endpoint spelled in another way',
+    tries: 'does the same, and fetches the tokens at `token/`',
+    loot: ['tokens'],
+    run: (target, name) => approvedBackchannel(target, name, 'token/'),
   },
 ]

@@ -100,7 +100,8 @@ function clustered(port: number): string[] {
   return [
     '--cache=ispn',
     `--cache-embedded-network-bind-address=${INNER}`,
-    `--cache-embedded-network-bind-port=${port}`,
+    // 26.5 does not heed the option for it.
+    `-Djgroups.bind.port=${port}`,
     '--cache-embedded-network-external-address=127.0.0.1',
     `--cache-embedded-network-external-port=${port}`,
     '-Djgroups.fd.port-offset=1',

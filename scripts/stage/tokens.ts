@@ -74,8 +74,9 @@ export class TokenEndpoint {
     return (await this.ask({ grant_type: 'refresh_token', client_id: clientId, refresh_token })).status === 200
   }
 
-  ask(form: Record<string, string>) {
-    return call<Tokens>('POST', `${this.#base}/token`, { form })
+  /** @param spelled the endpoint, which Keycloak finds by more than one path */
+  ask(form: Record<string, string>, spelled = 'token') {
+    return call<Tokens>('POST', `${this.#base}/${spelled}`, { form })
   }
 
   async serviceAccount(clientId: string, secret: string): Promise<string> {

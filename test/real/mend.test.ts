@@ -1,6 +1,9 @@
 import { execFile } from 'node:child_process'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { compactDecrypt, createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { startWorld, type World } from '../../scripts/demo/world.ts'
 import { call } from '../../scripts/stage/http.ts'
@@ -27,19 +30,21 @@ async function recorder(): Promise<Recorder> {
   return started
 }
 
-async function client(clientId: string, { logoutUri }: Recorder): Promise<string> {
+async function client(clientId: string, { logoutUri }: Recorder, more: Record<string, string> = {}): Promise<string> {
   await world.keycloak.admin.must('POST', '/demo/clients', {
     ...{ clientId, publicClient: true, directAccessGrantsEnabled: true },
-    attributes: { 'backchannel.logout.url': logoutUri },
+    attributes: { 'backchannel.logout.url': logoutUri, ...more },
   })
   const found = await world.keycloak.admin.must<{ id: string }[]>('GET', `/demo/clients?clientId=${clientId}`)
   return found.json()[0]?.id ?? ''
 }
 
-/** Somebody who has a session at the client; resolves to what resets their password. */
-async function loggedIn(name: string, clientId: string): Promise<() => Promise<void>> {
+/** Somebody who has a session at each client; resolves to what resets their password. */
+async function loggedIn(name: string, ...clientIds: string[]): Promise<() => Promise<void>> {
   const user = await world.keycloak.admin.createUser('demo', name, 'password')
-  await world.demo.tokens.directGrant(clientId, name, 'password')
+  for (const clientId of clientIds) {
+    await world.demo.tokens.directGrant(clientId, name, 'password')
+  }
   await nextSecond()
   return async () => {
     expect((await world.keycloak.admin.resetPassword('demo', user, 'another')).status).toBe(204)
@@ -54,6 +59,30 @@ const addKey = async (providerId: string, config: Record<string, string[]>) =>
   })
 const signsWith = (defaultSignatureAlgorithm: string) =>
   world.keycloak.admin.must('PUT', '/demo', { defaultSignatureAlgorithm })
+
+const ENCRYPTED = 'id.token.encrypted.response'
+/** What the relay owes a client, open or not. */
+const owed = async (clientId: string) => {
+  const headers = { authorization: `Bearer ${world.operatorToken}` }
+  const found = await call<{
+    deliveries: { client_id: string; state: string; attempts: number; last_reason?: string }[]
+  }>('GET', `${world.relay.url}/api/v1/deliveries`, { headers })
+  return found.json().deliveries.filter(({ client_id }) => client_id === clientId)
+}
+
+/** A relying party that takes what is encrypted to it, and signed inside by the realm, and nothing else. */
+async function sealed(clientId: string, alg: string) {
+  const issuer = world.keycloak.issuer('demo')
+  const realmKeys = createRemoteJWKSet(new URL(`${issuer}/protocol/openid-connect/certs`))
+  const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true })
+  const jwks = { keys: [{ ...(await exportJWK(publicKey)), kid: `of ${clientId}`, use: 'enc', alg }] }
+  const app = await startRecorder(0, async (token) => {
+    const signed = new TextDecoder().decode((await compactDecrypt(token, privateKey)).plaintext)
+    return (await jwtVerify(signed, realmKeys, { issuer, audience: clientId, typ: 'logout+jwt' })).payload
+  })
+  onTestFinished(() => app.close())
+  return { app, jwks }
+}
 
 async function check(): Promise<{ check: string; ok: boolean; says: string }[]> {
   const args = [join(ROOT, 'relay', 'cli.ts'), 'check', '--json', '--config', join(world.relay.dir, 'relay.yaml')]
@@ -115,4 +144,92 @@ test('a realm that signs with Ed448 is understood, and one that signs with a sec
     ok: false,
     says: expect.stringMatching(/every event would be refused.*RS256/) as string,
   })
+})
+
+test.each([
+  ['RSA-OAEP', 'A256GCM', 'seda'],
+  ['ECDH-ES+A256KW', undefined, 'sedef'],
+] as const)(
+  'a client whose ID tokens are encrypted with %s gets its logout tokens so: signed, then encrypted, with the issuer in front',
+  async (alg, enc, name) => {
+    const clientId = `sealed-${name}`
+    const { app, jwks } = await sealed(clientId, alg)
+    await client(clientId, app, {
+      [`${ENCRYPTED}.alg`]: alg,
+      ...(enc === undefined ? {} : { [`${ENCRYPTED}.enc`]: enc }),
+      ...{ 'use.jwks.string': 'true', 'jwks.string': JSON.stringify(jwks) },
+      'backchannel.logout.session.required': 'true',
+    })
+    const reset = await loggedIn(name, clientId)
+    await reset()
+    await until('it is told', () => app.tokens.length > 0, { seconds: 60 })
+    expect(app.tokens).toHaveLength(1)
+    expect(app.tokens[0]?.header).toMatchObject({
+      ...{ alg, enc: enc ?? 'A128CBC-HS256', cty: 'JWT', kid: `of ${clientId}`, iss: world.keycloak.issuer('demo') },
+    })
+    expect(app.tokens[0]?.claims).toMatchObject({ aud: clientId, sid: expect.any(String) as string })
+    await until('it is reported', async () => (await owed(clientId))[0]?.state === 'delivered')
+    // What is sent to find out whether it takes what the realm makes is encrypted as well.
+    expect((await check()).find((line) => line.says.includes('and takes what it has'))).toBeDefined()
+    expect(app.tokens.length).toBeGreaterThan(1)
+  },
+)
+
+test('a client whose encryption key cannot be had is told nothing in clear, holds up no other, and is told once it can', async () => {
+  const { app, jwks } = await sealed('sealed-late', 'RSA-OAEP-256')
+  const plain = await recorder()
+  const hung = new Set<ServerResponse>()
+  let isUp = false
+  const keys = createServer((_, response) => {
+    if (isUp) {
+      response.setHeader('content-type', 'application/json').end(JSON.stringify(jwks))
+    } else {
+      hung.add(response)
+    }
+  })
+  await new Promise<void>((resolve) => keys.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    keys.closeAllConnections()
+    keys.close()
+  })
+  const id = await client('sealed-late', app)
+  await client('beside-sealed', plain)
+  const reset = await loggedIn('selma', 'sealed-late', 'beside-sealed')
+  await world.keycloak.admin.must('PUT', `/demo/clients/${id}`, {
+    attributes: {
+      [`${ENCRYPTED}.alg`]: 'RSA-OAEP-256',
+      'use.jwks.url': 'true',
+      'jwks.url': `http://127.0.0.1:${(keys.address() as AddressInfo).port}/jwks`,
+    },
+  })
+  await reset()
+  await until('the other client is told', () => plain.tokens.length > 0, { seconds: 60 })
+  await until('the refusal is to be seen', async () =>
+    (await owed('sealed-late')).some(
+      ({ state, last_reason }) => state === 'open' && last_reason === 'not_minted:no_encryption_key',
+    ),
+  )
+  expect(hung.size).toBeGreaterThan(0)
+  expect(app.tokens).toEqual([])
+  isUp = true
+  hung.forEach((response) => response.destroy())
+  await until('it is told', () => app.tokens.length > 0, { seconds: 90 })
+  expect(app.tokens[0]?.header).toMatchObject({ alg: 'RSA-OAEP-256', enc: 'A128CBC-HS256' })
+})
+
+test('a client that wanted encrypted tokens and is deleted at the event is told nothing in clear', async () => {
+  const clear = await recorder()
+  const id = await client('sealed-gone', clear)
+  await client('beside-gone', clear)
+  const reset = await loggedIn('selin', 'sealed-gone', 'beside-gone')
+  // There is no key, so that it is still owed when the client goes.
+  await world.keycloak.admin.must('PUT', `/demo/clients/${id}`, { attributes: { [`${ENCRYPTED}.alg`]: 'RSA-OAEP' } })
+  await reset()
+  await until('the other client is told', () => clear.tokens.length > 0, { seconds: 60 })
+  await world.keycloak.admin.must('DELETE', `/demo/clients/${id}`)
+  const attempts = async () => (await owed('sealed-gone'))[0]?.attempts ?? 0
+  const before = await attempts()
+  await until('it is tried again', async () => (await attempts()) > before + 1, { seconds: 60 })
+  expect((await owed('sealed-gone'))[0]).toMatchObject({ state: 'open', last_reason: 'not_minted:no_encryption_key' })
+  expect(clear.tokens.map(({ claims }) => claims.aud)).toEqual(['beside-gone'])
 })

@@ -13,16 +13,28 @@ export interface Recorder {
   close(): void
 }
 
-/** A relying party without sessions of its own: it writes down what it is told. For what a real one would not show. */
-export async function startRecorder(onPort = 0): Promise<Recorder> {
+/**
+ * A relying party without sessions of its own: it writes down what it is told. For what a real one would not show.
+ *
+ * @param read the claims of a token that it takes; where that rejects, it answers 400 as a real one does
+ */
+export async function startRecorder(
+  onPort = 0,
+  read: (token: string) => Promise<JWTPayload> = (token) => Promise.resolve(decodeJwt(token)),
+): Promise<Recorder> {
   const tokens: Recorded[] = []
   const server = createServer((request, response) => {
     let body = ''
     request.setEncoding('utf8').on('data', (part: string) => (body += part))
     request.on('end', () => {
       const token = new URLSearchParams(body).get('logout_token') ?? ''
-      tokens.push({ token, header: decodeProtectedHeader(token), claims: decodeJwt(token) })
-      response.writeHead(204).end()
+      read(token).then(
+        (claims) => {
+          tokens.push({ token, header: decodeProtectedHeader(token), claims })
+          response.writeHead(204).end()
+        },
+        () => response.writeHead(400).end(),
+      )
     })
   })
   await new Promise<void>((resolve) => server.listen(onPort, '127.0.0.1', resolve))

@@ -210,8 +210,8 @@ describe('a containment reaches', () => {
     const passwords = ['one', 'two']
     const answers = await Promise.all(passwords.map((password) => reset(user, password)))
     const done = passwords.filter((_, n) => answers[n]?.status === 204)
-    // The database may let only one of two transactions on the same rows through.
-    expect(answers.map(({ status }) => status).filter((status) => ![204, 409, 500].includes(status))).toEqual([])
+    // The database may let only one of two transactions on the same rows through; the other is to be tried again.
+    expect(answers.map(({ status }) => status).filter((status) => status !== 204 && status !== 409)).toEqual([])
     expect(done).not.toEqual([])
     await dies(browser)
     await nextSecond()

@@ -183,6 +183,12 @@ describe('a relying party that is sent tokens which the realm has signed', () =>
       /not known: no token is made \(hmac_algorithm\)/,
     ],
     [
+      'has no key to encrypt its tokens with',
+      () => Promise.resolve({ tokens: new Map(), refusal: 'no_encryption_key' }),
+      false,
+      /no token is made \(no_encryption_key\). Its client wants its tokens encrypted.*JWKS/,
+    ],
+    [
       'does not answer',
       () => Promise.reject(new RelayError('idp_unavailable', 'the realm answers 503')),
       false,

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest'
 const ROOT = join(import.meta.dirname, '..', '..')
 const JAVA = join(ROOT, 'extension-config', 'src', 'main', 'java', 'org', 'logoutrelay', 'keycloak')
 const SOURCES = new Map(
-  readdirSync(JAVA)
+  readdirSync(JAVA, { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith('.java'))
     .map((file) => [file, readFileSync(join(JAVA, file), 'utf8')]),
 )
@@ -52,7 +52,7 @@ test('every attribute of a client that the extension reads is in docs/protocol.m
 })
 
 test('every attribute of a realm that the extension reads is in docs/policy.md, with its default', () => {
-  const text = SOURCES.get('Policy.java') ?? ''
+  const text = SOURCES.get('trigger/Policy.java') ?? ''
   const names = [...text.matchAll(/String (\w+) = PREFIX \+ "([^"]+)"/g)]
   expect(names.length).toBeGreaterThan(6)
   for (const [, constant = '', name = ''] of names) {
@@ -64,7 +64,7 @@ test('every attribute of a realm that the extension reads is in docs/policy.md, 
 })
 
 test('every trigger is in docs/policy.md with what it causes by default, and no other is', () => {
-  const text = SOURCES.get('Trigger.java') ?? ''
+  const text = SOURCES.get('trigger/Trigger.java') ?? ''
   const steps: Readonly<Record<string, string>> = {
     ALL_ACCESS: 'sessions, consents, shares, broker-tokens, recent-factors, step-up',
     SESSIONS_ONLY: 'sessions',
@@ -93,7 +93,7 @@ test('every trigger is in docs/policy.md with what it causes by default, and no 
 })
 
 test('every step is in docs/policy.md, and no other is', () => {
-  const enumeration = /enum Step \{([^]*?);/.exec(SOURCES.get('Policy.java') ?? '')?.[1] ?? ''
+  const enumeration = /enum Step \{([^]*?);/.exec(SOURCES.get('trigger/Policy.java') ?? '')?.[1] ?? ''
   const steps = all(enumeration, /^\s+([A-Z_]+)[,;]?$/gm).map((word) => word.toLowerCase().replace('_', '-'))
   const table = /After it any of:\n([^]*?)\n\n`spare-offline`/.exec(policy)?.[1] ?? ''
   expect(steps.length).toBeGreaterThan(5)

@@ -328,6 +328,22 @@ test('what the relay may sign is asked for apart from what only the realm can ma
   expect(asked).toHaveLength(1)
 })
 
+test('of a session whose token cannot be encrypted the evidence says what to mend', async () => {
+  const { flow, start, clock, idp, store, state } = given()
+  idp.mint = (some) =>
+    Promise.resolve({ tokens: new Map(), refused: new Map(some.map(({ id }) => [id, 'no_encryption_key'])) })
+  start()
+  const event = securityEvent(1, ['orders'])
+  await flow.receive(event, 'push')
+  await clock.advance(10)
+  const { evidence = [] } = (await store.containment(event.issuer, event.txn)) ?? {}
+  expect(evidence.find(({ kind }) => kind === 'attempt')?.data).toMatchObject({
+    reason: 'not_minted:no_encryption_key',
+    says: expect.stringMatching(/wants its tokens encrypted.*never told in clear/) as string,
+  })
+  expect(await state()).toEqual([['orders', 'open']])
+})
+
 test('a session for which no token is made stays open, with the reason', async () => {
   const { flow, start, clock, idp, sent, lines, state } = given()
   idp.mint = (some) => Promise.resolve({ tokens: new Map(), refused: new Map(some.map(({ id }) => [id, 'no_key'])) })

@@ -9,15 +9,15 @@ import { systemClock } from '../../relay/parts.ts'
 import { NOW_MS } from './given.ts'
 import { realm, setClaims } from './signed.ts'
 
-/** A realm that records more than it is told: a stand-in, since a real one does not lie. */
-async function lyingRealm(recorded: readonly string[]): Promise<string> {
+/** A realm that answers so whatever it is asked: a stand-in, since a real one does not lie. */
+async function realmThatSays(anything: object): Promise<string> {
   const server: Server = createServer((question, response) => {
     const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/lying`
     const answer = question.url?.includes('.well-known')
       ? { issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` }
       : question.url?.endsWith('/token')
         ? { access_token: 'a-token', token_type: 'Bearer', expires_in: 300 }
-        : { recorded, refused: { 'another-realms.1': 'unknown' } }
+        : anything
     response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -164,14 +164,32 @@ test('a realm that is away cannot be reached', async () => {
 })
 
 test('a realm has no word on ends that it was not told: those of another realm stay unreported', async () => {
-  const issuer = await lyingRealm(['told.0', 'another-realms.0'])
+  const issuer = await realmThatSays({
+    recorded: ['told.0', 'another-realms.0'],
+    refused: { 'another-realms.1': 'unknown' },
+  })
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
   const delivery = { id: 'told.0', state: 'delivered', createdMs: NOW_MS, endedMs: NOW_MS } as Delivery
   expect(await keycloak.report([delivery])).toEqual(['told.0'])
 })
 
+test('a logout token is passed on unread, with what the realm says of it, since it may be encrypted', async () => {
+  const minted = { tokens: { 'told.0': 'a.b.c.d.e' }, names: { 'told.0': 'sid' }, refused: {} }
+  const [told, silent] = [await realmThatSays(minted), await realmThatSays({ ...minted, names: undefined })]
+  const mint = (issuer: string) =>
+    new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }).mint([
+      { id: 'told.0' } as Delivery,
+    ])
+  expect(await mint(told)).toEqual({
+    tokens: new Map([['told.0', 'a.b.c.d.e']]),
+    names: new Map([['told.0', 'sid']]),
+    refused: new Map(),
+  })
+  expect((await mint(silent)).names).toEqual(new Map())
+})
+
 test('a realm whose access tokens are opaque has no complaint about its signatures, since there is none to look at', async () => {
-  const issuer = await lyingRealm([])
+  const issuer = await realmThatSays({})
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
   expect(await keycloak.signatureComplaint()).toBeUndefined()
 })

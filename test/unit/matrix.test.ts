@@ -7,7 +7,9 @@ import { asItShouldBe, type Cell } from '../../scripts/matrix/play.ts'
 import { asMarkdown } from '../../scripts/matrix/table.ts'
 
 const KEYCLOAK = join(import.meta.dirname, '..', '..', 'extension-config/src/main/java/org/logoutrelay/keycloak')
-const TRIGGERS = [...readFileSync(join(KEYCLOAK, 'Trigger.java'), 'utf8').matchAll(/new Trigger\("([\w-]+)"/g)]
+const TRIGGERS = [
+  ...readFileSync(join(KEYCLOAK, 'trigger', 'Trigger.java'), 'utf8').matchAll(/new Trigger\("([\w-]+)"/g),
+]
 
 test('the matrix plays every trigger that the extension has, and no other', () => {
   expect(TRIGGERS.length).toBeGreaterThan(15)

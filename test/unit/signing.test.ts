@@ -328,6 +328,13 @@ describe('a realm of which the relay holds a key', () => {
     expect(asked).toEqual([['orders'], ['orders']])
   })
 
+  test('makes no token for nobody where it has no key to encrypt it with, and neither does the relay', async () => {
+    const refused = { tokens: new Map(), refusal: 'no_encryption_key' }
+    const { idp, made } = given({ genuine: () => Promise.resolve(refused) })
+    expect(await idp.genuine?.('orders', 'ES256')).toEqual(refused)
+    expect(made).toEqual([])
+  })
+
   test('makes the tokens for nobody, and the relay the one with the sid alone where the realm makes none', async () => {
     const made = (tokens: Record<string, string>) =>
       given({

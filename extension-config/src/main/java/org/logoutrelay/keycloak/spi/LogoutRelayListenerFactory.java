@@ -1,0 +1,85 @@
+package org.logoutrelay.keycloak.spi;
+
+import java.util.Map;
+import java.util.stream.Collectors;
+
+import org.keycloak.Config;
+import org.keycloak.common.Version;
+import org.keycloak.events.EventListenerProvider;
+import org.keycloak.events.EventListenerProviderFactory;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.utils.KeycloakModelUtils;
+import org.keycloak.models.utils.PostMigrationEvent;
+import org.keycloak.provider.ServerInfoAwareProviderFactory;
+import org.keycloak.timer.TimerProvider;
+import org.logoutrelay.keycloak.base.LogoutRelay;
+import org.logoutrelay.keycloak.gate.GateDatastoreFactory;
+import org.logoutrelay.keycloak.settle.AfterCommit;
+import org.logoutrelay.keycloak.settle.Pruning;
+import org.logoutrelay.keycloak.settle.Settings;
+import org.logoutrelay.keycloak.trigger.Trigger;
+
+/** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
+public class LogoutRelayListenerFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
+    private static final long SWEEP_EVERY_MS = 5_000;
+    private static final long PRUNE_EVERY_MS = 10L * 60 * 1000;
+
+    private Settings settings;
+    private volatile AfterCommit afterCommit;
+
+    @Override
+    public EventListenerProvider create(KeycloakSession session) {
+        return new LogoutRelayListener(session, afterCommit);
+    }
+
+    @Override
+    public void init(Config.Scope config) {
+        settings = Settings.of(config);
+    }
+
+    @Override
+    public void postInit(KeycloakSessionFactory factory) {
+        afterCommit = new AfterCommit(factory, settings);
+        factory.register(event -> {
+            if (event instanceof PostMigrationEvent) {
+                // On every node: what a crash has left behind is taken up first of all, then again and again.
+                KeycloakModelUtils.runJobInTransaction(factory, session -> {
+                    GateDatastoreFactory.requireInForce(session);
+                    TimerProvider timer = session.getProvider(TimerProvider.class);
+                    timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
+                    timer.schedule(() -> Pruning.run(factory), PRUNE_EVERY_MS, "logout-relay-prune");
+                });
+                afterCommit.start();
+            } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
+                // Still with all sessions; at the admin event, or at the user's own deletion, there is nothing left to see.
+                LogoutRelayListener.userGoes(removal, afterCommit);
+            }
+        });
+    }
+
+    AfterCommit afterCommit() {
+        return afterCommit;
+    }
+
+    /** What {@code logout-relay audit} reads in the server's list of providers: no address, since any administrator sees it. */
+    @Override
+    public Map<String, String> getOperationalInfo() {
+        return Map.of("push", settings.pushUrl() == null ? "off" : "on", "triggers",
+                Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(",")), "logins-under-way", "ended",
+                "keycloak", Version.VERSION);
+    }
+
+    @Override
+    public void close() {
+        if (afterCommit != null) {
+            afterCommit.close();
+        }
+    }
+
+    @Override
+    public String getId() {
+        return LogoutRelay.ID;
+    }
+}

@@ -1,0 +1,244 @@
+package org.logoutrelay.keycloak.trigger;
+
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+import org.jboss.logging.Logger;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.RoleModel;
+import org.keycloak.models.UserModel;
+import org.logoutrelay.keycloak.base.Jpa;
+
+/**
+ * What a trigger causes, by the realm's attributes {@code logout-relay.*}. It lives in the realm and not at the relay, so
+ * that a stolen relay cannot change it, and is read in the transaction and past the cache, so that a node that has not
+ * heard of a change yet does not act by the old one.
+ */
+public final class Policy {
+    private static final Logger LOG = Logger.getLogger(Policy.class);
+    static final String PREFIX = "logout-relay.";
+    private static final String OF_TRIGGER = PREFIX + "policy.";
+    private static final String ASK = "ask";
+    private static final String MODE = PREFIX + "mode";
+    private static final String PRIVILEGED_ROLES = PREFIX + "privileged.roles";
+    private static final String SPARED_CLIENTS = PREFIX + "spare-offline.clients";
+    private static final String CLIENTS = PREFIX + "clients";
+    private static final String CLIENTS_DEFAULT = "logout-relay-operator";
+    /** Those that come with every realm: everybody logs in to them. */
+    private static final Set<String> OF_KEYCLOAK = Set.of("account", "account-console", "admin-cli", "broker",
+            "realm-management", "security-admin-console");
+    private static final String STEP_UP_USERS = PREFIX + "step-up.users";
+    private static final String FACTOR_WINDOW = PREFIX + "recent-factors.window";
+    private static final String FACTOR_WINDOW_DEFAULT = "86400";
+    private static final String OPERATOR_LIMIT = PREFIX + "operator.limit";
+    private static final String OPERATOR_LIMIT_DEFAULT = "20";
+    private static final String OPERATOR_WINDOW = PREFIX + "operator.window";
+    private static final String OPERATOR_WINDOW_DEFAULT = "3600";
+    private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
+            + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
+
+    /** What a containment does beyond ending the sessions. */
+    public enum Step {
+        /** Revokes the consents, so that every client has to ask again. */
+        CONSENTS,
+        /** Takes back what the user has shared with others (UMA 2.0): whoever had the account may have let themselves in. */
+        SHARES,
+        /** Removes the tokens that brokered identity providers have issued to the user and Keycloak has stored. */
+        BROKER_TOKENS,
+        /** Removes the links to identity providers: who has an account there that is linked needs no password here. */
+        IDENTITY_PROVIDERS,
+        /** Of a privileged user, removes the factors that were added within a window before the event. */
+        RECENT_FACTORS,
+        /** Removes every credential but the password. */
+        FACTORS,
+        /** Removes the recovery codes. */
+        RECOVERY_CODES,
+        /** Leaves the offline tokens of named clients alive, and so sets no not-before: {@link #sparedClients}. */
+        SPARE_OFFLINE,
+        /** Has the user, by default only a privileged one, owe a second factor: {@code StepUp}. */
+        STEP_UP;
+
+        static Optional<Step> of(String name) {
+            return Arrays.stream(values()).filter(step -> step.word().equals(name)).findFirst();
+        }
+
+        public String word() {
+            return name().toLowerCase(Locale.ROOT).replace('_', '-');
+        }
+    }
+
+    private final Map<String, String> attributes;
+
+    Policy(Map<String, String> attributes) {
+        this.attributes = attributes;
+    }
+
+    public static Policy of(KeycloakSession session, RealmModel realm) {
+        Map<String, String> attributes = new TreeMap<>();
+        Jpa.em(session).createQuery("select a.name, a.value from RealmAttributeEntity a where a.realm.id = :realm"
+                + " and a.name like 'logout-relay.%'", Object[].class).setParameter("realm", realm.getId())
+                .getResultStream().forEach(row -> attributes.put((String) row[0], (String) row[1]));
+        return new Policy(attributes);
+    }
+
+    /** Whether everything is found and reported, and nothing ended. */
+    public boolean isShadow() {
+        return "shadow".equals(trimmed(MODE));
+    }
+
+    /** The steps beyond ending the sessions, or empty where the trigger causes nothing. */
+    public Optional<Set<Step>> steps(Trigger trigger) {
+        String text = trimmed(OF_TRIGGER + trigger.id());
+        if (text == null || asks(trigger)) {
+            return Optional.ofNullable(trigger.steps());
+        }
+        if (text.equals("off")) {
+            return Optional.empty();
+        }
+        Set<Step> steps = EnumSet.noneOf(Step.class);
+        for (String word : words(text)) {
+            Optional<Step> step = Step.of(word);
+            if (step.isEmpty() && !word.equals("sessions")) {
+                // It cannot be set that way; whoever wrote it past Keycloak gets what is safer than nothing.
+                LOG.errorf("Realm attribute %s%s has the unknown step '%s'; the default counts", OF_TRIGGER, trigger.id(), word);
+                return Optional.of(trigger.steps() == null ? Set.of() : trigger.steps());
+            }
+            step.ifPresent(steps::add);
+        }
+        return Optional.of(steps);
+    }
+
+    /** All that is in force: the steps of each trigger by its id, and the other settings. So changes of it can be seen. */
+    public Map<String, String> inForce() {
+        Map<String, String> all = new TreeMap<>();
+        for (Trigger trigger : Trigger.ALL) {
+            all.put(trigger.id(), asks(trigger) ? ASK : steps(trigger).map(steps -> Stream.concat(Stream.of("sessions"),
+                    steps.stream().map(Step::word)).collect(Collectors.joining(", "))).orElse("off"));
+        }
+        String roles = trimmed(PRIVILEGED_ROLES);
+        all.put("mode", isShadow() ? "shadow" : "enforce");
+        all.put("privileged.roles", roles == null ? PRIVILEGED_DEFAULT : roles);
+        all.put("clients", String.join(", ", clients()));
+        all.put("spare-offline.clients", String.join(", ", words(attributes.getOrDefault(SPARED_CLIENTS, ""))));
+        all.put("step-up.users", stepsUpEverybody() ? "all" : "privileged");
+        all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
+        all.put("operator.limit", String.valueOf(operatorLimit()));
+        all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
+        return all;
+    }
+
+    /** Whether it waits for a person's word. */
+    public boolean asks(Trigger trigger) {
+        String text = trimmed(OF_TRIGGER + trigger.id());
+        return trigger == Trigger.REALM_LOGOUT && (text == null || text.equals(ASK));
+    }
+
+    public long recentFactorsWindowMs() {
+        return number(FACTOR_WINDOW, FACTOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    /** How many users may be contained on somebody's word within the window; further ones must be confirmed. */
+    public long operatorLimit() {
+        return number(OPERATOR_LIMIT, OPERATOR_LIMIT_DEFAULT);
+    }
+
+    public long operatorWindowMs() {
+        return number(OPERATOR_WINDOW, OPERATOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    private long number(String name, String otherwise) {
+        String text = trimmed(name);
+        return Long.parseLong(text != null && text.matches("\\d{1,9}") ? text : otherwise);
+    }
+
+    /** The clients, by client id, whose tokens carry the word of a person or a program. */
+    public Set<String> clients() {
+        String names = trimmed(CLIENTS);
+        return new TreeSet<>(words(names == null ? CLIENTS_DEFAULT : names));
+    }
+
+    /** The clients, by client id, whose offline tokens outlive a trigger with these steps. */
+    public Set<String> sparedClients(Set<Step> steps) {
+        String names = trimmed(SPARED_CLIENTS);
+        return names == null || !steps.contains(Step.SPARE_OFFLINE) ? Set.of() : Set.copyOf(words(names));
+    }
+
+    /** Whether the step {@link Step#STEP_UP} is for everybody, and not for privileged users alone. */
+    public boolean stepsUpEverybody() {
+        return "all".equals(trimmed(STEP_UP_USERS));
+    }
+
+    public boolean isPrivileged(RealmModel realm, UserModel user) {
+        return privilegedRoles(realm).anyMatch(user::hasRole);
+    }
+
+    /** Roles by name, those of a client as {@code client-id/role}. Names that the realm does not have count for nothing. */
+    Stream<RoleModel> privilegedRoles(RealmModel realm) {
+        String text = trimmed(PRIVILEGED_ROLES);
+        return words(text == null ? PRIVILEGED_DEFAULT : text).stream().map(name -> {
+            int slash = name.indexOf('/');
+            if (slash < 0) {
+                return realm.getRole(name);
+            }
+            var client = realm.getClientByClientId(name.substring(0, slash));
+            return client == null ? null : client.getRole(name.substring(slash + 1));
+        }).filter(role -> role != null);
+    }
+
+    /**
+     * What is wrong with these attributes, or null. A realm is not saved with a policy that means nothing.
+     */
+    public static String complaint(Map<String, String> attributes) {
+        for (Map.Entry<String, String> attribute : attributes.entrySet()) {
+            String name = attribute.getKey();
+            String value = attribute.getValue() == null ? "" : attribute.getValue().trim();
+            if (name.startsWith(OF_TRIGGER)) {
+                String id = name.substring(OF_TRIGGER.length());
+                if (Trigger.ALL.stream().noneMatch(trigger -> trigger.id().equals(id))) {
+                    return name + " names no trigger; there are "
+                            + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "));
+                }
+                boolean asks = value.equals(ASK) && id.equals(Trigger.REALM_LOGOUT.id());
+                for (String word : asks ? List.<String>of() : words(value)) {
+                    if (!value.equals("off") && !word.equals("sessions") && Step.of(word).isEmpty()) {
+                        return name + " has the unknown step '" + word + "'; give off, or sessions and any of "
+                                + Arrays.stream(Step.values()).map(Step::word).collect(Collectors.joining(", "));
+                    }
+                }
+            } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {
+                return name + " is '" + value + "'; give enforce or shadow";
+            } else if (name.equals(CLIENTS) && words(value).contains("*")) {
+                return name + " has '*', which is no client id, and there is no word for all clients; name each";
+            } else if (name.equals(CLIENTS) && words(value).stream().anyMatch(OF_KEYCLOAK::contains)) {
+                return name + " names a client that comes with Keycloak, and everybody logs in to those; make one of your own";
+            } else if (name.equals(STEP_UP_USERS) && !value.isEmpty() && !value.equals("all") && !value.equals("privileged")) {
+                return name + " is '" + value + "'; give privileged or all";
+            } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of seconds; give, for example, "
+                        + (name.equals(FACTOR_WINDOW) ? FACTOR_WINDOW_DEFAULT : OPERATOR_WINDOW_DEFAULT);
+            } else if (name.equals(OPERATOR_LIMIT) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of users; give, for example, " + OPERATOR_LIMIT_DEFAULT;
+            }
+        }
+        return null;
+    }
+
+    private String trimmed(String name) {
+        String value = attributes.get(name);
+        return value == null || value.isBlank() ? null : value.trim();
+    }
+
+    private static List<String> words(String text) {
+        return Arrays.stream(text.split(",")).map(String::trim).filter(word -> !word.isEmpty()).toList();
+    }
+}
