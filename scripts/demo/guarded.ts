@@ -3,6 +3,7 @@ import { type BrowserApp, openChromium, startBrowserApp } from '../stage/browser
 import { type Intranet, proxyIsThere, startIntranet, startVerifier } from '../stage/intranet.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
 import type { Realm, World } from './world.ts'
+import type { KeycloakAt } from '../stage/keycloak.ts'
 
 /** What has no sessions that anybody could end: in the demo realm it is guarded, in the stock realm as it is today. */
 export interface Guarded {
@@ -21,13 +22,12 @@ export interface GuardedWorld {
 }
 
 /** Starts the three examples of the guard, once for each realm. */
-export async function startGuarded(world: World): Promise<GuardedWorld> {
+export async function startGuarded(world: World<KeycloakAt>): Promise<GuardedWorld> {
   const started: { stop(): Promise<void> }[] = []
   const stop = async () => {
     await Promise.all(started.map((part) => part.stop()))
   }
-  const realm = async ({ name, browserAppPort }: Realm, relayUrl?: string): Promise<Guarded> => {
-    const issuer = world.keycloak.issuer(name)
+  const realm = async ({ issuer, browserAppPort }: Realm, relayUrl?: string): Promise<Guarded> => {
     const orders = await startOrders({
       issuer,
       clientId: 'orders-api',

@@ -106,3 +106,61 @@ export class Admin {
     return (await this.must<{ id: string }[]>('GET', `/${realm}/users/${userId}/sessions`)).json()
   }
 }
+
+/** The same of one realm alone: every path is within it. */
+export class RealmAdmin {
+  readonly realm: string
+  readonly #admin: Admin
+
+  constructor(admin: Admin, realm: string) {
+    this.#admin = admin
+    this.realm = realm
+  }
+
+  call<T = unknown>(method: Method, path: string, json?: unknown): Promise<Answer<T>> {
+    return this.#admin.call<T>(method, this.#within(path), json)
+  }
+
+  must<T = unknown>(method: Method, path: string, json?: unknown): Promise<Answer<T>> {
+    return this.#admin.must<T>(method, this.#within(path), json)
+  }
+
+  userId(username: string): Promise<string> {
+    return this.#admin.userId(this.realm, username)
+  }
+
+  clientUuid(clientId: string): Promise<string> {
+    return this.#admin.clientUuid(this.realm, clientId)
+  }
+
+  createClient(client: { readonly clientId: string } & Record<string, unknown>): Promise<void> {
+    return this.#admin.createClient(this.realm, client)
+  }
+
+  setClientAttributes(clientId: string, attributes: Record<string, string>): Promise<void> {
+    return this.#admin.setClientAttributes(this.realm, clientId, attributes)
+  }
+
+  createUser(username: string, password: string): Promise<string> {
+    return this.#admin.createUser(this.realm, username, password)
+  }
+
+  resetPassword(userId: string, password: string): Promise<Answer> {
+    return this.#admin.resetPassword(this.realm, userId, password)
+  }
+
+  setForceLogin(value: string): Promise<void> {
+    return this.#admin.setForceLogin(this.realm, value)
+  }
+
+  sessions(userId: string): Promise<{ id: string }[]> {
+    return this.#admin.sessions(this.realm, userId)
+  }
+
+  #within(path: string): string {
+    if (!/^(\/|$)/.test(path) || path.split('/').includes('..')) {
+      throw new TypeError(`${path} is no path within a realm; give one like /users`)
+    }
+    return `/${this.realm}${path}`
+  }
+}

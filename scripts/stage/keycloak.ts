@@ -29,11 +29,15 @@ export interface KeycloakOptions {
   readonly password?: string
 }
 
-export interface KeycloakServer extends Running {
+/** Where one is, for who may use it and not end it. */
+export interface KeycloakAt {
   readonly url: string
+  issuer(realm: string): string
+}
+
+export interface KeycloakServer extends KeycloakAt, Running {
   readonly admin: Admin
   readonly adminUser: { readonly username: string; readonly password: string }
-  issuer(realm: string): string
   /** The same server once more, on the same data and port. */
   restart(): Promise<KeycloakServer>
 }
@@ -48,9 +52,9 @@ interface Place {
 /** A real Keycloak with a home of its own. */
 export async function startKeycloak(options: KeycloakOptions = {}): Promise<KeycloakServer> {
   const { version = '26.7.3', jars = [], postgres } = options
-  const build = buildOf(version, jars, postgres ? 'postgres' : 'dev-file')
+  const build = buildOf(version, jars, postgres ? 'postgres' : 'dev-file', options.options ?? [])
   const home = makeHome(version, options)
-  build.restore(home)
+  await build.restore(home)
   const port = options.port ?? (await freePort())
   const server = await run(
     { home, port, management: await freePort(), password: options.password ?? randomUUID() },
@@ -109,7 +113,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
         ...options.env,
         KC_BOOTSTRAP_ADMIN_USERNAME: 'admin',
         KC_BOOTSTRAP_ADMIN_PASSWORD: password,
-        JAVA_OPTS_APPEND: '-Xmx700m',
+        JAVA_OPTS_APPEND: `-Xmx700m ${process.env['JAVA_OPTS_APPEND'] ?? ''}`,
       },
       logFile: join(home, 'log'),
     },

@@ -6,20 +6,20 @@ import { temporary } from './temporary.ts'
 
 const VERSIONS = '/usr/lib/postgresql'
 
-export interface Postgres extends Running {
-  readonly url: string
-  readonly user: string
+export interface Database {
+  readonly port: number
   /** Runs SQL and answers what psql prints, unaligned. */
   psql(sql: string): string
 }
 
+export interface Postgres extends Database, Running {
+  readonly url: string
+  readonly user: string
+}
+
 /** Debian's PostgreSQL on a free port with data of its own; it does not run as root. */
 export async function startPostgres(): Promise<Postgres> {
-  const version = existsSync(VERSIONS) ? readdirSync(VERSIONS).sort().at(-1) : undefined
-  if (version === undefined) {
-    throw new Error('PostgreSQL is not there; run: sh scripts/setup test')
-  }
-  const bin = join(VERSIONS, version, 'bin')
+  const bin = programs()
   const dir = temporary('postgres')
   const asRoot = process.getuid?.() === 0
   const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres'], { encoding: 'utf8' }))
@@ -36,15 +36,26 @@ export async function startPostgres(): Promise<Postgres> {
   const port = await freePort()
   const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir]
   const running = start(join(bin, 'postgres'), args, { ...who, cwd: dir, logFile: join(dir, 'log') })
-  const psql = (sql: string) =>
-    execFileSync(
-      join(bin, 'psql'),
-      ['-h', '127.0.0.1', '-p', String(port), '-U', 'keycloak', '-d', 'postgres', '-Atqc', sql],
-      {
-        encoding: 'utf8',
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    ).trim()
-  await untilUp('PostgreSQL does not come up', running, () => Promise.resolve(psql('select 1') === '1'), 30)
-  return { ...running, url: `jdbc:postgresql://127.0.0.1:${port}/postgres`, user: 'keycloak', psql }
+  const database = databaseAt(port)
+  await untilUp('PostgreSQL does not come up', running, () => Promise.resolve(database.psql('select 1') === '1'), 30)
+  return { ...running, ...database, url: `jdbc:postgresql://127.0.0.1:${port}/postgres`, user: 'keycloak' }
+}
+
+/** One that was started here, also by another process. */
+export function databaseAt(port: number): Database {
+  const psql = join(programs(), 'psql')
+  const to = ['-h', '127.0.0.1', '-p', String(port), '-U', 'keycloak', '-d', 'postgres']
+  return {
+    port,
+    psql: (sql) =>
+      execFileSync(psql, [...to, '-Atqc', sql], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim(),
+  }
+}
+
+function programs(): string {
+  const version = existsSync(VERSIONS) ? readdirSync(VERSIONS).sort().at(-1) : undefined
+  if (version === undefined) {
+    throw new Error('PostgreSQL is not there; run: sh scripts/setup test')
+  }
+  return join(VERSIONS, version, 'bin')
 }

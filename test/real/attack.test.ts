@@ -4,6 +4,7 @@ import { ATTACKS } from '../../scripts/attack/list.ts'
 import { play, verdictOn } from '../../scripts/attack/play.ts'
 import { startWorld, type World } from '../../scripts/attack/world.ts'
 import { KEYCLOAK_VERSIONS } from '../../scripts/stage/keycloak-versions.ts'
+import { type Audit, audit } from './audit-command.ts'
 
 // The short form of `npm run attack`, each attack with its control on a stock realm.
 
@@ -31,4 +32,13 @@ describe.concurrent('an attacker', () => {
 // These are as much as the machine can do.
 describe('a storm', () => {
   test.each(named(SHORT.filter(isStorm)))('%s (%s)', fails)
+})
+
+// Where the audit itself is tested, the server pushes its events.
+test('a server that pushes no events is found by the audit', async () => {
+  const { admin, realm } = world.guarded
+  const server = ['--url', world.guarded.parts.keycloak.url, '--realm', realm]
+  const { out } = await audit([...server, '--json'], { LOGOUT_RELAY_TOKEN: await admin.token() })
+  const { findings } = JSON.parse(out) as Audit
+  expect(findings.filter(({ id }) => id === 'push-off')).toMatchObject([{ level: 'low', where: { name: realm } }])
 })

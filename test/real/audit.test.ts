@@ -1,53 +1,35 @@
-import { execFile } from 'node:child_process'
-import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { CATALOGUE } from '../../relay/idp/keycloak/audit/catalogue.ts'
-import { Admin } from '../../scripts/stage/admin.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
-import { ROOT } from '../../scripts/stage/process.ts'
+import { Admin, RealmAdmin } from '../../scripts/stage/admin.ts'
+import { type KeycloakAt, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { type Audit, audit } from './audit-command.ts'
 import { DEMO_ENV, SECRET } from './demo-realm.ts'
+import { type Shared, shared } from './shared.ts'
 
 /** Clients of every realm that people log in to; Keycloak's other own ones are not to be changed. */
 const OF_EVERYBODY = ['account', 'account-console', 'admin-cli', 'security-admin-console']
 const LEAST = ['view-realm', 'view-clients', 'view-identity-providers']
 
-interface Audit {
-  readonly answered_by_the_extension: boolean
-  readonly survives: { client_id: string; offline_token: object | null; worst: object; alive_now: object }[]
-  readonly findings: { id: string; level: string; where: { kind: string; name: string }; detail: string }[]
-}
-
-/** The command as an operator runs it. */
-function audit(args: readonly string[], env: Record<string, string>) {
-  return new Promise<{ status: number; out: string; err: string }>((resolve) => {
-    const cli = [join(ROOT, 'relay', 'cli.ts'), 'audit', ...args]
-    const child = execFile(process.execPath, cli, { env: { PATH: process.env['PATH'], ...env } }, (_, out, err) =>
-      resolve({ status: child.exitCode ?? -1, out, err }),
-    )
-  })
-}
-
 /** A service account of the realm that may do nothing but what these roles let it. */
-async function auditor(admin: Admin, realm: string, clientId: string, roles: readonly string[]) {
-  await admin.createClient(realm, {
+async function auditor(admin: RealmAdmin, clientId: string, roles: readonly string[]) {
+  await admin.createClient({
     clientId,
     secret: SECRET,
     serviceAccountsEnabled: true,
     standardFlowEnabled: false,
   })
-  const uuid = await admin.clientUuid(realm, clientId)
-  const user = (await admin.must<{ id: string }>('GET', `/${realm}/clients/${uuid}/service-account-user`)).json()
-  const management = await admin.clientUuid(realm, 'realm-management')
-  const all = (await admin.must<{ name: string }[]>('GET', `/${realm}/clients/${management}/roles`)).json()
+  const uuid = await admin.clientUuid(clientId)
+  const user = (await admin.must<{ id: string }>('GET', `/clients/${uuid}/service-account-user`)).json()
+  const management = await admin.clientUuid('realm-management')
+  const all = (await admin.must<{ name: string }[]>('GET', `/clients/${management}/roles`)).json()
   const given = all.filter(({ name }) => roles.includes(name))
   expect(given).toHaveLength(roles.length)
-  await admin.must('POST', `/${realm}/users/${user.id}/role-mappings/clients/${management}`, given)
+  await admin.must('POST', `/users/${user.id}/role-mappings/clients/${management}`, given)
   return { LOGOUT_RELAY_AUDIT_CLIENT_ID: clientId, LOGOUT_RELAY_AUDIT_CLIENT_SECRET: SECRET }
 }
 
-let keycloak: KeycloakServer
-afterAll(() => keycloak.stop())
+let keycloak: KeycloakAt
 
 const run = (realm: string, env: Record<string, string>, ...more: string[]) =>
   audit(['--url', keycloak.url, '--realm', realm, ...more], env)
@@ -59,19 +41,18 @@ const found = async (realm: string, env: Record<string, string>, ...more: string
 const idsOf = ({ findings }: Audit) => findings.map(({ id }) => id).toSorted()
 
 describe('with the extension', () => {
+  let server: Shared
+  let admin: RealmAdmin
   let env: Record<string, string>
   beforeAll(async () => {
-    keycloak = await startKeycloak({
-      jars: [EXTENSION_JAR],
-      realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-      env: DEMO_ENV,
-    })
-    env = await auditor(keycloak.admin, 'demo', 'auditor', LEAST)
+    server = await shared()
+    ;({ keycloak } = server)
+    admin = await server.bring('demo', 'audit', DEMO_ENV)
+    env = await auditor(admin, 'auditor', LEAST)
   })
-  afterAll(() => keycloak.stop())
 
   test('the demo realm’s applications keep access tokens and nothing else', async () => {
-    const { survives, answered_by_the_extension } = await found('demo', env)
+    const { survives, answered_by_the_extension } = await found('audit', env)
     expect(answered_by_the_extension).toBe(true)
     expect(survives.map(({ client_id }) => client_id)).toEqual(
       expect.arrayContaining(['apache-app', 'express-app', 'mobile-app']),
@@ -80,11 +61,10 @@ describe('with the extension', () => {
   })
 
   test('the demo realm’s findings are these', async () => {
-    const { findings } = await found('demo', env)
+    const { findings } = await found('audit', env)
     expect(findings.map(({ id, level, where }) => `${level} ${id} ${where.name}`)).toEqual([
       'low no-logout-url browser-app',
       'low no-logout-url mobile-app',
-      'low push-off demo',
       'low direct-grants admin-cli',
       'low direct-grants mobile-app',
       'low logout-url-not-https apache-app',
@@ -94,23 +74,22 @@ describe('with the extension', () => {
   })
 
   test('the demo realm’s mailed link gives a new password alone; one that logs in is found', async () => {
-    const { admin } = keycloak
-    await admin.must('PUT', '/demo', { resetPasswordAllowed: true })
+    await admin.must('PUT', '', { resetPasswordAllowed: true })
     const idsWith = async (forceLogin: string) => {
-      await admin.setForceLogin('demo', forceLogin)
-      return idsOf(await found('demo', env))
+      await admin.setForceLogin(forceLogin)
+      return idsOf(await found('audit', env))
     }
     expect(await idsWith('only-federated')).toContain('mailed-link')
     expect(await idsWith('true')).not.toContain('mailed-link')
-    await admin.must('PUT', '/demo', { resetPasswordAllowed: false })
+    await admin.must('PUT', '', { resetPasswordAllowed: false })
   })
 
   test('a policy that ends nothing looks like protection and is found', async () => {
     const foundWith = async (attributes: Record<string, string>) => {
-      await keycloak.admin.must('PUT', '/demo', { attributes })
-      return idsOf(await found('demo', env))
+      await admin.must('PUT', '', { attributes })
+      return idsOf(await found('audit', env))
     }
-    const sound = idsOf(await found('demo', env))
+    const sound = idsOf(await found('audit', env))
     expect(await foundWith({ 'logout-relay.mode': 'shadow' })).toContain('shadow-mode')
     expect(await foundWith({ 'logout-relay.policy.admin-reset-password': 'off' })).toContain('trigger-off')
     expect(sound).not.toContain('shadow-mode')
@@ -119,33 +98,33 @@ describe('with the extension', () => {
   })
 
   test('an administrator of another realm, a token and the table do as well', async () => {
-    const { username, password } = keycloak.adminUser
+    const { username, password } = server.administrator
     // One finding less: an administrator of the server is told its version.
     const administrator = { LOGOUT_RELAY_AUDIT_USERNAME: username, LOGOUT_RELAY_AUDIT_PASSWORD: password }
-    expect(idsOf(await found('demo', administrator, '--login-realm', 'master'))).toHaveLength(8)
-    const { status, out } = await run('demo', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })
+    expect(idsOf(await found('audit', administrator, '--login-realm', 'master'))).toHaveLength(7)
+    const { status, out } = await run('audit', { LOGOUT_RELAY_TOKEN: await server.token() })
     expect(status).toBe(0)
     expect(out).toMatch(/^mobile-app +– +ended +ended +5 min +0 sessions$/m)
   })
 
   test('the exit status is 1 at or above the limit, 2 for wrong use and what cannot be read, 78 for the environment', async () => {
     const status = async (given: Record<string, string>, ...more: string[]) =>
-      (await run('demo', given, ...more)).status
+      (await run('audit', given, ...more)).status
     expect(await status(env)).toBe(0)
     expect(await status(env, '--fail-on', 'low')).toBe(1)
     expect(await status(env, '--fail-on', 'critical')).toBe(0)
     expect(await status(env, '--fail-on', 'much')).toBe(2)
     expect(await status({ ...env, LOGOUT_RELAY_AUDIT_CLIENT_SECRET: 'wrong' })).toBe(2)
     expect(await status({})).toBe(78)
-    expect((await audit(['--realm', 'demo'], env)).status).toBe(2)
-    expect((await run('nowhere', { LOGOUT_RELAY_TOKEN: await keycloak.admin.token() })).status).toBe(2)
+    expect((await audit(['--realm', 'audit'], env)).status).toBe(2)
+    expect((await run('nowhere', { LOGOUT_RELAY_TOKEN: await server.token() })).status).toBe(2)
   })
 
   test('without one of the roles that are needed there is no audit, and the role is named', async () => {
     for (const role of ['view-realm', 'view-clients']) {
       // query-clients makes Keycloak answer an empty list of clients instead of 403.
       const roles = [...LEAST.filter((one) => one !== role), 'query-clients']
-      const { status, out, err } = await run('demo', await auditor(keycloak.admin, 'demo', `without-${role}`, roles))
+      const { status, out, err } = await run('audit', await auditor(admin, `without-${role}`, roles))
       expect({ status, out }).toEqual({ status: 2, out: '' })
       expect(err).toContain(`Give it the role ${role} `)
     }
@@ -153,18 +132,22 @@ describe('with the extension', () => {
 })
 
 describe('without the extension', () => {
-  let admin: Admin
+  let own: KeycloakServer
+  let server: Admin
+  let admin: RealmAdmin
   let env: Record<string, string>
   beforeAll(async () => {
-    keycloak = await startKeycloak()
-    await keycloak.admin.must('POST', '', { realm: 'fresh', enabled: true })
-    await keycloak.admin.must('POST', '', { realm: 'all', enabled: true })
+    keycloak = own = await startKeycloak()
+    await own.admin.must('POST', '', { realm: 'fresh', enabled: true })
+    await own.admin.must('POST', '', { realm: 'all', enabled: true })
     // A token from before the realms has no rights in them.
-    const { username, password } = keycloak.adminUser
-    admin = new Admin(keycloak.url, username, password)
+    const { username, password } = own.adminUser
+    server = new Admin(own.url, username, password)
+    admin = new RealmAdmin(server, 'all')
     await realmOfAllFindings(admin)
-    env = await auditor(admin, 'all', 'auditor', LEAST)
+    env = await auditor(admin, 'auditor', LEAST)
   })
+  afterAll(() => own.stop())
 
   test('every finding that such a realm can have is found in it, each once', async () => {
     const all = idsOf(await found('all', env))
@@ -183,7 +166,7 @@ describe('without the extension', () => {
 
   test('identity providers that may not be read are a finding and not a pass', async () => {
     const roles = ['view-realm', 'view-clients']
-    const less = await auditor(admin, 'all', 'less', roles)
+    const less = await auditor(admin, 'less', roles)
     const { findings } = await found('all', less)
     expect(findings.filter(({ id }) => id === 'unread').map(({ detail }) => detail)).toEqual([
       'identity providers: the account lacks the role view-identity-providers of the client realm-management.',
@@ -192,7 +175,7 @@ describe('without the extension', () => {
   })
 
   test('a listener without its jar looks like protection and is found', async () => {
-    await admin.must('PUT', '/all', { eventsListeners: ['jboss-logging', 'logout-relay'] })
+    await admin.must('PUT', '', { eventsListeners: ['jboss-logging', 'logout-relay'] })
     const { findings, answered_by_the_extension } = await found('all', env)
     expect(answered_by_the_extension).toBe(false)
     expect(findings.map(({ id }) => id)).not.toContain('listener-off')
@@ -200,10 +183,10 @@ describe('without the extension', () => {
   })
 
   test('what it says of the client that everybody has is so: with the password alone, admin-cli gives what a reset leaves alive', async () => {
-    const user = await admin.createUser('fresh', 'alice', 'password')
+    const user = await server.createUser('fresh', 'alice', 'password')
     const tokens = new TokenEndpoint(keycloak.issuer('fresh'))
     const offline = await tokens.directGrant('admin-cli', 'alice', 'password', 'openid offline_access')
-    const { survives, findings } = await found('fresh', { LOGOUT_RELAY_TOKEN: await admin.token() })
+    const { survives, findings } = await found('fresh', { LOGOUT_RELAY_TOKEN: await server.token() })
     expect(survives.find(({ client_id }) => client_id === 'admin-cli')).toMatchObject({
       offline_token: { unlimited: true },
       alive_now: { offline: 1 },
@@ -211,29 +194,28 @@ describe('without the extension', () => {
     expect(findings.find(({ id, where }) => id === 'offline-access' && where.name === 'admin-cli')?.detail).toBe(
       'Every user can get one here, with the password alone. Alive now: 1 offline session.',
     )
-    expect((await admin.resetPassword('fresh', user, 'another')).status).toBe(204)
+    expect((await server.resetPassword('fresh', user, 'another')).status).toBe(204)
     expect(await tokens.lives('admin-cli', offline)).toBe(true)
   })
 })
 
 /** Each client is named like the one finding that it has. */
-async function realmOfAllFindings(admin: Admin): Promise<void> {
-  const realm = 'all'
-  await admin.must('PUT', `/${realm}`, {
+async function realmOfAllFindings(admin: RealmAdmin): Promise<void> {
+  await admin.must('PUT', '', {
     rememberMe: true,
     resetPasswordAllowed: true,
     ssoSessionMaxLifespanRememberMe: 2_592_000,
   })
-  const scopes = (await admin.must<{ id: string; name: string }[]>('GET', `/${realm}/client-scopes`)).json()
+  const scopes = (await admin.must<{ id: string; name: string }[]>('GET', `/client-scopes`)).json()
   const offline = scopes.find(({ name }) => name === 'offline_access')?.id ?? ''
   // Clients that come with Keycloak have offline access too, and admin-cli direct grants.
-  const clients = (await admin.must<{ id: string; clientId: string }[]>('GET', `/${realm}/clients`)).json()
+  const clients = (await admin.must<{ id: string; clientId: string }[]>('GET', `/clients`)).json()
   for (const { id } of clients.filter(({ clientId }) => OF_EVERYBODY.includes(clientId))) {
-    await admin.must('DELETE', `/${realm}/clients/${id}/optional-client-scopes/${offline}`)
+    await admin.must('DELETE', `/clients/${id}/optional-client-scopes/${offline}`)
   }
-  await admin.must('DELETE', `/${realm}/default-optional-client-scopes/${offline}`)
-  const adminCli = await admin.clientUuid(realm, 'admin-cli')
-  await admin.must('PUT', `/${realm}/clients/${adminCli}`, { clientId: 'admin-cli', directAccessGrantsEnabled: false })
+  await admin.must('DELETE', `/default-optional-client-scopes/${offline}`)
+  const adminCli = await admin.clientUuid('admin-cli')
+  await admin.must('PUT', `/clients/${adminCli}`, { clientId: 'admin-cli', directAccessGrantsEnabled: false })
 
   const url = { 'backchannel.logout.url': 'https://app.example.org/logout' }
   const told = { ...url, 'backchannel.logout.session.required': 'true' }
@@ -252,12 +234,12 @@ async function realmOfAllFindings(admin: Admin): Promise<void> {
     'offline-access': { attributes: told },
   }
   for (const [clientId, more] of Object.entries(findingsOf)) {
-    await admin.createClient(realm, { clientId, redirectUris: ['https://app.example.org/*'], ...more })
+    await admin.createClient({ clientId, redirectUris: ['https://app.example.org/*'], ...more })
   }
-  const withOffline = await admin.clientUuid(realm, 'offline-access')
-  await admin.must('PUT', `/${realm}/clients/${withOffline}/optional-client-scopes/${offline}`)
+  const withOffline = await admin.clientUuid('offline-access')
+  await admin.must('PUT', `/clients/${withOffline}/optional-client-scopes/${offline}`)
 
-  await admin.must('POST', `/${realm}/components`, {
+  await admin.must('POST', `/components`, {
     name: 'directory',
     providerId: 'ldap',
     providerType: 'org.keycloak.storage.UserStorageProvider',
@@ -274,7 +256,7 @@ async function realmOfAllFindings(admin: Admin): Promise<void> {
       userObjectClasses: ['inetOrgPerson'],
     },
   })
-  await admin.must('POST', `/${realm}/identity-provider/instances`, {
+  await admin.must('POST', `/identity-provider/instances`, {
     alias: 'elsewhere',
     providerId: 'google',
     enabled: true,

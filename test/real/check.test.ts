@@ -8,22 +8,24 @@ import { promisify } from 'node:util'
 import { generate } from 'selfsigned'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
-import { startWorld, type World } from '../../scripts/demo/world.ts'
+import type { World } from '../../scripts/demo/world.ts'
+import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { ROOT } from '../../scripts/stage/process.ts'
 import { startRedis } from '../../scripts/stage/redis.ts'
 import type { RelayServer } from '../../scripts/stage/relay.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
 import { startRecorder } from './recorder.ts'
+import { startSharedWorld } from './shared.ts'
 
 const CLI = join(ROOT, 'relay', 'cli.ts')
 const DAY_MS = 86_400_000
 
-let world: World
+let world: World<KeycloakAt>
 let dir: string
 let relay: RelayServer
 
 beforeAll(async () => {
-  world = await startWorld(() => undefined)
+  world = await startSharedWorld('check')
   relay = world.relay
   dir = temporary('check')
 })
@@ -78,19 +80,19 @@ function configWith(change: (config: Yaml) => void): string {
   return file
 }
 
-const admin = () => world.keycloak.admin
+const admin = () => world.demo.admin
 
 /** A client of a realm and one of its roles, as the Admin API takes them. */
 async function roleOf(client: string, role: string) {
-  const uuid = await admin().clientUuid('demo', client)
-  return { uuid, role: (await admin().must('GET', `/demo/clients/${uuid}/roles/${role}`)).json() }
+  const uuid = await admin().clientUuid(client)
+  return { uuid, role: (await admin().must('GET', `/clients/${uuid}/roles/${role}`)).json() }
 }
 
 /** Changes the relay's own account: takes a role, or gives one. */
 async function account(method: 'POST' | 'DELETE', client: string, role: string) {
-  const user = await admin().userId('demo', 'service-account-logout-relay')
+  const user = await admin().userId('service-account-logout-relay')
   const { uuid, role: named } = await roleOf(client, role)
-  await admin().must(method, `/demo/users/${user}/role-mappings/clients/${uuid}`, [named])
+  await admin().must(method, `/users/${user}/role-mappings/clients/${uuid}`, [named])
 }
 
 /** Changes what it is given of a client, or of the realm, and answers how to take that back. */
@@ -101,7 +103,7 @@ async function alter(path: string, change: object): Promise<() => Promise<unknow
   await admin().must('PUT', path, { ...before, ...change, ...attributes })
   return () => admin().must('PUT', path, before)
 }
-const client = async (clientId: string) => `/demo/clients/${await admin().clientUuid('demo', clientId)}`
+const client = async (clientId: string) => `/clients/${await admin().clientUuid(clientId)}`
 
 /** A certificate of this machine, with its key, in files. */
 async function pair(name: string, endsMs: number) {
@@ -247,7 +249,7 @@ const BETWEEN: readonly Row[] = [
   row(
     'the secret is another one',
     () => ({ config: configWith((config) => (config.issuers[0].client_secret = 'another')) }),
-    ['client', /realms\/demo$/, /is this its secret \(Credentials\)\?/],
+    ['client', /realms\/check$/, /is this its secret \(Credentials\)\?/],
   ),
   row(
     'the issuer is not the realm’s own name',
@@ -256,7 +258,7 @@ const BETWEEN: readonly Row[] = [
         config.issuers[0].issuer = config.console.issuer = config.console.issuer.replace('localhost', '127.0.0.1')
       }),
     }),
-    ['issuer', /127\.0\.0\.1/, /calls itself http:\/\/localhost:\d+\/realms\/demo: write that in relay\.yaml/],
+    ['issuer', /127\.0\.0\.1/, /calls itself http:\/\/localhost:\d+\/realms\/check: write that in relay\.yaml/],
   ),
   row(
     'there is no such realm',
@@ -269,7 +271,7 @@ const BETWEEN: readonly Row[] = [
   ),
   row('events are for another audience', () => ({ config: configWith((config) => (config.identifier = 'another')) }), [
     'audience',
-    /realms\/demo$/,
+    /realms\/check$/,
     /is logout-relay, and the relay’s identifier is another: make them the same/,
   ]),
   row(
@@ -299,47 +301,47 @@ const BETWEEN: readonly Row[] = [
   ),
   row('this machine’s clock is wrong', () => ({ aheadMs: 45_000 }), [
     'clocks',
-    /realms\/demo$/,
+    /realms\/check$/,
     /differ by 4[3-9] s: run NTP/,
   ]),
 ]
 
 /** Wrong in the realm. */
 const IN_REALM: readonly Row[] = [
-  row('the realm is disabled', async () => ({ mend: await alter('/demo', { enabled: false }) }), [
+  row('the realm is disabled', async () => ({ mend: await alter('', { enabled: false }) }), [
     'client',
-    /realms\/demo$/,
+    /realms\/check$/,
     /gets no token \(403.*is the realm enabled\?/,
   ]),
-  row('the listener is off', async () => ({ mend: await alter('/demo', { eventsListeners: ['jboss-logging'] }) }), [
+  row('the listener is off', async () => ({ mend: await alter('', { eventsListeners: ['jboss-logging'] }) }), [
     'listener',
-    /realms\/demo$/,
+    /realms\/check$/,
     /is OFF, resets end nothing: add logout-relay under Realm settings/,
   ]),
   row(
     'the realm is in shadow mode',
-    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.mode': 'shadow' } }) }),
-    ['policy', /realms\/demo$/, /shadow mode.*logout-relay\.mode to enforce/],
+    async () => ({ mend: await alter('', { attributes: { 'logout-relay.mode': 'shadow' } }) }),
+    ['policy', /realms\/check$/, /shadow mode.*logout-relay\.mode to enforce/],
   ),
   row(
     'a reset ends nothing',
-    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.policy.admin-reset-password': 'off' } }) }),
-    ['policy', /realms\/demo$/, /remove the realm attribute logout-relay\.policy\.admin-reset-password/],
+    async () => ({ mend: await alter('', { attributes: { 'logout-relay.policy.admin-reset-password': 'off' } }) }),
+    ['policy', /realms\/check$/, /remove the realm attribute logout-relay\.policy\.admin-reset-password/],
   ),
   row(
     'an application may act for the operators who log in to it',
-    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.clients': 'express-app' } }) }),
-    ['clients', /realms\/demo$/, /are applications as well.*: express-app\. Make a client for operators alone/],
+    async () => ({ mend: await alter('', { attributes: { 'logout-relay.clients': 'express-app' } }) }),
+    ['clients', /realms\/check$/, /are applications as well.*: express-app\. Make a client for operators alone/],
   ),
   row(
     'a client may act at Keycloak that may not at the relay',
-    async () => ({ mend: await alter('/demo', { attributes: { 'logout-relay.clients': 'mobile-app' } }) }),
-    ['clients', /realms\/demo$/, /at Keycloak alone mobile-app, at the relay alone logout-relay-operator/],
+    async () => ({ mend: await alter('', { attributes: { 'logout-relay.clients': 'mobile-app' } }) }),
+    ['clients', /realms\/check$/, /at Keycloak alone mobile-app, at the relay alone logout-relay-operator/],
   ),
   row(
     'the relay’s client is disabled',
     async () => ({ mend: await alter(await client('logout-relay'), { enabled: false }) }),
-    ['client', /realms\/demo$/, /is it there and enabled/],
+    ['client', /realms\/check$/, /is it there and enabled/],
   ),
   row(
     'the console’s client is disabled',
@@ -352,8 +354,8 @@ const IN_REALM: readonly Row[] = [
       await account('DELETE', 'logout-relay', 'logout-tokens')
       return { mend: () => account('POST', 'logout-relay', 'logout-tokens') }
     },
-    ['roles', /realms\/demo$/, /give its service account these roles of the client logout-relay: logout-tokens/],
-    ['logout tokens', /realms\/demo$/, /cannot be had \(403\): see the line about roles/],
+    ['roles', /realms\/check$/, /give its service account these roles of the client logout-relay: logout-tokens/],
+    ['logout tokens', /realms\/check$/, /cannot be had \(403\): see the line about roles/],
   ),
   row(
     'the relay’s account may not list relying parties',
@@ -361,8 +363,8 @@ const IN_REALM: readonly Row[] = [
       await account('DELETE', 'logout-relay', 'relying-parties')
       return { mend: () => account('POST', 'logout-relay', 'relying-parties') }
     },
-    ['roles', /realms\/demo$/, /these roles of the client logout-relay: relying-parties/],
-    ['extension', /realms\/demo$/, /refuses the relay \(403\): see the line about its roles/],
+    ['roles', /realms\/check$/, /these roles of the client logout-relay: relying-parties/],
+    ['extension', /realms\/check$/, /refuses the relay \(403\): see the line about its roles/],
   ),
   row(
     'the relay’s account may manage users',
@@ -370,12 +372,12 @@ const IN_REALM: readonly Row[] = [
       await account('POST', 'realm-management', 'manage-users')
       return { mend: () => account('DELETE', 'realm-management', 'manage-users') }
     },
-    ['roles it must not have', /realms\/demo$/, /take from its service account: realm-management\/manage-users/],
+    ['roles it must not have', /realms\/check$/, /take from its service account: realm-management\/manage-users/],
   ),
   row(
     'an application has no logout URL',
     async () => ({ mend: await alter(await client('express-app'), { attributes: { 'backchannel.logout.url': '' } }) }),
-    ['logout URLs', /realms\/demo$/, /ends no session there.*: express-app\. Set the client’s Backchannel logout URL/],
+    ['logout URLs', /realms\/check$/, /ends no session there.*: express-app\. Set the client’s Backchannel logout URL/],
   ),
   row(
     'the console does not learn of logouts',
@@ -450,10 +452,10 @@ describe('what is broken is named, with what to do and by no other line, and the
     try {
       for (const [clientId, url] of parties) {
         const attributes = { 'backchannel.logout.url': url }
-        await admin().createClient('demo', { clientId, publicClient: true, attributes })
+        await admin().createClient({ clientId, publicClient: true, attributes })
       }
       // One that relay.yaml registers is looked at like the others.
-      const registered = { issuer: world.keycloak.issuer('demo'), client_id: 'shop' }
+      const registered = { issuer: world.demo.issuer, client_id: 'shop' }
       const config = configWith((c) => {
         c.relying_parties = [{ ...registered, backchannel_logout_uri: 'http://localhost:9/logout' }]
       })
@@ -477,8 +479,8 @@ describe('what is broken is named, with what to do and by no other line, and the
   test('events that nobody takes while the relay is down', async () => {
     await world.relay.stop()
     try {
-      const user = await admin().createUser('demo', 'waiting', 'password')
-      expect((await admin().resetPassword('demo', user, 'another')).status).toBe(204)
+      const user = await admin().createUser('waiting', 'password')
+      expect((await admin().resetPassword(user, 'another')).status).toBe(204)
       const { status, todo } = await check(undefined, 90_000)
       expect(todo.map((line) => line.check)).toEqual(expect.arrayContaining(['clocks', 'outbox']))
       expect(todo.find((line) => line.check === 'outbox')?.says).toMatch(/holds 1 events, .*: start the relay/)
@@ -488,9 +490,11 @@ describe('what is broken is named, with what to do and by no other line, and the
     }
   })
 
-  test('Keycloak is down', async () => {
-    await world.keycloak.stop()
-    const { status, todo } = await check()
+  test('nobody is at the address of Keycloak', async () => {
+    const nobody = configWith((config) => {
+      config.issuers[0].issuer = config.console.issuer = `http://localhost:9/realms/${world.demo.admin.realm}`
+    })
+    const { status, todo } = await check(nobody)
     expect(status).toBe(1)
     expect(todo.find((line) => line.check === 'keycloak')?.says).toContain('ECONNREFUSED')
   })

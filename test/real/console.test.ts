@@ -6,17 +6,19 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { startWorld, type World } from '../../scripts/demo/world.ts'
+import type { World } from '../../scripts/demo/world.ts'
+import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { Browser as Person } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startSharedWorld } from './shared.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
 const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
 
-let world: World
+let world: World<KeycloakAt>
 let chrome: Browser
 let olivia: Page
 /** Answers every POST with this. */
@@ -25,10 +27,10 @@ let strangerAnswers = 400
 
 beforeAll(async () => {
   mkdirSync(ARTEFACTS, { recursive: true })
-  world = await startWorld(() => undefined)
+  world = await startSharedWorld('console')
   // Seen by the relay within a minute; a test further down waits for it.
   const attributes = { 'logout-relay.policy.email-changed': 'off' }
-  await world.keycloak.admin.must('PUT', '/demo', { realm: 'demo', attributes })
+  await world.demo.admin.must('PUT', '', { attributes })
   stranger = createServer((_, answer) => answer.writeHead(strangerAnswers).end())
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
   chrome = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] })
@@ -43,10 +45,7 @@ afterAll(async () => {
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
 const reset = async (username: string, password = 'another') =>
-  expect(
-    (await world.keycloak.admin.resetPassword('demo', await world.keycloak.admin.userId('demo', username), password))
-      .status,
-  ).toBe(204)
+  expect((await world.demo.admin.resetPassword(await world.demo.admin.userId(username), password)).status).toBe(204)
 
 /** A context of its own, logged in at the console through Keycloak's login page. */
 async function loggedIn(username: string, options: Parameters<Browser['newContext']>[0] = {}): Promise<Page> {
@@ -61,7 +60,7 @@ async function loggedIn(username: string, options: Parameters<Browser['newContex
 
 /** Somebody with a session at the Express application, which is then stopped: their reset stays open. */
 async function openContainment(username: string): Promise<Person> {
-  await world.keycloak.admin.createUser('demo', username, 'password')
+  await world.demo.admin.createUser(username, 'password')
   const person = new Person()
   await person.login(world.demo.express.url, username, 'password')
   await nextSecond()
@@ -73,14 +72,16 @@ async function openContainment(username: string): Promise<Person> {
 async function findings(page: Page): Promise<string[]> {
   // The page's own policy forbids a foreign script, as it should; the debugger may run one.
   await page.evaluate(readFileSync(AXE, 'utf8'))
-  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>('axe.run()')
+  const { violations } = await page.evaluate<{ violations: { id: string; nodes: { html: string }[] }[] }>(
+    "axe.run({ resultTypes: ['violations'] })",
+  )
   return violations.map(({ id, nodes }) => `${page.url()} ${id}: ${nodes.map((node) => node.html).join(' ')}`)
 }
 
 test('who is not logged in is sent to the realm, and comes back to the page they wanted', async () => {
   const page = await (await chrome.newContext()).newPage()
   await page.goto(`${world.consoleUrl}/settings`)
-  expect(page.url()).toContain(world.keycloak.issuer('demo'))
+  expect(page.url()).toContain(world.demo.issuer)
   expect(page.url()).toContain('code_challenge_method=S256')
   await page.fill('#username', 'olivia')
   await page.fill('#password', world.password)
@@ -325,7 +326,7 @@ test('an operator’s own reset ends their session at the console while they wat
   await reset('olivia')
   await olivia.waitForURL(`${world.consoleUrl}/ended`, { timeout: 20_000 })
   await olivia.goto(world.consoleUrl)
-  expect(olivia.url()).toContain(world.keycloak.issuer('demo'))
+  expect(olivia.url()).toContain(world.demo.issuer)
 })
 
 test('who logs out here is logged out at the realm', async () => {

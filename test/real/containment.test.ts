@@ -5,16 +5,17 @@ import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
+import { type SharedDemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
 import { EVERYBODY, NOBODY, type People, startPeople } from './people.ts'
+import { shared } from './shared.ts'
 
 let people: People
-let realm: DemoRealm
+let realm: SharedDemoRealm
 
 beforeAll(async () => {
-  people = await startPeople()
+  people = await startPeople('containment')
   ;({ realm } = people)
-  await people.admin.createClient('demo', {
+  await people.admin.createClient({
     clientId: 'consent-app',
     publicClient: true,
     consentRequired: true,
@@ -32,24 +33,23 @@ describe('with the account, a reset ends', () => {
     const consent = await browser.submit(login, { username: 'consenting', password: 'password' }, REDIRECT_URI)
     const back = await browser.submit(consent, { accept: 'Yes' }, REDIRECT_URI)
     expect((await people.exchange(back.url, 'consent-app')).status).toBe(200)
-    const user = await people.admin.userId('demo', 'consenting')
-    const consents = async () =>
-      (await people.admin.must<unknown[]>('GET', `/demo/users/${user}/consents`)).json().length
+    const user = await people.admin.userId('consenting')
+    const consents = async () => (await people.admin.must<unknown[]>('GET', `/users/${user}/consents`)).json().length
     expect(await consents()).toBe(1)
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect(await consents()).toBe(0)
     expect((await realm.toldOnce(user)).containment).toMatchObject({ steps: { consents: 1 } })
   })
 
   test('the tokens of identity providers that are stored', async () => {
     const user = await realm.person('brokered')
-    await people.admin.must('POST', `/demo/users/${user}/federated-identity/partner`, {
+    await people.admin.must('POST', `/users/${user}/federated-identity/partner`, {
       userId: 'at-partner',
       userName: 'x',
     })
     await realm.told(user)
     realm.postgres.psql(`update federated_identity set token = 'upstream' where user_id = '${user}'`)
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect(realm.postgres.psql(`select count(token) from federated_identity where user_id = '${user}'`).trim()).toBe(
       '0',
     )
@@ -58,14 +58,14 @@ describe('with the account, a reset ends', () => {
 
   test('the links to identity providers, where policy has the step; without it the event names them', async () => {
     const user = await realm.person('linked')
-    const links = `/demo/users/${user}/federated-identity`
+    const links = `/users/${user}/federated-identity`
     await people.admin.must('POST', `${links}/partner`, { userId: 'of-a-thief', userName: 'x' })
     const left = async () => (await people.admin.must<unknown[]>('GET', links)).json().length
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect(await left()).toBe(1)
     expect((await realm.toldOnce(user)).containment).toMatchObject({ identity_providers: ['partner'] })
     await people.setPolicy({ 'logout-relay.policy.admin-reset-password': 'sessions, identity-providers' })
-    await people.admin.resetPassword('demo', user, 'a third')
+    await people.admin.resetPassword(user, 'a third')
     await people.setPolicy({ 'logout-relay.policy.admin-reset-password': '' })
     expect(await left()).toBe(0)
     const { containment } = await realm.toldOnce(user)
@@ -84,8 +84,8 @@ describe('with the account, a reset ends', () => {
       }
       await people.addOtp(person.user)
       await realm.told(person.user)
-      await people.admin.resetPassword('demo', person.user, 'another')
-      const left = await people.admin.must<{ type: string }[]>('GET', `/demo/users/${person.user}/credentials`)
+      await people.admin.resetPassword(person.user, 'another')
+      const left = await people.admin.must<{ type: string }[]>('GET', `/users/${person.user}/credentials`)
       expect(left.json().some(({ type }) => type === 'otp')).toBe(!privileged)
       const { containment } = await realm.toldOnce(person.user)
       expect(containment['privileged']).toBe(privileged ? true : undefined)
@@ -105,7 +105,7 @@ describe('with the account, a reset ends', () => {
     const opened = (await people.exchange(String(code.headers['location']))).json()
     expect(await realm.tokens.lives('flows-app', opened)).toBe(true)
     await nextSecond()
-    await people.admin.resetPassword('demo', boss.user, 'another')
+    await people.admin.resetPassword(boss.user, 'another')
     expect(await realm.tokens.lives('flows-app', opened)).toBe(false)
     const { sid } = decodeJwt<{ sid: string }>(opened.access_token)
     const told = await realm.toldOnce(boss.user)
@@ -121,39 +121,43 @@ describe('with the account, a reset ends', () => {
     const { access_token } = await realm.tokens.directGrant('flows-app', 'patient-boss', 'password')
     const cookie = await cookiesOf(victim, access_token)
     await nextSecond()
-    await people.admin.resetPassword('demo', boss.user, 'another')
+    await people.admin.resetPassword(boss.user, 'another')
     await nextSecond()
     const login = await call('GET', people.authorization(), { headers: { cookie, accept: 'text/html' } })
     expect([login.status, login.headers['location']]).toEqual([200, undefined])
     expect(login.text).toContain('kc-form-login')
-    expect(await people.admin.sessions('demo', victim)).toEqual([])
+    expect(await people.admin.sessions(victim)).toEqual([])
   })
 
   test('the sessions that an administrator of another realm has opened as others', async () => {
-    const { admin } = people
-    await admin.must('PUT', '/master', { eventsListeners: ['jboss-logging', 'logout-relay'] })
-    const root = await admin.createUser('master', 'root', 'password')
-    const role = (await admin.must('GET', '/master/roles/admin')).json()
-    await admin.must('POST', `/master/users/${root}/role-mappings/realm`, [role])
+    const { master } = await shared()
+    await master.must('PUT', '', { eventsListeners: ['jboss-logging', 'logout-relay'] })
+    const root = await master.createUser('root', 'password')
+    const role = (await master.must('GET', '/roles/admin')).json()
+    await master.must('POST', `/users/${root}/role-mappings/realm`, [role])
     const victim = await realm.person('victim-of-root')
     await nextSecond()
-    const master = new TokenEndpoint(realm.keycloak.issuer('master'))
-    const { access_token } = await master.directGrant('admin-cli', 'root', 'password')
+    const atMaster = new TokenEndpoint(realm.keycloak.issuer('master'))
+    const { access_token } = await atMaster.directGrant('admin-cli', 'root', 'password')
     const cookie = await cookiesOf(victim, access_token)
     const code = await call('GET', people.authorization(), { headers: { cookie, accept: 'text/html' } })
     const opened = (await people.exchange(String(code.headers['location']))).json()
     expect(await realm.tokens.lives('flows-app', opened)).toBe(true)
     await nextSecond()
-    await admin.resetPassword('master', root, 'another')
+    await master.resetPassword(root, 'another')
     expect(await realm.tokens.lives('flows-app', opened)).toBe(false)
-    await admin.must('PUT', '/master', { eventsListeners: ['jboss-logging'] })
+    await master.must('PUT', '', { eventsListeners: ['jboss-logging'] })
   })
 
   /** Those of a session opened as that user: they let a browser in. */
   async function cookiesOf(user: string, token: string): Promise<string> {
-    const answer = await call('POST', `${realm.keycloak.url}/admin/realms/demo/users/${user}/impersonation`, {
-      headers: { authorization: `Bearer ${token}` },
-    })
+    const answer = await call(
+      'POST',
+      `${realm.keycloak.url}/admin/realms/${realm.admin.realm}/users/${user}/impersonation`,
+      {
+        headers: { authorization: `Bearer ${token}` },
+      },
+    )
     return [answer.headers['set-cookie'] ?? []]
       .flat()
       .map((line) => line.split(';')[0])
@@ -169,7 +173,7 @@ describe('after an event the second factor is owed', () => {
     const user = await realm.person('stepping')
     await people.realmManagementRole(user, 'manage-users')
     await realm.told(user)
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect((await realm.toldOnce(user)).containment).toMatchObject({ steps: { 'step-up': 1 } })
     await nextSecond()
     const password = { username: 'stepping', password: 'another' }
@@ -204,11 +208,11 @@ describe('after an event the second factor is owed', () => {
         username: 'not-stepping',
         password: 'another',
       })
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     await nextSecond()
     expect((await login()).status).toBe(200)
     await people.setPolicy({ 'logout-relay.step-up.users': 'all' })
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     await people.setPolicy({ 'logout-relay.step-up.users': '' })
     await nextSecond()
     expect((await login()).status).not.toBe(200)
@@ -221,7 +225,7 @@ test('a privileged person is watched after an event, and what is seen comes with
   await realm.told(person.user)
   await nextSecond()
   await people.setPolicy({ 'logout-relay.policy.admin-reset-password': 'sessions' })
-  await people.admin.resetPassword('demo', person.user, 'another')
+  await people.admin.resetPassword(person.user, 'another')
   await people.setPolicy({ 'logout-relay.policy.admin-reset-password': '' })
   const { txn } = await realm.toldOnce(person.user)
   await nextSecond()
@@ -249,7 +253,7 @@ test('a privileged person is watched after an event, and what is seen comes with
 
 describe('the policy in the realm', () => {
   test('can spare the offline token of a named client, and of that session nothing else', async () => {
-    await people.admin.createClient('demo', { clientId: 'backup', publicClient: true, directAccessGrantsEnabled: true })
+    await people.admin.createClient({ clientId: 'backup', publicClient: true, directAccessGrantsEnabled: true })
     const person = await people.loggedIn('with-a-job')
     const job = await realm.tokens.directGrant('backup', 'with-a-job', 'password', 'openid offline_access')
     await nextSecond()
@@ -261,7 +265,7 @@ describe('the policy in the realm', () => {
     const program = await realm.tokens.serviceAccount('logout-relay-operator', SECRET)
     const asked = { user: 'with-a-job', reason: 'a test', dry_run: true }
     expect(await realm.ask('containments', asked, program)).toMatchObject({ sessions: person.sids.length })
-    await people.admin.resetPassword('demo', person.user, 'another')
+    await people.admin.resetPassword(person.user, 'another')
     const told = await realm.toldOnce(person.user)
     // Told after a look at what is left, and looked at again: the later looks spare it too.
     await until('a later look is over', () =>
@@ -278,7 +282,7 @@ describe('the policy in the realm', () => {
       'logout-relay.policy.operator': '',
       'logout-relay.spare-offline.clients': '',
     })
-    await people.admin.resetPassword('demo', person.user, 'a third')
+    await people.admin.resetPassword(person.user, 'a third')
     expect(await realm.tokens.lives('backup', job)).toBe(false)
     expect((await realm.toldOnce(person.user)).containment).not.toHaveProperty('spared_offline')
   })
@@ -286,7 +290,7 @@ describe('the policy in the realm', () => {
   test('can switch a trigger off', async () => {
     const person = await people.loggedIn('spared')
     await people.setPolicy({ 'logout-relay.policy.admin-logout': 'off' })
-    await people.admin.must('POST', `/demo/users/${person.user}/logout`)
+    await people.admin.must('POST', `/users/${person.user}/logout`)
     await people.setPolicy({ 'logout-relay.policy.admin-logout': '' })
     expect(await realm.told(person.user)).toEqual([])
   })
@@ -296,17 +300,17 @@ describe('the policy in the realm', () => {
     ['logout-relay.policy.admin-logout', 'sesions', "unknown step 'sesions'"],
     ['logout-relay.mode', 'dry', 'give enforce or shadow'],
   ])('is not saved with %s = %s', async (name, value, complaint) => {
-    const answer = await people.admin.call('PUT', '/demo', { attributes: { [name]: value } })
+    const answer = await people.admin.call('PUT', '', { attributes: { [name]: value } })
     expect(answer.status).toBe(400)
     expect(answer.text).toContain(complaint)
-    const { attributes } = (await people.admin.must<{ attributes: object }>('GET', '/demo')).json()
+    const { attributes } = (await people.admin.must<{ attributes: object }>('GET', '')).json()
     expect(attributes).not.toHaveProperty([name], value)
   })
 
   test('in shadow mode everything is found and reported, and nothing ended', async () => {
     const person = await people.loggedIn('shadowed')
     await people.setPolicy({ 'logout-relay.mode': 'shadow' })
-    await people.admin.resetPassword('demo', person.user, 'another')
+    await people.admin.resetPassword(person.user, 'another')
     await people.setPolicy({ 'logout-relay.mode': 'enforce' })
     expect(await person.alive()).toEqual(EVERYBODY)
     const told = await realm.toldOnce(person.user)
@@ -320,7 +324,7 @@ describe('the policy in the realm', () => {
 
 test('a session that appears after the reset from a login before it is found, ended and reported', async () => {
   const person = await people.loggedIn('survivor')
-  await people.admin.resetPassword('demo', person.user, 'another')
+  await people.admin.resetPassword(person.user, 'another')
   await realm.told(person.user)
   await nextSecond()
   const late = await realm.tokens.directGrant('flows-app', 'survivor', 'another')
@@ -341,12 +345,12 @@ test('a session that appears after the reset from a login before it is found, en
 
 test('a look that fails holds up no other: it is made again later', async () => {
   const unreadable = await realm.person('unreadable')
-  await people.admin.resetPassword('demo', unreadable, 'another')
+  await people.admin.resetPassword(unreadable, 'another')
   await realm.told(unreadable)
   const rows = `logout_relay_outbox where user_id = '${unreadable}'`
   realm.postgres.psql(`update logout_relay_outbox set sessions = '{', next_look_ms = 1 where user_id = '${unreadable}'`)
   const behind = await realm.person('behind-it')
-  await people.admin.resetPassword('demo', behind, 'another')
+  await people.admin.resetPassword(behind, 'another')
   await until('the look behind it is made', () =>
     realm.postgres
       .psql(`select next_look_ms - watermark_ms from logout_relay_outbox where user_id = '${behind}'`)
@@ -359,7 +363,7 @@ test('a look that fails holds up no other: it is made again later', async () => 
 
 test('a look does not undo what came to its event meanwhile: each writes only what it changes', async () => {
   const person = await people.loggedIn('meanwhile')
-  await people.admin.resetPassword('demo', person.user, 'another')
+  await people.admin.resetPassword(person.user, 'another')
   await realm.told(person.user)
   const which = `where user_id = '${person.user}'`
   // For longer than two sweeps: a look reads the row as it was, and can write only after this has changed it.
@@ -372,12 +376,12 @@ test('a look does not undo what came to its event meanwhile: each writes only wh
 })
 
 test('a client’s attributes fix what its logout tokens name, unless that would end more than is meant', async () => {
-  await people.admin.setClientAttributes('demo', 'flows-app', {
+  await people.admin.setClientAttributes('flows-app', {
     'logout-relay.token.shape': 'sub',
     'logout-relay.token.typ': 'none',
   })
   const person = await people.loggedIn('shaped')
-  await people.admin.resetPassword('demo', person.user, 'another')
+  await people.admin.resetPassword(person.user, 'another')
   const [session] = (await realm.toldOnce(person.user)).sessions
   const mint = async () =>
     realm.ask<{ tokens: Record<string, string>; refused: Record<string, string> }>('logout-tokens', {
@@ -390,14 +394,14 @@ test('a client’s attributes fix what its logout tokens name, unless that would
   await nextSecond()
   await realm.tokens.directGrant('flows-app', 'shaped', 'another')
   expect(Object.values((await mint()).refused)).toEqual(['sub_in_use'])
-  await people.admin.setClientAttributes('demo', 'flows-app', {
+  await people.admin.setClientAttributes('flows-app', {
     'logout-relay.token.shape': 'sid+sub',
     'logout-relay.token.typ': 'JWT',
   })
   const [both = ''] = Object.values((await mint()).tokens)
   expect(decodeProtectedHeader(both)).toMatchObject({ typ: 'JWT' })
   expect(decodeJwt(both)).toMatchObject({ sub: person.user, sid: session?.sid })
-  await people.admin.setClientAttributes('demo', 'flows-app', {
+  await people.admin.setClientAttributes('flows-app', {
     'logout-relay.token.shape': '',
     'logout-relay.token.typ': '',
   })

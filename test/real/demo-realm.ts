@@ -2,10 +2,12 @@ import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { expect } from 'vitest'
 import { call } from '../../scripts/stage/http.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
-import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
+import { RealmAdmin } from '../../scripts/stage/admin.ts'
+import { EXTENSION_JAR, type KeycloakAt, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type Database, type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { shared } from './shared.ts'
 
 export const SECRET = 'secret-of-a-test'
 /** Nobody listens there: the browser is stopped before it goes there. */
@@ -40,7 +42,7 @@ export interface Told {
   readonly sessions: readonly ToldSession[]
 }
 
-/** The demo realm on a real Keycloak and PostgreSQL, without a relay: the tests poll the outbox themselves. */
+/** The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves. */
 export async function startDemoRealm(options: readonly string[] = [], version = '26.7.3') {
   const postgres = await startPostgres()
   const keycloak = await startKeycloak({
@@ -51,7 +53,25 @@ export async function startDemoRealm(options: readonly string[] = [], version = 
     realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
     env: DEMO_ENV,
   })
-  await keycloak.admin.createClient('demo', {
+  const admin = new RealmAdmin(keycloak.admin, 'demo')
+  await addFlowsApp(admin)
+  const stop = async () => {
+    await keycloak.stop()
+    await postgres.stop()
+  }
+  return new DemoRealm(keycloak, admin, postgres, stop)
+}
+
+/** The same as a realm of that name on the Keycloak that test files share. */
+export async function shareDemoRealm(name: string) {
+  const { keycloak, postgres, ...server } = await shared()
+  const admin = await server.bring('demo', name, DEMO_ENV)
+  await addFlowsApp(admin)
+  return new DemoRealm(keycloak, admin, postgres)
+}
+
+async function addFlowsApp(admin: RealmAdmin): Promise<void> {
+  await admin.createClient({
     clientId: 'flows-app',
     publicClient: true,
     implicitFlowEnabled: true,
@@ -59,29 +79,31 @@ export async function startDemoRealm(options: readonly string[] = [], version = 
     redirectUris: [REDIRECT_URI],
     attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
   })
-  const operator = await keycloak.admin.clientUuid('demo', 'logout-relay-operator')
-  await keycloak.admin.must('PUT', `/demo/clients/${operator}`, { directAccessGrantsEnabled: true })
-  return new DemoRealm(keycloak, postgres)
+  const operator = await admin.clientUuid('logout-relay-operator')
+  await admin.must('PUT', `/clients/${operator}`, { directAccessGrantsEnabled: true })
 }
 
-export class DemoRealm {
-  readonly keycloak: KeycloakServer
-  readonly postgres: Postgres
+export type SharedDemoRealm = DemoRealm<KeycloakAt, Database>
+
+export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database = Postgres> {
+  readonly keycloak: K
+  readonly admin: RealmAdmin
+  readonly postgres: D
+  readonly issuer: string
   readonly tokens: TokenEndpoint
+  readonly stop: () => Promise<void>
 
-  constructor(keycloak: KeycloakServer, postgres: Postgres) {
+  constructor(keycloak: K, admin: RealmAdmin, postgres: D, stop: () => Promise<void> = () => Promise.resolve()) {
     this.keycloak = keycloak
+    this.admin = admin
     this.postgres = postgres
-    this.tokens = new TokenEndpoint(keycloak.issuer('demo'))
-  }
-
-  async stop(): Promise<void> {
-    await this.keycloak.stop()
-    await this.postgres.stop()
+    this.issuer = keycloak.issuer(admin.realm)
+    this.tokens = new TokenEndpoint(this.issuer)
+    this.stop = stop
   }
 
   person(name: string): Promise<string> {
-    return this.keycloak.admin.createUser('demo', name, 'password')
+    return this.admin.createUser(name, 'password')
   }
 
   /** The token of a person with roles of the relay, through the client whose tokens carry somebody's word. */
@@ -92,7 +114,7 @@ export class DemoRealm {
   /** Asks one of the extension's endpoints: POST with a body, else GET; with the relay's own token unless another is given. */
   async call<T>(endpoint: string, body?: object, token?: string) {
     const authorization = `Bearer ${token ?? (await this.tokens.serviceAccount('logout-relay', SECRET))}`
-    return call<T>(body ? 'POST' : 'GET', `${this.keycloak.issuer('demo')}/logout-relay/${endpoint}`, {
+    return call<T>(body ? 'POST' : 'GET', `${this.issuer}/logout-relay/${endpoint}`, {
       ...(body ? { json: body } : {}),
       headers: { authorization },
     })

@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
 import { type GuardedWorld, startGuarded } from '../../scripts/demo/guarded.ts'
-import { startWorld, type World } from '../../scripts/demo/world.ts'
+import type { World } from '../../scripts/demo/world.ts'
+import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { logInAgain, openBrowserApp } from '../../scripts/stage/browser-app.ts'
 import { call } from '../../scripts/stage/http.ts'
@@ -10,14 +11,15 @@ import { type OrdersApi, startOrders } from '../../scripts/stage/orders.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startSharedWorld } from './shared.ts'
 
-let world: World
+let world: World<KeycloakAt>
 let guarded: GuardedWorld
 let orders: OrdersApi
 let stockOrders: OrdersApi
 
 beforeAll(async () => {
-  world = await startWorld(() => undefined)
+  world = await startSharedWorld('guard')
   guarded = await startGuarded(world)
   const audience = (more: Record<string, string> = {}) => ({
     name: 'orders-api',
@@ -26,7 +28,7 @@ beforeAll(async () => {
     config: { 'included.client.audience': 'orders-api', 'access.token.claim': 'true', ...more },
   })
   const caller = { publicClient: true, directAccessGrantsEnabled: true, redirectUris: ['http://localhost:9/*'] }
-  await world.keycloak.admin.createClient('demo', {
+  await world.demo.admin.createClient({
     ...caller,
     clientId: 'pairwise-caller',
     protocolMappers: [
@@ -40,7 +42,7 @@ beforeAll(async () => {
     ],
   })
   const lightweight = { 'lightweight.claim': 'true' }
-  await world.keycloak.admin.createClient('demo', {
+  await world.demo.admin.createClient({
     ...caller,
     clientId: 'lightweight-caller',
     attributes: { 'client.use.lightweight.access.token.enabled': 'true' },
@@ -69,8 +71,8 @@ const chrome = () => {
   }
   return guarded.chrome
 }
-const person = (name: string, realm = 'demo') => world.keycloak.admin.createUser(realm, name, 'password')
-const reset = (user: string, realm = 'demo') => world.keycloak.admin.resetPassword(realm, user, 'another')
+const person = (name: string, realm = world.demo) => realm.admin.createUser(name, 'password')
+const reset = (user: string, realm = world.demo) => realm.admin.resetPassword(user, 'another')
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
 const becomes = (token: string, status: number) =>
   until(`the API answers ${status}`, async () => (await orders.status(token)) === status, { everyMs: 5 })
@@ -86,12 +88,12 @@ test('a token of a pairwise client, whose sub nobody else knows, dies with the r
 })
 
 test('an access token lives on after a reset on stock Keycloak, and is dead with the guard meanwhile', async () => {
-  const [demo, stock] = [await person('hans'), await person('hans', 'stock')]
+  const [demo, stock] = [await person('hans'), await person('hans', world.stock)]
   const tokens = await world.demo.tokens.directGrant('mobile-app', 'hans', 'password')
   const onStock = await world.stock.tokens.directGrant('mobile-app', 'hans', 'password')
   expect([await orders.status(tokens.access_token), await stockOrders.status(onStock.access_token)]).toEqual([200, 200])
   await nextSecond()
-  await reset(stock, 'stock')
+  await reset(stock, world.stock)
   await reset(demo)
   await becomes(tokens.access_token, 401)
   const answer = await orders.ask(tokens.access_token)
@@ -146,7 +148,7 @@ test('the relay says of a token what Keycloak says, by check and by introspectio
 test('on Express and on Node alone it is the same', async () => {
   const user = await person('kim')
   const { access_token: token } = await world.demo.tokens.directGrant('mobile-app', 'kim', 'password')
-  const options = { issuer: world.keycloak.issuer('demo'), clientId: 'orders-api', clientSecret: world.appSecret }
+  const options = { issuer: world.demo.issuer, clientId: 'orders-api', clientSecret: world.appSecret }
   const apis = await Promise.all(
     (['express', 'node'] as const).map((example) => startOrders({ ...options, relayUrl: world.relay.url, example })),
   )
@@ -180,7 +182,7 @@ test('a token on a login from before the reset steps up: the app asks Keycloak f
   const page = await openBrowserApp(chrome(), url, 'mia', 'password')
   await nextSecond()
   // In another tab, she changes her own password: her login goes on, and is older than the change.
-  const change = new URL(`${world.keycloak.issuer('demo')}/protocol/openid-connect/auth`)
+  const change = new URL(`${world.demo.issuer}/protocol/openid-connect/auth`)
   const pkce = { code_challenge: 'x'.repeat(43), code_challenge_method: 'S256' }
   change.search = new URLSearchParams({
     ...{ client_id: 'browser-app', redirect_uri: url, response_type: 'code', scope: 'openid' },
@@ -204,7 +206,7 @@ test('a token on a login from before the reset steps up: the app asks Keycloak f
 test('sessions that are nothing but cookies die with the reset, and a later login revives none of them', async () => {
   const port = await freePort()
   const base = `http://localhost:${port}`
-  await world.keycloak.admin.createClient('demo', {
+  await world.demo.admin.createClient({
     clientId: 'cookie-app',
     secret: world.appSecret,
     redirectUris: [`${base}/callback`],
@@ -215,7 +217,7 @@ test('sessions that are nothing but cookies die with the reset, and a later logi
   })
   const app = start(process.execPath, [join(ROOT, 'examples', 'cookie-sessions', 'server.ts')], {
     env: {
-      ISSUER: world.keycloak.issuer('demo'),
+      ISSUER: world.demo.issuer,
       CLIENT_ID: 'cookie-app',
       CLIENT_SECRET: world.appSecret,
       PORT: String(port),

@@ -6,21 +6,21 @@ import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
 import type { Tokens } from '../../scripts/stage/tokens.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
+import { type SharedDemoRealm, nextSecond, REDIRECT_URI, SECRET } from './demo-realm.ts'
 import { NOBODY, type People, startPeople } from './people.ts'
+import { route, shared } from './shared.ts'
 
 let people: People
-let realm: DemoRealm
+let realm: SharedDemoRealm
 
 let authenticationDevice: AuthenticationDevice
 
 beforeAll(async () => {
   authenticationDevice = await startAuthenticationDevice()
-  people = await startPeople([
-    `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${authenticationDevice.url}`,
-  ])
+  people = await startPeople('logins')
+  await route('ciba', 'logins', authenticationDevice.url)
   ;({ realm } = people)
-  await people.admin.createClient('demo', {
+  await people.admin.createClient({
     clientId: 'other-grants',
     secret: SECRET,
     attributes: {
@@ -31,7 +31,7 @@ beforeAll(async () => {
       'backchannel.logout.url': 'http://127.0.0.1:9/logout',
     },
   })
-  await people.admin.createClient('demo', {
+  await people.admin.createClient({
     clientId: 'flows-app-of-others',
     publicClient: true,
     directAccessGrantsEnabled: true,
@@ -52,7 +52,7 @@ afterAll(async () => {
 })
 
 const client = { client_id: 'other-grants', client_secret: SECRET }
-const endpoint = (path: string) => `${realm.keycloak.issuer('demo')}/protocol/openid-connect/${path}`
+const endpoint = (path: string) => `${realm.issuer}/protocol/openid-connect/${path}`
 const post = <T>(path: string, form: Record<string, string>) =>
   call<T>('POST', endpoint(path), { form: { ...client, ...form } })
 
@@ -91,21 +91,21 @@ describe('a login that was under way at the reset', () => {
 
   test('gets a code that is worth nothing', async () => {
     const { user, name, browser, page } = await halfWay('half-way')
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     const back = await browser.submit(page, profile(name), REDIRECT_URI)
     expect((await people.exchange(back.url)).status).toBe(400)
-    expect(await people.admin.sessions('demo', user)).toEqual([])
+    expect(await people.admin.sessions(user)).toEqual([])
   })
 
   test('does not become younger by reloading its page or opening another tab', async () => {
     const { user, name, browser, page } = await halfWay('reloading')
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     await nextSecond()
     const reloaded = await browser.open(page.url, REDIRECT_URI)
     await browser.open(people.authorization(), REDIRECT_URI)
     const back = await browser.submit(reloaded, profile(name), REDIRECT_URI)
     expect((await people.exchange(back.url)).status).toBe(400)
-    expect(await people.admin.sessions('demo', user)).toEqual([])
+    expect(await people.admin.sessions(user)).toEqual([])
   })
 
   test('cannot set the password itself', async () => {
@@ -115,7 +115,7 @@ describe('a login that was under way at the reset', () => {
     const login = await browser.open(people.authorization(), REDIRECT_URI)
     const page = await browser.submit(login, { username: 'setting', password: 'password' }, REDIRECT_URI)
     await nextSecond()
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     const answer = await browser.submit(page, { 'password-new': 'mine', 'password-confirm': 'mine' }, REDIRECT_URI)
     expect(answer.text).toContain('kc-form-login')
     const grant = (password: string) =>
@@ -125,7 +125,7 @@ describe('a login that was under way at the reset', () => {
 
   test('does not make one look old that begins after it with another tab open', async () => {
     const user = await realm.person('two-tabs')
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     await nextSecond()
     const browser = new Browser()
     await browser.open(people.authorization(), REDIRECT_URI)
@@ -139,7 +139,7 @@ describe('a login that was under way at the reset', () => {
     const thief = person.browser.copy()
     const waiting = await thief.open(people.authorization('flows-app', { kc_action: 'UPDATE_PROFILE' }), REDIRECT_URI)
     await nextSecond()
-    await people.admin.resetPassword('demo', person.user, 'another')
+    await people.admin.resetPassword(person.user, 'another')
     await nextSecond()
     const login = await person.browser.open(people.authorization(), REDIRECT_URI)
     const back = await person.browser.submit(login, { username: 'coming-back', password: 'another' }, REDIRECT_URI)
@@ -151,7 +151,7 @@ describe('a login that was under way at the reset', () => {
   })
 
   test('gives no client a consent that would outlive it', async () => {
-    await people.admin.createClient('demo', {
+    await people.admin.createClient({
       clientId: 'asks-consent',
       publicClient: true,
       consentRequired: true,
@@ -162,24 +162,23 @@ describe('a login that was under way at the reset', () => {
     const login = await browser.open(people.authorization('asks-consent'), REDIRECT_URI)
     const page = await browser.submit(login, { username: 'consenting', password: 'password' }, REDIRECT_URI)
     await nextSecond()
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     const answer = await browser.submit(page, { accept: 'Yes' }, REDIRECT_URI)
     expect(answer.text).toContain('kc-form-login')
-    expect((await people.admin.must('GET', `/demo/users/${user}/consents`)).json()).toEqual([])
+    expect((await people.admin.must('GET', `/users/${user}/consents`)).json()).toEqual([])
   })
 
   test('links no identity provider to the account, by which its holder would come back', async () => {
     const { admin } = people
-    const { url } = realm.keycloak
-    await admin.must('POST', '', { realm: 'upstream', enabled: true })
-    const broker = `${realm.keycloak.issuer('demo')}/broker`
-    await admin.createClient('upstream', {
+    const provider = await (await shared()).make('logins-upstream')
+    const broker = `${realm.issuer}/broker`
+    await provider.createClient({
       clientId: 'demo-realm',
       secret: SECRET,
       redirectUris: [`${broker}/upstream/endpoint`],
     })
-    const upstream = `${url}/realms/upstream/protocol/openid-connect`
-    await admin.must('POST', '/demo/identity-provider/instances', {
+    const upstream = `${realm.keycloak.issuer(provider.realm)}/protocol/openid-connect`
+    await admin.must('POST', '/identity-provider/instances', {
       alias: 'upstream',
       providerId: 'oidc',
       config: {
@@ -192,17 +191,17 @@ describe('a login that was under way at the reset', () => {
       },
     })
     // The account is proven by its password alone.
-    const executions = '/demo/authentication/flows/first%20broker%20login/executions'
+    const executions = '/authentication/flows/first%20broker%20login/executions'
     const byMail = (await admin.must<{ providerId?: string; requirement: string }[]>('GET', executions))
       .json()
       .find(({ providerId }) => providerId === 'idp-email-verification')
     await admin.must('PUT', executions, { ...byMail, requirement: 'DISABLED' })
     const linked = async (user: string) =>
-      (await admin.must<object[]>('GET', `/demo/users/${user}/federated-identity`)).json().length
+      (await admin.must<object[]>('GET', `/users/${user}/federated-identity`)).json().length
     /** Up to the last redirect of a first login by the identity provider, to an account whose password is known. */
     const upToTheEnd = async (name: string) => {
       const user = await realm.person(name)
-      await admin.createUser('upstream', name, 'password')
+      await provider.createUser(name, 'password')
       const browser = new Browser()
       const login = await browser.open(people.authorization('flows-app', { kc_idp_hint: 'upstream' }), REDIRECT_URI)
       const known = await browser.submit(login, { username: name, password: 'password' }, REDIRECT_URI)
@@ -219,7 +218,7 @@ describe('a login that was under way at the reset', () => {
     expect(await linked(friend.user)).toBe(1)
     const thief = await upToTheEnd('linking-late')
     await nextSecond()
-    await admin.resetPassword('demo', thief.user, 'another')
+    await admin.resetPassword(thief.user, 'another')
     await nextSecond()
     expect((await thief.goOn()).status).toBeGreaterThanOrEqual(400)
     expect(await linked(thief.user)).toBe(0)
@@ -230,7 +229,7 @@ describe('a login that was under way at the reset', () => {
     const browser = new Browser()
     const login = await browser.open(people.authorization(), REDIRECT_URI)
     const back = await browser.submit(login, { username: 'code-before', password: 'password' }, REDIRECT_URI)
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect((await people.exchange(back.url)).status).toBe(400)
   })
 })
@@ -322,7 +321,7 @@ describe('the person who changes the password', () => {
   })
 
   test('by the link of a forgotten password is logged in where the realm says so, and everybody else is out', async () => {
-    await people.admin.setForceLogin('demo', 'false')
+    await people.admin.setForceLogin('false')
     const person = await people.loggedIn('forgetful')
     const browser = new Browser()
     const login = await browser.open(people.authorization(), REDIRECT_URI)
@@ -337,15 +336,15 @@ describe('the person who changes the password', () => {
     expect(await person.alive()).toEqual(NOBODY)
     expect((await realm.toldOnce(person.user)).sessions.map(({ sid }) => sid).sort()).toEqual(person.sids)
     expect(await realm.tokens.lives('flows-app', fresh.json())).toBe(true)
-    await people.admin.setForceLogin('demo', 'true')
+    await people.admin.setForceLogin('true')
   })
 
   test('cannot do so by a link from before a reset', async () => {
     const person = await people.loggedIn('stale-link')
-    await people.admin.must('PUT', `/demo/users/${person.user}/execute-actions-email`, ['UPDATE_PASSWORD'])
+    await people.admin.must('PUT', `/users/${person.user}/execute-actions-email`, ['UPDATE_PASSWORD'])
     await until('the mail has come', () => people.mail.linkFor('stale-link@example.org'))
     await nextSecond()
-    await people.admin.resetPassword('demo', person.user, 'another')
+    await people.admin.resetPassword(person.user, 'another')
     await nextSecond()
     const answer = await new Browser().open(people.mail.linkFor('stale-link@example.org') ?? '')
     expect(answer.status).toBe(400)
@@ -400,7 +399,7 @@ describe('a grant without a browser of the client’s own', () => {
     const refresh = async () => (await post('token', { grant_type: 'refresh_token', refresh_token })).status
     expect(await refresh()).toBe(200)
     await nextSecond()
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     expect(await refresh()).toBe(400)
     const { sid } = decodeJwt<{ sid: string }>(refresh_token)
     const told = await realm.toldOnce(user)
@@ -412,17 +411,17 @@ describe('a grant without a browser of the client’s own', () => {
     const user = await realm.person(name)
     const ask = await approve(name)
     await nextSecond()
-    await people.admin.resetPassword('demo', user, 'another')
+    await people.admin.resetPassword(user, 'another')
     await nextSecond()
     expect((await ask()).status).toBe(400)
-    expect(await people.admin.sessions('demo', user)).toEqual([])
+    expect(await people.admin.sessions(user)).toEqual([])
   })
 
   test('(pushed request) from before a reset asks for the new password', async () => {
     const person = await people.loggedIn('pushed')
     const form = { client_id: 'flows-app', response_type: 'code', redirect_uri: REDIRECT_URI, scope: 'openid' }
     const pushed = await call<{ request_uri: string }>('POST', endpoint('ext/par/request'), { form })
-    await people.admin.resetPassword('demo', person.user, 'another')
+    await people.admin.resetPassword(person.user, 'another')
     await nextSecond()
     const query = new URLSearchParams({ client_id: 'flows-app', request_uri: pushed.json().request_uri }).toString()
     const login = await person.browser.open(endpoint(`auth?${query}`), REDIRECT_URI)
@@ -436,8 +435,8 @@ describe('a grant without a browser of the client’s own', () => {
 describe('a link that was mailed before a reset', () => {
   test('does not give the account another email address', async () => {
     const { admin } = people
-    await admin.must('PUT', '/demo', { verifyEmail: true })
-    await admin.must('PUT', '/demo/authentication/required-actions/UPDATE_EMAIL', {
+    await admin.must('PUT', '', { verifyEmail: true })
+    await admin.must('PUT', '/authentication/required-actions/UPDATE_EMAIL', {
       alias: 'UPDATE_EMAIL',
       name: 'Update Email',
       providerId: 'UPDATE_EMAIL',
@@ -451,12 +450,12 @@ describe('a link that was mailed before a reset', () => {
     await person.browser.submit(page, { email: 'thief@example.org' }, REDIRECT_URI)
     await until('the mail has come', () => people.mail.linkFor('thief@example.org'))
     await nextSecond()
-    await admin.resetPassword('demo', person.user, 'another')
+    await admin.resetPassword(person.user, 'another')
     const opened = await new Browser().open(people.mail.linkFor('thief@example.org') ?? '')
     expect(opened.status).toBe(400)
-    const user = (await admin.must<{ email: string }>('GET', `/demo/users/${person.user}`)).json()
+    const user = (await admin.must<{ email: string }>('GET', `/users/${person.user}`)).json()
     expect(user.email).toBe('moving@example.org')
-    await admin.must('PUT', '/demo', { verifyEmail: false })
+    await admin.must('PUT', '', { verifyEmail: false })
   })
 })
 

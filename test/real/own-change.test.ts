@@ -1,12 +1,14 @@
 import { type Browser as Chrome, chromium, type Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { applications, startWorld, type World } from '../../scripts/demo/world.ts'
+import { applications, type World } from '../../scripts/demo/world.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
+import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { type Directory, startDirectory } from '../../scripts/stage/ldap.ts'
 import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startSharedWorld } from './shared.ts'
 
 const NEW = 'another-password'
 /** People of a directory, by how Keycloak takes them: into its database, or not; or it may not change them. */
@@ -16,7 +18,7 @@ const UNITS = {
   readonly: ['rosa'],
 } as const
 
-let world: World
+let world: World<KeycloakAt>
 let mail: Mailbox
 let chrome: Chrome
 let directory: Directory
@@ -24,8 +26,8 @@ let directory: Directory
 beforeAll(async () => {
   mail = await startMail()
   directory = await startDirectory(UNITS, 'password')
-  world = await startWorld(() => undefined)
-  await world.keycloak.admin.must('PUT', '/demo', {
+  world = await startSharedWorld('own-change')
+  await world.demo.admin.must('PUT', '', {
     resetPasswordAllowed: true,
     smtpServer: { host: '127.0.0.1', port: String(mail.port), from: 'idp@example.org' },
   })
@@ -41,9 +43,9 @@ afterAll(async () => {
 
 /** Somebody who is logged in on other devices: at every application in a browser, and with a refresh and an offline token. */
 async function onOtherDevices(name: string, createUser = true) {
-  const { keycloak, demo } = world
+  const { demo } = world
   if (createUser) {
-    await keycloak.admin.createUser('demo', name, 'password')
+    await demo.admin.createUser(name, 'password')
   }
   const browser = new Browser()
   for (const { url } of applications(demo)) {
@@ -58,7 +60,7 @@ async function onOtherDevices(name: string, createUser = true) {
     offline: () => demo.tokens.lives('mobile-app', offline),
   }
   return {
-    user: await keycloak.admin.userId('demo', name),
+    user: await demo.admin.userId(name),
     name,
     everything: Object.keys(kinds),
     /** What of it is alive, by name; an application that is down cannot be asked. */
@@ -105,7 +107,7 @@ async function logIn(page: Page, name: string, password: string): Promise<void> 
 
 async function atAccountConsole(name: string): Promise<Page> {
   const page = await newPage()
-  await page.goto(`${world.keycloak.issuer('demo')}/account/account-security/signing-in`)
+  await page.goto(`${world.demo.issuer}/account/account-security/signing-in`)
   await logIn(page, name, 'password')
   await page.waitForSelector('text=Signing in')
   return page
@@ -183,14 +185,14 @@ describe.each([
 
   beforeAll(async () => {
     const federation = directory.federation(unit, { importUsers: unit === 'imported' })
-    await world.keycloak.admin.must('POST', '/demo/components', federation)
+    await world.demo.admin.must('POST', '/components', federation)
   })
 
   test('an administrator resets the password there: everything of the user ends, and the old password is no good', async () => {
     const person = await onOtherDevices(reset, false)
     expect(person.user).toMatch(id)
     expect(await person.alive()).toEqual(person.everything)
-    expect((await world.keycloak.admin.resetPassword('demo', person.user, NEW)).status).toBe(204)
+    expect((await world.demo.admin.resetPassword(person.user, NEW)).status).toBe(204)
     await until('every old session is dead', async () => (await person.alive()).length === 0)
     await answered()
     await nextSecond()
@@ -201,7 +203,7 @@ describe.each([
   test('a program sets a password there by updating the user: everything of the user ends as after a reset', async () => {
     const person = await onOtherDevices(updated, false)
     expect(await person.alive()).toEqual(person.everything)
-    await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, {
+    await world.demo.admin.must('PUT', `/users/${person.user}`, {
       credentials: [{ type: 'password', value: NEW }],
     })
     await until('every old session is dead', async () => (await person.alive()).length === 0)
@@ -213,7 +215,7 @@ describe.each([
 
   test('an update without a password ends nothing', async () => {
     const person = await onOtherDevices(edited, false)
-    await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, { lastName: 'Other', enabled: true })
+    await world.demo.admin.must('PUT', `/users/${person.user}`, { lastName: 'Other', enabled: true })
     expect(await person.alive()).toEqual(person.everything)
   })
 
@@ -234,13 +236,13 @@ describe.each([
 
 test('of a directory that Keycloak may not change a new password is refused, and nothing ends', async () => {
   const federation = directory.federation('readonly', { importUsers: true, editMode: 'READ_ONLY' })
-  await world.keycloak.admin.must('POST', '/demo/components', federation)
+  await world.demo.admin.must('POST', '/components', federation)
   const [name] = UNITS.readonly
   const person = await onOtherDevices(name, false)
-  const answer = await world.keycloak.admin.call('PUT', `/demo/users/${person.user}`, {
+  const answer = await world.demo.admin.call('PUT', `/users/${person.user}`, {
     credentials: [{ type: 'password', value: NEW }],
   })
   expect(answer.status).toBe(400)
-  await world.keycloak.admin.must('PUT', `/demo/users/${person.user}`, { emailVerified: true })
+  await world.demo.admin.must('PUT', `/users/${person.user}`, { emailVerified: true })
   expect(await person.alive()).toEqual(person.everything)
 })

@@ -76,7 +76,8 @@ test('the steps of docs/own-keycloak.md, typed as they stand, lead a realm that 
     env: {
       PATH: `${join(ROOT, '.cache', 'keycloak-26.7.3', 'bin')}:${process.env['PATH'] ?? ''}`,
       KC_CLI_PASSWORD: keycloak.adminUser.password,
-      KC_OPTS: `-Duser.home=${folder}`,
+      // Each kcadm.sh is a JVM that lives for a second.
+      KC_OPTS: `-Duser.home=${folder} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC`,
     },
     logFile: file('log'),
   })

@@ -1,20 +1,20 @@
 import { decodeJwt } from 'jose'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
+import { type SharedDemoRealm, nextSecond, REDIRECT_URI, shareDemoRealm } from './demo-realm.ts'
 
 export const NOBODY = [false, false, false]
 export const EVERYBODY = [true, true, true]
 
 /** The demo realm with people in it who are logged in everywhere, and a mail server. */
-export async function startPeople(options: readonly string[] = []) {
+export async function startPeople(name: string) {
   const mail = await startMail()
-  const realm = await startDemoRealm(options)
-  await realm.keycloak.admin.must('PUT', '/demo', {
+  const realm = await shareDemoRealm(name)
+  await realm.admin.must('PUT', '', {
     resetPasswordAllowed: true,
     smtpServer: { host: '127.0.0.1', port: String(mail.port), from: 'idp@example.org' },
   })
-  await realm.keycloak.admin.must('POST', '/demo/identity-provider/instances', {
+  await realm.admin.must('POST', '/identity-provider/instances', {
     alias: 'partner',
     providerId: 'oidc',
     storeToken: true,
@@ -24,35 +24,34 @@ export async function startPeople(options: readonly string[] = []) {
 }
 
 export class People {
-  readonly realm: DemoRealm
+  readonly realm: SharedDemoRealm
   readonly mail: Mailbox
 
-  constructor(realm: DemoRealm, mail: Mailbox) {
+  constructor(realm: SharedDemoRealm, mail: Mailbox) {
     this.realm = realm
     this.mail = mail
   }
 
   async stop(): Promise<void> {
-    await this.realm.stop()
     await this.mail.stop()
   }
 
   get admin() {
-    return this.realm.keycloak.admin
+    return this.realm.admin
   }
 
   setPolicy(attributes: Record<string, string>) {
-    return this.admin.must('PUT', '/demo', { attributes })
+    return this.admin.must('PUT', '', { attributes })
   }
 
   /** Updates the user, as an administrator. */
   put(user: string, change: object) {
-    return this.admin.must('PUT', `/demo/users/${user}`, change)
+    return this.admin.must('PUT', `/users/${user}`, change)
   }
 
   authorization(clientId = 'flows-app', more: Record<string, string> = {}): string {
     const query = { response_type: 'code', client_id: clientId, redirect_uri: REDIRECT_URI, scope: 'openid', ...more }
-    return `${this.realm.keycloak.issuer('demo')}/protocol/openid-connect/auth?${new URLSearchParams(query).toString()}`
+    return `${this.realm.issuer}/protocol/openid-connect/auth?${new URLSearchParams(query).toString()}`
   }
 
   /** Gives the user a second factor, and answers its id. */
@@ -63,14 +62,14 @@ export class People {
       credentialData: '{"subType":"totp","digits":6,"period":30}',
     }
     await this.put(user, { credentials: [otp] })
-    const stored = await this.admin.must<{ id: string; type: string }[]>('GET', `/demo/users/${user}/credentials`)
+    const stored = await this.admin.must<{ id: string; type: string }[]>('GET', `/users/${user}/credentials`)
     return stored.json().find(({ type }) => type === 'otp')?.id ?? ''
   }
 
   async realmManagementRole(user: string, role: string, slash = ''): Promise<void> {
-    const client = await this.admin.clientUuid('demo', 'realm-management')
-    const found = (await this.admin.must('GET', `/demo/clients/${client}/roles/${role}`)).json()
-    await this.admin.must('POST', `/demo/users/${user}/role-mappings/clients/${client}${slash}`, [found])
+    const client = await this.admin.clientUuid('realm-management')
+    const found = (await this.admin.must('GET', `/clients/${client}/roles/${role}`)).json()
+    await this.admin.must('POST', `/users/${user}/role-mappings/clients/${client}${slash}`, [found])
   }
 
   /** Exchanges the code that the browser was sent back with. */

@@ -1,8 +1,11 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { createLocalJWKSet, jwtVerify } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
+import { call } from '../../scripts/stage/http.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { startDirectory } from '../../scripts/stage/ldap.ts'
 import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
@@ -10,6 +13,8 @@ import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
 import { DEMO_ENV, nextSecond, SECRET } from './demo-realm.ts'
+import { giveKeys, publishedKeys } from './keys.ts'
+import { startRecorder } from './recorder.ts'
 
 const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
 
@@ -20,6 +25,8 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
   let relay: RelayServer
   let express: ExpressApplication
   let tokens: TokenEndpoint
+  /** Somebody whose Keycloak session is gone once Keycloak has been down. */
+  let forgotten: { user: string; browser: Browser }
 
   beforeAll(async () => {
     const [port, expressPort] = [await freePort(), await freePort()]
@@ -55,6 +62,13 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     await browser.login(express.url, user, 'password')
     expect(await browser.isAlive(express.url)).toBe(true)
     return browser
+  }
+
+  /** As if the user's session had expired: gone from the database and, with a restart, from memory. Nobody is told of that. */
+  function forget(user: string): void {
+    const sessions = `from offline_user_session where user_id = '${user}'`
+    postgres.psql(`delete from offline_client_session where user_session_id in (select user_session_id ${sessions})`)
+    postgres.psql(`delete ${sessions}`)
   }
 
   /** While a table takes no row, does something and sees that it is refused. */
@@ -138,6 +152,7 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     const browser = await loggedIn('nina')
     const held = await tokens.directGrant('mobile-app', 'nina', 'password')
     const offline = await tokens.directGrant('mobile-app', 'nina', 'password', 'openid offline_access')
+    forgotten = { user: await person('olga'), browser: await loggedIn('olga') }
     await nextSecond()
     const listeners = (names: string[]) => keycloak.admin.must('PUT', '/demo', { eventsListeners: names })
     await listeners(['logout-relay', 'crash-after-commit'])
@@ -146,6 +161,7 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     await until('Keycloak is dead', () => keycloak.exited())
     expect(events()).toBe(rows + 1)
     expect(await browser.isAlive(express.url)).toBe(true)
+    forget(forgotten.user)
     keycloak = await keycloak.restart()
     await listeners(['logout-relay'])
     await until('the session is dead', async () => !(await browser.isAlive(express.url)))
@@ -155,12 +171,7 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
   })
 
   test('a relying party’s session is ended whose Keycloak session is long gone', async () => {
-    const user = await person('olga')
-    const browser = await loggedIn('olga')
-    // As if it had expired: gone from the database and, with the restart, from memory. No relying party is told of that.
-    await keycloak.kill9()
-    postgres.psql('delete from offline_client_session; delete from offline_user_session')
-    keycloak = await keycloak.restart()
+    const { user, browser } = forgotten
     expect(await keycloak.admin.sessions('demo', user)).toEqual([])
     expect(await browser.isAlive(express.url)).toBe(true)
     expect((await reset(user)).status).toBe(204)
@@ -177,5 +188,44 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     await nextSecond()
     expect((await reset(user)).status).toBe(204)
     await until('the answer is recorded', () => rows() === 0)
+  })
+
+  test('when Keycloak dies after the event, a relay that holds its key delivers all the same, also what it tries again', async () => {
+    const port = await freePort()
+    const user = await person('niaj')
+    await keycloak.admin.createClient('demo', {
+      clientId: 'down-app',
+      publicClient: true,
+      directAccessGrantsEnabled: true,
+      attributes: {
+        'backchannel.logout.url': `http://127.0.0.1:${port}/logout`,
+        'backchannel.logout.session.required': 'true',
+      },
+    })
+    relay = await giveKeys(relay, new RealmAdmin(keycloak.admin, 'demo'))
+    await tokens.directGrant('down-app', 'niaj', 'password')
+    const published = await publishedKeys(keycloak.issuer('demo'))
+    const authorization = `Bearer ${await tokens.serviceAccount('logout-relay-operator', SECRET)}`
+    const attempts = async () => {
+      const open = `${relay.url}/api/v1/deliveries?client_id=down-app&state=open`
+      const answer = await call<{ deliveries: { attempts: number }[] }>('GET', open, { headers: { authorization } })
+      return answer.json().deliveries[0]?.attempts
+    }
+    await nextSecond()
+    expect((await reset(user)).status).toBe(204)
+    await until('it has been attempted', attempts)
+    await keycloak.kill9()
+    const recorder = await startRecorder(port)
+    try {
+      await until('it is told', () => recorder.tokens.length > 0, { seconds: 60 })
+      const { token, claims } = recorder.tokens[0] ?? { token: '', claims: {} }
+      await jwtVerify(token, createLocalJWKSet(published), { audience: 'down-app' })
+      expect(claims.sub).toBeUndefined()
+      await until('it is recorded', async () =>
+        (await relay.metrics()).includes('client_id="down-app",outcome="delivered"'),
+      )
+    } finally {
+      recorder.close()
+    }
   })
 })

@@ -1,30 +1,30 @@
-import { execFile } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { promisify } from 'node:util'
-import { createLocalJWKSet, decodeJwt, importPKCS8, type JWK, type JWTPayload, jwtVerify, SignJWT } from 'jose'
+import { createLocalJWKSet, decodeJwt, importPKCS8, type JWTPayload, jwtVerify, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parse, stringify } from 'yaml'
-import { startWorld, type World } from '../../scripts/demo/world.ts'
+import type { World } from '../../scripts/demo/world.ts'
+import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
 import { call } from '../../scripts/stage/http.ts'
-import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
+import { until } from '../../scripts/stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startSharedWorld } from './shared.ts'
+import { giveKeys, keys, publishedKeys } from './keys.ts'
 import { type Recorder, startRecorder } from './recorder.ts'
 
 /** Login times are whole seconds; a login in the reset's own second is from before it. */
 
-let world: World
+let world: World<KeycloakAt>
 let relay: RelayServer
 let express: ExpressApplication
 /** A relying party that stays down longer than a logout token lives, while the other tests run. */
 let longDown: { app: ExpressApplication; browser: Browser; sinceMs: number }
 
 beforeAll(async () => {
-  world = await startWorld(() => undefined)
+  world = await startSharedWorld('relay')
   relay = world.relay
   express = world.demo.express
   const app = await expressFor('long-down-app')
@@ -32,7 +32,7 @@ beforeAll(async () => {
   const browser = await loggedIn('dora', app)
   await nextSecond()
   await app.stop()
-  expect((await world.keycloak.admin.resetPassword('demo', user, 'another')).status).toBe(204)
+  expect((await world.demo.admin.resetPassword(user, 'another')).status).toBe(204)
   longDown = { app, browser, sinceMs: performance.now() }
 })
 
@@ -42,8 +42,8 @@ afterAll(async () => {
   await world.stop()
 })
 
-const person = (name: string) => world.keycloak.admin.createUser('demo', name, 'password')
-const reset = (userId: string, password = 'another') => world.keycloak.admin.resetPassword('demo', userId, password)
+const person = (name: string) => world.demo.admin.createUser(name, 'password')
+const reset = (userId: string, password = 'another') => world.demo.admin.resetPassword(userId, password)
 
 async function loggedIn(user: string, app = express): Promise<Browser> {
   const browser = new Browser()
@@ -53,11 +53,11 @@ async function loggedIn(user: string, app = express): Promise<Browser> {
 }
 
 async function createClient(clientId: string, client: Record<string, unknown>): Promise<void> {
-  await world.keycloak.admin.must('POST', '/demo/clients', { clientId, ...client })
+  await world.demo.admin.must('POST', '/clients', { clientId, ...client })
 }
 
 async function expressFor(clientId: string): Promise<ExpressApplication> {
-  const app = await startExpress({ issuer: world.keycloak.issuer('demo'), clientId, clientSecret: 'secret-of-a-test' })
+  const app = await startExpress({ issuer: world.demo.issuer, clientId, clientSecret: 'secret-of-a-test' })
   await createClient(clientId, {
     secret: 'secret-of-a-test',
     redirectUris: [`${new URL(app.url).origin}/callback`],
@@ -240,9 +240,9 @@ test('the newest login stays, and the token for the old one then names no subjec
     expect((await reset(user)).status).toBe(204)
     await nextSecond()
     const anew = await world.demo.tokens.directGrant('newer-login-app', 'judy', 'another')
-    const uuid = await world.keycloak.admin.clientUuid('demo', 'newer-login-app')
-    const client = (await world.keycloak.admin.must<{ attributes: object }>('GET', `/demo/clients/${uuid}`)).json()
-    await world.keycloak.admin.must('PUT', `/demo/clients/${uuid}`, {
+    const uuid = await world.demo.admin.clientUuid('newer-login-app')
+    const client = (await world.demo.admin.must<{ attributes: object }>('GET', `/clients/${uuid}`)).json()
+    await world.demo.admin.must('PUT', `/clients/${uuid}`, {
       ...client,
       attributes: { ...client.attributes, 'backchannel.logout.url': recorder.logoutUri },
     })
@@ -278,13 +278,13 @@ test('a delivery that a person dismisses ends so, with their reason, and Keycloa
   const [ended] = await deliveries('client_id=gone-app')
   expect(ended?.state).toBe('dismissed')
   // Keycloak makes no token for what it knows to be ended.
-  const uuid = await world.keycloak.admin.clientUuid('demo', 'logout-relay')
-  const secret = await world.keycloak.admin.must<{ value: string }>('GET', `/demo/clients/${uuid}/client-secret`)
+  const uuid = await world.demo.admin.clientUuid('logout-relay')
+  const secret = await world.demo.admin.must<{ value: string }>('GET', `/clients/${uuid}/client-secret`)
   const token = await world.demo.tokens.serviceAccount('logout-relay', secret.json().value)
   await until('Keycloak has recorded it', async () => {
     const minted = await call<{ refused: Record<string, string> }>(
       'POST',
-      `${world.keycloak.issuer('demo')}/logout-relay/logout-tokens`,
+      `${world.demo.issuer}/logout-relay/logout-tokens`,
       { json: { ids: [ended?.id] }, headers: { authorization: `Bearer ${token}` } },
     )
     return minted.json().refused[ended?.id ?? ''] === 'dismissed'
@@ -292,7 +292,7 @@ test('a delivery that a person dismisses ends so, with their reason, and Keycloa
 })
 
 test('what is owed to a client that was deleted since, from when the realm had another host name, is delivered as it was', async () => {
-  const { admin } = world.keycloak
+  const { admin } = world.demo
   const recorder = await startRecorder()
   await createClient('deleted-app', {
     publicClient: true,
@@ -301,19 +301,19 @@ test('what is owed to a client that was deleted since, from when the realm had a
   })
   const user = await person('otto')
   const { sid } = decodeJwt((await world.demo.tokens.directGrant('deleted-app', 'otto', 'password')).id_token ?? '')
-  const relayUuid = await admin.clientUuid('demo', 'logout-relay')
-  const secret = (await admin.must<{ value: string }>('GET', `/demo/clients/${relayUuid}/client-secret`)).json().value
-  const realm = (await admin.must<{ attributes: object }>('GET', '/demo')).json()
-  const formerly = world.keycloak.issuer('demo')
+  const relayUuid = await admin.clientUuid('logout-relay')
+  const secret = (await admin.must<{ value: string }>('GET', `/clients/${relayUuid}/client-secret`)).json().value
+  const realm = (await admin.must<{ attributes: object }>('GET', '')).json()
+  const formerly = world.demo.issuer
   const today = formerly.replace('localhost', '127.0.0.1')
   await nextSecond()
   await relay.stop()
   let renamed: RelayServer | undefined
   try {
     expect((await reset(user)).status).toBe(204)
-    await admin.must('DELETE', `/demo/clients/${await admin.clientUuid('demo', 'deleted-app')}`)
+    await admin.must('DELETE', `/clients/${await admin.clientUuid('deleted-app')}`)
     const attributes = { ...realm.attributes, frontendUrl: new URL(today).origin }
-    await admin.must('PUT', '/demo', { ...realm, attributes })
+    await admin.must('PUT', '', { ...realm, attributes })
     renamed = await startRelayProcess({
       issuers: [{ issuer: today, client_secret: secret, poll_interval_s: 0.5, former_issuers: [formerly] }],
     })
@@ -323,7 +323,7 @@ test('what is owed to a client that was deleted since, from when the realm had a
     ])
   } finally {
     await renamed?.stop()
-    await admin.must('PUT', '/demo', realm)
+    await admin.must('PUT', '', realm)
     recorder.close()
     relay = await relay.restart()
   }
@@ -331,13 +331,13 @@ test('what is owed to a client that was deleted since, from when the realm had a
 
 describe('nobody gets further than they should', () => {
   test('the relay’s own token is good for nothing in the Admin API', async () => {
-    const clients = await world.keycloak.admin.clientUuid('demo', 'logout-relay')
+    const clients = await world.demo.admin.clientUuid('logout-relay')
     const { value } = (
-      await world.keycloak.admin.must<{ value: string }>('GET', `/demo/clients/${clients}/client-secret`)
+      await world.demo.admin.must<{ value: string }>('GET', `/clients/${clients}/client-secret`)
     ).json()
     const token = await world.demo.tokens.serviceAccount('logout-relay', value)
     for (const path of ['users', 'clients', 'roles', 'events', 'admin-events']) {
-      const answer = await call('GET', `${world.keycloak.url}/admin/realms/demo/${path}`, {
+      const answer = await call('GET', `${world.keycloak.url}/admin/realms/${world.demo.admin.realm}/${path}`, {
         headers: { authorization: `Bearer ${token}` },
       })
       expect([path, answer.status]).toEqual([path, 403])
@@ -345,7 +345,7 @@ describe('nobody gets further than they should', () => {
   })
 
   test('an endpoint of the extension answers 401 without a token and 403 without its role', async () => {
-    const endpoint = `${world.keycloak.issuer('demo')}/logout-relay/outbox`
+    const endpoint = `${world.demo.issuer}/logout-relay/outbox`
     expect((await call('POST', endpoint, { json: {} })).status).toBe(401)
     const foreign = await call('POST', endpoint, {
       json: {},
@@ -376,23 +376,6 @@ describe('nobody gets further than they should', () => {
   })
 })
 
-/** The command, on the relay's own config: what it prints, and its exit status. */
-function keys(...args: string[]): Promise<{ code: number; out: string }> {
-  const command = [join(ROOT, 'relay', 'cli.ts'), 'keys', ...args, '--config', join(relay.dir, 'relay.yaml')]
-  return promisify(execFile)(process.execPath, command).then(
-    ({ stdout }) => ({ code: 0, out: stdout }),
-    (cause: unknown) => {
-      const { code, stdout } = cause as { code: number; stdout: string }
-      return { code, out: stdout }
-    },
-  )
-}
-
-const publishedKeys = async () => {
-  const certs = `${world.keycloak.issuer('demo')}/protocol/openid-connect/certs`
-  return (await call<{ keys: JWK[] }>('GET', certs)).json()
-}
-
 /** One session at a relying party that only writes down what it is told, as the person's client of this description. */
 async function recorded(clientId: string, attributes: Record<string, string>, user: string): Promise<Recorder> {
   const recorder = await startRecorder()
@@ -408,24 +391,7 @@ async function recorded(clientId: string, attributes: Record<string, string>, us
 const SID = { 'backchannel.logout.session.required': 'true' }
 
 test('a relay with keys that the realm publishes as passive keys signs for relying parties that go by sid, and they take it', async () => {
-  const config = join(relay.dir, 'relay.yaml')
-  const yaml = parse(readFileSync(config, 'utf8')) as { issuers: [object] }
-  Object.assign(yaml.issuers[0], {
-    signing: {
-      keys: ['RS256', 'ES256'].map((alg) => ({ alg, key_file: join(relay.dir, 'keys', `${alg}.pem`) })),
-      published_for_s: 1,
-    },
-  })
-  writeFileSync(config, stringify(yaml))
-  expect((await keys('create')).code).toBe(0)
-  expect((await keys('status')).code).toBe(3)
-  for (const alg of ['RS256', 'ES256']) {
-    // What an administrator does with kcadm.sh create components -f -
-    await world.keycloak.admin.must('POST', '/demo/components', JSON.parse((await keys('export', '--alg', alg)).out))
-  }
-  await relay.stop()
-  relay = await relay.restart()
-  await until('the relay signs by itself', async () => (await keys('status')).code === 0, { everyMs: 500 })
+  relay = await giveKeys(relay, world.demo.admin)
 
   const user = await person('mallory')
   const browser = await loggedIn('mallory')
@@ -439,12 +405,12 @@ test('a relay with keys that the realm publishes as passive keys signs for relyi
   await dies(browser)
   await until('all are told', () => recorders.every(({ tokens }) => tokens.length > 0))
   recorders.forEach((recorder) => recorder.close())
-  const published = await publishedKeys()
-  const ours = (await keys('status', '--json')).out
+  const published = await publishedKeys(world.demo.issuer)
+  const ours = (await keys(relay, 'status', '--json')).out
   const made = []
   for (const recorder of recorders) {
     const { token, header, claims } = recorder.tokens[0] ?? { token: '', header: {}, claims: {} }
-    await jwtVerify(token, createLocalJWKSet(published), { issuer: world.keycloak.issuer('demo') })
+    await jwtVerify(token, createLocalJWKSet(published), { issuer: world.demo.issuer })
     made.push([claims.aud, header.alg, ours.includes(String(header.kid)) ? 'relay' : 'realm', claims.sub ?? 'no sub'])
   }
   expect(made).toEqual([
@@ -459,10 +425,10 @@ test('a relay with keys that the realm publishes as passive keys signs for relyi
 
 test('what the relay’s own key has signed is no word of the realm’s', async () => {
   const key = await importPKCS8(readFileSync(join(relay.dir, 'keys', 'ES256.pem'), 'utf8'), 'ES256')
-  const { keys: published } = await publishedKeys()
+  const { keys: published } = await publishedKeys(world.demo.issuer)
   const kid = published.find(({ alg }) => alg === 'ES256')?.kid
   const sign = (claims: JWTPayload, typ: string) =>
-    new SignJWT({ ...claims, iss: world.keycloak.issuer('demo'), aud: 'logout-relay' })
+    new SignJWT({ ...claims, iss: world.demo.issuer, aud: 'logout-relay' })
       .setProtectedHeader({ alg: 'ES256', typ, ...(kid === undefined ? {} : { kid }) })
       .setIssuedAt()
       .sign(key)
@@ -487,31 +453,3 @@ test(
     await dies(longDown.browser, longDown.app, 150)
   },
 )
-
-test('when Keycloak dies after the event, a relay that holds its key delivers all the same, also what it tries again', async () => {
-  const port = await freePort()
-  const user = await person('niaj')
-  await createClient('down-app', {
-    publicClient: true,
-    directAccessGrantsEnabled: true,
-    attributes: { 'backchannel.logout.url': `http://127.0.0.1:${port}/logout`, ...SID },
-  })
-  await world.demo.tokens.directGrant('down-app', 'niaj', 'password')
-  const published = await publishedKeys()
-  await nextSecond()
-  expect((await reset(user)).status).toBe(204)
-  await until('it has been attempted', async () => (await deliveries('client_id=down-app&state=open'))[0]?.attempts)
-  await world.keycloak.kill9()
-  const recorder = await startRecorder(port)
-  try {
-    await until('it is told', () => recorder.tokens.length > 0, { seconds: 60 })
-    const { token, claims } = recorder.tokens[0] ?? { token: '', claims: {} }
-    await jwtVerify(token, createLocalJWKSet(published), { audience: 'down-app' })
-    expect(claims.sub).toBeUndefined()
-    await until('it is recorded', async () =>
-      (await relay.metrics()).includes('client_id="down-app",outcome="delivered"'),
-    )
-  } finally {
-    recorder.close()
-  }
-})

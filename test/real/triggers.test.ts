@@ -1,14 +1,16 @@
 import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
-import { type DemoRealm, nextSecond, SECRET } from './demo-realm.ts'
+import { type SharedDemoRealm, nextSecond, SECRET } from './demo-realm.ts'
+import { endMany } from './many-sessions.ts'
 import { EVERYBODY, NOBODY, type People, type Person, startPeople } from './people.ts'
+import { shared } from './shared.ts'
 
 let people: People
-let realm: DemoRealm
+let realm: SharedDemoRealm
 
 beforeAll(async () => {
-  people = await startPeople()
+  people = await startPeople('triggers')
   ;({ realm } = people)
 })
 
@@ -20,7 +22,7 @@ describe('everything dies, and every session is told, when', () => {
       'an administrator resets the password',
       'admin-reset-password',
       'credential-change',
-      ({ user }) => people.admin.resetPassword('demo', user, 'another'),
+      ({ user }) => people.admin.resetPassword(user, 'another'),
     ],
     [
       'an administrator sets a password while updating the user',
@@ -66,13 +68,13 @@ describe('everything dies, and every session is told, when', () => {
       'the account is deleted',
       'account-deleted',
       'account-purged',
-      ({ user }) => people.admin.must('DELETE', `/demo/users/${user}`),
+      ({ user }) => people.admin.must('DELETE', `/users/${user}`),
     ],
     [
       'an administrator signs the user out',
       'admin-logout',
       'session-revoked',
-      ({ user }) => people.admin.must('POST', `/demo/users/${user}/logout`),
+      ({ user }) => people.admin.must('POST', `/users/${user}/logout`),
     ],
     [
       'a privileged role is given',
@@ -85,7 +87,7 @@ describe('everything dies, and every session is told, when', () => {
       'admin-identity-provider-removed',
       'session-revoked',
       async ({ user }) => {
-        const link = `/demo/users/${user}/federated-identity/partner`
+        const link = `/users/${user}/federated-identity/partner`
         await people.admin.must('POST', link, { userId: `at-partner-${user}`, userName: 'x' })
         await people.admin.must('DELETE', link)
       },
@@ -109,19 +111,19 @@ describe('everything dies, and every session is told, when', () => {
     [
       'users/{id}/reset-password/',
       'admin-reset-password',
-      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/reset-password/`, password),
+      ({ user }) => people.admin.must('PUT', `/users/${user}/reset-password/`, password),
     ],
     [
       'users/{id}/ with enabled=false',
       'account-disabled',
-      ({ user }) => people.admin.must('PUT', `/demo/users/${user}/`, { enabled: false }),
+      ({ user }) => people.admin.must('PUT', `/users/${user}/`, { enabled: false }),
     ],
     [
       'users/{id}/ with another email address',
       'email-changed',
-      ({ user, name }) => people.admin.must('PUT', `/demo/users/${user}/`, { email: `slash-${name}@example.org` }),
+      ({ user, name }) => people.admin.must('PUT', `/users/${user}/`, { email: `slash-${name}@example.org` }),
     ],
-    ['users/{id}/logout/', 'admin-logout', ({ user }) => people.admin.must('POST', `/demo/users/${user}/logout/`)],
+    ['users/{id}/logout/', 'admin-logout', ({ user }) => people.admin.must('POST', `/users/${user}/logout/`)],
     [
       'users/{id}/role-mappings/clients/{id}/',
       'privileged-role-added',
@@ -142,7 +144,7 @@ describe('everything dies, and every session is told, when', () => {
     const id = await people.addOtp(person.user)
     await people.setPolicy({ 'logout-relay.policy.admin-credential-changed': '' })
     expect(await person.alive()).toEqual(EVERYBODY)
-    await people.admin.must('DELETE', `/demo/users/${person.user}/credentials/${id}`)
+    await people.admin.must('DELETE', `/users/${person.user}/credentials/${id}`)
     expect(await person.alive()).toEqual(NOBODY)
     const told = await realm.toldOnce(person.user)
     expect(told.trigger).toBe('admin-credential-removed')
@@ -166,13 +168,13 @@ describe('nothing ends when', () => {
 
   test('somebody locks the account by wrong passwords, unless the realm says so', async () => {
     const person = await people.loggedIn('locked')
-    await people.admin.must('PUT', '/demo', { bruteForceProtected: true, failureFactor: 1, waitIncrementSeconds: 60 })
+    await people.admin.must('PUT', '', { bruteForceProtected: true, failureFactor: 1, waitIncrementSeconds: 60 })
     const wrong = () =>
       realm.tokens.ask({ grant_type: 'password', client_id: 'flows-app', username: 'locked', password: 'wrong' })
     await wrong()
     await wrong()
     expect(await realm.told(person.user)).toEqual([])
-    await people.admin.must('PUT', '/demo', { bruteForceProtected: false })
+    await people.admin.must('PUT', '', { bruteForceProtected: false })
     expect(await person.alive()).toEqual(EVERYBODY)
   })
 })
@@ -180,7 +182,7 @@ describe('nothing ends when', () => {
 test('disabling, resetting and enabling again revives nothing', async () => {
   const person = await people.loggedIn('revived')
   await people.put(person.user, { enabled: false })
-  await people.admin.resetPassword('demo', person.user, 'another')
+  await people.admin.resetPassword(person.user, 'another')
   await people.put(person.user, { enabled: true })
   expect(await person.alive()).toEqual(NOBODY)
   expect(await person.signedOn()).toBe(false)
@@ -193,7 +195,7 @@ test('disabling, resetting and enabling again revives nothing', async () => {
 test('the end of one session leaves the others of its user alone, and names no subject', async () => {
   const person = await people.loggedIn('one-session')
   const { sid } = decodeJwt<{ sid: string }>(person.mobile.access_token)
-  await people.admin.must('DELETE', `/demo/sessions/${sid}`)
+  await people.admin.must('DELETE', `/sessions/${sid}`)
   expect(await person.alive()).toEqual([true, false, true])
   const told = await realm.toldOnce(person.user)
   expect(told).toMatchObject({ trigger: 'session-removed', containment: { scope: 'session' } })
@@ -212,9 +214,9 @@ test('the end of one session leaves the others of its user alone, and names no s
 describe('what is odd has a clear end', () => {
   test('a user of another realm, or one who is deleted, is none of this one', async () => {
     const deleted = await realm.person('deleted')
-    await people.admin.must('DELETE', `/demo/users/${deleted}`)
+    await people.admin.must('DELETE', `/users/${deleted}`)
     const program = await realm.tokens.serviceAccount('logout-relay-operator', SECRET)
-    for (const user of [await people.admin.userId('master', 'admin'), deleted]) {
+    for (const user of [await (await shared()).master.userId('admin'), deleted]) {
       const answer = await realm.call('containments', { user, reason: 'a test' }, program)
       expect(answer.status).toBe(404)
       expect(answer.text).toContain('not one of this realm')
@@ -230,7 +232,7 @@ describe('what is odd has a clear end', () => {
 
   test('two resets at once are two events, and undo nothing of each other', async () => {
     const person = await people.loggedIn('twice')
-    const answers = await Promise.all(['b', 'c'].map((word) => people.admin.resetPassword('demo', person.user, word)))
+    const answers = await Promise.all(['b', 'c'].map((word) => people.admin.resetPassword(person.user, word)))
     // Keycloak may refuse one of two that change the same row; what it took is answered.
     const taken = answers.filter(({ status }) => status === 204).length
     expect(taken).toBeGreaterThan(0)
@@ -245,39 +247,16 @@ describe('what is odd has a clear end', () => {
   test('the end of a session that is gone already is told to nobody', async () => {
     const person = await people.loggedIn('ended-twice')
     const { sid } = decodeJwt<{ sid: string }>(person.mobile.access_token)
-    await people.admin.must('DELETE', `/demo/sessions/${sid}`)
+    await people.admin.must('DELETE', `/sessions/${sid}`)
     await realm.toldOnce(person.user)
-    expect((await people.admin.call('DELETE', `/demo/sessions/${sid}`)).status).toBe(404)
+    expect((await people.admin.call('DELETE', `/sessions/${sid}`)).status).toBe(404)
     expect(await realm.told(person.user)).toEqual([])
   })
 
-  test('5,000 live sessions of one user end in the reset, and are told in parts of 500, each once', async () => {
-    const person = await people.loggedIn('everywhere')
-    // As many logins would take minutes: these are copies of one, under session ids of their own, in Keycloak's tables...
-    const { sid } = decodeJwt<{ sid: string }>(person.mobile.access_token)
-    for (const table of ['offline_user_session', 'offline_client_session']) {
-      realm.postgres.psql(`insert into ${table} select copy.* from ${table} one, generate_series(1, 5000) n,
-        jsonb_populate_record(one, jsonb_build_object('user_session_id', 'copy-' || n)) copy
-        where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
-    }
-    // ...and in the ledger.
-    realm.postgres
-      .psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, is_offline, login_began,
-      issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid, 'copy-' || n,
-      false, login_began, issued_ms, latest_end, alg, logout_uri, replace(claims, sid, 'copy-' || n)
-      from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, 5000) n`)
-    const live = () =>
-      Number(realm.postgres.psql(`select count(*) from offline_user_session where user_id = '${person.user}'`))
-    expect(live()).toBe(5003)
-    expect((await people.admin.resetPassword('demo', person.user, 'another')).status).toBe(204)
-    // Everything is dead and told while most of it is still stored.
-    expect(await person.alive()).toEqual(NOBODY)
-    const told = await realm.told(person.user)
-    expect(told.map(({ containment }) => containment['parts'])).toEqual(told.map(() => 11))
-    expect(new Set(told.map(({ containment }) => containment['part'])).size).toBe(11)
-    expect(new Set(told.flatMap(({ sessions }) => sessions.map(({ sid }) => sid))).size).toBe(5003)
-    await until('nothing is stored any more', () => Promise.resolve(live() === 0), { seconds: 240 })
-  }, 400_000)
+  // With ten times as many: test/nightly/many-sessions.test.ts.
+  test('1,003 live sessions of one user end in the reset, and are told in parts of 500, each once', async () => {
+    await endMany(people, 1000)
+  })
 })
 
 describe('when an administrator signs everybody out of the realm', () => {
@@ -290,7 +269,7 @@ describe('when an administrator signs everybody out of the realm', () => {
     }>('realm-logouts', undefined, await token())
     return realm_logouts[0]
   }
-  const signEverybodyOut = () => people.admin.must('POST', '/demo/logout-all')
+  const signEverybodyOut = () => people.admin.must('POST', '/logout-all')
 
   test('nothing more happens where the policy is off', async () => {
     await people.setPolicy({ 'logout-relay.policy.realm-logout': 'off' })
