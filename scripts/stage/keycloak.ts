@@ -23,8 +23,8 @@ export interface KeycloakOptions {
   readonly options?: readonly string[]
   /** Without it: H2 in a file. */
   readonly postgres?: { readonly url: string; readonly user: string }
-  /** What it calls itself, its own address if it is not given: the other node's, for the second of two. */
-  readonly hostname?: string
+  /** What it calls itself, its own address if it is not given: the other node's, for the second of two; null: as it is asked. */
+  readonly hostname?: string | null
   /** The administrator's, where a database has one already; a new one if it is not given. */
   readonly password?: string
 }
@@ -86,7 +86,7 @@ function makeHome(version: string, { jars = [], realms = [] }: KeycloakOptions):
 async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServer> {
   const { home, port, management, password } = place
   const url = `http://localhost:${port}`
-  const hostname = options.hostname ?? url
+  const hostname = options.hostname === undefined ? url : options.hostname
   const database = options.postgres
     ? [
         '--db=postgres',
@@ -102,7 +102,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
       `--http-port=${port}`,
       '--http-host=127.0.0.1',
       `--http-management-port=${management}`,
-      `--hostname=${hostname}`,
+      ...(hostname === null ? [] : [`--hostname=${hostname}`]),
       '--import-realm',
       '--log-level=INFO,org.logoutrelay:debug',
       ...database,
@@ -125,7 +125,7 @@ async function run(place: Place, options: KeycloakOptions): Promise<KeycloakServ
     url,
     admin: new Admin(url, 'admin', password),
     adminUser: { username: 'admin', password },
-    issuer: (realm) => `${hostname}/realms/${realm}`,
+    issuer: (realm) => `${hostname ?? url}/realms/${realm}`,
     restart: () => run(place, options),
   }
 }

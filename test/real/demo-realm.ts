@@ -42,14 +42,19 @@ export interface Told {
   readonly sessions: readonly ToldSession[]
 }
 
-/** The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves. */
-export async function startDemoRealm(options: readonly string[] = [], version = '26.7.3') {
+/**
+ * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves.
+ *
+ * @param hostname null for a Keycloak that calls itself as it is asked
+ */
+export async function startDemoRealm(options: readonly string[] = [], version = '26.7.3', hostname?: null) {
   const postgres = await startPostgres()
   const keycloak = await startKeycloak({
     version,
     postgres,
     jars: [EXTENSION_JAR],
     options,
+    ...(hostname === undefined ? {} : { hostname }),
     realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
     env: DEMO_ENV,
   })

@@ -3,12 +3,13 @@ import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { compactDecrypt, createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose'
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { compactDecrypt, createRemoteJWKSet, exportJWK, generateKeyPair, decodeJwt, jwtVerify } from 'jose'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { startWorld, type World } from '../../scripts/demo/world.ts'
+import { Admin } from '../../scripts/stage/admin.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
-import { nextSecond } from './demo-realm.ts'
+import { type DemoRealm, nextSecond, startDemoRealm } from './demo-realm.ts'
 import { type Recorder, startRecorder } from './recorder.ts'
 
 /** What people who run Keycloak have met, on a real one: keys, algorithms and addresses that change at a bad moment. */
@@ -232,4 +233,175 @@ test('a client that wanted encrypted tokens and is deleted at the event is told 
   await until('it is tried again', async () => (await attempts()) > before + 1, { seconds: 60 })
   expect((await owed('sealed-gone'))[0]).toMatchObject({ state: 'open', last_reason: 'not_minted:no_encryption_key' })
   expect(clear.tokens.map(({ claims }) => claims.aud)).toEqual(['beside-gone'])
+})
+
+test('what a client asks of its logout tokens is as it asks today, not as at the login', async () => {
+  const app = await recorder()
+  const id = await client('changed-app', app)
+  await addKey('ecdsa-generated', { ecdsaEllipticCurveKey: ['P-256'] })
+  const reset = await loggedIn('chana', 'changed-app')
+  await world.keycloak.admin.must('PUT', `/demo/clients/${id}`, {
+    attributes: { 'id.token.signed.response.alg': 'ES256', 'backchannel.logout.revoke.offline.tokens': 'true' },
+  })
+  await reset()
+  await until('it is told', () => app.tokens.length > 0, { seconds: 60 })
+  expect(app.tokens[0]?.header.alg).toBe('ES256')
+  expect(app.tokens[0]?.claims['events']).toMatchObject({ revoke_offline_access: true })
+})
+
+test('a client whose ID tokens have a sid of its own is told that one', async () => {
+  const app = await recorder()
+  await world.keycloak.admin.createClient('demo', {
+    ...{ clientId: 'own-sid', publicClient: true, directAccessGrantsEnabled: true },
+    attributes: { 'backchannel.logout.url': app.logoutUri, 'backchannel.logout.session.required': 'true' },
+    protocolMappers: [
+      {
+        ...{ name: 'sid', protocol: 'openid-connect', protocolMapper: 'oidc-usermodel-attribute-mapper' },
+        config: {
+          'user.attribute': 'email',
+          'claim.name': 'sid',
+          'jsonType.label': 'String',
+          'id.token.claim': 'true',
+        },
+      },
+    ],
+  })
+  const user = await world.keycloak.admin.createUser('demo', 'sidney', 'password')
+  const { id_token = '' } = await world.demo.tokens.directGrant('own-sid', 'sidney', 'password')
+  expect(decodeJwt(id_token)['sid']).toBe('sidney@example.org')
+  await nextSecond()
+  await world.keycloak.admin.resetPassword('demo', user, 'another')
+  await until('it is told', () => app.tokens.length > 0, { seconds: 60 })
+  expect(app.tokens[0]?.claims['sid']).toBe('sidney@example.org')
+})
+
+const CANNOT_BE_SUB = {
+  ...{ name: 'sub', protocol: 'openid-connect', protocolMapper: 'oidc-hardcoded-claim-mapper' },
+  config: {
+    ...{ 'claim.name': 'sub', 'claim.value': 'no number', 'jsonType.label': 'long' },
+    ...{ 'id.token.claim': 'true', 'access.token.claim': 'false', 'userinfo.token.claim': 'false' },
+  },
+}
+test.each([
+  ['an algorithm of 30 characters', 'odd-alg', { attributes: { 'id.token.signed.response.alg': 'X'.repeat(30) } }],
+  ['a mapper that cannot make the sub of an ID token', 'odd-sub', { protocolMappers: [CANNOT_BE_SUB] }],
+  [
+    'a logout URL below a root that is none',
+    'odd-root',
+    { rootUrl: '${x', attributes: { 'backchannel.logout.url': '/{y}' } },
+  ],
+])('%s fails no login that works without it, and no reset', async (_, clientId, settings) => {
+  const plain = await recorder()
+  await client(`beside-${clientId}`, plain)
+  await world.keycloak.admin.createClient('demo', {
+    ...{ clientId, publicClient: true, directAccessGrantsEnabled: true, ...settings },
+  })
+  const user = await world.keycloak.admin.createUser('demo', `user-of-${clientId}`, 'password')
+  // Without an ID token, which Keycloak could not make either.
+  await world.demo.tokens.directGrant(clientId, `user-of-${clientId}`, 'password', 'profile')
+  await world.demo.tokens.directGrant(`beside-${clientId}`, `user-of-${clientId}`, 'password')
+  await nextSecond()
+  expect((await world.keycloak.admin.resetPassword('demo', user, 'another')).status).toBe(204)
+  await until('the other client is told', () => plain.tokens.length > 0, { seconds: 60 })
+})
+
+describe('where Keycloak has no host name but that of each request', () => {
+  let realm: DemoRealm
+
+  beforeAll(async () => {
+    realm = await startDemoRealm(['--features=scim-api'], '26.7.3', null)
+    await realm.keycloak.admin.createClient('demo', {
+      ...{ clientId: 'relative', publicClient: true, directAccessGrantsEnabled: true },
+      ...{ rootUrl: 'https://app.example.org', attributes: { 'backchannel.logout.url': '/logout' } },
+    })
+    // The relay asks once.
+    await realm.poll({ maxEvents: 0 })
+  })
+
+  afterAll(() => realm.stop())
+
+  const loggedIn = async (name: string) => {
+    const user = await realm.person(name)
+    await realm.tokens.directGrant('relative', name, 'password')
+    await nextSecond()
+    return user
+  }
+  /** The one event about the user, once it is listed, and the issuer that it names. */
+  const told = async (user: string) => {
+    let found: { iss?: string; uris: unknown[] }[] = []
+    await until('it is told', async () => {
+      const sets = Object.values(await realm.poll({ maxEvents: 50 })).map((set) =>
+        decodeJwt<{ sub_id: { sub: string }; events: Record<string, { 'logout-relay': { sessions: object[] } }> }>(set),
+      )
+      found = sets
+        .filter(({ sub_id }) => sub_id.sub === user)
+        .map(({ iss, events }) => ({
+          ...(iss === undefined ? {} : { iss }),
+          uris: Object.values(events).flatMap((event) =>
+            event['logout-relay'].sessions.map(
+              (one) => (one as { backchannel_logout_uri?: string }).backchannel_logout_uri,
+            ),
+          ),
+        }))
+      return found.length > 0
+    })
+    expect(found).toHaveLength(1)
+    return found[0]
+  }
+  const asTheRelayHasIt = () => ({ iss: realm.keycloak.issuer('demo'), uris: ['https://app.example.org/logout'] })
+
+  test('an event has the issuer that the relay asks with, though the administrator is at another address', async () => {
+    const user = await loggedIn('inner')
+    const { port } = new URL(realm.keycloak.url)
+    const { username, password } = realm.keycloak.adminUser
+    await new Admin(`http://127.0.0.1:${port}`, username, password).resetPassword('demo', user, 'another')
+    expect(await told(user)).toEqual(asTheRelayHasIt())
+  })
+
+  test('so has one that no request makes: a workflow deletes the user', async () => {
+    const user = await loggedIn('leaver')
+    const made = await realm.keycloak.admin.must('POST', '/demo/workflows', {
+      ...{ name: 'leavers', steps: [{ uses: 'delete-user' }] },
+    })
+    const workflow = String(made.headers['location']).split('/').at(-1) ?? ''
+    await realm.keycloak.admin.must('POST', `/demo/workflows/${workflow}/activate/USERS/${user}`)
+    expect(await told(user)).toEqual(asTheRelayHasIt())
+  })
+
+  test('so has one that comes by SCIM: the account is disabled there', async () => {
+    const { admin } = realm.keycloak
+    await admin.must('PUT', '/demo', { scimApiEnabled: true })
+    await admin.createClient('demo', { clientId: 'scim', secret: 'of-scim', serviceAccountsEnabled: true })
+    const account = await admin.must<{ id: string }>(
+      'GET',
+      `/demo/clients/${await admin.clientUuid('demo', 'scim')}/service-account-user`,
+    )
+    const roles = `clients/${await admin.clientUuid('demo', 'realm-management')}`
+    const all = await admin.must<object[]>('GET', `/demo/${roles}/roles`)
+    await admin.must('POST', `/demo/users/${account.json().id}/role-mappings/${roles}`, all.json())
+    const user = await loggedIn('by-scim')
+    const patched = await fetch(`${realm.keycloak.issuer('demo')}/scim/v2/Users/${user}/`, {
+      method: 'PATCH',
+      headers: {
+        authorization: `Bearer ${await realm.tokens.serviceAccount('scim', 'of-scim')}`,
+        'content-type': 'application/scim+json',
+      },
+      body: JSON.stringify({
+        schemas: ['urn:ietf:params:scim:api:messages:2.0:PatchOp'],
+        Operations: [{ op: 'replace', path: 'active', value: false }],
+      }),
+    })
+    expect(patched.status, await patched.text()).toBe(200)
+    expect((await admin.must<{ enabled: boolean }>('GET', `/demo/users/${user}`)).json().enabled).toBe(false)
+    expect(await told(user)).toEqual(asTheRelayHasIt())
+  })
+
+  test('a session that only Keycloak knows is told at the relative logout URL of its client', async () => {
+    const { eventsListeners } = (await realm.keycloak.admin.must<{ eventsListeners: string[] }>('GET', '/demo')).json()
+    await realm.keycloak.admin.must('PUT', '/demo', { eventsListeners: ['jboss-logging'] })
+    const user = await loggedIn('from-before')
+    await realm.keycloak.admin.must('PUT', '/demo', { eventsListeners })
+    await realm.keycloak.admin.resetPassword('demo', user, 'another')
+    expect(await told(user)).toEqual(asTheRelayHasIt())
+  })
 })
