@@ -14,7 +14,7 @@ import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
 import { openByParty, unknownWords } from './cli/open-by-party.ts'
-import { makeRelyingParties } from './run/parts.ts'
+import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
 

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from '../config/config.ts'
 import { RelayError } from '../errors.ts'
-import { Keycloak } from '../idp/keycloak/keycloak.ts'
+import { openProvider } from '../run/open.ts'
 import {
   createKey,
   importKey,
@@ -163,18 +163,13 @@ function publishing({ alg, realm }: Place, config: string, next: string): string
   return publishCommand(realm.issuer, alg, ` --config ${config}${next}`)
 }
 
-async function publishedBy({ realm: { issuer, client_id, client_secret } }: Place) {
-  const keycloak = new Keycloak({
-    issuer,
-    clientId: client_id,
-    clientSecret: client_secret,
-    allowHttp: issuer.startsWith('http:'),
-  })
+async function publishedBy({ realm }: Place) {
+  const provider = openProvider(realm)
   try {
-    return await keycloak.published()
+    return await provider.published()
   } catch {
     return undefined
   } finally {
-    await keycloak.close()
+    await provider.close()
   }
 }

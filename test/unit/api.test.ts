@@ -5,7 +5,7 @@ import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
-import { makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
@@ -65,6 +65,8 @@ beforeEach(async () => {
   for (const event of events) {
     await acceptInto(store, event)
   }
+  const metrics = makeMetrics()
+  countOpen(metrics, store)
   app = apiRoutes({
     store,
     relyingParties,
@@ -75,7 +77,7 @@ beforeEach(async () => {
       observer: { changed: () => undefined },
       nowMs: () => NOW_MS,
     }),
-    metrics: makeMetrics(store),
+    metrics,
     readAccess,
     keysOf: (issuer) =>
       issuer === ISSUER ? keysOfOurs() : issuer === OTHER_ISSUER ? Promise.resolve(others.keys) : undefined,

@@ -54,12 +54,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['domain/', 'config/', 'delivery/backchannel/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts'],
     ...['store/redis/', 'store/sqlite/', 'idp/keycloak/check/'],
   ],
-  // What is opened, and what is done again and again.
+  // It puts the parts together: what is opened, what is served, and what is done again and again.
   run: [
     ...['domain/', 'config/', 'store/', 'flow/ports.ts', 'signing/', 'idp/', 'ingest/', 'registry/', 'telemetry/'],
-    ...['security-feed/', 'watermarks/', 'idp/keycloak/keycloak.ts'],
+    ...['security-feed/', 'watermarks/', 'delivery/backchannel/', 'flow/flow.ts', 'api/', 'console/'],
+    ...['idp/keycloak/keycloak.ts', 'idp/keycloak/claims.ts', 'idp/keycloak/audit/read.ts'],
   ],
-  cli: ['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'idp/keycloak/keycloak.ts'],
+  cli: ['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts'],
 }
 
 const GROUND = ['errors.ts', 'http.ts', 'text.ts', 'version.ts']
