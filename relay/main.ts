@@ -36,7 +36,7 @@ export async function startRelay(
     url,
     close: async () => {
       stop.abort()
-      watermarks?.feeds.forEach((feed) => feed.end())
+      watermarks?.streams.forEach((stream) => stream.end())
       server.close()
       await Promise.race([Promise.all([flow.stop(), ...loops]), clock.sleep(GRACE_MS)])
       await parts.close()

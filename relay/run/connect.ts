@@ -14,8 +14,8 @@ import { LastAnswers } from '../telemetry/answers.ts'
 import { measureIdp, measureStore } from '../telemetry/measure.ts'
 import { countOpen, makeMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { makeObserver } from '../telemetry/observer.ts'
-import { type FeedKey, readFeedKey } from '../watermarks/key.ts'
-import { RealmFeed } from '../watermarks/stream.ts'
+import { type StreamKey, readStreamKey } from '../watermarks/key.ts'
+import { WatermarkStream } from '../watermarks/stream.ts'
 import { allowedBy, makeRelyingParties, type Names, namesOf } from './configured.ts'
 import { openOwnKeys, openProvider, openStore, systemClock } from './open.ts'
 
@@ -49,8 +49,8 @@ export interface Parts {
 }
 
 interface Watermarks {
-  readonly key: FeedKey
-  readonly feeds: ReadonlyMap<string, RealmFeed>
+  readonly key: StreamKey
+  readonly streams: ReadonlyMap<string, WatermarkStream>
 }
 
 /**
@@ -59,7 +59,7 @@ interface Watermarks {
  * @throws RelayError `config_invalid`, `store_in_use` or `store_unavailable`, before anything is served
  */
 export async function connect(config: Config, log: Logger): Promise<Parts> {
-  const feedKey = config.guard && (await readFeedKey(config.guard.key_file))
+  const streamKey = config.guard && (await readStreamKey(config.guard.key_file))
   const ownKeys = openOwnKeys(config, log)
   const names = namesOf(config)
   const metrics = makeMetrics()
@@ -81,7 +81,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
   return {
     ...{ ...told, observer, providers, relyingParties, registrar, leads },
     flow: openFlow(sending),
-    ...(feedKey ? { watermarks: openWatermarks(config, store, feedKey) } : {}),
+    ...(streamKey ? { watermarks: openWatermarks(config, store, streamKey) } : {}),
     keysOf: (issuer) => {
       const published = providers.get(issuer)?.keys()
       return published?.then((keys) => ownKeys.get(issuer)?.allBut(keys) ?? keys)
@@ -169,7 +169,10 @@ function openFlow({
   })
 }
 
-function openWatermarks({ issuers }: Config, log: Store, key: FeedKey): Watermarks {
+function openWatermarks({ issuers }: Config, log: Store, key: StreamKey): Watermarks {
   const nowMs = () => systemClock.nowMs()
-  return { key, feeds: new Map(issuers.map(({ issuer }) => [issuer, new RealmFeed({ issuer, log, key, nowMs })])) }
+  return {
+    key,
+    streams: new Map(issuers.map(({ issuer }) => [issuer, new WatermarkStream({ issuer, log, key, nowMs })])),
+  }
 }

@@ -7,7 +7,7 @@ import type { Intake } from './intake.ts'
 import { dropPast } from './retention.ts'
 
 /** How soon a change that another process stored is seen; one of this process is told at once. */
-const FEED_MS = 1000
+const WATERMARKS_MS = 1000
 const NOTES_MS = 5000
 const RETENTION_MS = 60_000
 /** How soon this process takes up what another one of the same store was told of. */
@@ -30,8 +30,8 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
     }
   }
   return [
-    ...[...(parts.watermarks?.feeds.values() ?? [])].map((feed) =>
-      every(FEED_MS, 'Guards could not be told', () => intake.tellGuards(feed)),
+    ...[...(parts.watermarks?.streams.values() ?? [])].map((stream) =>
+      every(WATERMARKS_MS, 'Guards could not be told', () => intake.tellGuards(stream)),
     ),
     every(NOTES_MS, 'What people said of relying parties could not be read', () => lookAtNotes(parts)),
     every(RETENTION_MS, 'What is past its retention could not be dropped; trying again', () =>

@@ -6,7 +6,7 @@ import { gapFiller } from '../ingest/gap.ts'
 import { Patience } from '../ingest/patience.ts'
 import { reread, type Reread, type RereadPorts, takeUp } from '../ingest/reread.ts'
 import { verifySet } from '../ingest/set.ts'
-import type { RealmFeed } from '../watermarks/stream.ts'
+import type { WatermarkStream } from '../watermarks/stream.ts'
 import type { Parts } from './connect.ts'
 
 /** The ways in which security events come: pushed, polled, or read again from the outbox. All of them end here. */
@@ -23,7 +23,7 @@ export interface Intake {
   readonly fetchMissing: (issuer: string, sinceMs?: number) => Promise<void>
   /** Reads the outbox again where the store may have lost something. */
   readonly fillGap: () => Promise<void>
-  readonly tellGuards: (feed: RealmFeed) => Promise<void>
+  readonly tellGuards: (stream: WatermarkStream) => Promise<void>
   /** Why a realm cannot be used yet, of those that cannot. */
   readonly waitingFor: Map<string, string>
 }
@@ -35,13 +35,13 @@ export function openIntake(parts: Parts, stopping: AbortSignal): Intake {
   const trouble = (what: string, cause: unknown) => observer.trouble(what, cause)
   const verify = (set: string) =>
     verifySet(set, (issuer) => parts.keysOf(names.today.get(issuer) ?? issuer), config.identifier, clock.nowMs())
-  const tellGuards = (feed: RealmFeed) =>
-    feed.advance().catch((cause: unknown) => trouble('Watermarks could not be read; guards grow stale', cause))
+  const tellGuards = (stream: WatermarkStream) =>
+    stream.advance().catch((cause: unknown) => trouble('Watermarks could not be read; guards grow stale', cause))
   const receive: Intake['receive'] = async (event, source, ended) => {
     const outcome = await flow.receive(event, source, ended)
-    const feed = watermarks?.feeds.get(event.issuer)
-    if (feed) {
-      void tellGuards(feed)
+    const stream = watermarks?.streams.get(event.issuer)
+    if (stream) {
+      void tellGuards(stream)
     }
     return outcome
   }

@@ -58,7 +58,7 @@ function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPort
     ...callers,
     ...{ store, relyingParties, registrar, metrics, flow, reread },
     clientsOf: (issuer) => config.issuers.find((realm) => realm.issuer === issuer)?.clients ?? [],
-    contain: (issuer, token, word) => providers.get(issuer)?.contain(token, word),
+    contain: (issuer, token, request) => providers.get(issuer)?.contain(token, request),
     notReady: () => [
       ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
       ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),

@@ -6,7 +6,7 @@ import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
 import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
-import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
+import type { Answer, OperatorOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -27,7 +27,7 @@ let keysOfOurs: () => Promise<JWTVerifyGetKey>
 let notReady: string[]
 let acts: unknown[][]
 let answered: Answer
-let outcome: WordOutcome | undefined
+let outcome: OperatorOutcome | undefined
 
 beforeAll(async () => {
   ;[ours, others, foreign] = await Promise.all([
@@ -521,7 +521,7 @@ describe("a person's or a program's own word", () => {
       body: JSON.stringify(body),
     })
   const word = { subject: 'alice', reason: 'laptop stolen' }
-  const done: WordOutcome = {
+  const done: OperatorOutcome = {
     ...{ kind: 'done', subject: 'user-1', containmentId: 'txn-1', sessions: 3, relyingParties: 2, unreachable: 1 },
     ...{ shadow: false, confirmationRequired: false },
   }

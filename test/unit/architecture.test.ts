@@ -166,3 +166,26 @@ test('the rule sees a wrong import, a clock in the flow, and a cycle', () => {
   expect(violations(wrong)).toEqual(['domain/plan.ts: flow/flow.ts', 'flow/flow.ts: Date.now'])
   expect(cycle(wrong)).toEqual(['domain/plan.ts', 'flow/flow.ts', 'domain/plan.ts'])
 })
+
+test('every arrow between two rooms that is turned round is seen', () => {
+  const arrows = new Map<string, readonly [from: string, to: string]>()
+  for (const [file, source] of SOURCES) {
+    for (const path of imports(file, source)) {
+      const [room, other] = [roomOf(file), roomOf(path)]
+      if (room !== undefined && other !== undefined && room !== other && SOURCES.has(path)) {
+        arrows.set(`${room} ${other}`, [file, path])
+      }
+    }
+  }
+  expect(arrows.size).toBeGreaterThan(60)
+  for (const [file, path] of arrows.values()) {
+    const turned = posix.relative(posix.dirname(path), file)
+    const source = `import { x } from '${turned.startsWith('.') ? turned : `./${turned}`}'`
+    expect(violations(new Map([[path, source]]))).toEqual([`${path}: ${file}`])
+  }
+})
+
+test('Keycloak’s class is named in its own folder, and where the parts are opened', () => {
+  const named = [...SOURCES].filter(([file, source]) => imports(file, source).includes('idp/keycloak/keycloak.ts'))
+  expect(named.map(([file]) => file)).toEqual(['run/open.ts'])
+})

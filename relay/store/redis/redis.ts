@@ -3,7 +3,7 @@ import { acceptsOn } from './accept.ts'
 import { Accepts } from './accepts.ts'
 import { actsOn } from './acts.ts'
 import { closings } from './closings.ts'
-import { feedOn } from './feed.ts'
+import { securityFeedOn } from './feed.ts'
 import { join, type Joined, type JoinOptions } from './join.ts'
 import { listsOn } from './lists.ts'
 import { notesOn } from './notes.ts'
@@ -38,7 +38,7 @@ export async function openRedisStore(options: RedisOptions): Promise<Store> {
     ...listsOn(read),
     ...watermarksOn(script, read),
     ...pruneOn(script),
-    ...feedOn(script),
+    ...securityFeedOn(script),
     ...notesOn(script, read),
     close: leave,
   }

@@ -46,7 +46,7 @@ export function acceptsOn(
             d.createdMs,
             Number(d.privileged),
           )
-          dueLanes.note(d, d.dueMs)
+          dueLanes.madeDue(d, d.dueMs)
         }
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)

@@ -2,7 +2,7 @@ import type { Store } from '../port.ts'
 import { acceptsOn } from './accept.ts'
 import { openDatabase } from './database.ts'
 import { endsOn } from './ends.ts'
-import { feedOn } from './feed.ts'
+import { securityFeedOn } from './feed.ts'
 import { listsOn, pagesOn } from './lists.ts'
 import { notesOn } from './notes.ts'
 import { pruneOn } from './prune.ts'
@@ -34,7 +34,7 @@ export function openSqliteStore(
     ...listsOn(database),
     ...pagesOn(database),
     ...watermarksOn(sql, read),
-    ...feedOn(sql, read, commits),
+    ...securityFeedOn(sql, read, commits),
     ...notesOn(sql, read, commits),
     ...pruneOn(sql, commits),
     close,

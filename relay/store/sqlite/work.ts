@@ -43,7 +43,7 @@ export function workOn(
             oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
             siblings.end(delivery, outcome)
           } else {
-            dueLanes.note(delivery, outcome.dueMs)
+            dueLanes.madeDue(delivery, outcome.dueMs)
           }
         }
         leases.end(claim)
@@ -55,7 +55,7 @@ export function workOn(
         const seq = leases.seqOf(claim)
         if (seq !== undefined) {
           sql(`update delivery set due_ms = ? where seq = ? and state = 'open'`).run(dueMs, seq)
-          dueLanes.note(claim.delivery, dueMs)
+          dueLanes.madeDue(claim.delivery, dueMs)
           leases.end(claim)
         }
       }),
@@ -115,7 +115,7 @@ export function actsOn(
         for (const delivery of rows) {
           const { id, containmentId, clientId } = delivery
           sql('update delivery set due_ms = ? where id = ?').run(atMs, id)
-          dueLanes.note(delivery, atMs)
+          dueLanes.madeDue(delivery, atMs)
           if (by !== undefined) {
             const data = { delivery: id, client_id: clientId, by }
             addEvidence(selection.issuer, containmentId, { kind: 'retry_asked', atMs, data })
