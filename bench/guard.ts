@@ -11,9 +11,9 @@ import { KIND } from '../guard/hash.ts'
 import { Watermarks } from '../guard/watermarks.ts'
 import { readAccess } from '../relay/idp/keycloak/claims.ts'
 import { endedBy } from '../relay/watermarks/ended.ts'
-import { RealmFeed } from '../relay/watermarks/stream.ts'
-import { feedKey } from '../relay/watermarks/key.ts'
-import type { Change } from '../relay/store/watermark-log.ts'
+import { WatermarkStream } from '../relay/watermarks/stream.ts'
+import { streamKey } from '../relay/watermarks/key.ts'
+import type { WatermarkChange } from '../relay/store/watermark-log.ts'
 import { guardRoutes } from '../relay/api/guard.ts'
 import { figure, type Line, scaled, type Size } from './stats.ts'
 
@@ -43,7 +43,7 @@ export async function guard({ share }: Size): Promise<Line[]> {
 async function prepare(watermarks: number) {
   const atMs = Date.now() - 60_000
   const untilMs = atMs + 30 * 86_400_000
-  const changes: Change[] = Array.from({ length: watermarks }, (_, n) => ({
+  const changes: WatermarkChange[] = Array.from({ length: watermarks }, (_, n) => ({
     kind: 'sub',
     name: randomUUID(),
     watermarkMs: atMs - n,
@@ -57,9 +57,9 @@ async function prepare(watermarks: number) {
     },
     watermarksOf: () => Promise.resolve([]),
   }
-  const key = await feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+  const key = await streamKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
   const isEnded = endedBy(log, () => Date.now())
-  const feed = new RealmFeed({ issuer: ISSUER, log, key, nowMs: () => Date.now() })
+  const feed = new WatermarkStream({ issuer: ISSUER, log, key, nowMs: () => Date.now() })
   return { atMs, untilMs, changes, key, isEnded, feed }
 }
 
@@ -173,7 +173,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
     .setExpirationTime(now + 3600)
     .sign(privateKey)
   const ports = {
-    feeds: new Map([[ISSUER, feed]]),
+    streams: new Map([[ISSUER, feed]]),
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
@@ -254,7 +254,7 @@ async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
     .sign(privateKey)
   const headers = { authorization: `Bearer ${token}` }
   const ports = {
-    feeds: new Map([[ISSUER, feed]]),
+    streams: new Map([[ISSUER, feed]]),
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),

@@ -8,13 +8,13 @@ import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
 import { check } from './check/check.ts'
 import { addKeyCommands } from './cli/keys.ts'
-import { api, type Asked, onRelay, openProgress, print, show, time } from './cli/relay.ts'
+import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
 import { openByParty, unknownWords } from './cli/open-by-party.ts'
-import { makeRelyingParties } from './run/parts.ts'
+import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
 
@@ -79,7 +79,7 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
     }
   })
 
-interface Selected extends Asked {
+interface Selected extends RelayOptions {
   readonly id?: string
   readonly client?: string
   readonly containment?: string
@@ -187,7 +187,7 @@ onRelay(
 )
   .option('--since <time>', 'all events since this time, not only those in which a session has no end', instant)
   .addHelpText('after', '\n  logout-relay outbox reread --since 2026-11-24T08:00:00Z')
-  .action(async (options: Asked & { since?: number }) => {
+  .action(async (options: RelayOptions & { since?: number }) => {
     let [read, taken] = [0, 0]
     const progress = openProgress(options.json)
     for await (const page of api(options).reread(options.since)) {
@@ -204,7 +204,7 @@ onRelay(program, 'status', 'who has not answered yet, oldest first; needs the ro
     'after',
     '\nExit status: 0 nothing is open, 3 something is. What its relying party is shown not to know is said and counts as nothing.\n\n  logout-relay status --json',
   )
-  .action(async (options: Asked) => {
+  .action(async (options: RelayOptions) => {
     const parties = await openByParty(api(options).list({ state: 'open' }))
     for (const one of parties) {
       const words = one.open > 0 ? [`${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason] : []
@@ -222,7 +222,7 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
   .argument('[id]', 'of this one, all its evidence')
   .option('--limit <n>', 'how many', '20')
   .addHelpText('after', '\n  logout-relay containments --limit 5\n  logout-relay containments b7c1… --json')
-  .action(async (id: string | undefined, options: Asked & { limit: string }) => {
+  .action(async (id: string | undefined, options: RelayOptions & { limit: string }) => {
     if (id !== undefined) {
       for await (const line of api(options).evidence(id)) {
         const data = Object.entries(line.data).map(([name, value]) => `${name}=${value}`)
@@ -253,7 +253,7 @@ Exit status: 0 all is done, 1 something is not.
   .action(
     async (
       users: string[],
-      { reason, dryRun = false, confirm = false, ...asked }: Asked & Contained,
+      { reason, dryRun = false, confirm = false, ...asked }: RelayOptions & Contained,
     ): Promise<void> => {
       const progress = openProgress(asked.json)
       for (const [n, subject] of users.entries()) {

@@ -26,10 +26,10 @@ export interface HttpAnswer {
  *
  * @throws what the network says, for `codeOf`; any status is an answer
  */
-export async function exchange(url: string | URL, asked: HttpRequest): Promise<HttpAnswer> {
-  const { body, headers, timeoutMs, dispatcher, mostBytes = MOST_BYTES } = asked
+export async function exchange(url: string | URL, wanted: HttpRequest): Promise<HttpAnswer> {
+  const { body, headers, timeoutMs, dispatcher, mostBytes = MOST_BYTES } = wanted
   const response = await request(url, {
-    method: asked.method ?? (body === undefined ? 'GET' : 'POST'),
+    method: wanted.method ?? (body === undefined ? 'GET' : 'POST'),
     ...(headers ? { headers } : {}),
     ...(body === undefined ? {} : { body }),
     ...(dispatcher ? { dispatcher } : {}),

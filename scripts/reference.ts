@@ -4,12 +4,11 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { apiRoutes, type ApiPorts } from '../relay/api/app.ts'
 import { DOCUMENT } from '../relay/api/described.ts'
-import { makeMetrics } from '../relay/telemetry/metrics.ts'
+import { countOpen, makeMetrics } from '../relay/telemetry/metrics.ts'
 import { HOLES } from '../relay/idp/keycloak/audit/known-holes.ts'
 import { EXIT_STATUSES, program } from '../relay/cli.ts'
 import { Schema } from '../relay/config/config.ts'
 import { SecurityFeedLine } from '../relay/security-feed/line.ts'
-import type { Store } from '../relay/store/port.ts'
 
 const DOCS = join(import.meta.dirname, '..', 'docs')
 
@@ -91,7 +90,9 @@ function fields(schema: JsonSchema, path = '', must = 'required'): (readonly str
 }
 
 async function metrics(): Promise<string> {
-  const { registry } = makeMetrics({ open: () => Promise.resolve([]) } as unknown as Store)
+  const metrics = makeMetrics()
+  countOpen(metrics, { open: () => Promise.resolve([]) })
+  const { registry } = metrics
   const rows = (await registry.getMetricsAsJSON()).map(({ name, help: says, type }) => {
     const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: readonly string[] }
     return [`\`${name}\``, String(type), labelNames.map((label) => `\`${label}\``).join(', '), says]

@@ -1,5 +1,5 @@
 import type { Delivery } from '../relay/domain/model.ts'
-import type { Change } from '../relay/store/watermark-log.ts'
+import type { WatermarkChange } from '../relay/store/watermark-log.ts'
 import type { Containment, Gap } from '../relay/store/port.ts'
 import type { FeedTables } from './feed.ts'
 import type { NoteTables } from './notes.ts'
@@ -32,7 +32,7 @@ export interface Tables extends NoteTables, FeedTables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Kept>>
   readonly deliveries: Map<string, Row>
-  readonly watermarks: Map<string, Change & { readonly issuer: string }>
+  readonly watermarks: Map<string, WatermarkChange & { readonly issuer: string }>
   readonly shared: SharedTables
 }
 

@@ -1,8 +1,8 @@
-import type { FeedLine, Store } from '../relay/store/port.ts'
+import type { EvidenceLine, Store } from '../relay/store/port.ts'
 
 export interface FeedTables {
   /** All evidence in the order in which it was written, and how far the feed of each issuer is. */
-  readonly journal: (FeedLine & { readonly issuer: string; readonly n: number })[]
+  readonly journal: (EvidenceLine & { readonly issuer: string; readonly n: number })[]
   /** How many lines were ever written: the number of the last. */
   lines: number
   readonly feeds: Map<string, { at: number; fence: number; leaseMs: number }>

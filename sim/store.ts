@@ -2,7 +2,7 @@ import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
 import { siblingEnded } from '../relay/domain/sibling.ts'
 import { RelayError } from '../relay/errors.ts'
-import type { Change } from '../relay/store/watermark-log.ts'
+import type { WatermarkChange } from '../relay/store/watermark-log.ts'
 import { type Containment, type Outcome, type Selection, SIBLINGS, type Store } from '../relay/store/port.ts'
 import { inTheirTurn } from './claims.ts'
 import type { Changing, Disk, Kept, Row, Tables } from './disk.ts'
@@ -359,7 +359,7 @@ function listedOf({ lastEndMs: _lastEndMs, ...containment }: Kept): Containment 
   return containment
 }
 
-function changesOf({ watermarks }: Tables, issuer: string): Change[] {
+function changesOf({ watermarks }: Tables, issuer: string): WatermarkChange[] {
   return [...watermarks.values()]
     .filter((change) => change.issuer === issuer)
     .map(({ kind, name, watermarkMs, untilMs, seq }) => ({ kind, name, watermarkMs, untilMs, seq }))

@@ -1,15 +1,15 @@
 import { createRoute, type OpenAPIHono, z } from '@hono/zod-openapi'
 import type { MiddlewareHandler } from 'hono'
-import type { Word, WordOutcome } from '../domain/model.ts'
+import type { OperatorRequest, OperatorOutcome } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import { Contained, Refused } from './answers.ts'
 import type { ApiEnv } from './auth.ts'
 import { json } from './described.ts'
 
-/** Passes a word on with the caller's own token; undefined for an issuer that is not configured. */
-export type Contain = (issuer: string, token: string, word: Word) => Promise<WordOutcome> | undefined
+/** Passes a request on with the caller's own token; undefined for an issuer that is not configured. */
+export type Contain = (issuer: string, token: string, request: OperatorRequest) => Promise<OperatorOutcome> | undefined
 
-const Asked = z.strictObject({
+const ContainmentRequest = z.strictObject({
   subject: z.string().trim().min(1, 'give a user’s id or user name').max(255),
   reason: z.string().trim().min(3, 'say why, for whoever reads the evidence').max(500),
   dry_run: z.boolean().default(false),
@@ -22,7 +22,7 @@ const containSubject = createRoute({
   path: '/api/v1/containments',
   summary: 'End everything of a user on the caller’s own word (role operate; confirm takes the role confirm)',
   security: [{ bearer: [] }],
-  request: { body: { required: true, content: { 'application/json': { schema: Asked } } } },
+  request: { body: { required: true, content: { 'application/json': { schema: ContainmentRequest } } } },
   responses: {
     200: json(Contained, 'What ended, or would end, and the containment in which it can be followed'),
     400: refused('The body, or a user who cannot be contained'),
@@ -41,10 +41,10 @@ export function containRoute(app: OpenAPIHono<ApiEnv>, contain: Contain, operato
   app.openapi(containSubject, async (c) => {
     const { subject, reason, dry_run, confirm } = c.req.valid('json')
     const token = c.req.header('authorization')?.slice('Bearer '.length) ?? ''
-    const word = { subject, reason, dryRun: dry_run, confirm }
-    let outcome: WordOutcome | undefined
+    const request = { subject, reason, dryRun: dry_run, confirm }
+    let outcome: OperatorOutcome | undefined
     try {
-      outcome = await contain(c.var.caller.issuer, token, word)
+      outcome = await contain(c.var.caller.issuer, token, request)
     } catch (cause) {
       if (!(cause instanceof RelayError && cause.code === 'idp_unavailable')) {
         throw cause

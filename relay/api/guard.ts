@@ -6,12 +6,12 @@ import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { Claims } from '../../guard/watermarks.ts'
 import { type ApiEnv, type CallerPorts, requireGuard, smallBody } from './auth.ts'
 import { RelayError } from '../errors.ts'
-import { eventOf, type RealmFeed, type Subscriber } from '../watermarks/stream.ts'
-import type { FeedKey } from '../watermarks/key.ts'
+import { eventOf, type WatermarkStream, type Subscriber } from '../watermarks/stream.ts'
+import type { StreamKey } from '../watermarks/key.ts'
 
 export interface GuardPorts extends CallerPorts {
-  readonly feeds: ReadonlyMap<string, RealmFeed>
-  readonly key: FeedKey
+  readonly streams: ReadonlyMap<string, WatermarkStream>
+  readonly key: StreamKey
   readonly nowMs: () => number
 }
 
@@ -23,9 +23,9 @@ const MOST_BEHIND = 16 * 2 ** 20
 /** Claims that an introspecting caller gets to see (RFC 7662 §2.2, RFC 9470 §6.2). */
 const SHOWN = ['iss', 'sub', 'aud', 'exp', 'iat', 'nbf', 'jti', 'scope', 'sid', 'auth_time', 'acr']
 
-/** For guards: the feed and its keys. For what is not written in Node: a check of one token, and introspection. */
+/** For guards: the stream and its keys. For what is not written in Node: a check of one token, and introspection. */
 export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
-  const { feeds, key, keysOf, readAccess, audience, nowMs } = ports
+  const { streams, key, keysOf, readAccess, audience, nowMs } = ports
   const app = new Hono<ApiEnv>()
   app.use('/guard/*', async (c, next) => {
     await next()
@@ -42,7 +42,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
 
   app.get('/guard/feed', requireGuard(ports), async (c) => {
     const { issuer, clientId, exp } = c.var.caller
-    const feed = feeds.get(issuer)
+    const stream = streams.get(issuer)
     const cursor = Number(c.req.query('cursor') ?? '0')
     const nonce = c.req.query('nonce') ?? ''
     if (!Number.isSafeInteger(cursor) || cursor < 0 || !/^[\w-]{16,128}$/.test(nonce)) {
@@ -54,17 +54,17 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
         400,
       )
     }
-    if (!feed || clientId === '') {
+    if (!stream || clientId === '') {
       return c.json({ error: 'invalid_request', error_description: 'The token names no client (azp)' }, 400)
     }
-    const lines = feed.catchUp(clientId, cursor, nonce)
+    const lines = stream.catchUp(clientId, cursor, nonce)
     const first = await lines.next()
     if (first.done) {
       return c.json({ error: 'invalid_cursor', error_description: 'The cursor is unknown; begin again with 0' }, 409)
     }
     const live = (c.req.header('accept') ?? '').includes('text/event-stream')
     const endsMs = Math.min(exp * 1000 - nowMs(), LONGEST_CONNECTION_MS)
-    const body = send(feed, clientId, first.value, lines, live ? endsMs : undefined)
+    const body = send(stream, clientId, first.value, lines, live ? endsMs : undefined)
     return new Response(body, {
       headers: {
         'content-type': live ? 'text/event-stream' : 'application/jsonl',
@@ -86,7 +86,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
       )
     }
     const authorization = c.req.header('authorization')
-    const guard = guardOf(feeds, issuerIn(authorization), nowMs)
+    const guard = guardOf(streams, issuerIn(authorization), nowMs)
     const judge = bearer({
       guard: guard ?? NOBODY,
       audience: forAudience,
@@ -117,7 +117,7 @@ export function guardRoutes(ports: GuardPorts): Hono<ApiEnv> {
       return c.json({ error: 'invalid_request', error_description: 'Send the token as form parameter: token=…' }, 400)
     }
     const { issuer, clientId } = c.var.caller
-    const guard = guardOf(feeds, issuer, nowMs)
+    const guard = guardOf(streams, issuer, nowMs)
     const keys = await keysOf(issuer)
     if (!guard || !keys) {
       return c.json({ active: false })
@@ -153,9 +153,9 @@ async function keysFor(keys: ReturnType<CallerPorts['keysOf']>): Promise<KeySet>
   return (await keys?.catch(failing)) ?? failing(new errors.JWKSNoMatchingKey())
 }
 
-/** The lines of a feed as a body: to their end when polled, and on with every change until `endsMs` when streamed. */
+/** The lines of a stream as a body: to their end when polled, and on with every change until `endsMs` when streamed. */
 function send(
-  feed: RealmFeed,
+  stream: WatermarkStream,
   clientId: string,
   first: string,
   more: AsyncGenerator<string, number | undefined>,
@@ -171,7 +171,7 @@ function send(
         writer.abort().catch(() => undefined)
         return false
       }
-      writer.write(event).catch(() => feed.leave(clientId, subscriber))
+      writer.write(event).catch(() => stream.leave(clientId, subscriber))
       return true
     },
     end: () => void writer.close().catch(() => undefined),
@@ -188,9 +188,9 @@ function send(
       return
     }
     let seq = next.value ?? 0
-    while (!feed.join(clientId, seq, subscriber)) {
-      await feed.advance()
-      for await (const part of feed.since(clientId, seq)) {
+    while (!stream.join(clientId, seq, subscriber)) {
+      await stream.advance()
+      for await (const part of stream.since(clientId, seq)) {
         await writer.write(frame(part.line))
         seq = part.seq
       }
@@ -199,7 +199,7 @@ function send(
     timer.unref()
     await writer.closed.finally(() => {
       clearTimeout(timer)
-      feed.leave(clientId, subscriber)
+      stream.leave(clientId, subscriber)
     })
   }
   // Whoever has gone away, or lost the store, comes back with its cursor.
@@ -211,21 +211,21 @@ function send(
 const NOBODY = { issuer: 'none', check: () => 'revoked' as const, maxAgeSeconds: () => 0 }
 
 /** The relay's own reading, as a guard. */
-function guardOf(feeds: ReadonlyMap<string, RealmFeed>, issuer: string | undefined, nowMs: () => number) {
-  const feed = issuer === undefined ? undefined : feeds.get(issuer)
-  if (!feed || issuer === undefined) {
+function guardOf(streams: ReadonlyMap<string, WatermarkStream>, issuer: string | undefined, nowMs: () => number) {
+  const stream = issuer === undefined ? undefined : streams.get(issuer)
+  if (!stream || issuer === undefined) {
     return undefined
   }
   return {
     issuer,
     check: (claims: Claims) => {
-      if (nowMs() - feed.readMs > LIMIT_MS) {
+      if (nowMs() - stream.readMs > LIMIT_MS) {
         throw new StaleError(5)
       }
-      return feed.check(claims)
+      return stream.check(claims)
     },
     maxAgeSeconds: ({ sub }: Claims) =>
-      Math.max(0, Math.floor(nowMs() / 1000) - Math.floor(feed.watermarkMs(String(sub)) / 1000) - 1),
+      Math.max(0, Math.floor(nowMs() / 1000) - Math.floor(stream.watermarkMs(String(sub)) / 1000) - 1),
   }
 }
 

@@ -5,7 +5,7 @@ import { getCACertificates } from 'node:tls'
 import { Agent } from 'undici'
 import type { Config } from '../config/config.ts'
 import { networkCodeOf, RelayError } from '../errors.ts'
-import { readFeedKey } from '../watermarks/key.ts'
+import { readStreamKey } from '../watermarks/key.ts'
 import { exchange } from '../http.ts'
 import { keyStatus, publishCommand } from '../signing/acts.ts'
 import { type Finding, findingsOn } from '../domain/finding.ts'
@@ -45,7 +45,7 @@ export function checkCertificate(
 export async function checkGuardKey(file: string): Promise<Finding> {
   const { ok, todo } = findingsOn(file)
   try {
-    await readFeedKey(file)
+    await readStreamKey(file)
     return ok('guard key', 'can be read, and by nobody else')
   } catch (cause) {
     return todo('guard key', wordsOf(cause))

@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from '../config/config.ts'
 import { RelayError } from '../errors.ts'
-import { Keycloak } from '../idp/keycloak/keycloak.ts'
+import { openProvider } from '../run/open.ts'
 import {
   createKey,
   importKey,
@@ -14,7 +14,7 @@ import {
 import { SIGNING_ALGORITHMS, type KeyPlace, readRelayKey } from '../signing/key.ts'
 import { nextOf } from '../signing/realm-keys.ts'
 
-interface Asked {
+interface KeyOptions {
   readonly config: string
   readonly issuer?: string
   readonly alg?: string
@@ -48,7 +48,7 @@ export function addKeyCommands(program: Command, show: Show): void {
       'after',
       '\nTo be run as the user that runs the relay.\n\n  logout-relay keys create --config relay.yaml',
     )
-    .action((options: Asked) => {
+    .action((options: KeyOptions) => {
       for (const place of places(options)) {
         const { alg, file, realm } = place
         const created = createKey(place)
@@ -60,7 +60,7 @@ export function addKeyCommands(program: Command, show: Show): void {
 
   report('import <file>', 'take a private key (PEM) made elsewhere; beside a current key it becomes the next')
     .addHelpText('after', '\n  logout-relay keys import made-elsewhere.pem --alg ES256')
-    .action((from: string, options: Asked) => {
+    .action((from: string, options: KeyOptions) => {
       const place = onePlace(options)
       const file = importKey(place, from)
       const { fingerprint } = readRelayKey(file, place.alg)
@@ -71,7 +71,7 @@ export function addKeyCommands(program: Command, show: Show): void {
   on('export', 'print the component that makes the realm publish a key; it holds the private key, so it goes to a pipe')
     .option('--next', 'the next key')
     .addHelpText('after', '\n  logout-relay keys export --alg RS256 | kcadm.sh create components -r main -f -')
-    .action((options: Asked & { next?: boolean }) => {
+    .action((options: KeyOptions & { next?: boolean }) => {
       const { alg, file } = onePlace(options)
       if (process.stdout.isTTY) {
         throw new RelayError(
@@ -89,7 +89,7 @@ export function addKeyCommands(program: Command, show: Show): void {
       'after',
       '\nExit status: 0 the relay signs for every algorithm that relay.yaml names, 3 the realm still does for one.',
     )
-    .action(async (options: Asked) => {
+    .action(async (options: KeyOptions) => {
       for (const place of places(options)) {
         const published = await publishedBy(place)
         const states = keyStatus(place, published, place.publishedForMs, Date.now())
@@ -108,7 +108,7 @@ export function addKeyCommands(program: Command, show: Show): void {
 
   report('rotate', 'make the next key; run again once it signs, put it in place of the current one')
     .addHelpText('after', '\nExit status: 0 done, 1 not yet: the realm has not published the next key for long enough.')
-    .action((options: Asked) => {
+    .action((options: KeyOptions) => {
       for (const place of places(options)) {
         const { alg, file, realm, publishedForMs } = place
         const rotation = rotateKey(place, publishedForMs, Date.now())
@@ -130,7 +130,7 @@ export function addKeyCommands(program: Command, show: Show): void {
     })
 }
 
-function places({ config: path, issuer, alg }: Asked): Place[] {
+function places({ config: path, issuer, alg }: KeyOptions): Place[] {
   const found = loadConfig(path, process.env).issuers.flatMap((realm) =>
     (realm.signing?.keys ?? []).map((key) => ({
       alg: key.alg,
@@ -151,8 +151,8 @@ function places({ config: path, issuer, alg }: Asked): Place[] {
   return meant
 }
 
-function onePlace(asked: Asked): Place {
-  const [place, ...more] = places(asked)
+function onePlace(options: KeyOptions): Place {
+  const [place, ...more] = places(options)
   if (place === undefined || more.length > 0) {
     throw new RelayError('invalid_request', 'There are several keys; say which: --issuer and --alg')
   }
@@ -163,18 +163,13 @@ function publishing({ alg, realm }: Place, config: string, next: string): string
   return publishCommand(realm.issuer, alg, ` --config ${config}${next}`)
 }
 
-async function publishedBy({ realm: { issuer, client_id, client_secret } }: Place) {
-  const keycloak = new Keycloak({
-    issuer,
-    clientId: client_id,
-    clientSecret: client_secret,
-    allowHttp: issuer.startsWith('http:'),
-  })
+async function publishedBy({ realm }: Place) {
+  const provider = openProvider(realm)
   try {
-    return await keycloak.published()
+    return await provider.published()
   } catch {
     return undefined
   } finally {
-    await keycloak.close()
+    await provider.close()
   }
 }

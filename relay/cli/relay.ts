@@ -3,7 +3,7 @@ import { openApi } from '../api/client.ts'
 import { plain } from '../text.ts'
 
 /** What the commands that speak to a running relay have in common. */
-export interface Asked {
+export interface RelayOptions {
   readonly url: string
   readonly json?: boolean
 }

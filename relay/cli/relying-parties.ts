@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import { api, type Asked, onRelay, openProgress, show, time } from './relay.ts'
+import { api, type RelayOptions, onRelay, openProgress, show, time } from './relay.ts'
 
-interface WithReason extends Asked {
+interface WithReason extends RelayOptions {
   readonly reason: string
 }
 
@@ -22,7 +22,7 @@ export function addRelyingPartyCommands(program: Command): void {
   // The default, as it was before there was more than a list.
   onRelay(parties, 'list', 'whom the relay tells; needs the role view', { isDefault: true })
     .addHelpText('after', '\n  logout-relay relying-parties list --json')
-    .action(async (options: Asked) => {
+    .action(async (options: RelayOptions) => {
       for (const one of await api(options).relyingParties()) {
         const words = [
           ...(one.enabled ? [] : ['disabled']),
@@ -39,7 +39,7 @@ export function addRelyingPartyCommands(program: Command): void {
       'after',
       '\nThe tokens name a session that does not exist. Exit status: 0 all do as they must, 1 one does not.\n\n  logout-relay relying-parties check wiki\n  logout-relay relying-parties check --json',
     )
-    .action(async (named: string[], options: Asked) => {
+    .action(async (named: string[], options: RelayOptions) => {
       const relay = api(options)
       const all = named.length > 0 ? named : (await relay.relyingParties()).map(({ client_id }) => client_id)
       const progress = openProgress(options.json)
@@ -95,7 +95,7 @@ The right place is the client in its realm; this is for one that cannot be chang
   on('resume', 'attempt again, at once, what waits there; needs the role operate')
     .argument('<client_id>', 'its client')
     .addHelpText('after', '\n  logout-relay relying-parties resume wiki')
-    .action(async (client_id: string, asked: Asked) => {
+    .action(async (client_id: string, asked: RelayOptions) => {
       await api(asked).resume(client_id)
       show(asked.json, { client_id, paused: false }, [client_id, 'is told again what it is owed'])
     })
@@ -103,7 +103,7 @@ The right place is the client in its realm; this is for one that cannot be chang
   onRelay(program, 'changes', 'who changed what of what could keep an attacker in, newest first; needs the role view')
     .option('--limit <n>', 'how many', '20')
     .addHelpText('after', '\n  logout-relay changes --json | jq -r "select(.weakening)"')
-    .action(async (options: Asked & { limit: string }) => {
+    .action(async (options: RelayOptions & { limit: string }) => {
       for (const one of await api(options).changes(options.limit)) {
         const data = Object.entries(one.data).map(([name, value]) => `${name}=${value}`)
         const who = [

@@ -1,13 +1,25 @@
 /**
- * The words, one for each idea; docs/design.md has the same list. Times in `…Ms` are milliseconds since the epoch.
+ * The words of the relay, one for each idea. Times in `…Ms` are milliseconds since the epoch.
  *
- * - security event: what happened to a subject at the IdP; it arrives as a Security Event Token (RFC 8417)
+ * - security event: what happened to a subject at the identity provider; it arrives as a Security Event Token (RFC 8417)
  * - containment: the whole answer to one security event
  * - session: one login of a subject at one relying party
  * - delivery: one logout token owed to one relying party for one session
  * - sibling: a delivery for the same session at the same relying party, owed for another security event
  * - attempt: one POST of one freshly made logout token
  * - evidence: the append-only record of a containment
+ * - lane: the deliveries of one relying party; what is slow in one delays no other
+ * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
+ * - operator request: a person's or a program's word that a subject is to be contained
+ * - decision: what a person says of a relying party, or of what it is owed, with a reason
+ * - change: something that could keep an attacker in, or that takes such a thing back, whoever made it
+ * - note: a text that is kept beside what is owed, by issuer and name
+ * - watermark: nothing issued before it counts for who is named
+ * - watermark stream: the watermarks of a realm as they go to guards, signed and hashed; `/guard/feed` on the wire
+ * - security feed: evidence and changes as they go to a SIEM
+ * - outbox: the realm's record of what relying parties have to be told
+ * - spared: an offline token that lives on because the realm's policy says so
+ * - kept: the session in which the person goes on who made the change
  */
 
 /** A session as a security event lists it. `id` is what the extension mints and records answers by. */
@@ -53,7 +65,7 @@ export interface SecurityEvent {
   /** What the steps beyond the sessions have ended, by step. */
   readonly steps: Readonly<Record<string, number>>
   /** Who asked for it and why; absent where it just happened. */
-  readonly asked?: { readonly by: string; readonly clientId: string; readonly reason: string }
+  readonly operator?: { readonly by: string; readonly clientId: string; readonly reason: string }
   /** Clients whose offline tokens of this subject live on, because the realm's policy spares them. */
   readonly sparedOffline?: readonly string[]
   /** Aliases of the identity providers that the subject is still linked to: whoever added a link logs in with it. */
@@ -83,8 +95,8 @@ export interface Watched {
   readonly refusedRefreshes: number
 }
 
-/** A person's or a program's own word that a subject is to be contained. */
-export interface Word {
+/** A person's or a program's word that a subject is to be contained. */
+export interface OperatorRequest {
   /** A user's id or user name in the issuer's realm. */
   readonly subject: string
   readonly reason: string
@@ -95,7 +107,7 @@ export interface Word {
 }
 
 /** What the identity provider has done, or would do, or why not, in its own words. */
-export type WordOutcome =
+export type OperatorOutcome =
   | {
       readonly kind: 'done'
       readonly subject: string

@@ -61,7 +61,7 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, asked, watched, refusedAfter } = event
+  const { jti, trigger, part, parts, operator, watched, refusedAfter } = event
   // Each part of a large event says what was done once for all of them.
   const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
@@ -106,12 +106,12 @@ export function plan(
     watermarks: watermarksOf(event),
     evidence: [
       { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
-      ...(asked
+      ...(operator
         ? [
             {
               kind: 'asked',
               atMs: event.watermarkMs,
-              data: { by: asked.by, client_id: asked.clientId, reason: asked.reason },
+              data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
             } as const,
           ]
         : []),

@@ -43,7 +43,7 @@ export class Flow {
   readonly #refusals: Refusals
   readonly #work = new Set<Promise<void>>()
   /** Deliveries that wait for their tokens, by issuer. */
-  readonly #asked = new Map<string, number>()
+  readonly #minting = new Map<string, number>()
   /** Issuers of which none is asked for at the moment, after a failure. */
   readonly #paused = new Set<string>()
   readonly #due: Doorbell
@@ -204,7 +204,7 @@ export class Flow {
 
   /** How many more claims may wait for their tokens: whole batches, of the identity provider that has fewest of them. */
   #mintable(): number {
-    const fewest = Math.min(...[...this.#ports.idps.keys()].map((issuer) => this.#asked.get(issuer) ?? 0))
+    const fewest = Math.min(...[...this.#ports.idps.keys()].map((issuer) => this.#minting.get(issuer) ?? 0))
     return Math.max(0, MINTED_AT_ONCE - Math.ceil(fewest / MINT_BATCH) * MINT_BATCH)
   }
 
@@ -213,7 +213,7 @@ export class Flow {
       return NO_ROOM
     }
     const room = this.#lanes.room(issuer, clientId)
-    return (this.#asked.get(issuer) ?? 0) < MINTED_AT_ONCE ? room : { ...room, others: 0, latest: 0 }
+    return (this.#minting.get(issuer) ?? 0) < MINTED_AT_ONCE ? room : { ...room, others: 0, latest: 0 }
   }
 
   /** Never rejects. Every claim leaves its lane again, whatever happens. */
@@ -273,12 +273,12 @@ export class Flow {
   }
 
   async #mint(issuer: string, idp: Idp, claims: readonly Claim[]): ReturnType<Idp['mint']> {
-    const ask = (more: number) => this.#asked.set(issuer, (this.#asked.get(issuer) ?? 0) + more)
-    ask(claims.length)
+    const count = (more: number) => this.#minting.set(issuer, (this.#minting.get(issuer) ?? 0) + more)
+    count(claims.length)
     try {
       return await idp.mint(claims.map(({ delivery }) => delivery))
     } finally {
-      ask(-claims.length)
+      count(-claims.length)
       this.#due.ring()
     }
   }

@@ -79,7 +79,7 @@ export function outcomeOf(
       reason,
       ...status,
       durationMs,
-      sinceEventMs: nowMs - delivery.createdMs,
+      owedForMs: nowMs - delivery.createdMs,
     },
   }
 }

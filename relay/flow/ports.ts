@@ -109,5 +109,6 @@ export interface AttemptLine {
   readonly reason: string
   readonly status?: number
   readonly durationMs: number
-  readonly sinceEventMs: number
+  /** Since the event was taken. */
+  readonly owedForMs: number
 }

@@ -99,7 +99,7 @@ export class Refusals {
     const { idps, send, clock, observer } = this.#ports
     const answers = new Map<TokenNames, Answer>()
     const over = new AbortController()
-    const asked = async () => {
+    const ask = async () => {
       try {
         const made = await idps.get(issuer)?.genuine?.(clientId, alg)
         for (const [names, token] of made?.tokens ?? []) {
@@ -110,7 +110,7 @@ export class Refusals {
       }
       over.abort()
     }
-    void asked()
+    void ask()
     await clock.sleep(LOOK_MS, over.signal)
     return new Map(answers)
   }

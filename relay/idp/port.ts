@@ -1,7 +1,7 @@
 import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
-import type { RelyingParty, Word, WordOutcome } from '../domain/model.ts'
+import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
 import type { Genuine, Idp } from '../flow/ports.ts'
 
 /** After a look at a key set none follows for this long, however many events ask for a key that is not in it. */
@@ -35,10 +35,10 @@ export interface IdentityProvider extends Idp {
   /** The relying parties, and what the realm and its outbox are like at that moment. */
   look(): Promise<RealmLook>
   /**
-   * Passes a caller's word on, with the caller's own token: the realm judges their right anew. Where it throws, it is not known
+   * Passes a caller's request on, with the caller's own token: the realm judges their right anew. Where it throws, it is not known
    * what the realm has done.
    */
-  contain(callersToken: string, word: Word): Promise<WordOutcome>
+  contain(callersToken: string, request: OperatorRequest): Promise<OperatorOutcome>
   close(): Promise<void>
 }
 

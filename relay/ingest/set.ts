@@ -174,7 +174,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     shadow,
     survivors,
     steps,
-    ...(asked === undefined ? {} : { asked: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
+    ...(asked === undefined ? {} : { operator: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
     ...(spared_offline === undefined ? {} : { sparedOffline: spared_offline }),
     ...(identity_providers === undefined ? {} : { identityProviders: identity_providers }),
     ...(watched === undefined

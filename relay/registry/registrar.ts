@@ -41,8 +41,8 @@ export interface RegistrarPorts {
   readonly nowMs: () => number
 }
 
-/** Who asks for a change, and why. */
-export interface Asked {
+/** Who decides, and why. */
+export interface Decision {
   readonly by: string
   readonly reason: string
 }
@@ -189,7 +189,7 @@ export class Registrar {
    */
   async register(
     registration: Registration,
-    { by, reason }: Asked,
+    { by, reason }: Decision,
     despite = false,
   ): Promise<{ registered: boolean; finding: Finding }> {
     const { issuer, clientId, logoutUri } = registration
@@ -215,7 +215,7 @@ export class Registrar {
   }
 
   /** Takes back what was registered here. What the realm or relay.yaml names stays. */
-  async unregister(issuer: string, clientId: string, { by, reason }: Asked): Promise<void> {
+  async unregister(issuer: string, clientId: string, { by, reason }: Decision): Promise<void> {
     const change = { kind: 'registration_removed', reason, data: {} } as const
     await this.#alter(issuer, clientId, by, change, ({ registered, ...kept }) => {
       if (!registered) {
@@ -226,7 +226,7 @@ export class Registrar {
   }
 
   /** Attempts nothing there until it is resumed. What is owed stays open. */
-  async pause(issuer: string, clientId: string, { by, reason }: Asked): Promise<void> {
+  async pause(issuer: string, clientId: string, { by, reason }: Decision): Promise<void> {
     this.#known(issuer, clientId)
     const change = { kind: 'relying_party_paused', reason, data: {} } as const
     await this.#alter(issuer, clientId, by, change, (kept, paused) => ({ ...kept, paused }))

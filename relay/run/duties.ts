@@ -1,19 +1,13 @@
-import type { Logger } from 'pino'
-import { type Metrics, setOrRemove } from '../telemetry/metrics.ts'
+import { setOrRemove } from '../telemetry/metrics.ts'
 import type { Config } from '../config/config.ts'
-import type { Clock } from '../flow/ports.ts'
-import type { RealmFeed } from '../watermarks/stream.ts'
-import type { IdentityProvider } from '../idp/port.ts'
-import type { Registrar } from '../registry/registrar.ts'
-import type { RelyingParties } from '../registry/registry.ts'
-import { dropPast } from './retention.ts'
 import { tellSecurityFeed } from '../security-feed/feed.ts'
 import { fileSink, httpSink } from '../security-feed/sink.ts'
-import type { RealmKeys } from '../signing/realm-keys.ts'
-import type { Store } from '../store/port.ts'
+import type { Parts } from './connect.ts'
+import type { Intake } from './intake.ts'
+import { dropPast } from './retention.ts'
 
 /** How soon a change that another process stored is seen; one of this process is told at once. */
-const FEED_MS = 1000
+const WATERMARKS_MS = 1000
 const NOTES_MS = 5000
 const RETENTION_MS = 60_000
 /** How soon this process takes up what another one of the same store was told of. */
@@ -22,48 +16,30 @@ const WAKE_MS = 200
 const KEYS_MS = 15_000
 const GAP_MS = 500
 
-export interface DutyPorts {
-  readonly config: Config
-  readonly store: Store
-  readonly providers: ReadonlyMap<string, IdentityProvider>
-  readonly ownKeys: ReadonlyMap<string, RealmKeys>
-  readonly feeds: readonly RealmFeed[]
-  readonly registrar: Registrar
-  readonly relyingParties: RelyingParties
-  readonly metrics: Metrics
-  readonly log: Logger
-  readonly clock: Clock
-  readonly random: () => number
-  readonly leads: () => boolean
-  /** What is due is looked for. */
-  readonly wake: () => void
-  readonly tellGuards: (feed: RealmFeed) => Promise<void>
-  readonly fillGap: () => Promise<void>
-  readonly trouble: (what: string, cause: unknown) => void
-}
-
 /** What is done again and again beside the flow, until the signal. Each duty is small, and none takes another with it. */
-export function beginDuties(ports: DutyPorts, stop: AbortSignal): Promise<void>[] {
-  const { config, clock, metrics, log, store } = ports
+export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Promise<void>[] {
+  const { config, clock, metrics, log, kept: store, observer, flow } = parts
   const every = async (ms: number, what: string, work: () => unknown): Promise<void> => {
     while (!stop.aborted) {
       try {
         await work()
       } catch (cause) {
-        ports.trouble(what, cause)
+        observer.trouble(what, cause)
       }
       await clock.sleep(ms, stop)
     }
   }
   return [
-    ...ports.feeds.map((feed) => every(FEED_MS, 'Guards could not be told', () => ports.tellGuards(feed))),
-    every(NOTES_MS, 'What people said of relying parties could not be read', () => lookAtNotes(ports)),
+    ...[...(parts.watermarks?.streams.values() ?? [])].map((stream) =>
+      every(WATERMARKS_MS, 'Guards could not be told', () => intake.tellGuards(stream)),
+    ),
+    every(NOTES_MS, 'What people said of relying parties could not be read', () => lookAtNotes(parts)),
     every(RETENTION_MS, 'What is past its retention could not be dropped; trying again', () =>
       dropPast(
         {
-          ...ports,
+          ...{ store, clock, leads: parts.leads },
           retentionDays: config.retention_days,
-          fed: config.security_feed ? namesOf(config) : [],
+          fed: config.security_feed ? [...parts.names.today.keys()] : [],
           dropped: (pruned) => {
             Object.entries(pruned).forEach(([kind, count]) => metrics.pruned.inc({ kind }, count))
             log.info(pruned, 'What is past its retention was dropped')
@@ -72,23 +48,23 @@ export function beginDuties(ports: DutyPorts, stop: AbortSignal): Promise<void>[
         stop,
       ),
     ),
-    ...[...ports.ownKeys].map(([issuer, own]) =>
+    ...[...parts.ownKeys].map(([issuer, own]) =>
       every(KEYS_MS, 'The keys that the realm publishes could not be read; what is known of them holds', async () =>
-        own.look((await ports.providers.get(issuer)?.published()) ?? [], clock.nowMs()),
+        own.look((await parts.providers.get(issuer)?.published()) ?? [], clock.nowMs()),
       ),
     ),
     ...(store.shared
       ? [
-          every(WAKE_MS, 'The flow could not be woken', ports.wake),
-          every(GAP_MS, 'The outbox could not be read again; trying again', ports.fillGap),
+          every(WAKE_MS, 'The flow could not be woken', () => flow.wake()),
+          every(GAP_MS, 'The outbox could not be read again; trying again', () => intake.fillGap()),
         ]
       : []),
-    ...(config.security_feed ? tellFeeds(config.security_feed, ports, stop) : []),
+    ...(config.security_feed ? tellFeeds(config.security_feed, parts, stop) : []),
   ]
 }
 
 /** What people have said at another process. */
-async function lookAtNotes({ registrar, metrics, config, relyingParties }: DutyPorts): Promise<void> {
+async function lookAtNotes({ registrar, metrics, config, relyingParties }: Parts): Promise<void> {
   await registrar.load()
   metrics.paused.reset()
   for (const { issuer } of config.issuers) {
@@ -103,18 +79,18 @@ async function lookAtNotes({ registrar, metrics, config, relyingParties }: DutyP
 /** One for each name that an issuer has or had: its evidence is kept under the name it came by. */
 function tellFeeds(
   to: NonNullable<Config['security_feed']>,
-  { config, store, clock, random, leads, metrics, log, trouble }: DutyPorts,
+  { names, kept: store, clock, leads, metrics, log, observer }: Parts,
   stop: AbortSignal,
 ): Promise<void>[] {
   const sink = 'file' in to ? fileSink(to.file) : httpSink(to)
-  return namesOf(config).map((issuer) =>
+  return [...names.today.keys()].map((issuer) =>
     tellSecurityFeed(
       issuer,
       {
         store,
         sink,
         clock,
-        random,
+        random: Math.random,
         leads,
         delivered: (lines) => {
           metrics.feedLines.inc(lines)
@@ -125,14 +101,9 @@ function tellFeeds(
           setOrRemove(metrics.feedWaiting, issuer, sinceMs)
           log.warn({ issuer, why: cause instanceof Error ? cause.message : undefined }, 'The security feed waits')
         },
-        trouble,
+        trouble: (what, cause) => observer.trouble(what, cause),
       },
       stop,
     ),
   )
-}
-
-/** Under which evidence is kept, and told. */
-function namesOf({ issuers }: Config): string[] {
-  return issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
 }

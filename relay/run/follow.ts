@@ -5,6 +5,8 @@ import type { Clock } from '../flow/ports.ts'
 import type { IdentityProvider } from '../idp/port.ts'
 import { pollOutbox } from '../ingest/poll.ts'
 import type { Registrar } from '../registry/registrar.ts'
+import type { Parts } from './connect.ts'
+import type { Intake } from './intake.ts'
 
 const REFRESH_MS = 60_000
 const CONNECT_PAUSE_MS = 2000
@@ -29,6 +31,28 @@ export interface FollowPorts {
   /** Why the realm cannot be used yet; undefined when it can. */
   readonly waits: (why: string | undefined) => void
   readonly trouble: (what: string, cause: unknown) => void
+}
+
+/** Follows every realm that is configured. */
+export function followRealms(parts: Parts, intake: Intake, stop: AbortSignal): Promise<void>[] {
+  const { config, registrar, metrics, log, clock, leads, store, providers, observer } = parts
+  const { verify, receive, fetchMissing, waitingFor } = intake
+  return config.issuers.flatMap(({ issuer, poll_interval_s }) => {
+    const provider = providers.get(issuer)
+    if (!provider) {
+      return []
+    }
+    const ports: FollowPorts = {
+      ...{ provider, registrar, metrics, log, clock, leads, verify },
+      pollMs: poll_interval_s * 1000,
+      receive: (event) => receive(event, 'poll'),
+      stored: async (untilMs) => store.shared?.stored(issuer, untilMs),
+      fetchMissing: () => fetchMissing(issuer),
+      waits: (why) => (why === undefined ? waitingFor.delete(issuer) : waitingFor.set(issuer, why)),
+      trouble: (what, cause) => observer.trouble(what, cause),
+    }
+    return followRealm(ports, stop)
+  })
 }
 
 /** Waits for the realm, visibly, then keeps polling its outbox and refreshing what is known of its relying parties. */

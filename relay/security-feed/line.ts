@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import { z } from 'zod'
 import { type Change, weakens } from '../domain/change.ts'
-import type { FeedLine } from '../store/port.ts'
+import type { EvidenceLine } from '../store/port.ts'
 
 /**
  * A line of the security feed; docs/security-feed.schema.json is made of this. It names no subject: who
@@ -30,7 +30,7 @@ export const SecurityFeedLine = z
   })
   .meta({ title: 'A line of the security feed of Logout Relay' })
 
-export function lineOf(issuer: string, { containmentId, trigger, evidence }: FeedLine): string {
+export function lineOf(issuer: string, { containmentId, trigger, evidence }: EvidenceLine): string {
   const { kind, data } = evidence
   return withId({ time: timeOf(evidence.atMs), issuer, containment: containmentId, trigger, kind, data })
 }

@@ -68,19 +68,19 @@ export interface Act {
 }
 
 /** A line of the evidence of a containment, as the security feed tells it. */
-export interface FeedLine {
+export interface EvidenceLine {
   readonly containmentId: string
   readonly trigger: string
   readonly evidence: Evidence
 }
 
 /** What the security feed has not delivered yet, oldest first, held for whoever took it until its lease is over. */
-export interface FeedBatch {
+export interface SecurityFeedBatch {
   readonly issuer: string
   readonly fence: number
   /** Where the feed goes on after this batch; only the store reads it. */
   readonly next: string
-  readonly lines: readonly FeedLine[]
+  readonly lines: readonly EvidenceLine[]
 }
 
 /** What has been kept long enough. */
@@ -169,9 +169,9 @@ export interface Store extends WatermarkLog, Notes {
   open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>
 
   /** Takes the next lines of evidence, at most `limit`; undefined if there are none, or another process holds them. */
-  takeFeed(issuer: string, nowMs: number, leaseMs: number, limit: number): Promise<FeedBatch | undefined>
+  takeFeed(issuer: string, nowMs: number, leaseMs: number, limit: number): Promise<SecurityFeedBatch | undefined>
   /** Ends the lease, and moves on behind the batch if it was delivered. False, and nothing is moved, if it was no longer held. */
-  settleFeed(batch: FeedBatch, delivered: boolean): Promise<boolean>
+  settleFeed(batch: SecurityFeedBatch, delivered: boolean): Promise<boolean>
 
   /**
    * Drops at most `limit` rows of what is past: watermarks after their `until`; changes from before `endedBeforeMs`; and

@@ -1,6 +1,6 @@
 import type { Watermark } from '../domain/watermark.ts'
 
-export interface Change extends Watermark {
+export interface WatermarkChange extends Watermark {
   /** Grows with every change. At least the microseconds of the clock, so that no store restored from a backup gives it again. */
   readonly seq: number
 }
@@ -12,7 +12,7 @@ export interface Change extends Watermark {
  */
 export interface WatermarkLog {
   /** Changes after `after`, oldest first. A change that is seen implies that all before it are. */
-  watermarks(issuer: string, after: number, limit: number): Promise<Change[]>
+  watermarks(issuer: string, after: number, limit: number): Promise<WatermarkChange[]>
   /** What a token with this `sub` and `sid` is judged by. */
   watermarksOf(issuer: string, sub: string, sid: string | undefined): Promise<Watermark[]>
 }

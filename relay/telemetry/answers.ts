@@ -14,7 +14,7 @@ export interface LastAnswer {
 export class LastAnswers {
   readonly #byLane = new Map<string, LastAnswer[]>()
 
-  note({ issuer, clientId, outcome, reason, durationMs }: AttemptLine, atMs: number): void {
+  add({ issuer, clientId, outcome, reason, durationMs }: AttemptLine, atMs: number): void {
     const lane = laneOf(issuer, clientId)
     let answers = this.#byLane.get(lane)
     if (!answers) {

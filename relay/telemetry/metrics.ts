@@ -2,16 +2,9 @@ import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../store/port.ts'
 
 /** What Prometheus reads at /metrics. Labels are issuers, client ids and stable words: no person and no session. */
-export function makeMetrics(store: Store) {
+export function makeMetrics() {
   const registry = new Registry()
   const registers = [registry]
-  let counting: ReturnType<Store['open']> | undefined
-  /** Once for a scrape. With a store that cannot be read there is nothing of it, and all else is there: also what says so. */
-  const countOpen = () =>
-    (counting ??= store
-      .open()
-      .catch(() => [])
-      .finally(() => (counting = undefined)))
   return {
     registry,
     events: new Counter({
@@ -158,34 +151,45 @@ export function makeMetrics(store: Store) {
       labelNames: ['issuer', 'client_id'],
       registers,
     }),
-    open: new Gauge({
-      name: 'logout_relay_deliveries_open',
-      help: 'Logouts that a relying party has not confirmed yet',
-      labelNames: ['issuer', 'client_id'],
-      registers,
-      async collect() {
-        this.reset()
-        for (const { issuer, clientId, count } of await countOpen()) {
-          this.set({ issuer, client_id: clientId }, count)
-        }
-      },
-    }),
-    oldest: new Gauge({
-      name: 'logout_relay_deliveries_open_oldest_timestamp_seconds',
-      help: 'When the longest open logout of a relying party was taken up',
-      labelNames: ['issuer', 'client_id'],
-      registers,
-      async collect() {
-        this.reset()
-        for (const { issuer, clientId, oldestMs } of await countOpen()) {
-          this.set({ issuer, client_id: clientId }, oldestMs / 1000)
-        }
-      },
-    }),
   }
 }
 
 export type Metrics = ReturnType<typeof makeMetrics>
+
+/** Adds what is open. With a store that cannot be read there is nothing of it, and all else is there: also what says so. */
+export function countOpen({ registry }: Metrics, store: Pick<Store, 'open'>): void {
+  const registers = [registry]
+  const labelNames = ['issuer', 'client_id'] as const
+  let counting: ReturnType<Store['open']> | undefined
+  /** Once for a scrape. */
+  const count = () =>
+    (counting ??= store
+      .open()
+      .catch(() => [])
+      .finally(() => (counting = undefined)))
+  new Gauge({
+    name: 'logout_relay_deliveries_open',
+    help: 'Logouts that a relying party has not confirmed yet',
+    ...{ labelNames, registers },
+    async collect() {
+      this.reset()
+      for (const { issuer, clientId, count: open } of await count()) {
+        this.set({ issuer, client_id: clientId }, open)
+      }
+    },
+  })
+  new Gauge({
+    name: 'logout_relay_deliveries_open_oldest_timestamp_seconds',
+    help: 'When the longest open logout of a relying party was taken up',
+    ...{ labelNames, registers },
+    async collect() {
+      this.reset()
+      for (const { issuer, clientId, oldestMs } of await count()) {
+        this.set({ issuer, client_id: clientId }, oldestMs / 1000)
+      }
+    },
+  })
+}
 
 /** A time of something that is not always there. */
 export function setOrRemove(gauge: Gauge, issuer: string, ms: number | undefined): void {

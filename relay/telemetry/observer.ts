@@ -13,11 +13,11 @@ export function makeObserver(log: Logger, metrics: Metrics, answers: LastAnswers
   return {
     received: (source, outcome) => metrics.events.inc({ source, outcome }),
     attempted: (line) => {
-      answers.note(line, nowMs())
+      answers.add(line, nowMs())
       metrics.attempts.inc({ client_id: line.clientId, outcome: line.outcome, reason: line.reason })
       metrics.attemptSeconds.observe(line.durationMs / 1000)
       if (line.outcome === 'delivered') {
-        metrics.deliveredSeconds.observe(line.sinceEventMs / 1000)
+        metrics.deliveredSeconds.observe(line.owedForMs / 1000)
       }
       log[line.outcome === 'delivered' ? 'info' : 'warn'](
         { ...line, durationMs: Math.round(line.durationMs) },

@@ -5,7 +5,7 @@ import { RelayError } from '../errors.ts'
 import { readPrivateKey } from '../signing/private-key.ts'
 
 /** What the relay signs its feed with. It is the relay's own: the realm's keys stay in Keycloak. */
-export interface FeedKey {
+export interface StreamKey {
   readonly jwks: { readonly keys: readonly JWK[] }
   sign(claims: BatchClaims): Promise<string>
   /** The key of the hashes of one client's feed: 8 bytes, the same at every relay with this key. */
@@ -13,16 +13,16 @@ export interface FeedKey {
 }
 
 /** @throws RelayError `config_invalid` for anything but a P-256 private key in PEM that is closed to others */
-export async function readFeedKey(path: string): Promise<FeedKey> {
+export async function readStreamKey(path: string): Promise<StreamKey> {
   const make = `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out ${path}`
   const key = readPrivateKey(path, 'guard.key_file', make)
   if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     throw new RelayError('config_invalid', `${path}: guard.key_file is not a key on the curve P-256. Make one: ${make}`)
   }
-  return feedKey(key)
+  return streamKey(key)
 }
 
-export async function feedKey(key: KeyObject): Promise<FeedKey> {
+export async function streamKey(key: KeyObject): Promise<StreamKey> {
   const jwk = await exportJWK(createPublicKey(key))
   const kid = await calculateJwkThumbprint(jwk)
   const secret = key.export({ format: 'der', type: 'pkcs8' })

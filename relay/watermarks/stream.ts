@@ -2,8 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { type BatchClaims, digestOf, type SignedBatch } from '../../guard/batch.ts'
 import { KIND } from '../../guard/hash.ts'
 import { type Claims, ENTRY, type Verdict, Watermarks } from '../../guard/watermarks.ts'
-import type { FeedKey } from './key.ts'
-import type { Change, WatermarkLog } from '../store/watermark-log.ts'
+import type { StreamKey } from './key.ts'
+import type { WatermarkChange, WatermarkLog } from '../store/watermark-log.ts'
 
 /** Entries in one batch, and so how long the event loop is held at once. */
 const BATCH = 8192
@@ -17,7 +17,7 @@ const BEAT_MS = 5000
 export interface FeedPorts {
   readonly issuer: string
   readonly log: Pick<WatermarkLog, 'watermarks'>
-  readonly key: FeedKey
+  readonly key: StreamKey
   readonly nowMs: () => number
 }
 
@@ -44,7 +44,7 @@ interface Part {
  * The feed of one realm. Each client has a channel: the same changes for all, under hashes that only its own guards can
  * compute, signed once however many they are. {@link check} answers for those that hold no feed.
  */
-export class RealmFeed {
+export class WatermarkStream {
   readonly #ports: FeedPorts
   readonly #channels = new Map<string, Channel>()
   readonly #parts = new Map<string, { readonly atMs: number; readonly parts: Promise<Part[]> }>()
@@ -93,7 +93,7 @@ export class RealmFeed {
 
   async #advance(): Promise<void> {
     const { issuer, log, nowMs } = this.#ports
-    let changes: Change[]
+    let changes: WatermarkChange[]
     for (const [clientId, { atMs }] of this.#parts) {
       if (nowMs() - atMs >= SHARED_MS) {
         this.#parts.delete(clientId)
@@ -120,7 +120,7 @@ export class RealmFeed {
   async #publish(
     clientId: string,
     channel: Channel,
-    changes: readonly Change[],
+    changes: readonly WatermarkChange[],
     head: number,
     readMs: number,
   ): Promise<void> {
@@ -246,7 +246,7 @@ export class RealmFeed {
   async #part(
     clientId: string,
     names: Watermarks,
-    changes: readonly Change[],
+    changes: readonly WatermarkChange[],
     place: Pick<BatchClaims, 'after' | 'seq' | 'head' | 'nonce' | 'hash_key'>,
     // When the log was last read to its end, not when this is signed: what was not read cannot be vouched for.
     readMs = this.#readMs,

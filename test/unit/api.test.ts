@@ -5,8 +5,8 @@ import { beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'v
 import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
-import { makeMetrics } from '../../relay/telemetry/metrics.ts'
-import type { Answer, WordOutcome } from '../../relay/domain/model.ts'
+import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
+import type { Answer, OperatorOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -27,7 +27,7 @@ let keysOfOurs: () => Promise<JWTVerifyGetKey>
 let notReady: string[]
 let acts: unknown[][]
 let answered: Answer
-let outcome: WordOutcome | undefined
+let outcome: OperatorOutcome | undefined
 
 beforeAll(async () => {
   ;[ours, others, foreign] = await Promise.all([
@@ -65,6 +65,8 @@ beforeEach(async () => {
   for (const event of events) {
     await acceptInto(store, event)
   }
+  const metrics = makeMetrics()
+  countOpen(metrics, store)
   app = apiRoutes({
     store,
     relyingParties,
@@ -75,7 +77,7 @@ beforeEach(async () => {
       observer: { changed: () => undefined },
       nowMs: () => NOW_MS,
     }),
-    metrics: makeMetrics(store),
+    metrics,
     readAccess,
     keysOf: (issuer) =>
       issuer === ISSUER ? keysOfOurs() : issuer === OTHER_ISSUER ? Promise.resolve(others.keys) : undefined,
@@ -519,7 +521,7 @@ describe("a person's or a program's own word", () => {
       body: JSON.stringify(body),
     })
   const word = { subject: 'alice', reason: 'laptop stolen' }
-  const done: WordOutcome = {
+  const done: OperatorOutcome = {
     ...{ kind: 'done', subject: 'user-1', containmentId: 'txn-1', sessions: 3, relyingParties: 2, unreachable: 1 },
     ...{ shadow: false, confirmationRequired: false },
   }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { loadConfig, parseConfig } from '../../relay/config/config.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { readFeedKey } from '../../relay/watermarks/key.ts'
+import { readStreamKey } from '../../relay/watermarks/key.ts'
 import { temporaryFolder } from './given.ts'
 
 const CANARY = 'canary-b5b1'
@@ -202,13 +202,13 @@ test('a key for the feed of the guard that cannot be used is refused with the co
     write('p384.pem', pem(generateKeyPairSync('ec', { namedCurve: 'P-384' }).privateKey)),
   ]
   for (const path of wrong) {
-    const refused = await readFeedKey(path).catch((cause: unknown) => cause)
+    const refused = await readStreamKey(path).catch((cause: unknown) => cause)
     expect(refused).toMatchObject({ code: 'config_invalid' })
     expect(String(refused)).toMatch(/guard\.key_file .*openssl genpkey .*P-256/)
     expect(String(refused)).not.toContain(CANARY)
   }
   const right = write('right.pem', pem(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey))
-  const [one, again] = [await readFeedKey(right), await readFeedKey(right)]
+  const [one, again] = [await readStreamKey(right), await readStreamKey(right)]
   expect(one.hashKey('realm', 'a')).toEqual(again.hashKey('realm', 'a'))
   expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('realm', 'b'))
   expect(one.hashKey('realm', 'a')).not.toEqual(one.hashKey('other', 'a'))

@@ -224,9 +224,9 @@ test('a bar ends with the last answer, and is open or given up if one of its ses
 
 test('of a relying party’s answers the last 100 are kept, with the times of half and of almost all of them', () => {
   const answers = new LastAnswers()
-  const line = { containment: 'c', delivery: 'd', issuer: ISSUER, clientId: 'a', attempt: 1, sinceEventMs: 1 }
+  const line = { containment: 'c', delivery: 'd', issuer: ISSUER, clientId: 'a', attempt: 1, owedForMs: 1 }
   for (let n = 0; n < 130; n++) {
-    answers.note({ ...line, outcome: 'delivered', reason: 'confirmed', durationMs: n }, NOW_MS)
+    answers.add({ ...line, outcome: 'delivered', reason: 'confirmed', durationMs: n }, NOW_MS)
   }
   const last = answers.of(ISSUER, 'a')
   expect(last).toHaveLength(100)

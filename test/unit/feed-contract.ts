@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { FeedBatch, Store } from '../../relay/store/port.ts'
+import type { SecurityFeedBatch, Store } from '../../relay/store/port.ts'
 import { acceptInto, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent } from './given.ts'
 import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.ts'
 
@@ -16,14 +16,14 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
       return acceptInto(store, event)
     }
     const take = (nowMs = NOW_MS, limit = 500, issuer = ISSUER) => store.takeFeed(issuer, nowMs, LEASE_MS, limit)
-    const taken = async (nowMs = NOW_MS, limit = 500): Promise<FeedBatch> => {
+    const taken = async (nowMs = NOW_MS, limit = 500): Promise<SecurityFeedBatch> => {
       const batch = await take(nowMs, limit)
       if (!batch) {
         throw new Error('Nothing was to be taken')
       }
       return batch
     }
-    const told = ({ lines }: FeedBatch) =>
+    const told = ({ lines }: SecurityFeedBatch) =>
       lines.map(({ containmentId, evidence }) => `${containmentId} ${evidence.kind}`)
 
     test('every line of evidence comes once, in order, by page, with its containment, of its own issuer alone', async () => {

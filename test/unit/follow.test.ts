@@ -5,7 +5,7 @@ import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { followRealm } from '../../relay/run/follow.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import { makeLog } from '../../relay/telemetry/observer.ts'
-import { systemClock } from '../../relay/run/parts.ts'
+import { systemClock } from '../../relay/run/open.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
@@ -51,7 +51,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
         observer: { changed: () => undefined },
         nowMs: () => Date.now(),
       }),
-      metrics: makeMetrics(store),
+      metrics: makeMetrics(),
       log: makeLog('silent'),
       clock: systemClock,
       pollMs: 60_000,

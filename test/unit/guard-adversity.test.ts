@@ -3,7 +3,7 @@ import { runInNewContext } from 'node:vm'
 import { beforeEach, describe, expect, test, vi } from 'vitest'
 import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { plan } from '../../relay/domain/plan.ts'
-import { RealmFeed } from '../../relay/watermarks/stream.ts'
+import { WatermarkStream } from '../../relay/watermarks/stream.ts'
 import type { WatermarkLog } from '../../relay/store/watermark-log.ts'
 import { guardRoutes } from '../../relay/api/guard.ts'
 import { securityEvent } from './given.ts'
@@ -35,7 +35,12 @@ test(
       },
     }
     const sign = () => Promise.resolve(`signature ${++signed}`)
-    const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+    const feed = new WatermarkStream({
+      issuer: world.issuer,
+      log,
+      key: { ...world.key, sign },
+      nowMs: () => Date.now(),
+    })
     const guards = Array.from({ length: 10_000 }, (_, n) =>
       Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')),
     )
@@ -59,7 +64,7 @@ test('what was read for guards that started together is let go soon after, thoug
   })
   const log = { watermarks: (_: string, after: number) => Promise.resolve(changes.slice(after)) }
   let nowMs = Date.now()
-  const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => nowMs })
+  const feed = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => nowMs })
   await feed.advance()
   const before = held()
   for (let n = 0; n < 150; n++) {
@@ -84,7 +89,7 @@ test('10,000 guards that come back with the same cursor share what they have mis
     watermarksOf: () => Promise.resolve([]),
   }
   const sign = () => Promise.resolve(`signature ${++signed}`)
-  const feed = new RealmFeed({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
+  const feed = new WatermarkStream({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
   await feed.advance()
   head = 200
   reads = 0
@@ -109,11 +114,11 @@ test(
       },
       watermarksOf: () => Promise.resolve([]),
     }
-    const feed = new RealmFeed({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
+    const feed = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
     const keysOf = () => Promise.resolve(world.realm.keys)
     const isEnded = () => Promise.resolve(false)
     const ports = {
-      feeds: new Map([[world.issuer, feed]]),
+      streams: new Map([[world.issuer, feed]]),
       key: world.key,
       keysOf,
       readAccess,
@@ -172,7 +177,7 @@ describe('whoever answers in the relay’s name', () => {
     const kid = await keyOfRelay()
     const forged = await makeFeedKey()
     const [jwk] = forged.jwks.keys
-    const lie = new RealmFeed({ issuer: world.issuer, log: world.store, key: forged, nowMs: () => Date.now() })
+    const lie = new WatermarkStream({ issuer: world.issuer, log: world.store, key: forged, nowMs: () => Date.now() })
     const right = world.wire
     world.wire = async (request, answer) => {
       const { pathname, searchParams } = new URL(request.url)

@@ -4,7 +4,7 @@ import { FeedState, StaleError } from '../../guard/feed.ts'
 import { readLines } from '../../guard/lines.ts'
 import { ENTRY } from '../../guard/watermarks.ts'
 import { RelayError } from '../../relay/errors.ts'
-import { RealmFeed } from '../../relay/watermarks/stream.ts'
+import { WatermarkStream } from '../../relay/watermarks/stream.ts'
 import { session, uuid } from './given.ts'
 import { type GuardWorld, guardWorld, NONCE, until } from './guard-world.ts'
 import { realm } from './signed.ts'
@@ -245,7 +245,12 @@ test('a guard that comes back after watermarks were pruned lacks none that count
   const late = session('late', 0, 'orders', { latestEndMs: endMs })
   const read = async (cursor: number) => {
     const lines: string[] = []
-    const feed = new RealmFeed({ issuer: world.issuer, log: world.store, key: world.key, nowMs: () => Date.now() })
+    const feed = new WatermarkStream({
+      issuer: world.issuer,
+      log: world.store,
+      key: world.key,
+      nowMs: () => Date.now(),
+    })
     const catching = feed.catchUp('orders', cursor, 'nonce')
     let part = await catching.next()
     for (; !part.done; part = await catching.next()) {

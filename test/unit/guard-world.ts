@@ -8,8 +8,8 @@ import { Guard, type GuardOptions } from '../../guard/guard.ts'
 import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import type { SecurityEvent } from '../../relay/domain/model.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
-import { RealmFeed } from '../../relay/watermarks/stream.ts'
-import { type FeedKey, feedKey } from '../../relay/watermarks/key.ts'
+import { WatermarkStream } from '../../relay/watermarks/stream.ts'
+import { type StreamKey, streamKey } from '../../relay/watermarks/key.ts'
 import type { WatermarkLog } from '../../relay/store/watermark-log.ts'
 import { guardRoutes } from '../../relay/api/guard.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -22,9 +22,9 @@ export interface GuardWorld {
   readonly issuer: string
   readonly realm: Realm
   readonly store: Store
-  readonly feed: RealmFeed
+  readonly feed: WatermarkStream
   readonly app: Hono
-  readonly key: FeedKey
+  readonly key: StreamKey
   /** The relay and the realm go away. */
   close(): void
   /** What passes between relay and guards; a test may put its own hand in. */
@@ -45,7 +45,7 @@ export const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
 /** Waits far longer than it takes: a busy machine is no finding. */
 export const until = (condition: () => unknown) => vi.waitUntil(condition, { timeout: 30_000, interval: 5 })
 
-export const makeFeedKey = () => feedKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+export const makeFeedKey = () => streamKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 
 /** A realm's token endpoint and keys, and the relay's routes for guards, on one real port; the store is a real one. */
 export async function guardWorld(): Promise<GuardWorld> {
@@ -71,7 +71,7 @@ export async function guardWorld(): Promise<GuardWorld> {
   onTestFinished(() => store.close())
   const key = await makeFeedKey()
   const watermarks: WatermarkLog['watermarks'] = (...asked) => world.log.watermarks(...asked)
-  const feed = new RealmFeed({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
+  const feed = new WatermarkStream({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
   const timer = setInterval(() => void feed.advance().catch(() => undefined), 200)
   onTestFinished(() => clearInterval(timer))
   const keysOf = (of: string) => (of === issuer ? world.keys() : undefined)
@@ -112,7 +112,7 @@ export async function guardWorld(): Promise<GuardWorld> {
   app.route(
     '/',
     guardRoutes({
-      feeds: new Map([[issuer, feed]]),
+      streams: new Map([[issuer, feed]]),
       isEnded: endedBy(store, () => Date.now()),
       key,
       keysOf,

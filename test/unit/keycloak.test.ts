@@ -5,7 +5,7 @@ import type { Delivery } from '../../relay/domain/model.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import { pushRoute } from '../../relay/ingest/push.ts'
 import { verifySet } from '../../relay/ingest/set.ts'
-import { systemClock } from '../../relay/run/parts.ts'
+import { systemClock } from '../../relay/run/open.ts'
 import { NOW_MS } from './given.ts'
 import { realm, setClaims } from './signed.ts'
 

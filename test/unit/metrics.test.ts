@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { parse } from 'yaml'
 import { RelayError } from '../../relay/errors.ts'
@@ -10,8 +10,12 @@ import { ISSUER, NOW_MS } from './given.ts'
 const ROOT = join(import.meta.dirname, '..', '..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
 
-const registered = () =>
-  makeMetrics({ open: () => Promise.resolve([]) } as unknown as Store).registry.getMetricsAsJSON()
+function counting(open: Store['open']) {
+  const metrics = makeMetrics()
+  countOpen(metrics, { open })
+  return metrics
+}
+const registered = () => counting(() => Promise.resolve([])).registry.getMetricsAsJSON()
 
 test('names are by Prometheus’s convention: base units, and counters end in _total', async () => {
   for (const { name, type } of await registered()) {
@@ -30,7 +34,7 @@ test('a store that cannot be read takes no other metric with it, and is read onc
       ? Promise.reject(new RelayError('store_unavailable', 'away'))
       : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS }])
   }
-  const { registry, troubles } = makeMetrics({ open } as unknown as Store)
+  const { registry, troubles } = counting(open)
   troubles.inc()
   const whole = await registry.metrics()
   expect(whole).toContain(`logout_relay_deliveries_open{issuer="${ISSUER}",client_id="wiki"} 3`)

@@ -8,12 +8,12 @@ import { RelayError } from '../../relay/errors.ts'
 import { lineOf, SecurityFeedLine } from '../../relay/security-feed/line.ts'
 import { tellSecurityFeed } from '../../relay/security-feed/feed.ts'
 import { fileSink, httpSink, type Sink } from '../../relay/security-feed/sink.ts'
-import type { FeedLine, Store } from '../../relay/store/port.ts'
+import type { EvidenceLine, Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock } from './fake-clock.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 
-const LINE: FeedLine = {
+const LINE: EvidenceLine = {
   containmentId: 'txn-1',
   trigger: 'admin-reset-password',
   evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: 'orders', outcome: 'delivered', status: 200 } },

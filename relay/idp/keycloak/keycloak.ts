@@ -2,7 +2,7 @@ import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
-import type { Delivery, RelyingParty, TokenNames, Word, WordOutcome } from '../../domain/model.ts'
+import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import type { Genuine, Minted } from '../../flow/ports.ts'
@@ -201,7 +201,7 @@ export class Keycloak implements IdentityProvider {
   }
 
   /** The relay's own service account has no such right to give. */
-  async contain(callersToken: string, { subject, reason, dryRun, confirm }: Word): Promise<WordOutcome> {
+  async contain(callersToken: string, { subject, reason, dryRun, confirm }: OperatorRequest): Promise<OperatorOutcome> {
     const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
     const answer = await this.#request('containments', body, callersToken)
     const done = ContainAnswer.safeParse(answer.json)

@@ -3,7 +3,7 @@ import type { Store } from '../port.ts'
 import type { Script } from './scripts.ts'
 
 /** The security feed's place in the journal of an issuer, that one process at a time may hold. */
-export function feedOn(script: Script): Pick<Store, 'takeFeed' | 'settleFeed'> {
+export function securityFeedOn(script: Script): Pick<Store, 'takeFeed' | 'settleFeed'> {
   return {
     takeFeed: async (issuer, nowMs, leaseMs, limit) => {
       const [fence, ...flat] = (await script('take_feed', issuer, nowMs, leaseMs, limit)) as string[]

@@ -12,7 +12,7 @@ interface Lane {
 /**
  * Which lanes may have something due, in memory, so that a claim looks at these and at nothing else: not at a backlog in a
  * lane without room, and not at the thousands that wait. It is a hint and may name too many lanes, never too few: what
- * becomes due by time is found in the index since the last look, what a change makes due is noted, and so is what is due
+ * becomes due by time is found in the index since the last look, what a change makes due is told, and so is what is due
  * again because its lease has run out.
  */
 export class DueLanes {
@@ -30,7 +30,7 @@ export class DueLanes {
   }
 
   /** A change has given a delivery this due time. */
-  note(lane: Lane & { readonly privileged: boolean }, dueMs: number): void {
+  madeDue(lane: Lane & { readonly privileged: boolean }, dueMs: number): void {
     if (dueMs <= this.#seenMs) {
       this.#add(lane, lane.privileged)
     }

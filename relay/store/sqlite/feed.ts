@@ -4,7 +4,7 @@ import type { Commits } from './commits.ts'
 import { evidenceOf, integer, text } from './rows.ts'
 
 /** The security feed's place in the evidence: one row an issuer, that one process at a time may hold. */
-export function feedOn(
+export function securityFeedOn(
   sql: (text: string) => StatementSync,
   read: <T>(work: () => T) => Promise<T>,
   commits: Commits,

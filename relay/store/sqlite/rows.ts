@@ -1,7 +1,7 @@
 import type { SQLOutputValue } from 'node:sqlite'
 import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
 import type { WatermarkKind } from '../../domain/watermark.ts'
-import type { Change } from '../watermark-log.ts'
+import type { WatermarkChange } from '../watermark-log.ts'
 import type { Containment } from '../port.ts'
 
 /** A row as SQLite gives it. The tables are strict, so what is read has the type that its column says. */
@@ -59,7 +59,7 @@ export function evidenceOf(row: Row): Evidence {
   }
 }
 
-export function changeOf(row: Row): Change {
+export function watermarkOf(row: Row): WatermarkChange {
   return {
     kind: text(row, 'kind') as WatermarkKind,
     name: text(row, 'name'),

@@ -1,7 +1,8 @@
 import type { StatementSync } from 'node:sqlite'
-import type { Delivery, Evidence } from '../../domain/model.ts'
+import type { Delivery } from '../../domain/model.ts'
 import { siblingEnded } from '../../domain/sibling.ts'
 import { type Outcome, SIBLINGS } from '../port.ts'
+import type { Ends } from './ends.ts'
 import { deliveryOf, text } from './rows.ts'
 
 /**
@@ -11,14 +12,7 @@ import { deliveryOf, text } from './rows.ts'
  *
  * @param sql statements in which `leased(seq)` says whether the row is leased
  */
-export function siblingsOn(
-  sql: (text: string) => StatementSync,
-  ports: {
-    readonly addEvidence: (issuer: string, containmentId: string, evidence: Evidence) => unknown
-    readonly oneEnded: (issuer: string, containmentId: string, atMs: number) => void
-  },
-) {
-  const { addEvidence, oneEnded } = ports
+export function siblingsOn(sql: (text: string) => StatementSync, { addEvidence, oneEnded }: Ends) {
   return {
     /** Before the watermarks of an event are written, and after its deliveries: those of its sessions that are owed already. */
     named(issuer: string, containmentId: string, sids: readonly string[]): void {
@@ -67,3 +61,5 @@ export function siblingsOn(
     },
   }
 }
+
+export type Siblings = ReturnType<typeof siblingsOn>

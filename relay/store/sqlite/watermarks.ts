@@ -1,7 +1,7 @@
 import type { StatementSync } from 'node:sqlite'
 import type { Watermark } from '../../domain/watermark.ts'
 import type { WatermarkLog } from '../watermark-log.ts'
-import { changeOf } from './rows.ts'
+import { watermarkOf } from './rows.ts'
 
 type Sql = (text: string) => StatementSync
 
@@ -32,7 +32,7 @@ export function watermarksOn(sql: Sql, read: <T>(work: () => T) => Promise<T>): 
       read(() =>
         sql('select * from watermark where issuer = ? and seq > ? order by seq limit ?')
           .all(issuer, after, limit)
-          .map(changeOf),
+          .map(watermarkOf),
       ),
 
     watermarksOf: (issuer, sub, sid) =>
@@ -42,7 +42,7 @@ export function watermarksOn(sql: Sql, read: <T>(work: () => T) => Promise<T>): 
              and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3))`,
         )
           .all(issuer, sub, sid ?? null)
-          .map(changeOf),
+          .map(watermarkOf),
       ),
   }
 }

@@ -66,7 +66,7 @@ end
 
 local lines = tonumber(ARGV[at])
 for n = 1, lines do
-  note(issuer, containment, ARGV[at + n])
+  add_evidence(issuer, containment, ARGV[at + n])
 end
 at = at + lines + 1
 

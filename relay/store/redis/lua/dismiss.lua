@@ -9,7 +9,7 @@ for n = 4, #ARGV do
     redis.call('HSET', key, 'state', 'dismissed', 'endedMs', at, 'lastReason', 'dismissed')
     redis.call('HINCRBY', key, 'fence', 1)
     leave(id, row[2])
-    note(row[3], row[5], '{"kind":"dismissed","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = id,
+    add_evidence(row[3], row[5], '{"kind":"dismissed","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = id,
       client_id = row[4], attempts = tonumber(row[6]), by = ARGV[2], reason = ARGV[3] }) .. '}')
     finish(id, lane, row[3], row[5], row[7], at)
     place(lane)

@@ -8,7 +8,7 @@ for n = 3, #ARGV do
     due(id, lane, at)
     place(lane)
     if ARGV[2] ~= '' then
-      note(row[4], row[6], '{"kind":"retry_asked","atMs":' .. at .. ',"data":'
+      add_evidence(row[4], row[6], '{"kind":"retry_asked","atMs":' .. at .. ',"data":'
         .. cjson.encode({ delivery = id, client_id = row[5], by = ARGV[2] }) .. '}')
     end
     changed = changed + 1

@@ -14,7 +14,7 @@ else
   redis.call('HSET', key, 'lastStatus', ARGV[8])
 end
 leave(id, row[6])
-note(issuer, containment, ARGV[10])
+add_evidence(issuer, containment, ARGV[10])
 if ARGV[3] == 'open' then
   due(id, lane, ARGV[5])
 else
@@ -31,7 +31,7 @@ if ARGV[11] ~= '' then
       redis.call('SREM', session, sibling)
     elseif is[2] == '' and is[3] == client and is[4] == sid and tonumber(is[5]) < tonumber(ARGV[11]) then
       redis.call('HSET', its, 'state', 'delivered', 'endedMs', at, 'lastReason', ARGV[12], 'lastStatus', ARGV[8])
-      note(issuer, is[6], '{"kind":"ended_by_sibling","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = sibling,
+      add_evidence(issuer, is[6], '{"kind":"ended_by_sibling","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = sibling,
         client_id = client, attempts = tonumber(is[7]), sibling = id, sibling_containment = containment }) .. '}')
       finish(sibling, lane, issuer, is[6], sid, at)
     end

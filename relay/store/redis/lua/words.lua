@@ -45,7 +45,7 @@ local function leave(id, owner)
 end
 
 -- A line of evidence stands once, in the journal of its issuer; a containment has the places of its own.
-local function note(issuer, containment, line)
+local function add_evidence(issuer, containment, line)
   local at = redis.call('XADD', P .. 'journal:' .. issuer, '*', 'containment', containment, 'line', line)
   redis.call('RPUSH', P .. 'evidence:' .. issuer .. ' ' .. containment, at)
 end
@@ -60,7 +60,7 @@ local function close_if_ended(issuer, containment, at)
     local since = whole(tonumber(at) - tonumber(row[4]))
     redis.call('HSET', key, 'closedMs', at)
     redis.call('ZADD', P .. 'past:' .. issuer, math.max(tonumber(at), tonumber(row[7] or 0)), containment)
-    note(issuer, containment, '{"kind":"closed","atMs":' .. at .. ',"data":{"deliveries":' .. row[3]
+    add_evidence(issuer, containment, '{"kind":"closed","atMs":' .. at .. ',"data":{"deliveries":' .. row[3]
       .. ',"ms_since_event":' .. since .. '}}')
     closings[#closings + 1] = since
   end

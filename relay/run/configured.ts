@@ -1,0 +1,73 @@
+import { X509Certificate } from 'node:crypto'
+import type { Config } from '../config/config.ts'
+import { DEFAULT_CLIENTS } from '../config/issuer.ts'
+import type { Allowed } from '../domain/change.ts'
+import { RelyingParties } from '../registry/registry.ts'
+
+/** The names of each realm: its host name may have changed, and evidence is kept under the name that it came by. */
+export interface Names {
+  /** The names that a realm had before, by its name of today. */
+  readonly former: ReadonlyMap<string, readonly string[]>
+  /** The name of today, by each name. */
+  readonly today: ReadonlyMap<string, string>
+}
+
+export function namesOf({ issuers }: Config): Names {
+  const each = issuers.flatMap(({ issuer, former_issuers }) =>
+    [issuer, ...former_issuers].map((name) => [name, issuer] as const),
+  )
+  return {
+    former: new Map(issuers.map(({ issuer, former_issuers }) => [issuer, former_issuers])),
+    today: new Map(each),
+  }
+}
+
+/** The registry with the delivery settings of the config; the realms have not been asked yet. */
+export function makeRelyingParties(config: Config): RelyingParties {
+  return new RelyingParties({
+    formerIssuers: new Map(
+      config.issuers.flatMap(({ issuer, former_issuers }) => former_issuers.map((name) => [name, issuer] as const)),
+    ),
+    allowHttpOnLoopback: config.delivery.allow_http_on_loopback,
+    allowAddresses: config.delivery.allow_addresses,
+    timeoutMs: config.delivery.timeout_ms,
+    concurrency: config.delivery.concurrency,
+    overrides: config.relying_parties.map(
+      ({ issuer, client_id, allow_http, allow_addresses, timeout_ms, concurrency, ...registered }) => ({
+        issuer,
+        clientId: client_id,
+        ...(registered.backchannel_logout_uri === undefined ? {} : { logoutUri: registered.backchannel_logout_uri }),
+        ...(allow_http === undefined ? {} : { allowHttp: allow_http }),
+        ...(allow_addresses === undefined ? {} : { allowAddresses: allow_addresses }),
+        ...(timeout_ms === undefined ? {} : { timeoutMs: timeout_ms }),
+        ...(concurrency === undefined ? {} : { concurrency }),
+      }),
+    ),
+  })
+}
+
+/** What the config allows in this realm that is not allowed by default. */
+export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer: string): Allowed {
+  const yes = (is: boolean | undefined) => (is === true ? 'yes' : '')
+  const realm = issuers.find((one) => one.issuer === issuer)
+  const fingerprints = (delivery.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []).map(
+    (pem) => new X509Certificate(pem).fingerprint256,
+  )
+  const settings = {
+    'delivery.allow_http_on_loopback': yes(delivery.allow_http_on_loopback),
+    'delivery.allow_addresses': delivery.allow_addresses.join(', '),
+    'delivery.ca_file': fingerprints.join(', '),
+    'issuers.allow_http': yes(realm?.allow_http),
+    'issuers.clients': (realm?.clients ?? []).filter((id) => !DEFAULT_CLIENTS.includes(id)).join(', '),
+    ...Object.fromEntries(
+      relying_parties
+        .filter((party) => party.issuer === issuer)
+        .flatMap(({ client_id, allow_http, allow_addresses = [], backchannel_logout_uri = '' }) => [
+          [`${client_id}: allow_http`, yes(allow_http)],
+          [`${client_id}: allow_addresses`, allow_addresses.join(', ')],
+          [`${client_id}: backchannel_logout_uri`, backchannel_logout_uri],
+        ]),
+    ),
+  }
+  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ''))
+}

@@ -1,0 +1,37 @@
+import type { Store } from '../port.ts'
+import type { Accepts } from './accepts.ts'
+import type { Closing } from './closings.ts'
+import type { Read } from './reads.ts'
+import { wordsOfRow } from './rows.ts'
+import { PREFIX } from './scripts.ts'
+
+/** Taking events in: whole or not at all. */
+export function acceptsOn(accepts: Accepts, read: Read, closing: Closing): Pick<Store, 'accept' | 'unknown'> {
+  return {
+    accept: async (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) => {
+      const answer = await accepts.accept([
+        ...[event.issuer, event.jti, containmentId, event.trigger, event.watermarkMs],
+        evidence[0]?.atMs ?? event.removedAtMs,
+        event.parts,
+        lastEndMs,
+        deliveries.length,
+        ...deliveries.flatMap((delivery) => {
+          const { id, clientId, dueMs, createdMs, privileged } = delivery
+          const row = wordsOfRow(delivery)
+          return [id, clientId, delivery.sid, dueMs, createdMs, String(privileged), row.length, ...row]
+        }),
+        evidence.length,
+        ...evidence.map((line) => JSON.stringify(line)),
+        watermarks.length,
+        ...watermarks.flatMap(({ kind, name, watermarkMs, untilMs }) => [kind, name, watermarkMs, untilMs]),
+      ])
+      return closing(event.issuer, answer) as 'accepted' | 'duplicate'
+    },
+
+    unknown: (issuer, jtis) =>
+      read(async (client) => {
+        const known = await Promise.all(jtis.map((jti) => client.exists(`${PREFIX}event:${issuer} ${jti}`)))
+        return jtis.filter((_, n) => known[n] === 0)
+      }),
+  }
+}

@@ -1,0 +1,63 @@
+import type { Delivery, Evidence } from '../../domain/model.ts'
+import type { Store } from '../port.ts'
+import { inOrder, partsOf, type Read } from './reads.ts'
+import { containmentOf } from './rows.ts'
+import { PREFIX } from './scripts.ts'
+
+/** The lists for people and programs. */
+export function listsOn(read: Read): Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open'> {
+  return {
+    containments: (issuer, limit, before) =>
+      read(async (client) => {
+        const range = { BY: 'SCORE', REV: true, LIMIT: { offset: 0, count: limit } } as const
+        const from = before === undefined ? '+inf' : `(${before}`
+        const ids = await client.zRange(`${PREFIX}containments:${issuer}`, from, '-inf', range)
+        const rows = await Promise.all(ids.map((id) => client.hGetAll(`${PREFIX}containment:${issuer} ${id}`)))
+        return rows.filter(({ id }) => id !== undefined).map(containmentOf)
+      }),
+
+    containment: (issuer, id, lines) =>
+      read(async (client) => {
+        const [row, places] = await Promise.all([
+          client.hGetAll(`${PREFIX}containment:${issuer} ${id}`),
+          client.lRange(
+            `${PREFIX}evidence:${issuer} ${id}`,
+            lines?.from ?? 0,
+            lines ? lines.from + lines.limit - 1 : -1,
+          ),
+        ])
+        if (row['id'] === undefined) {
+          return undefined
+        }
+        const journal = `${PREFIX}journal:${issuer}`
+        const found = await Promise.all(places.map((place) => client.xRange(journal, place, place)))
+        const evidence = found.flat().map((entry) => JSON.parse(entry?.message['line'] ?? '') as Evidence)
+        return { containment: containmentOf(row), evidence }
+      }),
+
+    deliveries: async ({ limit, ...filter }) => {
+      const found: Delivery[] = []
+      for await (const delivery of inOrder(read, filter)) {
+        if (found.push(delivery) === limit) {
+          break
+        }
+      }
+      return found
+    },
+
+    open: () =>
+      read(async (client) => {
+        const lanes = await client.zRange(`${PREFIX}lanes`, 0, -1)
+        const all = await Promise.all(
+          lanes.map(async (lane) => {
+            const [count, oldest] = await Promise.all([
+              client.zCard(`${PREFIX}created:${lane}`),
+              client.zRangeWithScores(`${PREFIX}created:${lane}`, 0, 0),
+            ])
+            return { ...partsOf(lane), count, oldestMs: oldest[0]?.score ?? 0 }
+          }),
+        )
+        return all.filter(({ count }) => count > 0)
+      }),
+  }
+}

@@ -1,0 +1,63 @@
+import type { Store } from '../port.ts'
+import type { Database } from './database.ts'
+import type { Ends } from './ends.ts'
+import type { Siblings } from './siblings.ts'
+import { addWatermarks } from './watermarks.ts'
+
+/** Taking events in: whole or not at all. */
+export function acceptsOn(
+  { sql, read, commits, dueLanes }: Database,
+  { addEvidence, closeIfEnded }: Ends,
+  siblings: Siblings,
+): Pick<Store, 'accept' | 'unknown'> {
+  return {
+    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
+      commits.run(() => {
+        const { issuer, jti } = event
+        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
+        const fresh = sql('insert into event values (?, ?) on conflict do nothing').run(issuer, jti)
+        if (fresh.changes === 0) {
+          return 'duplicate'
+        }
+        const count = deliveries.length
+        sql(
+          `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived,
+             last_end_ms)
+           values (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+           on conflict do update set deliveries = deliveries + excluded.deliveries, open = open + excluded.open,
+             arrived = iif(excluded.parts > parts, 1, iif(excluded.parts = parts, min(arrived + 1, parts), arrived)),
+             parts = max(parts, excluded.parts), last_end_ms = max(last_end_ms, excluded.last_end_ms),
+             closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)`,
+        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs)
+        for (const d of deliveries) {
+          sql(
+            `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, state, attempts,
+               due_ms, created_ms, privileged) values (?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?, ?)`,
+          ).run(
+            d.id,
+            containmentId,
+            issuer,
+            d.clientId,
+            d.sid,
+            d.logoutUri,
+            d.latestEndMs,
+            d.alg ?? null,
+            d.dueMs,
+            d.createdMs,
+            Number(d.privileged),
+          )
+          dueLanes.madeDue(d, d.dueMs)
+        }
+        for (const line of evidence) {
+          addEvidence(issuer, containmentId, line)
+        }
+        siblings.named(issuer, containmentId, [...new Set(deliveries.map(({ sid }) => sid))])
+        addWatermarks(sql, issuer, containmentId, watermarks, createdMs)
+        closeIfEnded(issuer, containmentId, createdMs)
+        return 'accepted'
+      }),
+
+    unknown: (issuer, jtis) =>
+      read(() => jtis.filter((jti) => !sql('select 1 from event where issuer = ? and jti = ?').get(issuer, jti))),
+  }
+}
