@@ -100,7 +100,7 @@ class Bench {
     }
     this.#now = -1
     lines.push(...(await this.#measure(sizes, rounds)))
-    lines.push(...(await this.#prune(sizes.length, template, sid)))
+    lines.push(...(await this.#prune(sizes.length, template, sid.length)))
     return lines
   }
 
@@ -108,12 +108,15 @@ class Bench {
     return this.#postgres.psql(sql)
   }
 
-  /** Answers the template and the `sid` of a login as any other. */
-  async #firstLogin(): Promise<[template: string, sid: string]> {
-    const { admin } = this.keycloak
-    await admin.createUser('demo', 'first', 'password')
+  /** Answers the `sid` of a login as any other. */
+  async #login(): Promise<string> {
     const { access_token } = await this.#tokens.directGrant(CLIENT, 'first', 'password')
-    const sid = String(decodeJwt(access_token)['sid'])
+    return String(decodeJwt(access_token)['sid'])
+  }
+
+  async #firstLogin(): Promise<[template: string, sid: string]> {
+    await this.keycloak.admin.createUser('demo', 'first', 'password')
+    const sid = await this.#login()
     return [this.#psql(`select template from logout_relay_ledger where sid = '${sid}'`), sid]
   }
 
@@ -208,7 +211,9 @@ class Bench {
           () => this.#psql(`select count(*) from logout_relay_outbox where removed_ms is null`) === '0',
         )
       }
-      progress(`Login and reset, in turn: round ${round + 1} of ${rounds}`)
+      if (round >= 0) {
+        progress(`Login and reset, in turn: round ${round + 1} of ${rounds}`)
+      }
     }
     const of = (what: string, times: readonly number[][]) => [
       ...sizes.map((rows, n): Line => ({
@@ -227,13 +232,14 @@ class Bench {
   }
 
   /** Keycloak prunes as it starts. Beside it the same rows are deleted by one bare statement. */
-  async #prune(n: number, template: string, sid: string): Promise<Line[]> {
+  async #prune(n: number, template: string, sidLength: number): Promise<Line[]> {
     const rows = Math.max(LEAST_PAST, scaled(PAST, this.#share))
     progress(`Pruning ${rows} rows that are past, of which one in ${LIVES_ON} is of a session that lives`)
     for (const table of [n, n + 1]) {
       this.#make(table)
-      this.#fill(table, rows, template, sid.length, true)
+      this.#fill(table, rows, template, sidLength, true)
     }
+    const sid = await this.#login()
     this.#psql(`insert into offline_user_session select copy.* from offline_user_session one,
       (select sid from ledger_${n} where id % ${LIVES_ON} = 0) l,
       jsonb_populate_record(one, jsonb_build_object('user_session_id', l.sid)) copy where one.user_session_id = '${sid}'`)
