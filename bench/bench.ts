@@ -5,6 +5,7 @@ import { cluster } from './cluster.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
 import { guard } from './guard.ts'
+import { ledger } from './ledger.ts'
 import { minted } from './minted.ts'
 import { native } from './native.ts'
 import { resume } from './resume.ts'
@@ -35,6 +36,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   cluster,
   native,
   spine,
+  ledger,
 }
 const size: Size = { rounds: wholeOption('rounds', options.rounds), share: Number(options.share) }
 if (!(size.share > 0 && size.share <= 1)) {

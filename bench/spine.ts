@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { startWorld, type World } from '../scripts/demo/world.ts'
+import { copyLedger } from '../scripts/stage/ledger.ts'
 import { type Postgres, startPostgres } from '../scripts/stage/postgres.ts'
 import { until } from '../scripts/stage/process.ts'
 import { type Recorder, startRecorder } from '../test/real/recorder.ts'
@@ -142,9 +143,9 @@ function multiply(postgres: Postgres, sid: string, times: number, prefix: string
       jsonb_populate_record(one, jsonb_build_object('user_session_id', '${prefix}-' || n)) copy
       where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
   }
-  postgres.psql(`insert into logout_relay_ledger select copy.* from logout_relay_ledger one, generate_series(1, ${times}) n,
-    jsonb_populate_record(one, jsonb_build_object('id', gen_random_uuid(), 'sid', '${prefix}-' || n,
-      'claims', replace(one.claims, '${sid}', '${prefix}-' || n))) copy where one.sid = '${sid}'`)
+  postgres.psql(
+    copyLedger(`'${prefix}-' || n`, `logout_relay_ledger l, generate_series(1, ${times}) n where sid = '${sid}'`),
+  )
 }
 
 async function addedToLogin({ keycloak, demo, stock }: World, rounds: number): Promise<Line[]> {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
 import { call } from '../stage/http.ts'
+import { copyLedger } from '../stage/ledger.ts'
 import type { Node } from '../stage/nodes.ts'
 import { until } from '../stage/process.ts'
 import type { Seen, Try } from './cluster.ts'
@@ -67,9 +68,8 @@ export async function toldOnce({ cluster, realm, name }: Try): Promise<Seen> {
 
 /** One more session of the user, which the ledger knew just before the reset. Answers its `sid`. */
 function addLateSession({ postgres }: Cluster, user: string): string {
-  return postgres.psql(`insert into logout_relay_ledger select (jsonb_populate_record(l, jsonb_build_object(
-    'id', gen_random_uuid()::text, 'sid', gen_random_uuid()::text))).* from logout_relay_ledger l where user_id = '${user}'
-    limit 1 returning sid`)
+  const one = `(select * from logout_relay_ledger where user_id = '${user}' limit 1)`
+  return postgres.psql(`${copyLedger('gen_random_uuid()::text', `${one} l`)} returning sid`)
 }
 
 function judge(users: ReadonlyMap<string, string>, all: readonly Told[]): string[] {

@@ -1,3 +1,4 @@
+import { copyLedger } from '../stage/ledger.ts'
 import type { Attack } from './attack.ts'
 import { nextSecond, type Target } from './target.ts'
 import { PASSWORD, Victim } from './victim.ts'
@@ -24,10 +25,12 @@ function multiply({ target: { parts }, id }: Victim, times: number): void {
   const renamed = (column: string) => ({ [column]: `'x' || g || '-' || left(${column}, 24)` })
   copy('offline_client_session', `user_session_id in (${sessions})`, renamed('user_session_id'))
   copy('offline_user_session', `user_id = '${id}'`, renamed('user_session_id'))
-  copy('logout_relay_ledger', `user_id = '${id}'`, {
-    ...renamed('sid'),
-    id: `left(id, 20) || lpad(g::text, 6, '0')`,
-  })
+  psql(
+    copyLedger(
+      `'x' || g || '-' || left(sid, 24)`,
+      `logout_relay_ledger l, generate_series(1, ${times - 1}) g where user_id = '${id}'`,
+    ),
+  )
   // As many that came one by one would have been counted long ago.
   psql('analyze')
 }

@@ -17,8 +17,8 @@ export interface Postgres extends Database, Running {
   readonly user: string
 }
 
-/** Debian's PostgreSQL on a free port with data of its own; it does not run as root. */
-export async function startPostgres(): Promise<Postgres> {
+/** Debian's PostgreSQL on a free port with data of its own; it does not run as root. `settings` are those of postgresql.conf. */
+export async function startPostgres(settings: Readonly<Record<string, string>> = {}): Promise<Postgres> {
   const bin = programs()
   const dir = temporary('postgres')
   const asRoot = process.getuid?.() === 0
@@ -34,7 +34,8 @@ export async function startPostgres(): Promise<Postgres> {
     cwd: dir,
   })
   const port = await freePort()
-  const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir]
+  const set = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const args = ['-D', data, '-p', String(port), '-h', '127.0.0.1', '-k', dir, ...set]
   const running = start(join(bin, 'postgres'), args, { ...who, cwd: dir, logFile: join(dir, 'log') })
   const database = databaseAt(port)
   await untilUp('PostgreSQL does not come up', running, () => Promise.resolve(database.psql('select 1') === '1'), 30)

@@ -2,11 +2,12 @@ import { decodeJwt } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
-import type { KeycloakServer } from '../../scripts/stage/keycloak.ts'
+import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { ledgerKey } from '../../scripts/stage/ledger.ts'
 import type { Postgres } from '../../scripts/stage/postgres.ts'
 import { until } from '../../scripts/stage/process.ts'
 import type { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { type DemoRealm, nextSecond, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
+import { DEMO_ENV, type DemoRealm, nextSecond, REDIRECT_URI, startDemoRealm } from './demo-realm.ts'
 
 let realm: DemoRealm
 let postgres: Postgres
@@ -25,7 +26,8 @@ const poll = (body: object) => realm.poll(body)
 const ledgerOf = (user: string) =>
   postgres
     .psql(
-      `select sid || case when is_offline then ' offline' else '' end from logout_relay_ledger where user_id = '${user}'`,
+      `select sid || case when is_offline then ' offline' else '' end from logout_relay_ledger
+      join logout_relay_ledger_template t on t.id = template where user_id = '${user}'`,
     )
     .split('\n')
     .filter(Boolean)
@@ -86,6 +88,142 @@ describe('the ledger has a session', () => {
   })
 })
 
+/** Anybody's client, whose users may log in with their password alone. Answers its internal id. */
+async function client(clientId: string, more: object = {}): Promise<string> {
+  await keycloak.admin.createClient('demo', {
+    clientId,
+    publicClient: true,
+    directAccessGrantsEnabled: true,
+    attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
+    ...more,
+  })
+  return keycloak.admin.clientUuid('demo', clientId)
+}
+
+/** Rows that a login of one user each has made at that client, and which end then: `ends` is SQL, `n` goes from 1. */
+function makeRows(clientUuid: string, count: number, ends: string, prefix = 'made'): void {
+  const sid = `'${prefix}-' || lpad(n::text, 30, '0')`
+  postgres.psql(`insert into logout_relay_ledger (login_began, latest_end, template, user_key, sid_key, user_id, sid)
+    select 0, ${ends}, (select min(id) from logout_relay_ledger_template where client_uuid = '${clientUuid}'),
+    ${ledgerKey('md5(n::text)::uuid::text')}, ${ledgerKey(sid)}, md5(n::text)::uuid::text, ${sid}
+    from generate_series(1, ${count}) n`)
+}
+
+describe('of what is the same for every login at a client', () => {
+  const templates = (uuid: string) =>
+    postgres
+      .psql(`select claims from logout_relay_ledger_template where client_uuid = '${uuid}' order by id`)
+      .split('\n')
+      .filter(Boolean)
+      .map((claims) => JSON.parse(claims) as Record<string, unknown>)
+
+  test('the ledger has one copy, which names no login, also where many begin at once at a client that is new', async () => {
+    const uuid = await client('new-app')
+    await Promise.all(
+      ['una', 'udo', 'ute'].map(async (name) => {
+        await person(name)
+        await Promise.all([1, 2].map(() => tokens.directGrant('new-app', name, 'password')))
+      }),
+    )
+    const [only, ...more] = templates(uuid)
+    expect(more).toEqual([])
+    expect(Object.keys(only ?? {}).sort()).toEqual(['aud', 'events', 'iss', 'typ'])
+    const rows = `select count(*) from logout_relay_ledger join logout_relay_ledger_template t on t.id = template where client_uuid = '${uuid}'`
+    expect(postgres.psql(rows)).toBe('6')
+  })
+
+  test('there is another copy once the client has another logout URL, and a client that is deleted is told at its last', async () => {
+    const uuid = await client('moving-app')
+    const user = await person('movable')
+    await tokens.directGrant('moving-app', 'movable', 'password')
+    const attributes = { 'backchannel.logout.url': 'http://127.0.0.1:9/moved' }
+    await keycloak.admin.must('PUT', `/demo/clients/${uuid}`, { clientId: 'moving-app', attributes })
+    await tokens.directGrant('moving-app', 'movable', 'password')
+    expect(templates(uuid)).toHaveLength(2)
+    await keycloak.admin.must('DELETE', `/demo/clients/${uuid}`)
+    await nextSecond()
+    await resetAndPoll(user)
+    const { sessions } = await realm.toldOnce(user)
+    const told = sessions as unknown as { backchannel_logout_uri: string; client_id: string }[]
+    expect(told.map(({ client_id }) => client_id)).toEqual(['moving-app', 'moving-app'])
+    expect(told.map(({ backchannel_logout_uri }) => backchannel_logout_uri).sort()).toEqual([
+      'http://127.0.0.1:9/logout',
+      'http://127.0.0.1:9/moved',
+    ])
+  })
+})
+
+test('a row of the ledger takes at most 300 bytes, indexes included', async () => {
+  const uuid = await client('full-app')
+  await person('full')
+  await tokens.directGrant('full-app', 'full', 'password')
+  postgres.psql('create table spare as select * from logout_relay_ledger; truncate logout_relay_ledger')
+  try {
+    // As they come: in the order of time, and of their ids in none.
+    makeRows(uuid, 200_000, `extract(epoch from now())::bigint + n / 20`, 'long')
+    const size = Number(postgres.psql(`select pg_total_relation_size('logout_relay_ledger') / 200000.0`))
+    expect(size).toBeGreaterThan(100)
+    expect(size).toBeLessThanOrEqual(300)
+  } finally {
+    postgres.psql(
+      'truncate logout_relay_ledger; insert into logout_relay_ledger overriding system value select * from spare; drop table spare',
+    )
+  }
+})
+
+describe('what can no longer live goes', () => {
+  /** One more node on the same database, which prunes as it starts. */
+  async function whileANodeStarts<T>(see: () => Promise<T>, options: readonly string[] = []): Promise<T> {
+    const other = await startKeycloak({
+      options,
+      postgres,
+      jars: [EXTENSION_JAR],
+      env: DEMO_ENV,
+      password: keycloak.adminUser.password,
+    })
+    try {
+      return await see()
+    } finally {
+      await other.stop()
+    }
+  }
+  const rowsOf = (where: string) => Number(postgres.psql(`select count(*) from logout_relay_ledger where ${where}`))
+
+  test('by the stretch: not a row whose session lives, nor a stretch that fails, which keeps back nothing else', async () => {
+    const uuid = await client('old-app')
+    const user = await person('lasting')
+    await tokens.directGrant('old-app', 'lasting', 'password', 'openid offline_access')
+    await tokens.directGrant('flows-app', 'lasting', 'password')
+    expect(ledgerOf(user)).toHaveLength(2)
+    postgres.psql(`update logout_relay_ledger set latest_end = 20000 where user_id = '${user}'`)
+    makeRows(uuid, 30_000, 'n', 'past')
+    postgres.psql(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
+      create trigger refuse before delete on logout_relay_ledger for each row when (old.latest_end = 7) execute function refuse()`)
+    postgres.psql(`insert into logout_relay_ledger_template (hash, realm_id, client_uuid, is_offline, alg, claims, used_ms)
+      select n, realm_id, client_uuid, is_offline, alg, claims, extract(epoch from now() - interval '1 day' * n) * 1000
+      from logout_relay_ledger_template, generate_series(0, 2) n where client_uuid = '${uuid}'`)
+    try {
+      await whileANodeStarts(() =>
+        until('pruning has come to its end', () => rowsOf(`latest_end between 20000 and 30000`) === 0),
+      )
+    } finally {
+      postgres.psql('drop trigger refuse on logout_relay_ledger; drop function refuse')
+    }
+    // Of the stretch with the seventh nothing.
+    expect(rowsOf(`latest_end <= 30000`)).toBe(5000)
+    expect(rowsOf(`latest_end <= 5000`)).toBe(5000)
+    expect(rowsOf(`user_id = '${user}' and latest_end > extract(epoch from now())`)).toBe(2)
+    // This one has online sessions in memory alone, and so has to look at them one by one. Of templates one goes that no row is
+    // of, once no node can be about to write one.
+    const templates = `select hash from logout_relay_ledger_template where client_uuid = '${uuid}' and length(hash) = 1`
+    await whileANodeStarts(
+      () =>
+        until('the rest is gone, too', () => rowsOf(`latest_end <= 30000`) === 0 && postgres.psql(templates) === '0'),
+      ['--features-disabled=persistent-user-sessions'],
+    )
+  }, 300_000)
+})
+
 describe('a logout token names', () => {
   /** The tokens of the user's sessions, and what the SET said of those. */
   async function afterReset(user: string) {
@@ -96,17 +234,6 @@ describe('a logout token names', () => {
     })
     return { sessions, minted: Object.values(minted).map((token) => decodeJwt(token)) }
   }
-  const client = async (clientId: string, more: object = {}) => {
-    await keycloak.admin.createClient('demo', {
-      clientId,
-      publicClient: true,
-      directAccessGrantsEnabled: true,
-      attributes: { 'backchannel.logout.url': 'http://127.0.0.1:9/logout' },
-      ...more,
-    })
-    return keycloak.admin.clientUuid('demo', clientId)
-  }
-
   test('the sub that the client was given in its ID token, whatever mapper has set it', async () => {
     const bySub = (claim: string) => ({
       name: `sub-of-${claim}`,

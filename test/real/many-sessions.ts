@@ -1,5 +1,6 @@
 import { decodeJwt } from 'jose'
 import { expect } from 'vitest'
+import { copyLedger } from '../../scripts/stage/ledger.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { NOBODY, type People } from './people.ts'
 
@@ -17,12 +18,8 @@ export async function endMany(people: People, sessions: number): Promise<void> {
       where one.user_session_id = '${sid}' and one.offline_flag = '0'`)
   }
   // ...and in the ledger.
-  realm.postgres
-    .psql(`insert into logout_relay_ledger (id, realm_id, user_id, client_uuid, sid, is_offline, login_began,
-    issued_ms, latest_end, alg, logout_uri, claims) select gen_random_uuid(), realm_id, user_id, client_uuid,
-    'copy-${sessions}-' || n, false, login_began, issued_ms, latest_end, alg, logout_uri,
-    replace(claims, sid, 'copy-${sessions}-' || n)
-    from (select * from logout_relay_ledger where user_id = '${person.user}' limit 1) one, generate_series(1, ${sessions}) n`)
+  const one = `(select * from logout_relay_ledger where user_id = '${person.user}' limit 1)`
+  realm.postgres.psql(copyLedger(`'copy-${sessions}-' || n`, `${one} l, generate_series(1, ${sessions}) n`))
   const live = () =>
     Number(realm.postgres.psql(`select count(*) from offline_user_session where user_id = '${person.user}'`))
   expect(live()).toBe(sessions + 3)

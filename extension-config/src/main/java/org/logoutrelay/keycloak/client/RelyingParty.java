@@ -110,7 +110,7 @@ public final class RelyingParty {
     /**
      * Seconds since the epoch: the greater of Keycloak's own maximum and what the operator says this relying party's
      * sessions can live. Keycloak's maximum of an idle-limited offline session is unknown; such rows are kept by
-     * {@code Ledger.prune} as long as Keycloak's session lives.
+     * {@code LedgerPast} as long as Keycloak's session lives.
      */
     public static long latestEnd(RealmModel realm, ClientModel client, UserSessionModel userSession) {
         long now = Time.currentTime();

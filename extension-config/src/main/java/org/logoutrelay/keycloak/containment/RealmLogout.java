@@ -37,17 +37,18 @@ public final class RealmLogout {
     private static final String DISMISSED = "dismissed";
 
     /** Before any id. Not empty: some databases take an empty text for none. */
-    private static final String FROM_THE_FIRST = " ";
+    static final String FROM_THE_FIRST = " ";
 
     /** Subjects for each sweep, which comes every five seconds. */
     private static final int PACE = 100;
     private static final long LEASE_MS = 60_000;
     private static final long KEEP_MS = 30L * 24 * 60 * 60 * 1000;
 
-    private static final String LEFT = "from LedgerRow l where l.realmId = :realm and l.loginBegan <= :at and not exists"
-            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = l.realmId and w.watermarkMs >= :at)"
+    private static final String LEFT = "from LedgerRow l where l.loginBegan <= :at"
+            + " and l.template in (select t.id from TemplateRow t where t.realmId = :realm) and not exists"
+            + " (select 1 from WatermarkRow w where w.userId = l.userId and w.realmId = :realm and w.watermarkMs >= :at)"
             // In shadow mode there is no watermark, and the row is all that says that the subject has had its turn.
-            + " and not exists (select 1 from OutboxRow o where o.event.userId = l.userId and o.event.realmId = l.realmId"
+            + " and not exists (select 1 from OutboxRow o where o.event.userId = l.userId and o.event.realmId = :realm"
             + " and o.watermarkMs = :at and o.event.shadow = true)";
 
     private RealmLogout() {
@@ -150,14 +151,17 @@ public final class RealmLogout {
         }
     }
 
-    /** Who has sessions from before everybody was signed out, and has not been contained since; by id, after the last. */
-    private static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
-        return Jpa.em(session).createQuery("select distinct l.userId " + LEFT + " and l.userId > :reached order by l.userId",
+    /** Who has sessions from before everybody was signed out, and has not been contained since; after the last, as {@link Ids#key} has them. */
+    static List<String> subjectsAfter(KeycloakSession session, RealmLogoutRow event, int max) {
+        boolean first = event.reached.equals(FROM_THE_FIRST);
+        return Jpa.em(session).createQuery("select l.userId " + LEFT + " and l.userKey >= :key"
+                + " and (l.userKey > :key or l.userId > :reached) group by l.userKey, l.userId order by l.userKey, l.userId",
                 String.class).setParameter("realm", event.realmId).setParameter("at", event.atMs)
-                .setParameter("reached", event.reached).setMaxResults(max).getResultList();
+                .setParameter("key", first ? Long.MIN_VALUE : Ids.key(event.reached)).setParameter("reached", event.reached)
+                .setMaxResults(max).getResultList();
     }
 
-    private static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
+    static long subjectsLeft(KeycloakSession session, RealmLogoutRow event) {
         return Jpa.em(session).createQuery("select count(distinct l.userId) " + LEFT, Long.class)
                 .setParameter("realm", event.realmId).setParameter("at", event.atMs).getSingleResult();
     }

@@ -31,7 +31,7 @@ public class RealmLogoutRow {
     @Column(name = "DECIDED_BY")
     String decidedBy;
 
-    /** The last subject that was looked at; they are taken in the order of their ids. */
+    /** The last subject that was looked at; they are taken in the order of {@code Ids.key}. */
     @Column(name = "REACHED")
     String reached;
 

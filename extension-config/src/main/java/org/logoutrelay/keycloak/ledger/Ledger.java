@@ -20,19 +20,23 @@ import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.gate.Gate;
-import org.logoutrelay.keycloak.gate.SessionStore;
+
+import jakarta.persistence.TypedQuery;
 
 /**
  * The record of every session that an application was given, kept because Keycloak forgets: an application's cookie
  * outlives Keycloak's session by weeks, and "sign out from other devices" removes the sessions before a listener can see
- * them. Only a relying party's answer ends a row early.
+ * them. Only a relying party's answer ends a row early; what is past goes by {@link LedgerPast}.
  */
 public final class Ledger {
-    /** Rows looked at in one pruning, so that no transaction grows with history. */
-    public static final int PRUNE_BATCH = 500;
-
     /** Characters of the column. */
     private static final int MAX_ALG = 20;
+
+    private static final String BOTH = "select l, t from LedgerRow l join TemplateRow t on t.id = l.template where ";
+
+    private static final String OF_USER = "l.userKey = :userKey and l.userId = :user";
+
+    private static final String OF_SID = "l.sidKey = :sidKey and l.sid = :sid";
 
     private Ledger() {
     }
@@ -42,21 +46,50 @@ public final class Ledger {
             String issuer) {
         ClientModel client = clientSession.getClient();
         UserSessionModel userSession = clientSession.getUserSession();
+        LogoutToken claims = RelyingParty.claims(session, userSession.getUser(), clientSession, issuer);
         LedgerRow row = new LedgerRow();
-        row.id = Ids.next();
-        row.realmId = realm.getId();
         row.userId = userSession.getUser().getId();
-        row.clientUuid = client.getId();
+        row.userKey = Ids.key(row.userId);
         row.sid = userSession.getId();
-        row.offline = userSession.isOffline();
+        row.sidKey = Ids.key(row.sid);
+        row.sub = row.userId.equals(claims.getSubject()) ? null : claims.getSubject();
+        row.givenSid = row.sid.equals(claims.getSid()) ? null : claims.getSid();
         row.loginBegan = Gate.of(session).countsFrom(userSession);
-        row.issuedMs = Time.currentTimeMillis();
         row.latestEnd = RelyingParty.latestEnd(realm, client, userSession);
-        row.alg = cut(RelyingParty.algorithm(realm, client));
-        row.logoutUri = RelyingParty.logoutUriOr(session, client, null);
-        row.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
-        row.claims = Json.write(RelyingParty.claims(session, userSession.getUser(), clientSession, issuer));
+        row.template = Templates.idOf(session, template(session, realm, client, userSession, claims));
         return row;
+    }
+
+    private static TemplateRow template(KeycloakSession session, RealmModel realm, ClientModel client,
+            UserSessionModel userSession, LogoutToken claims) {
+        TemplateRow template = new TemplateRow();
+        template.realmId = realm.getId();
+        template.clientUuid = client.getId();
+        template.offline = userSession.isOffline();
+        template.alg = cut(RelyingParty.algorithm(realm, client));
+        template.logoutUri = RelyingParty.logoutUriOr(session, client, null);
+        template.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
+        template.claims = shared(claims);
+        return template;
+    }
+
+    /** What of these claims is the same for every login at the client, JSON. */
+    static String shared(LogoutToken claims) {
+        claims.setSubject(null);
+        claims.setSid(null);
+        // Of the token that Keycloak has made; each gets its own.
+        claims.id(null);
+        claims.iat(null);
+        claims.exp(null);
+        return Json.write(claims);
+    }
+
+    /** The claims of this login, from what it has in common with others. */
+    static LogoutToken claims(LedgerRow row, TemplateRow template) {
+        LogoutToken claims = Json.read(template.claims, LogoutToken.class);
+        claims.setSubject(row.sub == null ? row.userId : row.sub);
+        claims.setSid(row.givenSid == null ? row.sid : row.givenSid);
+        return claims;
     }
 
     /**
@@ -64,26 +97,34 @@ public final class Ledger {
      * each. The logout URL is the client's of today where it has one, else the one of its login.
      */
     public static Map<String, ListedSession> before(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        // Ids begin with their time. Read are as many rows as there are sessions: whoever has one may write any number.
-        return newest(session, realm, Jpa.em(session).createQuery("select l from LedgerRow l where l.id in"
-                + " (select max(m.id) from LedgerRow m where m.userId = :user and m.realmId = :realm"
-                + " and m.loginBegan <= :watermark and m.latestEnd >= :now group by m.clientUuid, m.sid)", LedgerRow.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
+        // Read are as many rows as there are sessions: whoever has one may write any number.
+        return newest(session, realm, ofUser(session, BOTH + "l.id in (select max(m.id) from LedgerRow m join TemplateRow n"
+                + " on n.id = m.template where m.userKey = :userKey and m.userId = :user and n.realmId = :realm"
+                + " and m.loginBegan <= :watermark and m.latestEnd >= :now group by n.clientUuid, m.sid)", Object[].class, userId)
+                .setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
                 .setParameter("now", (long) Time.currentTime()).getResultList());
     }
 
     /** All that was issued in this one session. */
     public static Map<String, ListedSession> ofSession(KeycloakSession session, RealmModel realm, String userId, String sid) {
-        return newest(session, realm, Jpa.em(session).createQuery("select l from LedgerRow l where l.userId = :user"
-                + " and l.realmId = :realm and l.sid = :sid order by l.issuedMs desc", LedgerRow.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("sid", sid).getResultList());
+        return newest(session, realm, ofSid(session, BOTH + OF_SID + " and l.userId = :user and t.realmId = :realm"
+                + " order by l.id desc", Object[].class, sid).setParameter("user", userId).setParameter("realm", realm.getId())
+                .getResultList());
     }
 
     /** Whose session this was, or null. Keycloak does not say so once it is gone. */
     public static String userOf(KeycloakSession session, RealmModel realm, String sid) {
-        return Jpa.em(session).createQuery("select l.userId from LedgerRow l where l.sid = :sid and l.realmId = :realm", String.class)
-                .setParameter("sid", sid).setParameter("realm", realm.getId()).setMaxResults(1).getResultStream()
-                .findFirst().orElse(null);
+        return ofSid(session, "select l.userId from LedgerRow l join TemplateRow t on t.id = l.template where " + OF_SID
+                + " and t.realmId = :realm", String.class, sid).setParameter("realm", realm.getId()).setMaxResults(1)
+                .getResultStream().findFirst().orElse(null);
+    }
+
+    private static <T> TypedQuery<T> ofUser(KeycloakSession session, String query, Class<T> answer, String userId) {
+        return Jpa.em(session).createQuery(query, answer).setParameter("userKey", Ids.key(userId)).setParameter("user", userId);
+    }
+
+    private static <T> TypedQuery<T> ofSid(KeycloakSession session, String query, Class<T> answer, String sid) {
+        return Jpa.em(session).createQuery(query, answer).setParameter("sidKey", Ids.key(sid)).setParameter("sid", sid);
     }
 
     /** A session by its realm's id and its own. */
@@ -92,21 +133,28 @@ public final class Ledger {
 
     /** The sessions that the user opened as others, in whichever realm: an administrator may do so in another than their own. */
     public static List<Opened> openedAsOthersAnywhere(KeycloakSession session, String userId, long watermarkMs) {
-        return Jpa.em(session).createQuery("select distinct l.realmId, l.sid from LedgerRow l where l.impersonator = :user"
-                + " and l.loginBegan <= :watermark", Object[].class).setParameter("user", userId)
-                .setParameter("watermark", watermarkMs).getResultStream()
+        List<Integer> opened = templatesOfImpersonator(session, userId);
+        return opened.isEmpty() ? List.of() : Jpa.em(session).createQuery("select distinct t.realmId, l.sid from LedgerRow l"
+                + " join TemplateRow t on t.id = l.template where l.template in :opened and l.loginBegan <= :watermark",
+                Object[].class).setParameter("opened", opened).setParameter("watermark", watermarkMs).getResultStream()
                 .map(row -> new Opened((String) row[0], (String) row[1])).toList();
     }
 
     /** Those of them in this realm. Their tokens must not name those others: it would end all they have. */
     public static Map<String, ListedSession> openedAsOthers(KeycloakSession session, RealmModel realm, String userId, long watermarkMs) {
-        List<LedgerRow> rows = Jpa.em(session).createQuery("select l from LedgerRow l where l.impersonator = :user"
-                + " and l.realmId = :realm and l.loginBegan <= :watermark order by l.issuedMs desc", LedgerRow.class)
-                .setParameter("user", userId).setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs)
-                .getResultList();
-        Map<String, ListedSession> found = newest(session, realm, rows);
+        List<Integer> opened = templatesOfImpersonator(session, userId);
+        Map<String, ListedSession> found = opened.isEmpty() ? Map.of() : newest(session, realm, Jpa.em(session)
+                .createQuery(BOTH + "l.template in :opened and t.realmId = :realm and l.loginBegan <= :watermark"
+                        + " order by l.id desc", Object[].class).setParameter("opened", opened)
+                .setParameter("realm", realm.getId()).setParameter("watermark", watermarkMs).getResultList());
         found.values().forEach(listed -> listed.claims().setSubject(null));
         return found;
+    }
+
+    /** Asked by itself: of a join no database knows that it is of a few rows among millions. */
+    private static List<Integer> templatesOfImpersonator(KeycloakSession session, String userId) {
+        return Jpa.em(session).createQuery("select t.id from TemplateRow t where t.impersonator = :user", Integer.class)
+                .setParameter("user", userId).getResultList();
     }
 
     /**
@@ -118,33 +166,38 @@ public final class Ledger {
         if (sids.isEmpty()) {
             return Map.of();
         }
-        return Jpa.em(session).createQuery("select l.clientUuid, l.sid, max(l.loginBegan) from LedgerRow l"
-                + " where l.sid in :sids group by l.clientUuid, l.sid", Object[].class).setParameter("sids", sids)
+        return Jpa.em(session).createQuery("select t.clientUuid, l.sid, max(l.loginBegan) from LedgerRow l"
+                + " join TemplateRow t on t.id = l.template where l.sidKey in :sidKeys and l.sid in :sids"
+                + " group by t.clientUuid, l.sid", Object[].class)
+                .setParameter("sidKeys", sids.stream().map(Ids::key).toList()).setParameter("sids", sids)
                 .getResultStream().collect(Collectors.toMap(row -> ListedSession.key((String) row[0], (String) row[1]), row -> (Long) row[2]));
     }
 
     /** Milliseconds. When the newest login of the subject began that the ledger knows, or 0. */
     public static long newestLogin(KeycloakSession session, String realmId, String userId) {
-        Long newest = Jpa.em(session).createQuery("select max(l.loginBegan) from LedgerRow l where l.userId = :user"
-                + " and l.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realmId)
-                .getSingleResult();
-        return newest == null ? 0 : newest;
+        // Of one row, and not of as many as whoever logs in often has written.
+        return ofUser(session, "select l.loginBegan from LedgerRow l join TemplateRow t on t.id = l.template where " + OF_USER
+                + " and t.realmId = :realm order by l.loginBegan desc", Long.class, userId).setParameter("realm", realmId)
+                .setMaxResults(1).getResultStream().findFirst().orElse(0L);
     }
 
-    private static Map<String, ListedSession> newest(KeycloakSession session, RealmModel realm, List<LedgerRow> rows) {
+    /** @param rows pairs of {@link LedgerRow} and {@link TemplateRow}, the newest first */
+    private static Map<String, ListedSession> newest(KeycloakSession session, RealmModel realm, List<Object[]> rows) {
         Map<String, ListedSession> found = new LinkedHashMap<>();
-        for (LedgerRow row : rows) {
-            ListedSession listed = listed(session, realm, row);
+        for (Object[] row : rows) {
+            ListedSession listed = listed(session, realm, (LedgerRow) row[0], (TemplateRow) row[1]);
             found.putIfAbsent(listed.key(), listed);
         }
         return found;
     }
 
-    private static ListedSession listed(KeycloakSession session, RealmModel realm, LedgerRow row) {
-        ClientModel client = realm.getClientById(row.clientUuid);
-        return new ListedSession(row.clientUuid, row.sid, row.alg, RelyingParty.logoutUriOr(session, client, row.logoutUri),
-                client != null && RelyingParty.sessionRequired(client), row.offline, Math.floorDiv(row.loginBegan, 1000L),
-                row.latestEnd, client != null && TokenEncryption.isWanted(client), Json.read(row.claims, LogoutToken.class));
+    private static ListedSession listed(KeycloakSession session, RealmModel realm, LedgerRow row, TemplateRow template) {
+        ClientModel client = realm.getClientById(template.clientUuid);
+        return new ListedSession(template.clientUuid, row.sid, template.alg,
+                RelyingParty.logoutUriOr(session, client, template.logoutUri),
+                client != null && RelyingParty.sessionRequired(client), template.offline,
+                Math.floorDiv(row.loginBegan, 1000L), row.latestEnd, client != null && TokenEncryption.isWanted(client),
+                claims(row, template));
     }
 
     /** No algorithm is longer; a client that names one must not make the login fail for it. */
@@ -154,39 +207,17 @@ public final class Ledger {
 
     /** The clients at which the subject has a login newer than the watermark: their tokens must not name the subject. */
     public static List<String> clientsWithNewerLogin(KeycloakSession session, String realmId, String userId, long watermarkMs) {
-        return Jpa.em(session).createQuery("select distinct l.clientUuid from LedgerRow l"
-                + " where l.userId = :user and l.realmId = :realm and l.loginBegan > :watermark", String.class)
-                .setParameter("user", userId).setParameter("realm", realmId)
-                .setParameter("watermark", watermarkMs).getResultList();
+        return ofUser(session, "select distinct t.clientUuid from LedgerRow l join TemplateRow t on t.id = l.template where "
+                + OF_USER + " and t.realmId = :realm and l.loginBegan > :watermark", String.class, userId)
+                .setParameter("realm", realmId).setParameter("watermark", watermarkMs).getResultList();
     }
 
     /** The relying party has answered a logout for this session: nobody needs to be told of it again. */
     public static void delivered(KeycloakSession session, String realmId, ListedSession ended, long watermarkMs) {
-        Jpa.em(session).createQuery("delete from LedgerRow l where l.realmId = :realm and l.clientUuid = :client"
-                + " and l.sid = :sid and l.loginBegan <= :watermark").setParameter("realm", realmId)
-                .setParameter("client", ended.clientUuid()).setParameter("sid", ended.sid())
-                .setParameter("watermark", watermarkMs).executeUpdate();
-    }
-
-    /**
-     * Forgets sessions that can no longer live anywhere: past their latest end, and gone at Keycloak. A row whose session
-     * Keycloak still has is looked at again when its idle time has passed once more.
-     */
-    public static int prune(KeycloakSession session) {
-        long now = Time.currentTime();
-        List<LedgerRow> past = Jpa.em(session)
-                .createQuery("select l from LedgerRow l where l.latestEnd < :now order by l.latestEnd", LedgerRow.class)
-                .setParameter("now", now).setMaxResults(PRUNE_BATCH).getResultList();
-        for (LedgerRow row : past) {
-            RealmModel realm = session.realms().getRealm(row.realmId);
-            boolean lives = realm != null && (SessionStore.of(session).getUserSession(realm, row.sid) != null
-                    || SessionStore.of(session).getOfflineUserSession(realm, row.sid) != null);
-            if (lives) {
-                row.latestEnd = now + Math.max(realm.getSsoSessionIdleTimeout(), realm.getOfflineSessionIdleTimeout());
-            } else {
-                Jpa.em(session).remove(row);
-            }
-        }
-        return past.size();
+        Jpa.em(session).createQuery("delete from LedgerRow l where " + OF_SID + " and l.loginBegan <= :watermark"
+                + " and l.template in (select t.id from TemplateRow t where t.realmId = :realm and t.clientUuid = :client)")
+                .setParameter("sidKey", Ids.key(ended.sid())).setParameter("sid", ended.sid())
+                .setParameter("watermark", watermarkMs).setParameter("realm", realmId)
+                .setParameter("client", ended.clientUuid()).executeUpdate();
     }
 }

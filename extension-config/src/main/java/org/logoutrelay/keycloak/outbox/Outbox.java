@@ -41,7 +41,7 @@ public final class Outbox {
     /** Sessions in one SET; more become several with the same {@code txn}. */
     private static final int PART_SIZE = 500;
 
-    private static final int PRUNE_BATCH = 500;
+    public static final int PRUNE_BATCH = 500;
 
     private Outbox() {
     }

@@ -58,6 +58,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     /** Of its own: nobody must be able to hold up the telling by having many sessions to remove. */
     private final ThreadPoolExecutor cleaner;
     private final ScheduledExecutorService clock;
+    private final Pruner pruner;
 
     public AfterCommit(KeycloakSessionFactory factory, Settings settings) {
         this.factory = factory;
@@ -67,6 +68,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
         this.pool = pool(4, 10_000, "logout-relay-");
         this.cleaner = pool(1, 100_000, "logout-relay-cleaner-");
         this.clock = Executors.newSingleThreadScheduledExecutor(task -> daemon(task, "logout-relay-nodes"));
+        this.pruner = new Pruner(factory);
     }
 
     private static ThreadPoolExecutor pool(int threads, int queue, String name) {
@@ -87,6 +89,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     public void start() {
         clock.scheduleWithFixedDelay(nodes::look, 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
         pool.execute(this::settleLeftOvers);
+        pruner.start();
     }
 
     @Override
@@ -287,6 +290,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     }
 
     public void close() {
+        pruner.close();
         clock.shutdownNow();
         cleaner.shutdownNow();
         pool.shutdownNow();

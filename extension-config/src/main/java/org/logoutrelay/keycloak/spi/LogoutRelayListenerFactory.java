@@ -17,14 +17,12 @@ import org.keycloak.timer.TimerProvider;
 import org.logoutrelay.keycloak.base.LogoutRelay;
 import org.logoutrelay.keycloak.gate.GateDatastoreFactory;
 import org.logoutrelay.keycloak.settle.AfterCommit;
-import org.logoutrelay.keycloak.settle.Pruning;
 import org.logoutrelay.keycloak.settle.Settings;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
 /** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
 public class LogoutRelayListenerFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
     private static final long SWEEP_EVERY_MS = 5_000;
-    private static final long PRUNE_EVERY_MS = 10L * 60 * 1000;
 
     private Settings settings;
     private volatile AfterCommit afterCommit;
@@ -49,7 +47,6 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                     GateDatastoreFactory.requireInForce(session);
                     TimerProvider timer = session.getProvider(TimerProvider.class);
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
-                    timer.schedule(() -> Pruning.run(factory), PRUNE_EVERY_MS, "logout-relay-prune");
                 });
                 afterCommit.start();
             } else if (event instanceof UserModel.UserPreRemovedEvent removal) {

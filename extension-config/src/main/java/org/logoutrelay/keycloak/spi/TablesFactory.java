@@ -12,6 +12,7 @@ import org.logoutrelay.keycloak.containment.WatchRow;
 import org.logoutrelay.keycloak.gate.NodeRow;
 import org.logoutrelay.keycloak.gate.WatermarkRow;
 import org.logoutrelay.keycloak.ledger.LedgerRow;
+import org.logoutrelay.keycloak.ledger.TemplateRow;
 import org.logoutrelay.keycloak.login.StepUpRow;
 import org.logoutrelay.keycloak.outbox.AnswerRow;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
@@ -24,8 +25,8 @@ public class TablesFactory extends PlainFactory<JpaEntityProvider> implements Jp
     private static final JpaEntityProvider TABLES = new JpaEntityProvider() {
         @Override
         public List<Class<?>> getEntities() {
-            return List.of(LedgerRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class, RealmLogoutRow.class,
-                    StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class);
+            return List.of(LedgerRow.class, TemplateRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class,
+                    RealmLogoutRow.class, StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class);
         }
 
         @Override

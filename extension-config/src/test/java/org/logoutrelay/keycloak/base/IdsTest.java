@@ -33,4 +33,11 @@ class IdsTest {
         }
         assertTrue(earlier.compareTo(Ids.next()) < 0);
     }
+
+    /** The tests make rows with SQL, which has it as {@code left(encode(sha256('abc'), 'hex'), 16)}. */
+    @Test
+    void theKeyOfAnIdIsTheFirst64BitsOfItsSha256() {
+        assertEquals(0xba7816bf8f01cfeaL, Ids.key("abc"));
+        assertEquals("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", Ids.hash("abc"));
+    }
 }
