@@ -139,10 +139,9 @@ class Bench {
 
   #index(n: number): void {
     const indexes = this.#psql(`select indexdef from pg_indexes where tablename = 'ledger_like'`).split('\n')
-    for (const index of indexes) {
+    for (const [k, index] of indexes.entries()) {
       const inNoOrder = /user_key|sid_key/.test(index) ? `with (fillfactor = ${FILL_FACTOR})` : ''
-      const name = index.split(' ').at(index.includes('UNIQUE') ? 3 : 2) ?? ''
-      this.#psql(`${index.replace('ledger_like', `ledger_${n}`).replace(name, `${name}_${n}`)} ${inNoOrder}`)
+      this.#psql(`${index.replace(/INDEX \S+ ON \S+/, `INDEX ledger_${n}_index_${k} ON ledger_${n}`)} ${inNoOrder}`)
     }
   }
 
