@@ -1,5 +1,5 @@
 import { readOptions, wholeOption } from '../scripts/stage/options.ts'
-import { type Figures, run } from './run.ts'
+import { type Figures, noFigures, run } from './run.ts'
 import { SABOTAGES } from './sabotage.ts'
 
 /** The command: worlds by the thousand, one world in words, or the proof that broken ones are noticed. */
@@ -20,17 +20,7 @@ process.exitCode = held ? 0 : 1
 
 async function many(): Promise<boolean> {
   const began = performance.now()
-  const sum: Figures = {
-    events: 0,
-    deliveries: 0,
-    attempts: 0,
-    crashes: 0,
-    pauses: 0,
-    powerLosses: 0,
-    storesLost: 0,
-    failovers: 0,
-    virtualMs: 0,
-  }
+  const sum = noFigures()
   let broken = 0
   for (let seed = 1; seed <= seeds; seed++) {
     const { violation, figures } = await run(seed)

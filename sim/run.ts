@@ -30,6 +30,13 @@ export interface Figures {
   virtualMs: number
 }
 
+export function noFigures(): Figures {
+  return {
+    ...{ events: 0, deliveries: 0, attempts: 0, crashes: 0, pauses: 0 },
+    ...{ powerLosses: 0, storesLost: 0, failovers: 0, virtualMs: 0 },
+  }
+}
+
 export interface Run {
   readonly seed: number
   readonly violation: Violation | undefined
@@ -54,17 +61,7 @@ export async function run(seed: number, hands: () => Hands = () => ({}), traced 
   const relays = new Relays()
   const idp = new SimulatedIdp(world, clients, (event) => relays.any(chance)?.push(event) ?? Promise.resolve(false))
   const around: Surroundings = { world, disk, idp, relyingParties, hands: hands() }
-  const figures: Figures = {
-    events: 0,
-    deliveries: 0,
-    attempts: 0,
-    crashes: 0,
-    pauses: 0,
-    powerLosses: 0,
-    storesLost: 0,
-    failovers: 0,
-    virtualMs: 0,
-  }
+  const figures = noFigures()
   const look = () => invariants.look(disk.durable, idp.outbox.values(), time.nowMs, SKEW_MS)
   const failed = () => invariants.violation !== undefined
 
