@@ -34,6 +34,17 @@ export async function approvedDevice(target: Target, thief: Thief): Promise<() =
   return () => tokensBy(target, { client_id: 'flows-app', grant_type, device_code })
 }
 
+/** A request that somebody has approved on another device (CIBA); answers how the client comes for its tokens. */
+export async function approvedRequest(target: Target, name: string): Promise<() => Promise<string[]>> {
+  const { ciba } = target.parts
+  const before = ciba.said()
+  const form = { ...CIBA_APP, scope: 'openid', login_hint: name }
+  const answer = await call<{ auth_req_id: string }>('POST', target.endpoint('ext/ciba/auth'), { form })
+  const { auth_req_id } = must(answer, 'backchannel authentication')
+  await until('the device has said yes', () => ciba.said() > before)
+  return () => tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id })
+}
+
 export const GRANTS: readonly Attack[] = [
   {
     id: 'code',
@@ -84,15 +95,10 @@ export const GRANTS: readonly Attack[] = [
     tries: 'approves a backchannel authentication before the reset, and fetches its tokens after',
     loot: ['tokens'],
     run: async (target, name) => {
-      const { ciba } = target.parts
       const victim = await Victim.create(target, name)
-      const before = ciba.said()
-      const form = { ...CIBA_APP, scope: 'openid', login_hint: name }
-      const answer = await call<{ auth_req_id: string }>('POST', target.endpoint('ext/ciba/auth'), { form })
-      const { auth_req_id } = must(answer, 'backchannel authentication')
-      await until('the device has said yes', () => ciba.said() > before)
+      const fetch = await approvedRequest(target, name)
       await victim.reset()
-      return tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id })
+      return fetch()
     },
   },
 ]
