@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { inspect, parseArgs } from 'node:util'
 import { KINDS } from './matrix/access.ts'
 import { ACTS } from './matrix/acts.ts'
 import { asItShouldBe, type Cell, play } from './matrix/play.ts'
@@ -70,12 +70,11 @@ async function playAll(keycloak: string): Promise<Run> {
       const played = await play(world, act, `person-${n + 1}`)
       cells.push(...played)
       for (const cell of played.filter((one) => !asItShouldBe(one))) {
-        progress(`      WRONG ${JSON.stringify(cell)}`)
+        progress(`      WRONG ${inspect(cell)}`)
       }
     } catch (cause) {
       // The other triggers have people of their own.
-      progress(`      FAILED ${cause instanceof Error ? (cause.stack ?? cause.message) : String(cause)}`)
-      await world.setPolicy({})
+      progress(`      FAILED ${inspect(cause)}`)
     }
   }
   await world.stop()

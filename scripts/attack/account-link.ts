@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { decodeJwt } from 'jose'
-import { titleOf } from '../matrix/person.ts'
+import { titleOf } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import type { Attack } from './attack.ts'
@@ -60,6 +60,17 @@ export function linking(target: Target, alias: string, sid: string): string {
   return `${target.issuer}/broker/${alias}/link?${query.toString()}`
 }
 
+/** Somebody with a session of the victim, at the login page of the identity provider whose account is to be linked. */
+export async function beginLink(victim: Victim, alias: string) {
+  const thief = new Thief()
+  const tokens = await victim.tokens(thief.browser)
+  const login = await thief.open(linking(victim.target, alias, sidOf(tokens.access_token)))
+  if (!login.text.includes('kc-form-login')) {
+    throw new Error(`The link is not begun: ${login.status} at ${login.url}: ${titleOf(login.text)}`)
+  }
+  return { thief, tokens, login }
+}
+
 export const ACCOUNT_LINK: readonly Attack[] = ENDS.map(({ id, says, end, noControl }): Attack => ({
   id: `account-link-${id}`,
   family: 'account-link',
@@ -71,12 +82,7 @@ export const ACCOUNT_LINK: readonly Attack[] = ENDS.map(({ id, says, end, noCont
   run: async (target, name) => {
     const victim = await Victim.create(target, name)
     await target.admin.createUser(UPSTREAM, name, PASSWORD)
-    const thief = new Thief()
-    const tokens = await victim.tokens(thief.browser)
-    const login = await thief.open(linking(target, 'upstream', sidOf(tokens.access_token)))
-    if (!login.text.includes('kc-form-login')) {
-      throw new Error(`The link is not begun: ${login.status} at ${login.url}: ${titleOf(login.text)}`)
-    }
+    const { thief, tokens, login } = await beginLink(victim, 'upstream')
     const status = await end?.(target, tokens)
     if (status !== undefined && status > 299) {
       throw new Error(`The session does not end: ${status}`)

@@ -1,14 +1,27 @@
 import { randomUUID } from 'node:crypto'
 import { SignJWT } from 'jose'
 import type { Attack } from './attack.ts'
-import { ASSERTING, PARTNER } from './clients.ts'
+import { ASSERTING, ASSERTIONS, PARTNER } from './clients.ts'
 import type { Target } from './target.ts'
 import { Victim } from './victim.ts'
 
 const LIFESPAN_S = 280
 
+/** Why nobody can be vouched for on this Keycloak; undefined where it takes assertions. */
+export const takesNoAssertions = ({ features }: { readonly features: ReadonlySet<string> }): string | undefined =>
+  features.has(ASSERTIONS) ? undefined : 'the JWT authorization grant is a preview in this version'
+
+/** The user is known to the partner, under the same name. */
+export async function knownToPartner(victim: Victim): Promise<void> {
+  await victim.target.admin.must('POST', victim.path('/federated-identity/partner'), {
+    identityProvider: 'partner',
+    userId: victim.name,
+    userName: victim.name,
+  })
+}
+
 /** The partner's word that this is one of its users, as of now (RFC 7523 §3). */
-function assertionFor(target: Target, subject: string): Promise<string> {
+export function assertionFor(target: Target, subject: string): Promise<string> {
   const iat = Math.floor(Date.now() / 1000)
   return new SignJWT({})
     .setProtectedHeader({ alg: 'RS256' })
@@ -21,7 +34,8 @@ function assertionFor(target: Target, subject: string): Promise<string> {
     .sign(PARTNER.privateKey)
 }
 
-const use = (target: Target, assertion: string) =>
+/** A client brings the partner's word. */
+export const use = (target: Target, assertion: string) =>
   target.tokens.ask({
     grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer',
     ...ASSERTING,
@@ -37,15 +51,10 @@ export const ASSERTION: readonly Attack[] = [
     tries: 'has a partner’s assertion made before the reset (JWT authorization grant), and gives it for tokens after',
     loot: ['tokens by an assertion', 'tokens from before'],
     quick: 1,
-    absent: (world) =>
-      world.has('jwt-authorization-grant') ? undefined : 'the JWT authorization grant is a preview in this version',
+    absent: takesNoAssertions,
     run: async (target, name) => {
       const victim = await Victim.create(target, name)
-      await target.admin.must('POST', victim.path('/federated-identity/partner'), {
-        identityProvider: 'partner',
-        userId: name,
-        userName: name,
-      })
+      await knownToPartner(victim)
       const used = await use(target, await assertionFor(target, name))
       if (used.status !== 200) {
         throw new Error(`The assertion is not taken before the reset: ${used.status} ${used.text}`)

@@ -1,5 +1,4 @@
-import type { Page } from '../stage/browser.ts'
-import { titleOf } from '../matrix/person.ts'
+import { type Page, titleOf } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
 import { UPSTREAM } from './clients.ts'
 import type { Target } from './target.ts'

@@ -15,6 +15,9 @@ export const UMA_APP = 'uma-app'
 /** An identity provider that vouches by assertions (RFC 7523), and its key. */
 export const PARTNER = { issuer: 'https://partner.example.org', ...generateKeyPairSync('rsa', { modulusLength: 2048 }) }
 
+/** The feature by which they are taken. */
+export const ASSERTIONS = 'jwt-authorization-grant'
+
 /** The realm whose accounts the attacked realms take for logins. */
 export const UPSTREAM = 'upstream'
 /** What Keycloak does at the first login by an account elsewhere, but it proves the user by the password alone. */
@@ -60,8 +63,12 @@ export async function createClients({ admin }: KeycloakServer, realm: string): P
   })
 }
 
-/** Two identity providers that are one realm upstream, and differ in how they prove whose account a first login is. */
-export async function createIdentityProviders(keycloak: KeycloakServer, realm: string): Promise<void> {
+/**
+ * Identity providers that are one realm upstream, and differ in how they prove whose account a first login is.
+ *
+ * @param more of their settings
+ */
+export async function createIdentityProviders(keycloak: KeycloakServer, realm: string, more = {}): Promise<void> {
   const { admin, url } = keycloak
   const flow = encodeURIComponent('first broker login')
   await admin.must('POST', `/${realm}/authentication/flows/${flow}/copy`, { newName: BY_PASSWORD })
@@ -74,6 +81,7 @@ export async function createIdentityProviders(keycloak: KeycloakServer, realm: s
   for (const [alias, firstBrokerLoginFlowAlias] of [
     ['upstream', 'first broker login'],
     ['upstream2', BY_PASSWORD],
+    ['upstream3', BY_PASSWORD],
   ] as const) {
     const clientId = `${realm}-${alias}`
     const redirectUris = [`${keycloak.issuer(realm)}/broker/${alias}/endpoint`]
@@ -82,6 +90,7 @@ export async function createIdentityProviders(keycloak: KeycloakServer, realm: s
       alias,
       providerId: 'oidc',
       firstBrokerLoginFlowAlias,
+      ...more,
       config: {
         clientId,
         clientSecret: SECRET,

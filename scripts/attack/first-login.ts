@@ -1,5 +1,4 @@
-import { titleOf } from '../matrix/person.ts'
-import { Browser, type Page } from '../stage/browser.ts'
+import { Browser, type Page, titleOf } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
 import { tokensOf } from './broker.ts'
 import { REDIRECT_URI, UPSTREAM } from './clients.ts'
@@ -15,6 +14,18 @@ async function atExistingUser(target: Target, victim: Victim, browser: Browser, 
     throw new Error(`Nothing is to be linked at ${page.url}: ${page.status} ${titleOf(page.text)}`)
   }
   return browser.submit(page, { submitAction: 'linkAccount' })
+}
+
+/** Somebody who registers, up to a required action. */
+export async function registering(target: Target, name: string): Promise<{ thief: Thief; page: Page }> {
+  const thief = new Thief()
+  const login = await thief.open(target.authorization({ kc_action: 'UPDATE_PROFILE' }))
+  const form = await thief.follow(login, '/registration')
+  const page = await thief.submit(form, { ...profileOf(name), password: PASSWORD, 'password-confirm': PASSWORD })
+  if (!page.url.includes('/required-action')) {
+    throw new Error(`The registration is not at its action: ${page.status} at ${page.url}: ${titleOf(page.text)}`)
+  }
+  return { thief, page }
 }
 
 async function lootOf(victim: Victim, back: Page): Promise<string[]> {
@@ -83,17 +94,7 @@ export const FIRST_LOGIN: readonly Attack[] = [
     tries: 'registers up to a required action; after the reset of that user loads the page again and submits it',
     loot: ['tokens'],
     run: async (target, name) => {
-      const thief = new Thief()
-      const login = await thief.open(target.authorization({ kc_action: 'UPDATE_PROFILE' }))
-      const form = await thief.follow(login, '/registration')
-      const page = await thief.submit(form, {
-        ...profileOf(name),
-        password: PASSWORD,
-        'password-confirm': PASSWORD,
-      })
-      if (!page.url.includes('/required-action')) {
-        throw new Error(`The registration is not at its action: ${page.status} at ${page.url}: ${titleOf(page.text)}`)
-      }
+      const { thief, page } = await registering(target, name)
       const victim = new Victim(target, name, await target.admin.userId(target.realm, name))
       await victim.reset()
       return tokensOf(target, await thief.submit(await thief.reload(page), profileOf(name)))

@@ -34,17 +34,27 @@ export async function approvedDevice(target: Target, thief: Thief): Promise<() =
   return () => tokensBy(target, { client_id: 'flows-app', grant_type, device_code })
 }
 
-/** What a backchannel authentication gives after a reset that was approved before it. */
-async function approvedBackchannel(target: Target, name: string, spelled?: string): Promise<string[]> {
+/** A request that somebody has approved on another device (CIBA); answers how the client comes for its tokens. */
+export async function approvedRequest(
+  target: Target,
+  name: string,
+  spelled?: string,
+): Promise<() => Promise<string[]>> {
   const { ciba } = target.parts
-  const victim = await Victim.create(target, name)
   const before = ciba.said()
   const form = { ...CIBA_APP, scope: 'openid', login_hint: name }
   const answer = await call<{ auth_req_id: string }>('POST', target.endpoint('ext/ciba/auth'), { form })
   const { auth_req_id } = must(answer, 'backchannel authentication')
   await until('the device has said yes', () => ciba.said() > before)
+  return () => tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id }, spelled)
+}
+
+/** What an approved request gives after a reset. */
+async function fetchAfter(target: Target, name: string, spelled?: string): Promise<string[]> {
+  const victim = await Victim.create(target, name)
+  const fetch = await approvedRequest(target, name, spelled)
   await victim.reset()
-  return tokensBy(target, { ...CIBA_APP, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id }, spelled)
+  return fetch()
 }
 
 export const GRANTS: readonly Attack[] = [
@@ -96,7 +106,7 @@ export const GRANTS: readonly Attack[] = [
     title: 'A request that was approved on another device before (CIBA) gives no tokens after',
     tries: 'approves a backchannel authentication before the reset, and fetches its tokens after',
     loot: ['tokens'],
-    run: (target, name) => approvedBackchannel(target, name),
+    run: (target, name) => fetchAfter(target, name),
   },
   {
     id: 'ciba-slash',
@@ -104,6 +114,6 @@ export const GRANTS: readonly Attack[] = [
     title: 'Nor does it at the token endpoint spelled in another way',
     tries: 'does the same, and fetches the tokens at `token/`',
     loot: ['tokens'],
-    run: (target, name) => approvedBackchannel(target, name, 'token/'),
+    run: (target, name) => fetchAfter(target, name, 'token/'),
   },
 ]

@@ -17,12 +17,17 @@ async function impersonated(target: Target, name: string) {
   await impersonator.giveRole('realm-management', 'impersonation')
   // Such a role is an event by itself.
   await nextSecond()
-  const { access_token } = await target.tokens.directGrant('flows-app', impersonator.name, PASSWORD)
+  return { impersonator, other, browser: await openAs(other.id, impersonator) }
+}
+
+/** A browser in which somebody who may has opened a session as somebody else. */
+export async function openAs(userId: string, { target, name }: Victim): Promise<Browser> {
+  const { access_token } = await target.tokens.directGrant('flows-app', name, PASSWORD)
   const browser = new Browser()
-  await browser.post(`${target.parts.keycloak.url}/admin/realms/${target.realm}/users/${other.id}/impersonation`, {
+  await browser.post(`${target.parts.keycloak.url}/admin/realms/${target.realm}/users/${userId}/impersonation`, {
     authorization: `Bearer ${access_token}`,
   })
-  return { impersonator, other, browser }
+  return browser
 }
 
 /** What of the session counts after the reset of one of the two. */

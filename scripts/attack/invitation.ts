@@ -4,10 +4,20 @@ import type { Target } from './target.ts'
 import { Thief } from './thief.ts'
 import { Victim } from './victim.ts'
 
-async function organization({ admin, realm }: Target, name: string): Promise<string> {
+/** An organization of this name that the user has been invited to; its id, and the link in the mail. */
+export async function invited(victim: Victim, name: string): Promise<{ id: string; link: string }> {
+  const { admin, realm } = victim.target
   await admin.must('POST', `/${realm}/organizations`, { name, alias: name, domains: [{ name: `${name}.example` }] })
   const found = await admin.must<{ id: string }[]>('GET', `/${realm}/organizations?search=${name}&exact=true`)
-  return found.json()[0]?.id ?? ''
+  const id = found.json()[0]?.id ?? ''
+  return { id, link: await victim.mailed(() => invite(victim, id)) }
+}
+
+/** Follows the link of an invitation; whether the organization has a member then. */
+export async function takes({ admin, realm }: Target, { id, link }: { id: string; link: string }): Promise<boolean> {
+  await new Thief().openMailed(link)
+  const members = await admin.must<{ id: string }[]>('GET', `/${realm}/organizations/${id}/members`)
+  return members.json().length > 0
 }
 
 async function invite({ target, id }: Victim, organizationId: string): Promise<void> {
@@ -29,12 +39,9 @@ export const INVITATION: readonly Attack[] = [
     quick: 1,
     run: async (target, name) => {
       const victim = await Victim.create(target, name)
-      const id = await organization(target, name)
-      const link = await victim.mailed(() => invite(victim, id))
+      const invitation = await invited(victim, name)
       await victim.reset()
-      await new Thief().openMailed(link)
-      const members = await target.admin.must<{ id: string }[]>('GET', `/${target.realm}/organizations/${id}/members`)
-      return members.json().length > 0 ? ['membership'] : []
+      return (await takes(target, invitation)) ? ['membership'] : []
     },
   },
 ]

@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { titleOf } from '../matrix/person.ts'
-import { Browser, type Page } from '../stage/browser.ts'
+import { Browser, type Page, titleOf } from '../stage/browser.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import type { Attack } from './attack.ts'
 import { REDIRECT_URI } from './clients.ts'

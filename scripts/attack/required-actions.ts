@@ -1,5 +1,4 @@
-import { titleOf } from '../matrix/person.ts'
-import type { Page } from '../stage/browser.ts'
+import { type Page, titleOf } from '../stage/browser.ts'
 import { oneTimePassword } from '../stage/one-time-password.ts'
 import { newSecurityKey } from '../stage/security-key.ts'
 import type { Attack } from './attack.ts'

@@ -1,5 +1,4 @@
-import { titleOf } from '../matrix/person.ts'
-import { Browser, type Page } from '../stage/browser.ts'
+import { Browser, type Page, titleOf } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
 import { REDIRECT_URI } from './clients.ts'
 import { SIGHTS, type Target } from './target.ts'

@@ -1,5 +1,4 @@
-import { titleOf } from '../matrix/person.ts'
-import type { Browser, Page } from '../stage/browser.ts'
+import { type Browser, type Page, titleOf } from '../stage/browser.ts'
 import { until } from '../stage/process.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import { REDIRECT_URI } from './clients.ts'
@@ -55,17 +54,21 @@ export class Victim {
   }
 
   /** Goes through the login page. Ends at the client's redirect URI, or at a page that stands in between. */
-  async logIn(browser: Browser, url = this.target.authorization(), password = PASSWORD): Promise<Page> {
+  async logIn(
+    browser: Browser,
+    url = this.target.authorization(),
+    more: Readonly<Record<string, string>> = {},
+  ): Promise<Page> {
     const page = await browser.open(url, REDIRECT_URI)
     if (!page.text.includes('kc-form-login')) {
       throw new Error(`No login page at ${page.url}, but ${page.status} ${titleOf(page.text)}`)
     }
-    return browser.submit(page, { username: this.name, password }, REDIRECT_URI)
+    return browser.submit(page, { username: this.name, password: PASSWORD, ...more }, REDIRECT_URI)
   }
 
   /** Tokens of a login in this browser. */
   async tokens(browser: Browser, password = PASSWORD): Promise<Tokens> {
-    const page = await this.logIn(browser, undefined, password)
+    const page = await this.logIn(browser, undefined, { password })
     const tokens = await this.target.redeem(page)
     if (!tokens) {
       throw new Error(`No tokens came of the login, but ${page.status} at ${page.url}: ${titleOf(page.text)}`)
@@ -87,10 +90,10 @@ export class Victim {
     return answer.status === 200 ? answer.json() : undefined
   }
 
-  /** The accounts elsewhere by which one logs in as this user: the aliases of their identity providers. */
+  /** The accounts elsewhere by which one logs in as this user, where there still is one: the aliases of their identity providers. */
   async links(): Promise<string[]> {
-    const links = await this.target.admin.must<{ identityProvider: string }[]>('GET', this.path('/federated-identity'))
-    return links.json().map(({ identityProvider }) => identityProvider)
+    const answer = await this.target.admin.call<{ identityProvider: string }[]>('GET', this.path('/federated-identity'))
+    return answer.status === 200 ? answer.json().map(({ identityProvider }) => identityProvider) : []
   }
 
   /** The ids of the stored credentials of this type. */

@@ -18,7 +18,7 @@ export const WORKFLOW: readonly Attack[] = [
     tries:
       'keeps tokens while a workflow disables the user, and uses them when an administrator has enabled the user again',
     loot: SIGHTS,
-    absent: (world) => (world.has('workflows') ? undefined : 'workflows are a preview in this version'),
+    absent: (world) => (world.features.has('workflows') ? undefined : 'workflows are a preview in this version'),
     run: async (target, name) => {
       const { admin } = target
       const victim = await Victim.create(target, name)

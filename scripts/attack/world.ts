@@ -1,13 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CibaDevice, startCibaDevice } from '../stage/ciba.ts'
-import { call } from '../stage/http.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../stage/keycloak.ts'
 import { type Mailbox, startMail } from '../stage/mail.ts'
 import { type Postgres, startPostgres } from '../stage/postgres.ts'
 import { ROOT } from '../stage/process.ts'
 import { temporary } from '../stage/temporary.ts'
-import { createClients, createIdentityProviders, createPartner, SECRET, UPSTREAM } from './clients.ts'
+import { ASSERTIONS, createClients, createIdentityProviders, createPartner, SECRET, UPSTREAM } from './clients.ts'
 import { Target } from './target.ts'
 
 /** What both realms have in common. */
@@ -25,8 +24,8 @@ export interface World {
   readonly guarded: Target
   /** Without. */
   readonly stock: Target
-  /** Whether this Keycloak has the feature, by the name that `--features` has for it. */
-  has(feature: string): boolean
+  /** What this Keycloak has on, by the names that `--features` has for it. */
+  readonly features: ReadonlySet<string>
   stop(): Promise<void>
 }
 
@@ -100,18 +99,10 @@ function stockRealm(): string {
   return file
 }
 
-async function furnish(parts: Parts): Promise<Pick<World, 'guarded' | 'stock' | 'has'>> {
+async function furnish(parts: Parts): Promise<Pick<World, 'guarded' | 'stock' | 'features'>> {
   const { keycloak, mail } = parts
   const { admin } = keycloak
-  const info = await call<{ features: { name: string; enabled: boolean }[] }>(
-    'GET',
-    `${keycloak.url}/admin/serverinfo`,
-    {
-      headers: { authorization: `Bearer ${await admin.token()}` },
-    },
-  )
-  const features = info.json().features.flatMap(({ name, enabled }) => (enabled ? [name] : []))
-  const has = (feature: string) => features.includes(feature.toUpperCase().replaceAll('-', '_'))
+  const features = await admin.features()
   await admin.must('POST', '', { realm: UPSTREAM, enabled: true, passwordPolicy: QUICK_HASH })
   for (const realm of [GUARDED, STOCK]) {
     await admin.must('PUT', `/${realm}`, {
@@ -120,23 +111,13 @@ async function furnish(parts: Parts): Promise<Pick<World, 'guarded' | 'stock' | 
     })
     // The person goes on in the browser that has opened the link of a forgotten password, as on Keycloak by itself.
     await admin.setForceLogin(realm, 'false')
-    await enable(keycloak, realm, { alias: 'UPDATE_EMAIL', name: 'Update Email' }, { verifyEmail: 'true' })
-    await enable(keycloak, realm, { alias: 'delete_account', name: 'Delete Account' })
+    await admin.enableAction(realm, { alias: 'UPDATE_EMAIL', name: 'Update Email' }, { verifyEmail: 'true' })
+    await admin.enableAction(realm, { alias: 'delete_account', name: 'Delete Account' })
     await createClients(keycloak, realm)
     await createIdentityProviders(keycloak, realm)
-    if (has('jwt-authorization-grant')) {
+    if (features.has(ASSERTIONS)) {
       await createPartner(keycloak, realm)
     }
   }
-  return { guarded: new Target(parts, GUARDED), stock: new Target(parts, STOCK), has }
-}
-
-async function enable(
-  { admin }: KeycloakServer,
-  realm: string,
-  action: { readonly alias: string; readonly name: string },
-  config: Record<string, string> = {},
-): Promise<void> {
-  const path = `/${realm}/authentication/required-actions/${action.alias}`
-  await admin.must('PUT', path, { ...action, providerId: action.alias, enabled: true, config })
+  return { guarded: new Target(parts, GUARDED), stock: new Target(parts, STOCK), features }
 }

@@ -1,33 +1,17 @@
+import { REDIRECT_URI, UPSTREAM } from '../attack/clients.ts'
+import { openAs } from '../attack/impersonation.ts'
+import { type Held, livesOf, Loop, refreshing } from '../attack/loop.ts'
+import { PASSWORD } from '../attack/victim.ts'
 import { Browser, type Page } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import { until } from '../stage/process.ts'
-import { codeOf, type Person, titleOf } from './person.ts'
-import { REDIRECT_URI } from './world.ts'
+import { ELSEWHERE } from './elsewhere.ts'
+import { type Access, type Kind, must, twins } from './kind.ts'
+import { codeOf, type Person } from './person.ts'
+import { UNDER_WAY } from './under-way.ts'
 
-/** Something that a person's password has unlocked. */
-export interface Access {
-  /** Whether it is worth anything. What can be used only once is used up by asking. */
-  readonly isAlive: () => Promise<boolean>
-  /** For what can be used only once: whether another of its kind, got in the same way, was worth something. */
-  readonly twinLived?: boolean
-}
-
-/**
- * - `session`: ends with the sessions of its user
- * - `own session`: the same, and it hangs on the session of the person's own browser
- * - any other: kept, unless policy names that step
- * - `nothing`: nobody can end it before its time
- */
-export type EndsWith =
-  'session' | 'own session' | 'consents' | 'broker-tokens' | 'factors' | 'recovery-codes' | 'nothing'
-
-/** A kind of access, and how somebody comes by it. Made in this order. */
-export interface Kind {
-  readonly id: string
-  readonly title: string
-  readonly endsWith: EndsWith
-  readonly make: (person: Person) => Promise<Access>
-}
+/** For each token. Loops without a pause would take the cores from what is measured beside them. */
+const STORM = { loops: 2, paceMs: 30 }
 
 export const KINDS: readonly Kind[] = [
   {
@@ -55,12 +39,12 @@ export const KINDS: readonly Kind[] = [
     id: 'code',
     title: 'authorization code, not redeemed yet',
     endsWith: 'own session',
-    make: async (person) => {
-      const code = async () => codeOf(await person.browser.open(person.authorization(), REDIRECT_URI))
-      const redeems = async (one: string) => (await person.exchange(one)).status === 200
-      const twinLived = await redeems(await code())
-      const kept = await code()
-      return { twinLived, isAlive: () => redeems(kept) }
+    make: (person) => {
+      const { target, browser } = person
+      return twins(
+        () => browser.open(target.authorization(), REDIRECT_URI),
+        async (back) => (await target.redeem(back)) !== undefined,
+      )
     },
   },
   {
@@ -73,7 +57,7 @@ export const KINDS: readonly Kind[] = [
       const access = await atApplication(browser, forgotten.url, person.name)
       // Keycloak's own logout comes once, and is not heard.
       forgotten.gate.shut = true
-      const page = await browser.open(person.endpoint(`logout?client_id=${forgotten.clientId}`))
+      const page = await browser.open(person.target.endpoint(`logout?client_id=${forgotten.clientId}`))
       await browser.submit(page, { confirmLogout: 'Logout' })
       forgotten.gate.shut = false
       if (await person.isSignedOn(browser)) {
@@ -96,7 +80,7 @@ export const KINDS: readonly Kind[] = [
     title: 'refresh token',
     endsWith: 'session',
     make: async (person) => {
-      const tokens = await person.tokens()
+      const tokens = await person.mobileTokens()
       return { isAlive: () => person.world.tokens.lives('mobile-app', tokens) }
     },
   },
@@ -105,8 +89,39 @@ export const KINDS: readonly Kind[] = [
     title: 'offline token',
     endsWith: 'session',
     make: async (person) => {
-      const tokens = await person.tokens('openid offline_access')
+      const tokens = await person.mobileTokens('openid offline_access')
       return { isAlive: () => person.world.tokens.lives('mobile-app', tokens) }
+    },
+  },
+  {
+    id: 'refresh-storm',
+    title: 'refresh and offline token, refreshed all the while',
+    endsWith: 'session',
+    make: async (person) => {
+      const { target, name } = person
+      const held = await Promise.all(
+        ['openid', 'openid offline_access'].map(async (scope): Promise<Held> => ({
+          tokens: await target.tokens.directGrant('flows-app', name, PASSWORD, scope),
+          clientId: 'flows-app',
+        })),
+      )
+      const first = await Promise.all(held.map((one) => refreshing(target)(one, 0)))
+      let loops: Loop[] = []
+      const end = () => Promise.all(loops.map((loop) => loop.end()))
+      return {
+        twinLived: first.every((one) => one !== undefined),
+        meanwhile: async () => {
+          loops = held.flatMap((one) =>
+            Array.from({ length: STORM.loops }, () => new Loop(one, refreshing(target), STORM.paceMs)),
+          )
+          await until('every loop has refreshed', () => loops.every((loop) => !held.includes(loop.held)))
+          return end
+        },
+        isAlive: async () => {
+          await end()
+          return (await livesOf(target, loops)).length > 0
+        },
+      }
     },
   },
   {
@@ -114,7 +129,7 @@ export const KINDS: readonly Kind[] = [
     title: 'access token, at introspection',
     endsWith: 'session',
     make: async (person) => {
-      const { access_token } = await person.tokens()
+      const { access_token } = await person.mobileTokens()
       return { isAlive: () => person.world.tokens.isActive(access_token, 'orders-api', person.world.secret) }
     },
   },
@@ -122,14 +137,14 @@ export const KINDS: readonly Kind[] = [
     id: 'userinfo',
     title: 'access token, at userinfo',
     endsWith: 'session',
-    make: async (person) => atUserinfo(person, (await person.tokens()).access_token),
+    make: async (person) => atUserinfo(person, (await person.mobileTokens()).access_token),
   },
   {
     id: 'guarded-api',
     title: 'access token, at an API with a guard',
     endsWith: 'session',
     make: async (person) => {
-      const { access_token } = await person.tokens()
+      const { access_token } = await person.mobileTokens()
       return { isAlive: async () => (await person.world.orders.status(access_token)) === 200 }
     },
   },
@@ -138,7 +153,7 @@ export const KINDS: readonly Kind[] = [
     title: 'access token, at an API that checks the signature alone',
     endsWith: 'nothing',
     make: async (person) => {
-      const { access_token } = await person.tokens()
+      const { access_token } = await person.mobileTokens()
       return { isAlive: async () => (await person.world.unguarded.status(access_token)) === 200 }
     },
   },
@@ -153,102 +168,37 @@ export const KINDS: readonly Kind[] = [
         client_id: 'orders-api',
         client_secret: secret,
         scope: 'openid',
-        subject_token: (await person.tokens()).access_token,
+        subject_token: (await person.mobileTokens()).access_token,
         subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
       })
       return atUserinfo(person, must(answer, 'token exchange').access_token)
     },
   },
-  {
-    id: 'required-action',
-    title: 'login under way, at a required action',
-    endsWith: 'session',
-    make: (person) => underWay(person, () => Promise.resolve(person.authorization({ kc_action: 'UPDATE_PROFILE' }))),
-  },
-  {
-    id: 'pushed-request',
-    title: 'login under way, from a pushed request',
-    endsWith: 'session',
-    make: (person) =>
-      underWay(person, async () => {
-        const form = Object.fromEntries(new URL(person.authorization({ kc_action: 'UPDATE_PROFILE' })).searchParams)
-        const answer = await call<{ request_uri: string }>('POST', person.endpoint('ext/par/request'), { form })
-        const { request_uri } = must(answer, 'pushed request')
-        return person.endpoint(`auth?${new URLSearchParams({ client_id: 'flows-app', request_uri }).toString()}`)
-      }),
-  },
-  {
-    id: 'device-code',
-    title: 'device code, approved',
-    endsWith: 'session',
-    make: async (person) => {
-      const browser = await person.loggedIn()
-      const approved = async () => {
-        const answer = await call<{ device_code: string; verification_uri_complete: string }>(
-          'POST',
-          person.endpoint('auth/device'),
-          { form: { client_id: 'flows-app', scope: 'openid' } },
-        )
-        const { device_code, verification_uri_complete } = must(answer, 'device authorization')
-        const consent = await browser.open(verification_uri_complete)
-        const done = await browser.submit(consent, { accept: 'Yes' })
-        return () => granted(person, done, { grant_type: 'urn:ietf:params:oauth:grant-type:device_code', device_code })
-      }
-      const twin = await approved()
-      const isAlive = await approved()
-      return { twinLived: await twin(), isAlive }
-    },
-  },
-  {
-    id: 'ciba',
-    title: 'backchannel authentication (CIBA), approved',
-    endsWith: 'session',
-    make: async (person) => {
-      const client = { client_id: 'ciba-app', client_secret: person.world.secret }
-      const approved = async () => {
-        const { ciba } = person.world
-        const before = ciba.said()
-        const form = { ...client, scope: 'openid', login_hint: person.name }
-        const answer = await call<{ auth_req_id: string }>('POST', person.endpoint('ext/ciba/auth'), { form })
-        const { auth_req_id } = must(answer, 'backchannel authentication')
-        await until('the device has said yes', () => ciba.said() > before)
-        return async () =>
-          (await person.world.tokens.ask({ ...client, grant_type: 'urn:openid:params:grant-type:ciba', auth_req_id }))
-            .status === 200
-      }
-      const twin = await approved()
-      const isAlive = await approved()
-      return { twinLived: await twin(), isAlive }
-    },
-  },
-  {
-    id: 'mailed-link',
-    title: 'mailed link to change the account',
-    endsWith: 'session',
-    make: async (person) => {
-      const link = () =>
-        person.mailed(() =>
-          person.world.keycloak.admin.must('PUT', `/demo/users/${person.id}/execute-actions-email`, ['UPDATE_PROFILE']),
-        )
-      const twin = await link()
-      const twinLived = await leadsToChange(person, twin)
-      const kept = await link()
-      return { twinLived, isAlive: () => leadsToChange(person, kept) }
-    },
-  },
+  ...UNDER_WAY,
+  ...ELSEWHERE,
   {
     id: 'impersonated',
     title: 'session opened as somebody else',
     endsWith: 'session',
     make: async (person) => {
-      const { keycloak, tokens, victim } = person.world
-      const { access_token } = await tokens.directGrant('flows-app', person.name, 'password')
-      const url = `${keycloak.url}/admin/realms/demo/users/${victim}/impersonation`
-      const browser = new Browser()
-      await browser.post(url, { authorization: `Bearer ${access_token}` })
-      const opened = await person.exchange(codeOf(await browser.open(person.authorization(), REDIRECT_URI)))
-      return { isAlive: () => tokens.lives('flows-app', must(opened, 'impersonation')) }
+      const { target, world } = person
+      const opened = await target.redeem(await asSomebodyElse(person))
+      if (!opened) {
+        throw new Error('The session as somebody else gives no tokens')
+      }
+      return { isAlive: () => world.tokens.lives('flows-app', opened) }
     },
+  },
+  {
+    id: 'impersonated-code',
+    title: 'session opened as somebody else, its code not redeemed yet',
+    endsWith: 'session',
+    make: (person) =>
+      // A session each: once a code is redeemed, the session is known at a client.
+      twins(
+        () => asSomebodyElse(person),
+        async (back) => (await person.target.redeem(back)) !== undefined,
+      ),
   },
   {
     id: 'consent',
@@ -256,9 +206,9 @@ export const KINDS: readonly Kind[] = [
     endsWith: 'consents',
     make: async (person) => {
       const browser = new Browser()
-      const consent = await person.logIn(browser, person.authorization({ client_id: 'consent-app' }))
+      const consent = await person.logIn(browser, person.target.authorization({ client_id: 'consent-app' }))
       codeOf(await browser.submit(consent, { accept: 'Yes' }, REDIRECT_URI))
-      const consents = () => person.world.keycloak.admin.call<unknown[]>('GET', `/demo/users/${person.id}/consents`)
+      const consents = () => person.world.keycloak.admin.call<unknown[]>('GET', person.path('/consents'))
       return {
         isAlive: async () => {
           const answer = await consents()
@@ -272,12 +222,10 @@ export const KINDS: readonly Kind[] = [
     title: 'stored token of an identity provider',
     endsWith: 'broker-tokens',
     make: async (person) => {
-      const { admin } = person.world.keycloak
-      const userId = await admin.createUser('upstream', person.name, 'password')
-      const link = `/demo/users/${person.id}/federated-identity/upstream`
-      await admin.must('POST', link, { userId, userName: person.name })
-      codeOf(await person.logIn(new Browser(), person.authorization({ kc_idp_hint: 'upstream' })))
-      const count = `select count(token) from federated_identity where user_id = '${person.id}'`
+      await person.linkUpstream()
+      codeOf(await person.logIn(new Browser(), person.target.authorization({ kc_idp_hint: UPSTREAM })))
+      const of = `user_id = '${person.id}' and identity_provider = '${UPSTREAM}'`
+      const count = `select count(token) from federated_identity where ${of}`
       return { isAlive: () => Promise.resolve(person.world.postgres.psql(count) === '1') }
     },
   },
@@ -322,48 +270,13 @@ async function atApplication(browser: Browser, url: string, name: string): Promi
 
 function atUserinfo(person: Person, accessToken: string): Access {
   const headers = { authorization: `Bearer ${accessToken}` }
-  return { isAlive: async () => (await call('GET', person.endpoint('userinfo'), { headers })).status === 200 }
+  return { isAlive: async () => (await call('GET', person.target.endpoint('userinfo'), { headers })).status === 200 }
 }
 
-/** A login whose password has been accepted, waiting at a page; its twin has gone through. */
-async function underWay(person: Person, request: () => Promise<string>): Promise<Access> {
-  const halfWay = async () => {
-    const browser = new Browser()
-    return { browser, page: await person.logIn(browser, await request()) }
-  }
-  const finishes = async ({ browser, page }: { browser: Browser; page: Page }) => {
-    const back = await browser.submit(page, profileOf(person), REDIRECT_URI)
-    return back.url.startsWith(REDIRECT_URI) && (await person.exchange(codeOf(back))).status === 200
-  }
-  const twinLived = await finishes(await halfWay())
-  const kept = await halfWay()
-  return { twinLived, isAlive: () => finishes(kept) }
-}
-
-/** The profile as it is: submitting it changes nothing. */
-function profileOf({ name, email }: Person): Record<string, string> {
-  return { username: name, email, firstName: name, lastName: 'Example' }
-}
-
-async function leadsToChange(person: Person, link: string): Promise<boolean> {
-  const browser = new Browser()
-  const confirm = await browser.open(link)
-  const proceed = /href="([^"]*action-token[^"]*)"/.exec(confirm.text)?.[1]?.replaceAll('&amp;', '&')
-  if (confirm.status !== 200 || proceed === undefined) {
-    return false
-  }
-  const page = await browser.open(new URL(proceed, confirm.url).href)
-  if (!page.text.includes('kc-update-profile-form')) {
-    return false
-  }
-  return (await browser.submit(page, profileOf(person))).status === 200
-}
-
-async function granted(person: Person, done: Page, form: Record<string, string>): Promise<boolean> {
-  if (done.status !== 200) {
-    throw new Error(`The device was not approved: ${done.status} ${titleOf(done.text)}`)
-  }
-  return (await person.world.tokens.ask({ client_id: 'flows-app', ...form })).status === 200
+/** A session that the person opens as somebody else, and where the browser is sent back with a code of it. */
+async function asSomebodyElse(person: Person): Promise<Page> {
+  const browser = await openAs(person.world.victim, person)
+  return browser.open(person.target.authorization(), REDIRECT_URI)
 }
 
 interface Credential {
@@ -376,7 +289,7 @@ interface Credential {
 
 /** Alive while one of them is there. */
 async function factors(person: Person, credentials: readonly Credential[]): Promise<Access> {
-  await person.world.keycloak.admin.must('PUT', `/demo/users/${person.id}`, { credentials })
+  await person.target.admin.must('PUT', person.path(), { credentials })
   return {
     isAlive: async () => {
       for (const { type } of credentials) {
@@ -387,11 +300,4 @@ async function factors(person: Person, credentials: readonly Credential[]): Prom
       return false
     },
   }
-}
-
-function must<T>(answer: { status: number; text: string; json: () => T }, what: string): T {
-  if (answer.status < 200 || answer.status > 299) {
-    throw new Error(`${what}: ${answer.status} ${answer.text}`)
-  }
-  return answer.json()
 }

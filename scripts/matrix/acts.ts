@@ -1,9 +1,11 @@
-import { Browser } from '../stage/browser.ts'
+import { REDIRECT_URI } from '../attack/clients.ts'
+import { linkIn } from '../attack/thief.ts'
+import { NEW_PASSWORD } from '../attack/victim.ts'
+import { Browser, type Page } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import { oneTimePassword } from '../stage/one-time-password.ts'
-import type { EndsWith } from './access.ts'
-import { codeOf, NEW_PASSWORD, type Person } from './person.ts'
-import { REDIRECT_URI } from './world.ts'
+import type { EndsWith } from './kind.ts'
+import type { Person } from './person.ts'
 
 const SESSIONS: readonly EndsWith[] = ['own session', 'session']
 const ONE_SESSION: readonly EndsWith[] = ['own session']
@@ -23,6 +25,8 @@ export interface Act {
   readonly policy?: Readonly<Record<string, string>>
   /** What it must end. */
   readonly ends: readonly EndsWith[]
+  /** Logout Relay does not listen while it is played: the control. */
+  readonly withoutListener?: true
   /** It fires no sooner than so long after what comes before it. */
   readonly afterMs?: number
   /** What comes before the factors are there, such as a login; then the act itself. Throws if it does not succeed. */
@@ -55,8 +59,8 @@ function byPerson(
     prepare: async (person) => {
       const browser = await person.loggedIn()
       return async () => {
-        const page = await browser.open(person.authorization({ kc_action: await action(person) }), REDIRECT_URI)
-        await goesOn(person, codeOf(await browser.submit(page, fields(page.text), REDIRECT_URI)))
+        const page = await browser.open(person.target.authorization({ kc_action: await action(person) }), REDIRECT_URI)
+        await goesOn(person, await browser.submit(page, fields(page.text), REDIRECT_URI))
       }
     },
   }
@@ -64,17 +68,12 @@ function byPerson(
 
 const NEW = { 'password-new': NEW_PASSWORD, 'password-confirm': NEW_PASSWORD }
 const policy = (trigger: string, steps: string) => ({ [`logout-relay.policy.${trigger}`]: steps })
-const admin = (person: Person) => person.world.keycloak.admin
-const put = (person: Person, change: object) => admin(person).must('PUT', `/demo/users/${person.id}`, change)
-const reset = async (person: Person) => {
-  const answer = await admin(person).resetPassword('demo', person.id, NEW_PASSWORD)
-  if (answer.status !== 204) {
-    throw new Error(`The reset: ${answer.status} ${answer.text}`)
-  }
-}
+const admin = (person: Person) => person.target.admin
+const put = (person: Person, change: object) => admin(person).must('PUT', person.path(), change)
+const reset = (person: Person) => person.resetNow()
 /** The id of the session that the person's own browser has at Keycloak. */
 async function ownSession(person: Person): Promise<string> {
-  const back = await person.browser.open(person.authorization(), REDIRECT_URI)
+  const back = await person.browser.open(person.target.authorization(), REDIRECT_URI)
   return new URL(back.url).searchParams.get('session_state') ?? ''
 }
 
@@ -90,7 +89,7 @@ export const ACTS: readonly Act[] = [
     ends: EVERYTHING,
     prepare: async (person) => {
       await person.world.setPolicy(policy('privileged-role-added', 'off'))
-      await person.giveRole('manage-users')
+      await person.giveRole('realm-management', 'manage-users')
       return () => reset(person)
     },
   },
@@ -116,9 +115,8 @@ export const ACTS: readonly Act[] = [
     ends: ALL_ACCESS,
     prepare: async (person) => {
       const browser = new Browser()
-      const login = await browser.open(person.authorization(), REDIRECT_URI)
-      const forgot = /href="([^"]*reset-credentials[^"]*)"/.exec(login.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
-      const ask = await browser.open(new URL(forgot, login.url).href)
+      const login = await browser.open(person.target.authorization(), REDIRECT_URI)
+      const ask = await browser.open(linkIn(login, 'reset-credentials') ?? '')
       const link = await person.mailed(() => browser.submit(ask, { username: person.name }))
       return async () => {
         const updated = await browser.submit(await browser.open(link, REDIRECT_URI), NEW, REDIRECT_URI)
@@ -129,7 +127,7 @@ export const ACTS: readonly Act[] = [
     },
   },
   byAdmin('account-disabled', ALL_ACCESS, (person) => put(person, { enabled: false })),
-  byAdmin('account-deleted', EVERYTHING, (person) => admin(person).must('DELETE', `/demo/users/${person.id}`)),
+  byAdmin('account-deleted', EVERYTHING, (person) => admin(person).must('DELETE', person.path())),
   byAdmin('operator', ALL_ACCESS, async (person) => {
     const { relay, tokens, secret } = person.world
     const authorization = `Bearer ${await tokens.serviceAccount('logout-relay-operator', secret)}`
@@ -143,7 +141,7 @@ export const ACTS: readonly Act[] = [
   }),
   byAdmin('admin-credential-removed', [...SESSIONS, 'recovery-codes'], async (person) => {
     for (const id of await person.credentials('recovery-authn-codes')) {
-      await admin(person).must('DELETE', `/demo/users/${person.id}/credentials/${id}`)
+      await admin(person).must('DELETE', person.path(`/credentials/${id}`))
     }
   }),
   byAdmin(
@@ -166,9 +164,9 @@ export const ACTS: readonly Act[] = [
   byAdmin('username-changed', SESSIONS, (person) => put(person, { username: `new-${person.name}` }), {
     policy: policy('username-changed', 'sessions'),
   }),
-  byAdmin('privileged-role-added', SESSIONS, (person) => person.giveRole('manage-users')),
+  byAdmin('privileged-role-added', SESSIONS, (person) => person.giveRole('realm-management', 'manage-users')),
   byAdmin('admin-identity-provider-removed', [...SESSIONS, 'broker-tokens'], (person) =>
-    admin(person).must('DELETE', `/demo/users/${person.id}/federated-identity/upstream`),
+    admin(person).must('DELETE', person.path('/federated-identity/upstream')),
   ),
   {
     trigger: 'user-identity-provider-removed',
@@ -186,7 +184,7 @@ export const ACTS: readonly Act[] = [
       }
     },
   },
-  byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', `/demo/users/${person.id}/logout`)),
+  byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', person.path('/logout'))),
   byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/demo/logout-all'), {
     policy: policy('realm-logout', 'sessions'),
   }),
@@ -197,7 +195,7 @@ export const ACTS: readonly Act[] = [
     'user-logout',
     ONE_SESSION,
     async (person) => {
-      const page = await person.browser.open(person.endpoint('logout?client_id=flows-app'))
+      const page = await person.browser.open(person.target.endpoint('logout?client_id=flows-app'))
       await person.browser.submit(page, { confirmLogout: 'Logout' })
     },
     { policy: policy('user-logout', 'sessions') },
@@ -219,12 +217,12 @@ export const ACTS: readonly Act[] = [
         }
       }),
   },
+  { ...byAdmin('admin-reset-password', [], reset, { how: 'without Logout Relay' }), withoutListener: true },
 ]
 
-async function goesOn(person: Person, code: string): Promise<void> {
-  const answer = await person.exchange(code)
-  if (answer.status !== 200) {
-    throw new Error(`The person cannot go on in the tab of their own change: ${answer.status} ${answer.text}`)
+async function goesOn({ target }: Person, back: Page): Promise<void> {
+  if (!(await target.redeem(back))) {
+    throw new Error(`The person cannot go on in the tab of their own change: ${back.status} at ${back.url}`)
   }
 }
 

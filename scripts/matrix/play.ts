@@ -1,6 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Access, type Kind, KINDS } from './access.ts'
+import { inspect } from 'node:util'
+import { KINDS } from './access.ts'
 import type { Act } from './acts.ts'
+import type { Access, Kind } from './kind.ts'
 import { Person } from './person.ts'
 import type { World } from './world.ts'
 
@@ -14,6 +16,10 @@ export interface Cell {
   /** From the act until it was first seen dead; absent for what lives, and for what could be tried only once. */
   readonly deadAfterMs?: number
   readonly expected: 'dead' | 'alive'
+  /** Why it could not be tried on this version of Keycloak. */
+  readonly absent?: string
+  /** Why nobody came by it, which is wrong. */
+  readonly failed?: string
 }
 
 /** Longer than the relay takes for an application that is up, and than the sweep that follows a realm-wide logout. */
@@ -24,7 +30,7 @@ const SETTLED_MS = 3000
 const NEXT_SECOND_MS = 1100
 
 export function asItShouldBe(cell: Cell): boolean {
-  return cell.aliveBefore && cell.aliveAfter === (cell.expected === 'alive')
+  return cell.absent !== undefined || (cell.aliveBefore && cell.aliveAfter === (cell.expected === 'alive'))
 }
 
 /**
@@ -33,40 +39,74 @@ export function asItShouldBe(cell: Cell): boolean {
  * @param name of the new user
  */
 export async function play(world: World, act: Act, name: string, kinds: readonly Kind[] = KINDS): Promise<Cell[]> {
-  const person = await Person.create(world, name)
-  const fire = await act.prepare(person)
-  const prepared = performance.now()
-  const made: { kind: Kind; access: Access; aliveBefore: boolean }[] = []
-  for (const kind of kinds) {
-    const access = await kind.make(person).catch((cause: unknown) => {
-      throw new Error(`${act.trigger}: there is no ${kind.title}`, { cause })
-    })
-    made.push({ kind, access, aliveBefore: access.twinLived ?? false })
+  const ends: (() => Promise<unknown>)[] = []
+  try {
+    if (act.withoutListener) {
+      await world.setListening(false)
+    }
+    const person = await Person.register(world, name)
+    const fire = await act.prepare(person)
+    const prepared = performance.now()
+    const made: Made[] = []
+    for (const kind of kinds) {
+      made.push(await make(kind, person))
+    }
+    for (const one of made) {
+      one.aliveBefore ||= one.access !== undefined && one.access.twinLived === undefined && (await one.access.isAlive())
+    }
+    await world.setPolicy(act.policy ?? {})
+    await delay(Math.max(NEXT_SECOND_MS, prepared + (act.afterMs ?? 0) - performance.now()))
+    for (const { access } of made) {
+      ends.push(...(access?.meanwhile ? [await access.meanwhile()] : []))
+    }
+    const began = performance.now()
+    await fire()
+    const looks = new Map(made.filter(({ kind }) => !kind.askedLast).map((one) => [one, look(one, act, began)]))
+    const others = Promise.all(looks.values())
+    return await Promise.all(made.map((one) => looks.get(one) ?? others.then(() => look(one, act, began))))
+  } finally {
+    await Promise.all(ends.map((end) => end()))
+    await world.setPolicy({})
+    if (act.withoutListener) {
+      await world.setListening(true)
+    }
   }
-  for (const one of made) {
-    one.aliveBefore ||= one.access.twinLived === undefined && (await one.access.isAlive())
+}
+
+interface Made {
+  readonly kind: Kind
+  readonly access?: Access
+  /** Why there is none. */
+  readonly why?: Pick<Cell, 'absent' | 'failed'>
+  aliveBefore: boolean
+}
+
+async function make(kind: Kind, person: Person): Promise<Made> {
+  const absent = kind.absent?.(person.world)
+  if (absent !== undefined) {
+    return { kind, why: { absent }, aliveBefore: false }
   }
-  await world.setPolicy(act.policy ?? {})
-  await delay(Math.max(NEXT_SECOND_MS, prepared + (act.afterMs ?? 0) - performance.now()))
-  const began = performance.now()
-  await fire()
-  const cells = await Promise.all(
-    made.map(async ({ kind, access, aliveBefore }): Promise<Cell> => {
-      const expected = act.ends.includes(kind.endsWith) ? 'dead' : 'alive'
-      const death = await (expected === 'dead' ? diesWithin(access, began) : livesOn(access))
-      return {
-        trigger: act.trigger,
-        ...(act.how === undefined ? {} : { how: act.how }),
-        access: kind.id,
-        aliveBefore,
-        aliveAfter: death === undefined,
-        ...(death?.afterMs === undefined ? {} : { deadAfterMs: Math.round(death.afterMs) }),
-        expected,
-      }
-    }),
-  )
-  await world.setPolicy({})
-  return cells
+  try {
+    const access = await kind.make(person)
+    return { kind, access, aliveBefore: access.twinLived ?? false }
+  } catch (cause) {
+    return { kind, why: { failed: inspect(cause) }, aliveBefore: false }
+  }
+}
+
+async function look({ kind, why, access, aliveBefore }: Made, act: Act, began: number): Promise<Cell> {
+  const expected = act.ends.includes(kind.endsWith) ? 'dead' : 'alive'
+  const { trigger, how } = act
+  const cell = { trigger, ...(how === undefined ? {} : { how }), access: kind.id, aliveBefore, expected } as const
+  if (!access) {
+    return { ...cell, ...why, aliveAfter: false }
+  }
+  const death = await (expected === 'dead' ? diesWithin(access, began) : livesOn(access))
+  return {
+    ...cell,
+    aliveAfter: death === undefined,
+    ...(death?.afterMs === undefined ? {} : { deadAfterMs: Math.round(death.afterMs) }),
+  }
 }
 
 interface Death {

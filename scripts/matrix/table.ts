@@ -13,7 +13,8 @@ interface Column {
   readonly how?: string | undefined
 }
 
-const COLUMNS_IN_A_TABLE = 6
+const ABSENT = 'not there'
+const COLUMNS_IN_A_TABLE = 5
 
 /** For people at a terminal: kinds of access from top to bottom, triggers by number. */
 export function asText({ keycloak, cells }: Run): string {
@@ -31,6 +32,7 @@ export function asText({ keycloak, cells }: Run): string {
     '',
     line(head),
     ...rows.map(line),
+    ...absences([{ keycloak, cells }]).map((one) => `\n${one}`),
   ].join('\n')
 }
 
@@ -63,7 +65,7 @@ export function asMarkdown(runs: readonly Run[]): string {
       ].join('\n'),
     )
   }
-  return tables.join('\n\n')
+  return [...tables, ...absences(runs)].join('\n\n')
 }
 
 function columnsOf(cells: readonly Cell[]): Column[] {
@@ -78,9 +80,23 @@ function find(cells: readonly Cell[], { trigger, how }: Column, access: string):
   return cells.find((cell) => cell.trigger === trigger && cell.how === how && cell.access === access)
 }
 
+/** Why cells say {@link ABSENT}: a sentence for each kind of access that a version does not have. */
+function absences(runs: readonly Pick<Run, 'keycloak' | 'cells'>[]): string[] {
+  const sentences = runs.flatMap(({ keycloak, cells }) =>
+    cells.flatMap(({ access, absent }) => {
+      const kind = KINDS.find(({ id }) => id === access)
+      return absent === undefined ? [] : [`\`${ABSENT}\`: ${kind?.title ?? access}, on ${keycloak}: ${absent}.`]
+    }),
+  )
+  return [...new Set(sentences)]
+}
+
 function word(cell: Cell | undefined): string {
   if (!cell || !asItShouldBe(cell)) {
     return 'WRONG'
+  }
+  if (cell.absent !== undefined) {
+    return ABSENT
   }
   return cell.aliveAfter ? 'lives' : cell.deadAfterMs === undefined ? 'dead' : String(cell.deadAfterMs)
 }

@@ -1,25 +1,35 @@
-import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
+import {
+  ASSERTIONS,
+  createClients,
+  createIdentityProviders,
+  createPartner,
+  SECRET,
+  UPSTREAM,
+} from '../attack/clients.ts'
+import { Target } from '../attack/target.ts'
+import type { Parts } from '../attack/world.ts'
 import { type Application, startApache } from '../stage/apache.ts'
-import { type CibaDevice, startCibaDevice } from '../stage/ciba.ts'
+import { startCibaDevice } from '../stage/ciba.ts'
 import { startExpress } from '../stage/express.ts'
 import { type Gate, startGate } from '../stage/gate.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../stage/keycloak.ts'
-import { type Mailbox, startMail } from '../stage/mail.ts'
+import { EXTENSION_JAR, startKeycloak } from '../stage/keycloak.ts'
+import { startMail } from '../stage/mail.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
-import { type Postgres, startPostgres } from '../stage/postgres.ts'
+import { startPostgres } from '../stage/postgres.ts'
 import { freePort, ROOT } from '../stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
-import { TokenEndpoint } from '../stage/tokens.ts'
+import type { TokenEndpoint } from '../stage/tokens.ts'
 
-/** Nobody listens there: the browser is stopped before it goes there. */
-export const REDIRECT_URI = 'http://localhost:9/back'
+const LISTENER = 'logout-relay'
 
 /** What every person here has; what is not about the access under test stays out of its way. */
 const REALM = {
   rememberMe: true,
   editUsernameAllowed: true,
   resetPasswordAllowed: true,
+  registrationAllowed: true,
+  organizationsEnabled: true,
   accessTokenLifespan: 600,
   accessCodeLifespan: 600,
 }
@@ -35,13 +45,13 @@ const ATTRIBUTES = {
   'logout-relay.policy.admin-credential-changed': 'off',
 }
 
-export interface World {
-  readonly keycloak: KeycloakServer
+export interface World extends Parts {
   readonly relay: RelayServer
-  readonly postgres: Postgres
+  /** The demo realm. */
+  readonly target: Target
   readonly tokens: TokenEndpoint
-  readonly mail: Mailbox
-  readonly ciba: CibaDevice
+  /** What this Keycloak has on, by the names that `--features` has for it. */
+  readonly features: ReadonlySet<string>
   readonly apache: Application
   readonly express: Application
   /** An application that Keycloak's own logout does not reach while its gate is shut. */
@@ -55,6 +65,8 @@ export interface World {
   readonly victim: string
   /** Replaces the realm's policy by its defaults and these. */
   setPolicy(policy: Readonly<Record<string, string>>): Promise<void>
+  /** Whether Logout Relay listens in the realm: where it does not, nothing ends. */
+  setListening(on: boolean): Promise<void>
   stop(): Promise<void>
 }
 
@@ -69,7 +81,7 @@ export async function startWorld(progress: (what: string) => void, version: stri
   const stop = async () => {
     await Promise.all(started.splice(0).map((part) => part.stop()))
   }
-  const secret = randomUUID()
+  const secret = SECRET
   try {
     const [relayPort, apachePort, expressPort] = [await freePort(), await freePort(), await freePort()]
     const [postgres, mail, ciba] = [await keep(startPostgres()), await keep(startMail()), await keep(startCibaDevice())]
@@ -91,6 +103,8 @@ export async function startWorld(progress: (what: string) => void, version: stri
         },
         options: [
           `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`,
+          // Off by default since 26.7, and on for all before.
+          '--spi-login-protocol--openid-connect--allow-client-initiated-account-linking=true',
           `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${ciba.url}`,
         ],
       }),
@@ -103,11 +117,13 @@ export async function startWorld(progress: (what: string) => void, version: stri
     const forgotten = keep(startExpress({ ...app, clientId: 'forgotten-app' }))
     const relay = await keep(startRelayProcess({ port: relayPort, issuers: [{ issuer, client_secret: secret }] }))
     const gate = await keep(startGate((await forgotten).logoutUri))
-    await furnish(keycloak, { secret, mail, gate, forgotten: await forgotten })
+    const parts = { keycloak, postgres, mail, ciba }
+    const features = await furnish(parts, { gate, forgotten: await forgotten })
+    const target = new Target(parts, 'demo')
     const api = { ...app, clientId: 'orders-api' }
     return {
-      ...{ keycloak, relay, postgres, mail, ciba, secret, stop },
-      tokens: new TokenEndpoint(issuer),
+      ...{ ...parts, target, features, relay, secret, stop },
+      tokens: target.tokens,
       apache: await apache,
       express: await express,
       forgotten: { ...(await forgotten), gate },
@@ -115,7 +131,13 @@ export async function startWorld(progress: (what: string) => void, version: stri
       unguarded: await keep(startOrders(api)),
       victim: await keycloak.admin.createUser('demo', 'victim', 'password'),
       setPolicy: async (policy) => {
-        await keycloak.admin.must('PUT', '/demo', { attributes: { ...ATTRIBUTES, ...policy } })
+        // Whether there are organizations is one of the attributes.
+        const { organizationsEnabled } = REALM
+        await keycloak.admin.must('PUT', '/demo', { organizationsEnabled, attributes: { ...ATTRIBUTES, ...policy } })
+      },
+      setListening: async (on) => {
+        const eventsListeners = ['jboss-logging', ...(on ? [LISTENER] : [])]
+        await keycloak.admin.must('PUT', '/demo', { eventsListeners })
       },
     }
   } catch (cause) {
@@ -124,55 +146,31 @@ export async function startWorld(progress: (what: string) => void, version: stri
   }
 }
 
-/** What the demo realm does not have: further clients, and a second realm as an identity provider that it brokers. */
+/** What the demo realm does not have. Answers the features that this Keycloak has. */
 async function furnish(
-  keycloak: KeycloakServer,
-  { secret, mail, gate, forgotten }: { secret: string; mail: Mailbox; gate: Gate; forgotten: Application },
-): Promise<void> {
-  const { admin, url } = keycloak
+  { keycloak, mail }: Parts,
+  { gate, forgotten }: { gate: Gate; forgotten: Application },
+): Promise<ReadonlySet<string>> {
+  const { admin } = keycloak
+  const features = await admin.features()
   await admin.must('PUT', '/demo', {
     ...REALM,
     attributes: ATTRIBUTES,
     smtpServer: { host: '127.0.0.1', port: String(mail.port), from: 'idp@example.org' },
   })
-  const browserApp = { publicClient: true, redirectUris: [REDIRECT_URI] }
-  await admin.createClient('demo', {
-    ...browserApp,
-    clientId: 'flows-app',
-    directAccessGrantsEnabled: true,
-    attributes: { 'oauth2.device.authorization.grant.enabled': 'true', 'oauth2.device.polling.interval': '1' },
-  })
-  await admin.createClient('demo', { ...browserApp, clientId: 'consent-app', consentRequired: true })
-  await admin.createClient('demo', {
-    clientId: 'ciba-app',
-    secret,
-    attributes: { 'oidc.ciba.grant.enabled': 'true' },
-  })
+  await admin.enableAction('demo', { alias: 'UPDATE_EMAIL', name: 'Update Email' }, { verifyEmail: 'true' })
+  await createClients(keycloak, 'demo')
   await admin.createClient('demo', {
     clientId: forgotten.clientId,
-    secret,
+    secret: SECRET,
     redirectUris: [`${new URL(forgotten.url).origin}/callback`],
     attributes: { 'backchannel.logout.url': gate.url, 'backchannel.logout.session.required': 'true' },
   })
   await admin.setClientAttributes('demo', 'orders-api', { 'standard.token.exchange.enabled': 'true' })
-  await admin.must('POST', '', { realm: 'upstream', enabled: true })
-  await admin.createClient('upstream', {
-    clientId: 'demo',
-    secret,
-    redirectUris: [`${keycloak.issuer('demo')}/broker/upstream/endpoint`],
-  })
-  const upstream = `${url}/realms/upstream/protocol/openid-connect`
-  await admin.must('POST', '/demo/identity-provider/instances', {
-    alias: 'upstream',
-    providerId: 'oidc',
-    storeToken: true,
-    config: {
-      clientId: 'demo',
-      clientSecret: secret,
-      clientAuthMethod: 'client_secret_post',
-      authorizationUrl: `${upstream}/auth`,
-      tokenUrl: `${upstream}/token`,
-      defaultScope: 'openid',
-    },
-  })
+  await admin.must('POST', '', { realm: UPSTREAM, enabled: true })
+  await createIdentityProviders(keycloak, 'demo', { storeToken: true })
+  if (features.has(ASSERTIONS)) {
+    await createPartner(keycloak, 'demo')
+  }
+  return features
 }

@@ -63,6 +63,28 @@ export class Admin {
     await this.must('POST', `/${realm}/clients`, client)
   }
 
+  /** The features that are on, by the names that `--features` has for them. */
+  async features(): Promise<ReadonlySet<string>> {
+    const headers = { authorization: `Bearer ${await this.token()}` }
+    const info = await call<{ features: { name: string; enabled: boolean }[] }>(
+      'GET',
+      `${this.#url}/admin/serverinfo`,
+      { headers },
+    )
+    const enabled = info.json().features.filter((feature) => feature.enabled)
+    return new Set(enabled.map(({ name }) => name.toLowerCase().replaceAll('_', '-')))
+  }
+
+  /** A required action that the realm has, but not in use. */
+  async enableAction(
+    realm: string,
+    action: { readonly alias: string; readonly name: string },
+    config: Record<string, string> = {},
+  ): Promise<void> {
+    const path = `/${realm}/authentication/required-actions/${action.alias}`
+    await this.must('PUT', path, { ...action, providerId: action.alias, enabled: true, config })
+  }
+
   /** Sets these attributes of a client and leaves its others as they are. */
   async setClientAttributes(realm: string, clientId: string, attributes: Record<string, string>): Promise<void> {
     const path = `/${realm}/clients/${await this.clientUuid(realm, clientId)}`

@@ -6,6 +6,15 @@ export interface Page {
   readonly url: string
 }
 
+/** What a page of Keycloak says at its head, for an error that can be understood. */
+export function titleOf(text: string): string {
+  return text
+    .replace(/<(script|style)[^]*?<\/\1>/g, '')
+    .replace(/<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .slice(0, 200)
+}
+
 interface Cookie {
   readonly pair: string
   readonly path: string
