@@ -61,8 +61,9 @@ public final class Nodes {
                         session -> news.forEach(row -> evict(session, row.realmId, row.userId)));
                 news.forEach(row -> remember(row.txn, now));
             }
-        } catch (RuntimeException e) {
-            LOG.warn("The database could not be asked for recent security events; it is asked again", e);
+        } catch (Throwable t) {
+            // What is thrown here would end the schedule, and this node would hear of no reset any more.
+            LOG.warn("The database could not be asked for recent security events; it is asked again", t);
         }
     }
 

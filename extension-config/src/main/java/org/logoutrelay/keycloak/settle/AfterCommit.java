@@ -281,11 +281,12 @@ public final class AfterCommit implements AllOrNothing.Committed {
         }));
     }
 
+    /** Whatever is thrown on Keycloak's timer ends all that is scheduled there, Keycloak's own tasks too. */
     private static void sweep(Runnable part) {
         try {
             part.run();
-        } catch (RuntimeException e) {
-            LOG.error("A part of the sweep for sessions left alive failed; it runs again", e);
+        } catch (Throwable t) {
+            LOG.error("A part of the sweep for sessions left alive failed; it runs again", t);
         }
     }
 
