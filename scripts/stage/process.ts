@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { closeSync, openSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { createServer, type Server } from 'node:net'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -85,17 +85,20 @@ export function start(
   }
 }
 
-const portsGiven = new Set<number>()
+const [FIRST_PORT, END_PORT] = [20_000, 30_000]
+/** How far below a port is the one that stands for it while it is taken. */
+const CLAIM_BELOW = 10_000
 
 /**
- * A port nobody listens on right now, and a new one at every call. Not one of those that the system gives to outgoing connections (Linux: from 32768):
- * such a one may be taken before the server behind it is up, even by the very connection that asks whether it is up.
+ * A port nobody listens on right now, and a new one at every call. No other process is given it either as long as this
+ * one lives: test files run side by side, and a Keycloak takes half a minute to listen on the port it was given. Not one
+ * of those that the system gives to outgoing connections (Linux: from 32768): such a one may be taken before the server
+ * behind it is up, even by the very connection that asks whether it is up.
  */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const port = randomInt(20_000, 30_000)
-    if (!portsGiven.has(port) && (await isFree(port))) {
-      portsGiven.add(port)
+    const port = randomInt(FIRST_PORT, END_PORT)
+    if (await take(port)) {
       return port
     }
   }
@@ -105,18 +108,29 @@ export async function freePort(): Promise<number> {
 export async function freePortPair(): Promise<number> {
   for (;;) {
     const port = await freePort()
-    if (!portsGiven.has(port + 1) && (await isFree(port + 1))) {
-      portsGiven.add(port + 1)
+    if (await take(port + 1)) {
       return port
     }
   }
 }
 
-function isFree(port: number): Promise<boolean> {
+/** Claims the port for this process, unless another has or somebody listens there. */
+async function take(port: number): Promise<boolean> {
+  if (!(await listen(port - CLAIM_BELOW))) {
+    return false
+  }
+  const server = await listen(port)
+  await new Promise((resolve) => (server ? server.close(resolve) : resolve(undefined)))
+  return server !== undefined
+}
+
+/** Listens without keeping the process alive; undefined where somebody does already. */
+function listen(port: number): Promise<Server | undefined> {
   return new Promise((resolve) => {
     const server = createServer()
-    server.once('error', () => resolve(false))
-    server.listen(port, '127.0.0.1', () => server.close(() => resolve(true)))
+    server.once('error', () => resolve(undefined))
+    server.listen(port, '127.0.0.1', () => resolve(server))
+    server.unref()
   })
 }
 
