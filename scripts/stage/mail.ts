@@ -5,12 +5,20 @@ export interface Mailbox {
   readonly port: number
   /** The link in the newest mail to this address, or undefined. */
   linkFor(address: string): string | undefined
+  /** The next mail is taken, and not answered for before it is released: whoever sends it waits. */
+  holdNext(): HeldMail
   stop(): Promise<void>
+}
+
+export interface HeldMail {
+  hasCome(): boolean
+  release(): void
 }
 
 /** A mail server that keeps what it is sent. */
 export async function startMail(): Promise<Mailbox> {
   const mails: { to: string; text: string }[] = []
+  let take = (done: () => void) => done()
   const server = new SMTPServer({
     authOptional: true,
     disabledCommands: ['STARTTLS'],
@@ -22,7 +30,7 @@ export async function startMail(): Promise<Mailbox> {
         // Quoted-printable, as Keycloak sends it: soft line breaks and encoded equals signs.
         const text = Buffer.concat(chunks).toString().replaceAll('=\r\n', '').replaceAll('=3D', '=')
         mails.push({ to, text })
-        done()
+        take(done)
       })
     },
   })
@@ -34,6 +42,15 @@ export async function startMail(): Promise<Mailbox> {
         .exec(mails.findLast(({ to }) => to.includes(address))?.text ?? '')?.[0]
         ?.replaceAll('&amp;', '&')
         .replaceAll('&#61;', '='),
+    holdNext: () => {
+      let held: (() => void) | undefined
+      const takeAtOnce = take
+      take = (done) => {
+        held = done
+        take = takeAtOnce
+      }
+      return { hasCome: () => held !== undefined, release: () => held?.() }
+    },
     stop: () => new Promise((resolve) => server.close(resolve)),
   }
 }

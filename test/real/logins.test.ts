@@ -432,6 +432,30 @@ describe('a grant without a browser of the client’s own', () => {
   })
 })
 
+describe('a request from before a reset that waits for its mail server until after it', () => {
+  test('is refused with every link up to then, and ends no login by the new password', async () => {
+    const { admin, mail } = people
+    const person = await people.loggedIn('waiting')
+    const browser = new Browser()
+    const login = await browser.open(people.authorization(), REDIRECT_URI)
+    const forgot = /href="([^"]*reset-credentials[^"]*)"/.exec(login.text)?.[1]?.replaceAll('&amp;', '&') ?? ''
+    const ask = await browser.open(new URL(forgot, login.url).href)
+    const held = mail.holdNext()
+    const waiting = browser.submit(ask, { username: 'waiting' })
+    await until('the mail has come', () => held.hasCome())
+    await admin.resetPassword(person.user, 'another')
+    await nextSecond()
+    await admin.must('PUT', `/users/${person.user}/execute-actions-email`, ['UPDATE_PASSWORD'])
+    const fresh = await realm.tokens.directGrant('flows-app', 'waiting', 'another')
+    await nextSecond()
+    await nextSecond()
+    held.release()
+    expect((await waiting).status).toBeGreaterThanOrEqual(400)
+    expect(await realm.tokens.lives('flows-app', fresh)).toBe(true)
+    expect((await new Browser().open(mail.linkFor('waiting@example.org') ?? '')).status).toBe(400)
+  })
+})
+
 describe('a link that was mailed before a reset', () => {
   test('does not give the account another email address', async () => {
     const { admin } = people

@@ -145,9 +145,10 @@ final class AtCommit extends AbstractKeycloakTransaction {
 
     private void refuse(Gate.Login login, WatermarkRow killer) {
         Refusals.count(session, login.realm(), login.userId(), Requests.kind(session), killer);
-        // A mail that this request has sent cannot be called back; its link is from before the raised watermark.
-        KeycloakModelUtils.runJobInTransaction(session.getKeycloakSessionFactory(), apart -> Watermarks.raise(apart, killer.txn,
-                DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()))));
+        // A mail that this request has sent cannot be called back; its link is dead by the watermark that is raised here.
+        long now = DbClock.measure(session.getKeycloakSessionFactory());
+        KeycloakModelUtils.runJobInTransaction(session.getKeycloakSessionFactory(),
+                apart -> Watermarks.raiseForLinks(apart, killer.txn, DbClock.endOfSecond(now)));
         LOG.warnf("A request was refused whose login is from before security event %s, which came in the meantime", killer.txn);
         throw new AllOrNothing.Refusal("The login is from before its user's sessions were ended; log in again");
     }

@@ -98,6 +98,12 @@ public final class Gate {
         return dead;
     }
 
+    /** The watermark that a link is dead by which was mailed to the user then. */
+    Optional<WatermarkRow> linkDeadBy(RealmModel realm, String userId, long mailedMs) {
+        return rows(realm.getId(), userId, mailedMs).stream()
+                .filter(row -> row.sid == null && row.watermarkMs >= mailedMs).findFirst();
+    }
+
     private static String key(String realmId, String userId) {
         return realmId + ' ' + userId;
     }
@@ -111,7 +117,7 @@ public final class Gate {
     }
 
     private boolean kills(WatermarkRow row, Login login) {
-        return (row.sid == null || row.sid.equals(login.sid())) && row.watermarkMs >= login.beganMs()
+        return !row.linksOnly && (row.sid == null || row.sid.equals(login.sid())) && row.watermarkMs >= login.beganMs()
                 && !login.spared().contains(row.txn) && !(row.sparesSomeClient() && isSpared(row, login.session()));
     }
 
@@ -137,7 +143,7 @@ public final class Gate {
 
     /** Milliseconds. The newest watermark of the user, also one that ends one session alone, or 0. */
     public long newest(RealmModel realm, String userId) {
-        return rows(realm.getId(), userId, 0).stream().mapToLong(row -> row.watermarkMs).max().orElse(0);
+        return rows(realm.getId(), userId, 0).stream().filter(row -> !row.linksOnly).mapToLong(row -> row.watermarkMs).max().orElse(0);
     }
 
     private List<WatermarkRow> rows(String realmId, String userId, long beganMs) {

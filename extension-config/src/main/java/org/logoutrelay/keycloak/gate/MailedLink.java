@@ -2,7 +2,6 @@ package org.logoutrelay.keycloak.gate;
 
 import java.util.List;
 import java.util.Optional;
-import java.util.Set;
 
 import org.keycloak.authentication.actiontoken.DefaultActionToken;
 import org.keycloak.authentication.actiontoken.execactions.ExecuteActionsActionToken;
@@ -41,8 +40,7 @@ final class MailedLink {
             String text = Requests.query(session, parameter);
             Optional<JsonWebToken> token = text == null ? Optional.empty() : read(text);
             Optional<WatermarkRow> killer = token.filter(link -> link.getSubject() != null)
-                    .flatMap(link -> gate.deadBy(new Gate.Login(realm, link.getSubject(), null,
-                            issuedMs(link) - Nodes.fastestMs(session), Set.of(), null, null)));
+                    .flatMap(link -> gate.linkDeadBy(realm, link.getSubject(), issuedMs(link) - Nodes.fastestMs(session)));
             if (killer.isPresent()) {
                 Refusals.count(session, realm, token.get().getSubject(), "link", killer.get());
                 throw new ErrorPageException(session, Response.Status.BAD_REQUEST, Messages.EXPIRED_ACTION);

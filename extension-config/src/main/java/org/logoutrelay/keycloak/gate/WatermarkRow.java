@@ -42,6 +42,10 @@ public class WatermarkRow {
     @Column(name = "SPARED_CLIENTS")
     String sparedClients;
 
+    /** What is mailed, and nothing else, is dead up to here: a request that was refused at its end may have sent a link. */
+    @Column(name = "LINKS_ONLY")
+    boolean linksOnly;
+
     boolean sparesSomeClient() {
         return sparedClients != null;
     }

@@ -34,7 +34,7 @@ public final class Watermarks {
     /** The same of a user of whichever realm: an administrator may open sessions as others in another realm than their own. */
     static List<WatermarkRow> since(KeycloakSession session, String userId, long beganMs) {
         return read(session, "select w from WatermarkRow w where w.userId = :user and w.sid is null"
-                + " and w.watermarkMs >= :began order by w.watermarkMs desc")
+                + " and w.linksOnly = false and w.watermarkMs >= :began order by w.watermarkMs desc")
                 .setParameter("user", userId).setParameter("began", beganMs).getResultList();
     }
 
@@ -68,17 +68,29 @@ public final class Watermarks {
         return row;
     }
 
-    /**
-     * The event reaches further than was known when it was written: its commit came later, or something from before was
-     * used in the same moment. Whoever it spares stays spared.
-     */
+    /** The event reaches further than was known when it was written: its commit came later. Whoever it spares stays spared. */
     public static void raise(KeycloakSession session, String txn, long toMs) {
+        raise(session, txn, toMs, false);
+    }
+
+    /**
+     * The same for mailed links alone: something from before was used after the event, and refused only when it may have
+     * sent a mail. Logins of the time between are those of the person, with the new password.
+     */
+    static void raiseForLinks(KeycloakSession session, String txn, long toMs) {
+        raise(session, txn, toMs, true);
+    }
+
+    private static void raise(KeycloakSession session, String txn, long toMs, boolean linksOnly) {
         EntityManager em = Jpa.em(session);
         List<WatermarkRow> rows = em.createQuery("select w from WatermarkRow w where w.txn = :txn"
-                + " order by w.watermarkMs desc", WatermarkRow.class).setParameter("txn", txn).setMaxResults(1).getResultList();
+                + " order by w.linksOnly, w.watermarkMs desc", WatermarkRow.class).setParameter("txn", txn).setMaxResults(1)
+                .getResultList();
         for (WatermarkRow newest : rows) {
             if (newest.watermarkMs < toMs) {
-                em.persist(row(newest.realmId, newest.userId, newest.sid, toMs, txn, Set.copyOf(newest.sparedClients())));
+                WatermarkRow raised = row(newest.realmId, newest.userId, newest.sid, toMs, txn, Set.copyOf(newest.sparedClients()));
+                raised.linksOnly = linksOnly;
+                em.persist(raised);
             }
         }
     }
