@@ -199,8 +199,8 @@ describe('what can no longer live goes', () => {
     makeRows(uuid, 30_000, 'n', 'past')
     postgres.psql(`create function refuse() returns trigger language plpgsql as $$ begin raise exception 'refused'; end $$;
       create trigger refuse before delete on logout_relay_ledger for each row when (old.latest_end = 7) execute function refuse()`)
-    postgres.psql(`insert into logout_relay_ledger_template (hash, realm_id, client_uuid, is_offline, alg, claims, used_ms)
-      select n, realm_id, client_uuid, is_offline, alg, claims, extract(epoch from now() - interval '1 day' * n) * 1000
+    postgres.psql(`insert into logout_relay_ledger_template (hash, realm_id, client_uuid, is_offline, alg, encrypted, claims, used_ms)
+      select n, realm_id, client_uuid, is_offline, alg, encrypted, claims, extract(epoch from now() - interval '1 day' * n) * 1000
       from logout_relay_ledger_template, generate_series(0, 2) n where client_uuid = '${uuid}'`)
     try {
       await whileANodeStarts(() =>

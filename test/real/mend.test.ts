@@ -235,6 +235,26 @@ test('a client that wanted encrypted tokens and is deleted at the event is told 
   expect(clear.tokens.map(({ claims }) => claims.aud)).toEqual(['beside-gone'])
 })
 
+test('a client that had encrypted tokens and is deleted before the event is told nothing in clear', async () => {
+  const clear = await recorder()
+  const { jwks } = await sealed('sealed-before', 'RSA-OAEP')
+  const id = await client('sealed-before', clear, {
+    [`${ENCRYPTED}.alg`]: 'RSA-OAEP',
+    ...{ 'use.jwks.string': 'true', 'jwks.string': JSON.stringify(jwks) },
+  })
+  await client('beside-before', clear)
+  const reset = await loggedIn('sena', 'sealed-before', 'beside-before')
+  await world.keycloak.admin.must('DELETE', `/demo/clients/${id}`)
+  await reset()
+  await until('the other client is told', () => clear.tokens.length > 0, { seconds: 60 })
+  await until('the refusal is to be seen', async () =>
+    (await owed('sealed-before')).some(
+      ({ state, last_reason }) => state === 'open' && last_reason === 'not_minted:no_encryption_key',
+    ),
+  )
+  expect(clear.tokens.map(({ claims }) => claims.aud)).toEqual(['beside-before'])
+})
+
 test('what a client asks of its logout tokens is as it asks today, not as at the login', async () => {
   const app = await recorder()
   const id = await client('changed-app', app)

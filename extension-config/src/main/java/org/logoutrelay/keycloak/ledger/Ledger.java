@@ -67,6 +67,7 @@ public final class Ledger {
         template.clientUuid = client.getId();
         template.offline = userSession.isOffline();
         template.alg = cut(RelyingParty.algorithm(realm, client));
+        template.encrypted = TokenEncryption.isWanted(client);
         template.logoutUri = RelyingParty.logoutUriOr(session, client, null);
         template.impersonator = userSession.getNote(ImpersonationSessionNote.IMPERSONATOR_ID.toString());
         template.claims = shared(claims);
@@ -196,7 +197,7 @@ public final class Ledger {
         return new ListedSession(template.clientUuid, row.sid, template.alg,
                 RelyingParty.logoutUriOr(session, client, template.logoutUri),
                 client != null && RelyingParty.sessionRequired(client), template.offline,
-                Math.floorDiv(row.loginBegan, 1000L), row.latestEnd, client != null && TokenEncryption.isWanted(client),
+                Math.floorDiv(row.loginBegan, 1000L), row.latestEnd, client == null ? template.encrypted : TokenEncryption.isWanted(client),
                 claims(row, template));
     }
 

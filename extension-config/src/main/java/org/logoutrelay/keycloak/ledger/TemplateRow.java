@@ -37,6 +37,10 @@ public class TemplateRow {
     @Column(name = "ALG")
     String alg;
 
+    /** Whether the client wanted its tokens encrypted. */
+    @Column(name = "ENCRYPTED")
+    boolean encrypted;
+
     /** The client's logout URL at the time, or null. */
     @Column(name = "LOGOUT_URI")
     String logoutUri;

@@ -58,7 +58,7 @@ public final class Templates {
     /** Whatever JSON has for two of them, they are not the same if anything that counts is not. */
     static String hash(TemplateRow template) {
         return Ids.hash(Json.write(Arrays.asList(template.realmId, template.clientUuid, template.offline, template.alg,
-                template.logoutUri, template.claims, template.impersonator)));
+                template.encrypted, template.logoutUri, template.claims, template.impersonator)));
     }
 
     private static int find(KeycloakSession session, TemplateRow wanted, String hash) {

@@ -76,8 +76,8 @@ class LedgerTest {
     void whateverDiffersMakesAnotherTemplate() {
         Set<String> hashes = new HashSet<>();
         List<Consumer<TemplateRow>> all = List.of(t -> { }, t -> t.realmId = "other", t -> t.clientUuid = "other",
-                t -> t.offline = true, t -> t.alg = "ES256", t -> t.logoutUri = "https://a.example.org", t -> t.logoutUri = "",
-                t -> t.claims = "{\"aud\":\"x\"}", t -> t.impersonator = "https://a.example.org");
+                t -> t.offline = true, t -> t.alg = "ES256", t -> t.encrypted = true,
+                t -> t.logoutUri = "https://a.example.org", t -> t.logoutUri = "", t -> t.claims = "{\"aud\":\"x\"}", t -> t.impersonator = "https://a.example.org");
         all.forEach(change -> hashes.add(Templates.hash(template(change))));
         assertEquals(all.size(), hashes.size());
         assertEquals(Templates.hash(template(t -> t.usedMs = 1)), Templates.hash(template(t -> t.usedMs = 2)));
