@@ -133,12 +133,19 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
             session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    txns.forEach(txn -> afterwards.submit(txn, committedMs));
+                    submit();
                 }
 
                 @Override
                 protected void rollbackImpl() {
-                    // nothing was changed, nobody is told
+                    // Also where all was committed and the other nodes could not be told. What was not is not found.
+                    if (committedMs > 0) {
+                        submit();
+                    }
+                }
+
+                private void submit() {
+                    txns.forEach(txn -> afterwards.submit(txn, committedMs));
                 }
             });
         } catch (Throwable t) {

@@ -3,7 +3,13 @@ package org.logoutrelay.keycloak.gate;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Queue;
 import java.util.UUID;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.SynchronousQueue;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
 
 import org.jboss.logging.Logger;
 import org.keycloak.models.KeycloakSession;
@@ -30,6 +36,9 @@ public final class Nodes {
     private static final long GONE_MS = 60_000;
     private static final long AGREED_MS = 1000;
 
+    private record Cached(String realmId, String userId) {
+    }
+
     /** When this node has first seen each event, by {@code txn}: close to its commit. */
     private final Map<String, Long> firstSeen = new LinkedHashMap<>() {
         private static final long serialVersionUID = 1L;
@@ -39,11 +48,22 @@ public final class Nodes {
             return size() > MAX_REMEMBERED;
         }
     };
+    /** Users whom this node may still have in its cache as they were before an event. */
+    private final Queue<Cached> cached = new ConcurrentLinkedQueue<>();
+    /** One at a time; the next look asks again. */
+    private final ExecutorService evictor = new ThreadPoolExecutor(0, 1, 60, TimeUnit.SECONDS, new SynchronousQueue<>(),
+            Nodes::daemon, new ThreadPoolExecutor.DiscardPolicy());
     private final KeycloakSessionFactory factory;
     private long nextBeatMs;
 
     public Nodes(KeycloakSessionFactory factory) {
         this.factory = factory;
+    }
+
+    private static Thread daemon(Runnable task) {
+        Thread thread = new Thread(task, "logout-relay-evictor");
+        thread.setDaemon(true);
+        return thread;
     }
 
     /** Never throws: it runs again within a second. */
@@ -56,15 +76,42 @@ public final class Nodes {
             }
             List<WatermarkRow> news = KeycloakModelUtils.runJobInTransactionWithResult(factory,
                     session -> Watermarks.recent(session, now - WINDOW_MS)).stream().filter(row -> firstSeen(row.txn) == null).toList();
-            if (!news.isEmpty()) {
-                KeycloakModelUtils.runJobInTransaction(factory,
-                        session -> news.forEach(row -> evict(session, row.realmId, row.userId)));
-                news.forEach(row -> remember(row.txn, now));
-            }
+            news.forEach(row -> {
+                remember(row.txn, now);
+                cached.add(new Cached(row.realmId, row.userId));
+            });
+            evict();
         } catch (Throwable t) {
             // What is thrown here would end the schedule, and this node would hear of no reset any more.
             LOG.warn("The database could not be asked for recent security events; it is asked again", t);
         }
+    }
+
+    /** What this node remembers of the user is from before an event. */
+    public void evict(String realmId, String userId) {
+        cached.add(new Cached(realmId, userId));
+        evict();
+    }
+
+    private void evict() {
+        if (!cached.isEmpty()) {
+            evictor.execute(this::evictAll);
+        }
+    }
+
+    /** Keycloak tells the other nodes too, which may take its time where they are silent. What fails is tried again. */
+    private void evictAll() {
+        try {
+            List<Cached> all = List.copyOf(cached);
+            KeycloakModelUtils.runJobInTransaction(factory, session -> all.forEach(one -> evict(session, one)));
+            all.forEach(cached::remove);
+        } catch (RuntimeException e) {
+            LOG.warn("Users who were reset could not be evicted from this node's cache; it is tried again", e);
+        }
+    }
+
+    public void close() {
+        evictor.shutdownNow();
     }
 
     /** Says that this node is there, and how its wall clock goes. */
@@ -107,15 +154,13 @@ public final class Nodes {
         return firstSeen.get(txn);
     }
 
-    /** What this node remembers of the user is from before the event. */
-    public static void evict(KeycloakSession session, String realmId, String userId) {
-        RealmModel realm = session.realms().getRealm(realmId);
+    private static void evict(KeycloakSession session, Cached one) {
+        RealmModel realm = session.realms().getRealm(one.realmId());
         session.getContext().setRealm(realm);
         UserCache cache = session.getProvider(UserCache.class);
-        UserModel user = realm == null || cache == null ? null : session.users().getUserById(realm, userId);
+        UserModel user = realm == null || cache == null ? null : session.users().getUserById(realm, one.userId());
         if (user != null) {
             cache.evict(realm, user);
         }
     }
-
 }

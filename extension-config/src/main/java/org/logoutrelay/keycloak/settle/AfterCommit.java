@@ -151,7 +151,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
                 Watermarks.raise(session, txn, reached);
                 event.raiseTo(reached);
             }
-            Nodes.evict(session, event.event().realmId(), event.event().userId());
+            nodes.evict(event.event().realmId(), event.event().userId());
             Remains.endOthersInSpared(session, realm, event);
             Listing.list(session, realm, event);
             return null;
@@ -292,6 +292,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
 
     public void close() {
         pruner.close();
+        nodes.close();
         clock.shutdownNow();
         cleaner.shutdownNow();
         pool.shutdownNow();
