@@ -7,7 +7,8 @@ import org.keycloak.credential.PasswordCredentialProviderFactory;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
-import org.keycloak.models.cache.UserCache;
+import org.keycloak.storage.DatastoreProvider;
+import org.keycloak.storage.StoreManagers;
 import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.LogoutRelay;
 import org.logoutrelay.keycloak.gate.Gate;
@@ -33,13 +34,13 @@ public class FreshPassword extends PasswordCredentialProviderFactory
         };
     }
 
+    /** Past the cache, and not by evicting from it: that is told to the other node, and may wait for one that is silent. */
     private static UserModel fresh(KeycloakSession session, RealmModel realm, UserModel user) {
-        UserCache cache = LogoutRelay.isOn(realm) ? session.getProvider(UserCache.class) : null;
-        if (cache == null || Gate.of(session).newest(realm, user.getId()) < DbClock.now(session) - YOUNG_MS) {
+        if (!LogoutRelay.isOn(realm) || Gate.of(session).newest(realm, user.getId()) < DbClock.now(session) - YOUNG_MS) {
             return user;
         }
-        cache.evict(realm, user);
-        UserModel asked = session.users().getUserById(realm, user.getId());
+        StoreManagers stores = (StoreManagers) session.getProvider(DatastoreProvider.class);
+        UserModel asked = stores.userStorageManager().getUserById(realm, user.getId());
         return asked == null ? user : asked;
     }
 
