@@ -1,7 +1,11 @@
 import { randomUUID, randomUUIDv7 } from 'node:crypto'
 import { join } from 'node:path'
 import { Agent, request } from 'undici'
-import { openSender } from '../relay/delivery/backchannel/send.ts'
+import { relaySigned } from '../relay/delivery/backchannel/signer.ts'
+import { backchannelAt } from '../relay/delivery/backchannel/target.ts'
+import { logoutToken } from '../relay/delivery/backchannel/token.ts'
+import { openKinds } from '../relay/delivery/kinds.ts'
+import { openPost } from '../relay/delivery/post.ts'
 import type { SecurityEvent } from '../relay/domain/model.ts'
 import { Flow } from '../relay/flow/flow.ts'
 import type { Idp } from '../relay/flow/ports.ts'
@@ -10,8 +14,6 @@ import { RelyingParties } from '../relay/registry/registry.ts'
 import { createKey } from '../relay/signing/acts.ts'
 import { type Algorithm, readRelayKey } from '../relay/signing/key.ts'
 import { RealmKeys } from '../relay/signing/realm-keys.ts'
-import { relaySigned } from '../relay/signing/signer.ts'
-import { logoutToken } from '../relay/signing/token.ts'
 import { openSqliteStore } from '../relay/store/sqlite/sqlite.ts'
 import { temporary } from '../scripts/stage/temporary.ts'
 import type { Receivers } from './receivers.ts'
@@ -52,12 +54,13 @@ export function openEngine(options: EngineOptions) {
   const parties = Array.from({ length: count }, (_, n) => ({
     issuer,
     clientId: `client-${n}`,
-    logoutUri: uri(n),
+    target: backchannelAt(uri(n)),
     enabled: true,
   }))
   registry.replace(issuer, parties)
   const rawAgent = new Agent({ connect: ca === undefined ? {} : { ca }, allowH2: false })
-  const sender = openSender(ca === undefined ? {} : { ca })
+  const way = openPost(ca === undefined ? {} : { ca })
+  const trouble = (what: string, cause: unknown) => void process.stderr.write(`TROUBLE ${what}: ${String(cause)}\n`)
   /** Who waits for a delivery: looked up, so that what is measured does not slow down with what is under way. */
   const waiting = new Map<string, () => void>()
   /** Called with how many have been delivered in all; nothing else is kept of them. */
@@ -67,7 +70,11 @@ export function openEngine(options: EngineOptions) {
     store,
     idps: new Map([[issuer, options.idp ?? own.idp]]),
     registry,
-    send: sender.send,
+    deliverers: openKinds({
+      ...{ post: way.post, trouble },
+      nowMs: () => systemClock.nowMs(),
+      sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    }),
     clock: systemClock,
     random: Math.random,
     observer: {
@@ -84,7 +91,7 @@ export function openEngine(options: EngineOptions) {
       dismissed: () => undefined,
       lane: () => undefined,
       changed: () => undefined,
-      trouble: (what, cause) => void process.stderr.write(`TROUBLE ${what}: ${String(cause)}\n`),
+      trouble,
     },
   })
   flow.start()
@@ -114,10 +121,7 @@ export function openEngine(options: EngineOptions) {
           id,
           clientId: `client-${n}`,
           sid: sidAt(n),
-          logoutUri: uri(n),
-          alg,
-          tokenIssuer: issuer,
-          sidOnly: true,
+          named: { ...backchannelAt(uri(n)), alg },
         }
         return { ...session, latestEndMs: Date.now() + 86_400_000 }
       }),
@@ -191,7 +195,7 @@ export function openEngine(options: EngineOptions) {
       ),
     async close() {
       await flow.stop()
-      await sender.close()
+      await way.close()
       await rawAgent.destroy()
       await store.close()
     },
@@ -221,7 +225,7 @@ function ownKey(alg: Algorithm) {
   }
   const nowMs = () => Date.now()
   return {
-    idp: relaySigned({ issuer: ISSUER, realm, keys, nowMs, made: silent, trouble: silent }),
+    idp: { ...realm, ...relaySigned({ issuer: ISSUER, realm, keys, nowMs, made: silent, trouble: silent }) },
     sign: (aud: string, sid: string) => logoutToken(key, 'bench', { iss: ISSUER, aud, sid }, nowMs()),
   }
 }

@@ -144,9 +144,9 @@ async function withOldRows(rows: number): Promise<string> {
     `with recursive n(i) as (select 0 union all select i + 1 from n where i < ${count - 1})`
   const id = `printf('%08x-1111-4000-8000-%012x', (i / 10 * 2654435761) % 4294967296, i / 10)`
   db.exec(`begin;
-    insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, privileged, state, attempts, due_ms,
+    insert into delivery (id, containment_id, issuer, client_id, sid, target, latest_end_ms, privileged, state, attempts, due_ms,
       created_ms, ended_ms, last_status, last_reason, reported) ${numbers(rows)} select ${id} || '.' || (i % 10), ${id}, '${ISSUER}', 'client-' || (i % 1000),
-      ${id}, 'http://127.0.0.1/' || i, 1800000000000, 0, 'delivered', 1, 1700000000000 + i, 1700000000000 + i,
+      ${id}, json_object('kind', 'backchannel', 'uri', 'http://127.0.0.1/' || i), 1800000000000, 0, 'delivered', 1, 1700000000000 + i, 1700000000000 + i,
       1700000000050 + i, 200, 'confirmed', 1 from n;
     insert into evidence (issuer, containment_id, at_ms, kind, data) select issuer, containment_id, created_ms, 'attempt',
       json_object('delivery', id, 'client_id', client_id, 'attempt', 1, 'outcome', 'delivered', 'duration_ms', 12) from delivery;

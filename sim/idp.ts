@@ -96,7 +96,7 @@ export class SimulatedIdp implements Idp {
         .map((login, at): ListedSession => ({
           ...login,
           id: `${jti}.${at}`,
-          logoutUri: `https://${login.clientId}.example/`,
+          named: { kind: 'backchannel', uri: `https://${login.clientId}.example/` },
         }))
       const event: SecurityEvent = {
         issuer: ISSUER,

@@ -1,7 +1,10 @@
+import { openBackchannel } from '../relay/delivery/backchannel/backchannel.ts'
+import type { Send } from '../relay/delivery/backchannel/send.ts'
 import type { SecurityEvent } from '../relay/domain/model.ts'
+import { targetAt } from '../relay/domain/target.ts'
 import { RelayError } from '../relay/errors.ts'
 import { Flow } from '../relay/flow/flow.ts'
-import type { Idp, Send } from '../relay/flow/ports.ts'
+import type { Idp } from '../relay/flow/ports.ts'
 import { pollOutbox } from '../relay/ingest/poll.ts'
 import { gapFiller } from '../relay/ingest/gap.ts'
 import { Patience } from '../relay/ingest/patience.ts'
@@ -73,11 +76,17 @@ export class SimulatedRelay {
     }
     const send = hands.send?.(transmit) ?? transmit
     const trouble = (what: string) => tell(`${name}: ${what}`)
+    const backchannel = openBackchannel({
+      send: (uri, token, policy) => process.learn(send(uri, token, policy)),
+      nowMs: () => process.clock.nowMs(),
+      sleep: (ms, signal) => process.clock.sleep(ms, signal),
+      trouble,
+    })
     this.#flow = new Flow({
       store: hands.store?.(store, reached) ?? store,
       idps: new Map([[ISSUER, hands.idp?.(relayIdp) ?? relayIdp]]),
-      registry: { logoutUri: (_, __, named) => named, lane: () => LANE },
-      send: (uri, token, policy) => process.learn(send(uri, token, policy)),
+      registry: { target: (_, __, named) => targetAt(named), lane: () => LANE },
+      deliverers: new Map([['backchannel', backchannel]]),
       clock: process.clock,
       random: () => chance.fraction(),
       ...(store.shared ? { leads } : {}),

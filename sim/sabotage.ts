@@ -1,4 +1,5 @@
-import type { Idp, LaneHealth, Send } from '../relay/flow/ports.ts'
+import type { Send } from '../relay/delivery/backchannel/send.ts'
+import type { Idp, LaneHealth } from '../relay/flow/ports.ts'
 import type { Store } from '../relay/store/port.ts'
 import type { Guarantee, Token } from './invariants.ts'
 import type { Disk } from './disk.ts'

@@ -148,8 +148,8 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         if (row?.fence !== fence || row.state !== 'open') {
           return false
         }
-        const { state, attempts, dueMs, reason, status, logoutUri, atMs, evidence } = outcome
-        Object.assign(row, { state, attempts, dueMs, logoutUri, lastReason: reason, leased: false })
+        const { state, attempts, dueMs, reason, status, target, atMs, evidence } = outcome
+        Object.assign(row, { state, attempts, dueMs, target, lastReason: reason, leased: false })
         delete row.lastStatus
         if (status !== undefined) {
           row.lastStatus = status

@@ -65,10 +65,10 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
       {
         relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
           client_id: party.clientId,
-          backchannel_logout_uri: party.logoutUri,
+          backchannel_logout_uri: party.target.uri,
           enabled: party.enabled,
           source: party.source,
-          outvoted: party.outvoted.map(({ source, logoutUri }) => ({ source, backchannel_logout_uri: logoutUri })),
+          outvoted: party.outvoted.map(({ source, target }) => ({ source, backchannel_logout_uri: target.uri })),
           ...(party.paused
             ? { paused: { by: party.paused.by, since_ms: party.paused.atMs, reason: party.paused.reason ?? '' } }
             : {}),

@@ -1,13 +1,13 @@
 import type { Config } from '../config/config.ts'
 import type { RelyingParty } from '../domain/model.ts'
-import { openSender } from '../delivery/backchannel/send.ts'
+import { openKinds } from '../delivery/kinds.ts'
+import { openPost } from '../delivery/post.ts'
 import type { Registry } from '../flow/ports.ts'
 import { checkConsole } from '../idp/keycloak/check/console.ts'
 import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
-import { checkRelyingParty } from '../delivery/backchannel/probe.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
@@ -43,7 +43,8 @@ export async function* check(
   if (config.security_feed) {
     yield await checkSecurityFeed(config.security_feed)
   }
-  const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
+  const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
+  const deliverers = openKinds({ post: way.post, nowMs, sleep: () => Promise.resolve(), trouble: () => undefined })
   try {
     for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
       const { identifier } = config
@@ -61,13 +62,17 @@ export async function* check(
         yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)))
       }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
-      const parties = [...(relyingParties ?? []), ...ofFile].map((party) => ({ issuer, ...party }))
-      yield* inTurn(parties, (party) =>
-        checkRelyingParty(party, registry.lane(issuer, party.clientId), sender.send, nowMs(), genuine),
-      )
+      const parties = [...(relyingParties ?? []), ...ofFile].flatMap((party) => {
+        const deliverer = deliverers.get(party.target.kind)
+        return deliverer ? [{ party, deliverer }] : []
+      })
+      yield* inTurn(parties, async ({ party, deliverer }) => {
+        const { finding } = await deliverer.probe(party, registry.lane(issuer, party.clientId), genuine)
+        return finding
+      })
     }
   } finally {
-    await sender.close()
+    await way.close()
   }
 }
 

@@ -36,11 +36,11 @@ export async function relyingPartyPage(
   const checked = registrar.lastCheck(issuer, clientId)
   const { http, allowAddresses, timeoutMs } = relyingParties.lane(issuer, clientId)
   const facts: readonly (readonly [string, Html | string])[] = [
-    ['Logout URL', html`<code>${party.logoutUri}</code>`],
+    ['Logout URL', html`<code>${party.target.uri}</code>`],
     ['Named by', SOURCES[party.source]],
     ...party.outvoted.map(
-      ({ source, logoutUri }) =>
-        ['Does not count', html`<code>${logoutUri}</code>, named by ${SOURCES[source]}`] as const,
+      ({ source, target }) =>
+        ['Does not count', html`<code>${target.uri}</code>, named by ${SOURCES[source]}`] as const,
     ),
     ['Deadline', duration(timeoutMs)],
     ['Plain http', http === 'never' ? 'never' : http === 'always' ? 'allowed' : 'on this machine alone'],

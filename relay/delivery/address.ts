@@ -60,7 +60,7 @@ export type LookupAll = (
   callback: (error: NodeJS.ErrnoException | null, addresses?: LookupAddress[]) => void,
 ) => void
 
-/** Asks for a name once at a time: look-ups have four threads, and one stalling name server must not take them all. */
+/** Asks for a name once at a time: look-ups share 32 threads, and one stalling name server must not take them all. */
 export function onceAtATime(lookupAll: LookupAll): LookupAll {
   const waiting = new Map<string, Parameters<LookupAll>[2][]>()
   return (hostname, options, callback) => {

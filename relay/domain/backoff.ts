@@ -15,6 +15,8 @@ const DELAYS_MS: readonly number[] = [
   10 * MINUTE,
 ]
 const CAP_MS = 15 * MINUTE
+/** What is attempted slowly waits for this at most. */
+const SLOW_MOST_MS = 6 * 60 * MINUTE
 
 /**
  * Milliseconds to wait after this many attempts, under the cap also with its jitter.
@@ -26,4 +28,13 @@ export function retryDelayMs(attempts: number, random: number, retryAfterMs?: nu
   const base = DELAYS_MS[attempts] ?? CAP_MS
   const jittered = Math.round(base * (0.8 + 0.2 * random))
   return retryAfterMs === undefined ? jittered : Math.min(Math.max(retryAfterMs, jittered), CAP_MS)
+}
+
+/**
+ * Milliseconds to the next attempt at what is attempted slowly: as long as it has been owed, from 15 minutes to six hours.
+ *
+ * @param random from 0 up to 1
+ */
+export function slowDelayMs(owedForMs: number, random: number): number {
+  return Math.round(Math.min(Math.max(owedForMs, CAP_MS), SLOW_MOST_MS) * (0.8 + 0.2 * random))
 }

@@ -1,3 +1,6 @@
+import type { Target } from './model.ts'
+import { isSameTarget } from './target.ts'
+
 /**
  * A change that can keep an attacker in, or that takes such a change back: who made it, when and why. `by` is the `sub` of
  * the person's token; absent for what was found changed at the realm, whose own admin events know it.
@@ -45,8 +48,8 @@ export interface RealmSeen {
   readonly listener?: boolean
   /** What each trigger causes, and the other settings of the policy, as they are in force. */
   readonly policy?: Readonly<Record<string, string>>
-  /** Logout URLs by client. */
-  readonly logoutUris: Readonly<Record<string, string>>
+  /** Where and how it is told, by client. */
+  readonly targets: Readonly<Record<string, Target>>
 }
 
 type Difference = Omit<Change, 'issuer' | 'atMs'>
@@ -64,15 +67,15 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
   if (!before) {
     return found
   }
-  const [were, are] = [new Map(Object.entries(before.logoutUris)), new Map(Object.entries(now.logoutUris))]
+  const [were, are] = [new Map(Object.entries(before.targets)), new Map(Object.entries(now.targets))]
   for (const clientId of new Set([...were.keys(), ...are.keys()])) {
     const [was, is] = [were.get(clientId), are.get(clientId)]
     if (is === undefined) {
-      found.push({ kind: 'logout_uri_removed', clientId, data: { was: was ?? '' } })
+      found.push({ kind: 'logout_uri_removed', clientId, data: { was: was?.uri ?? '' } })
     } else if (was === undefined) {
-      found.push({ kind: 'logout_uri_added', clientId, data: { is } })
-    } else if (was !== is) {
-      found.push({ kind: 'logout_uri_changed', clientId, data: { was, is } })
+      found.push({ kind: 'logout_uri_added', clientId, data: { is: is.uri } })
+    } else if (!isSameTarget(was, is)) {
+      found.push({ kind: 'logout_uri_changed', clientId, data: { was: was.uri, is: is.uri } })
     }
   }
   if (before.policy && now.policy) {

@@ -4,9 +4,12 @@
  * - security event: what happened to a subject at the identity provider; it arrives as a Security Event Token (RFC 8417)
  * - containment: the whole answer to one security event
  * - session: one login of a subject at one relying party
- * - delivery: one logout token owed to one relying party for one session
+ * - delivery: what one relying party has to be told of one session
+ * - kind of delivery: what is sent, how, and how its answer is judged; each has a folder in relay/delivery
+ * - target: where and how a delivery goes, in the words of its kind
+ * - token: what is sent in a delivery, signed for it alone; a logout token (OpenID Connect Back-Channel Logout 1.0)
  * - sibling: a delivery for the same session at the same relying party, owed for another security event
- * - attempt: one POST of one freshly made logout token
+ * - attempt: one freshly made token, sent once
  * - evidence: the append-only record of a containment
  * - lane: the deliveries of one relying party; what is slow in one delays no other
  * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
@@ -22,6 +25,21 @@
  * - kept: the session in which the person goes on who made the change
  */
 
+/**
+ * How a client is told, as its realm names it; without `uri` where it has no logout URL. Beside that it has what the folder
+ * of its kind knows of. All of it is stored and may be shown, so nothing of a person is in it.
+ */
+export interface Named {
+  readonly kind: string
+  readonly uri?: string
+  readonly [more: string]: string | undefined
+}
+
+/** Where and how a delivery goes. */
+export interface Target extends Named {
+  readonly uri: string
+}
+
 /** A session as a security event lists it. `id` is what the extension mints and records answers by. */
 export interface ListedSession {
   readonly id: string
@@ -29,14 +47,9 @@ export interface ListedSession {
   readonly sid: string
   /** The subject as this client sees it. */
   readonly sub?: string
-  /** The client's logout URL at the time of the event, if it had one. */
-  readonly logoutUri?: string
+  /** How its client is told, at the time of the event. */
+  readonly named: Named
   readonly latestEndMs: number
-  /** The issuer as this client saw it, and the JWS algorithm it wants (RFC 7518 §3.1). */
-  readonly tokenIssuer?: string
-  readonly alg?: string
-  /** Whether a logout token that names the `sid` alone does for this client. */
-  readonly sidOnly?: boolean
 }
 
 /** A verified security event. `issuer` and `jti` together name it. */
@@ -122,11 +135,11 @@ export type OperatorOutcome =
     }
   | { readonly kind: 'refused'; readonly status: number; readonly error: string; readonly description: string }
 
-/** A client with a back-channel logout URL. Fields are those of OpenID Connect registration. */
+/** A client that can be told. */
 export interface RelyingParty {
   readonly issuer: string
   readonly clientId: string
-  readonly logoutUri: string
+  readonly target: Target
   readonly enabled: boolean
 }
 
@@ -141,7 +154,7 @@ export interface LanePolicy {
   readonly concurrency: number
 }
 
-/** `delivered`: the relying party answered 200 or 204. `expired`: the session's latest end is past. `dismissed`: by a person. */
+/** `delivered`: the relying party confirmed the logout. `expired`: the session's latest end is past. `dismissed`: by a person. */
 export type DeliveryState = 'open' | 'delivered' | 'expired' | 'dismissed'
 
 export interface Delivery {
@@ -151,10 +164,8 @@ export interface Delivery {
   readonly issuer: string
   readonly clientId: string
   readonly sid: string
-  readonly logoutUri: string
+  readonly target: Target
   readonly latestEndMs: number
-  /** The algorithm of a token that the relay may make by itself, with `sid` alone; absent where only the realm can. */
-  readonly alg?: string
   /** Owed for a subject with a privileged role: served first. */
   readonly privileged: boolean
   readonly state: DeliveryState
@@ -182,7 +193,7 @@ export interface Room {
   readonly latest: number
 }
 
-/** Whom a logout token names: a session, all sessions of a subject, or a session of a subject. */
+/** Whom a token names: a session, all sessions of a subject, or a session of a subject. */
 export type TokenNames = 'sid' | 'sub' | 'sid+sub'
 
 /** What a relying party answered to an attempt, or why there was no answer. */

@@ -1,8 +1,6 @@
-import type { Delivery, Evidence, ListedSession, SecurityEvent } from './model.ts'
+import type { Delivery, Evidence, ListedSession, SecurityEvent, Target } from './model.ts'
+import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
-
-/** Later than this after an event, the client may have been given the same `sid` again by a new login: the realm knows. */
-export const SURE_OF_SID_MS = 300_000
 
 /** What is owed for one security event, to be written in one transaction. */
 export interface Plan {
@@ -23,21 +21,21 @@ function containmentIdOf(event: SecurityEvent): string {
  * One delivery for each session whose client can be told. A session whose client has no logout URL is not forgotten: the
  * evidence says that it lives on, and for how long at worst.
  *
- * @param uriOf where the client of a session is told; by default as the event says
+ * @param targetOf where and how the client of a session is told; by default as the event says
  * @param ended ids of sessions that have an end already, of an event that is read again; nothing is owed for them
  */
 export function plan(
   event: SecurityEvent,
   nowMs: number,
-  uriOf: (session: ListedSession) => string | undefined = ({ logoutUri }) => logoutUri,
+  targetOf: (session: ListedSession) => Target | undefined = ({ named }) => targetAt(named),
   ended: ReadonlySet<string> = new Set(),
 ): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
   const untold: Evidence[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
-    const logoutUri = uriOf(session)
-    if (logoutUri === undefined) {
+    const target = targetOf(session)
+    if (!target) {
       untold.push({
         kind: 'no_logout_uri',
         atMs: nowMs,
@@ -51,9 +49,8 @@ export function plan(
       issuer: event.issuer,
       clientId: session.clientId,
       sid: session.sid,
-      logoutUri,
+      target,
       latestEndMs: session.latestEndMs,
-      ...relayMakes(event, session, nowMs),
       privileged: event.privileged,
       state: 'open',
       attempts: 0,
@@ -143,14 +140,4 @@ export function plan(
       ...untold,
     ],
   }
-}
-
-/**
- * The relay knows `sid`, but not whether `sub` has a newer login that must not be ended (docs/design.md, decision 6). So it
- * may make the token of a relying party for which `sid` alone does, under the event's own issuer, and soon after the event.
- */
-function relayMakes(event: SecurityEvent, session: ListedSession, nowMs: number): { alg?: string } {
-  const may =
-    session.sidOnly === true && session.tokenIssuer === event.issuer && nowMs - event.removedAtMs < SURE_OF_SID_MS
-  return may && session.alg !== undefined ? { alg: session.alg } : {}
 }

@@ -1,4 +1,4 @@
-import type { Claim } from '../domain/model.ts'
+import type { Claim, Delivery } from '../domain/model.ts'
 
 /** Tokens are asked for in small batches, so that the first deliveries start while the last are still being signed. */
 export const MINT_BATCH = 25
@@ -15,11 +15,18 @@ export async function inBatches(change: (limit: number) => Promise<number>): Pro
   }
 }
 
-/** Claims in batches for minting, each of one issuer. What the relay may sign does not wait for what the realm must. */
-export function* batches(claims: readonly Claim[]): Generator<readonly Claim[]> {
+/**
+ * Claims in batches for minting, each of one issuer and one kind.
+ *
+ * @param isMadeHere whether its token is the relay's own: it does not wait for what the realm makes
+ */
+export function* batches(
+  claims: readonly Claim[],
+  isMadeHere: (delivery: Delivery) => boolean,
+): Generator<readonly Claim[]> {
   const together = Map.groupBy(
     claims,
-    ({ delivery: { issuer, alg, attempts } }) => `${issuer} ${alg !== undefined && attempts === 0}`,
+    ({ delivery }) => `${delivery.issuer} ${delivery.target.kind} ${isMadeHere(delivery)}`,
   )
   for (const some of together.values()) {
     for (let from = 0; from < some.length; from += MINT_BATCH) {

@@ -1,5 +1,6 @@
-import type { Answer, Claim, Delivery, ListedSession, Room, SecurityEvent } from '../domain/model.ts'
+import type { Answer, Claim, Delivery, ListedSession, Room, SecurityEvent, Target } from '../domain/model.ts'
 import { plan } from '../domain/plan.ts'
+import type { Deliverer, Minted } from '../delivery/port.ts'
 import { RelayError } from '../errors.ts'
 import type { Outcome, Selection } from '../store/port.ts'
 import { batches, inBatches, MINT_BATCH } from './batches.ts'
@@ -8,7 +9,6 @@ import { Lanes, NO_ROOM } from './lanes.ts'
 import { type Attempt, endOf, endWith, outcomeOf } from './outcome.ts'
 import type { FlowPorts, Idp, LaneHealth, Source } from './ports.ts'
 import { prove } from './prove.ts'
-import { LOOK_MS, Refusals } from './refusals.ts'
 import { Sessions } from './sessions.ts'
 
 /** A claim must outlive the longest attempt with the minting before it. */
@@ -21,6 +21,8 @@ const MINTED_AT_ONCE = 200
 const MINT_PAUSE_MS = 1000
 /** The same where a realm that deliveries are owed for is no longer configured. */
 const NO_IDP_PAUSE_MS = 60_000
+/** Of a kind that this relay does not know: one that does shares its store, or had it before. */
+const NO_KIND_PAUSE_MS = 60_000
 /** For what waits for the answer to a sibling's token. */
 const SIBLING_PAUSE_MS = 1000
 const STORE_PAUSE_MS = 1000
@@ -40,7 +42,6 @@ export class Flow {
   readonly #stopping = new AbortController()
   readonly #lanes: Lanes
   readonly #sessions = new Sessions()
-  readonly #refusals: Refusals
   readonly #work = new Set<Promise<void>>()
   /** Deliveries that wait for their tokens, by issuer. */
   readonly #minting = new Map<string, number>()
@@ -53,7 +54,6 @@ export class Flow {
   constructor(ports: FlowPorts) {
     this.#ports = ports
     this.#lanes = new Lanes(ports.registry, ports.clock)
-    this.#refusals = new Refusals(ports)
     this.#due = new Doorbell(ports.clock)
     for (const issuer of ports.idps.keys()) {
       this.#ends.set(issuer, new Doorbell(ports.clock))
@@ -76,11 +76,9 @@ export class Flow {
 
   /** Receive and contain. When this resolves, the event and every delivery it means are durable: only then is 202 true. */
   async receive(event: SecurityEvent, source: Source, ended?: ReadonlySet<string>): Promise<'accepted' | 'duplicate'> {
-    const { store, registry, clock, observer } = this.#ports
-    const { issuer, removedAtMs } = event
-    const uriOf = ({ clientId, logoutUri }: ListedSession) =>
-      registry.logoutUri(issuer, clientId, logoutUri, removedAtMs + CLOCKS_MS)
-    const planned = plan(event, clock.nowMs(), uriOf, ended)
+    const { store, clock, observer } = this.#ports
+    const nowMs = clock.nowMs()
+    const planned = plan(event, nowMs, (session) => this.#targetOf(event, session, nowMs), ended)
     const outcome = await store.accept(event, planned)
     observer.received(source, outcome)
     if (event.watched && outcome === 'accepted') {
@@ -91,6 +89,13 @@ export class Flow {
     }
     this.#due.ring()
     return outcome
+  }
+
+  /** Where a session is told; undefined where it cannot be. */
+  #targetOf({ issuer, removedAtMs }: SecurityEvent, session: ListedSession, nowMs: number): Target | undefined {
+    const { registry, deliverers } = this.#ports
+    const target = registry.target(issuer, session.clientId, session.named, removedAtMs + CLOCKS_MS)
+    return target && deliverers.get(target.kind)?.owed(target, nowMs - removedAtMs)
   }
 
   /** Looks for what other processes were told of, or have left behind. */
@@ -171,7 +176,8 @@ export class Flow {
         for (const claim of claims) {
           this.#lanes.enter(claim.delivery)
         }
-        for (const batch of batches(this.#firstOfEachSession(claims))) {
+        const isMadeHere = (delivery: Delivery) => this.#delivererOf(delivery)?.isMadeHere(delivery) ?? false
+        for (const batch of batches(this.#firstOfEachSession(claims), isMadeHere)) {
           this.#track(this.#deliverBatch(batch))
         }
         // What is due in a lane without room is not waited for here: the end of an attempt rings, or the time of a probe.
@@ -224,8 +230,15 @@ export class Flow {
       delivery.latestEndMs <= nowMs ? 'late' : 'live',
     )
     await Promise.all(late.map((claim) => this.#end(claim, endOf(claim.delivery, 'expired', nowMs))))
-    const issuer = live[0]?.delivery.issuer
-    if (issuer === undefined) {
+    const [first] = live
+    if (!first) {
+      return
+    }
+    const { issuer, target } = first.delivery
+    const deliverer = this.#delivererOf(first.delivery)
+    if (!deliverer) {
+      observer.trouble(`Deliveries are owed of the kind ${target.kind}, which this relay does not know`, undefined)
+      await Promise.all(live.map((claim) => this.#giveBack(claim, NO_KIND_PAUSE_MS)))
       return
     }
     try {
@@ -233,7 +246,7 @@ export class Flow {
       if (!idp) {
         throw new RelayError('idp_unavailable', `Deliveries are owed for ${issuer}, which is no longer configured`)
       }
-      const { tokens, refused, names } = await this.#mint(issuer, idp, live)
+      const { tokens, refused, names } = await this.#mint(issuer, idp, deliverer, live)
       const leftMs = nowMs + LEASE_MS - clock.nowMs()
       if (leftMs < LEASE_LEAST_MS) {
         // This process stood still: the claims may be another's by now, and the tokens may be past their end.
@@ -244,12 +257,12 @@ export class Flow {
           const token = tokens.get(claim.delivery.id)
           const refusal = refused.get(claim.delivery.id)
           return token !== undefined
-            ? this.#attempt(claim, token, leftMs - LEASE_LEAST_MS / 2, {
+            ? this.#attempt(deliverer, claim, token, leftMs - LEASE_LEAST_MS / 2, {
                 mintedMs: this.#ports.store.shared ? nowMs - OUR_CLOCKS_MS : nowMs,
                 names: names?.get(claim.delivery.id),
               })
             : refusal !== undefined
-              ? this.#notMinted(claim, refusal)
+              ? this.#notMinted(deliverer, claim, refusal)
               : this.#giveBack(claim)
         }),
       )
@@ -272,11 +285,18 @@ export class Flow {
     })
   }
 
-  async #mint(issuer: string, idp: Idp, claims: readonly Claim[]): ReturnType<Idp['mint']> {
+  #delivererOf({ target }: Delivery): Deliverer | undefined {
+    return this.#ports.deliverers.get(target.kind)
+  }
+
+  async #mint(issuer: string, idp: Idp, deliverer: Deliverer, claims: readonly Claim[]): Promise<Minted> {
     const count = (more: number) => this.#minting.set(issuer, (this.#minting.get(issuer) ?? 0) + more)
     count(claims.length)
     try {
-      return await idp.mint(claims.map(({ delivery }) => delivery))
+      return await deliverer.mint(
+        idp,
+        claims.map(({ delivery }) => delivery),
+      )
     } finally {
       count(-claims.length)
       this.#due.ring()
@@ -301,26 +321,28 @@ export class Flow {
     void work.finally(() => this.#work.delete(work))
   }
 
-  /** One POST of one fresh token: a retry with the same bytes looks like a replay to some relying parties. */
+  /** One fresh token, sent once. */
   async #attempt(
+    deliverer: Deliverer,
     claim: Claim,
-    logoutToken: string,
+    token: string,
     withinMs: number,
-    token: Pick<Attempt, 'mintedMs' | 'names'>,
+    { mintedMs, names }: Pick<Attempt, 'mintedMs' | 'names'>,
   ): Promise<void> {
-    const { registry, clock, send } = this.#ports
-    const { issuer, clientId, logoutUri, createdMs } = claim.delivery
-    const uri = registry.logoutUri(issuer, clientId, logoutUri, createdMs + OUR_CLOCKS_MS) ?? logoutUri
+    const { registry, clock, idps } = this.#ports
+    const { delivery } = claim
+    const { issuer, clientId, createdMs } = delivery
+    const target = registry.target(issuer, clientId, delivery.target, createdMs + OUR_CLOCKS_MS) ?? delivery.target
     const began = clock.monotonicMs()
     const policy = registry.lane(issuer, clientId)
     // An answer that comes after the lease would be worth nothing, each time again.
-    const answer = await send(uri, logoutToken, { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) })
+    const within = { ...policy, timeoutMs: Math.min(policy.timeoutMs, withinMs) }
+    const answer = await deliverer.send(target, token, within)
     const durationMs = clock.monotonicMs() - began
-    this.#heed(claim.delivery, answer)
-    const { delivery } = claim
-    const mayLook = withinMs - durationMs >= LOOK_MS
-    const standing = await this.#refusals.judge({ delivery, uri, policy, answer, names: token.names, mayLook })
-    await this.#record(claim, { uri, answer, durationMs, ...token, standing })
+    this.#heed(delivery, answer)
+    const sent = { delivery, target, policy, answer, names, maker: idps.get(issuer), leftMs: withinMs - durationMs }
+    const verdict = await deliverer.judge(sent)
+    await this.#record(claim, { target, answer, verdict, durationMs, mintedMs, names })
   }
 
   /** A lane that fails is only probed, and what is due in it waits, unattempted; when it answers, all of it is due. */
@@ -348,19 +370,20 @@ export class Flow {
     this.#due.ring()
   }
 
-  async #notMinted(claim: Claim, refusal: string): Promise<void> {
+  async #notMinted(deliverer: Deliverer, claim: Claim, refusal: string): Promise<void> {
     if (refusal === 'expired' || refusal === 'delivered' || refusal === 'dismissed') {
       await this.#end(claim, endOf(claim.delivery, refusal, this.#ports.clock.nowMs()))
     } else {
       const answer = { kind: 'failure', code: 'not_minted' } as const
-      await this.#record(claim, { uri: claim.delivery.logoutUri, answer, durationMs: 0, refusal })
+      const verdict = deliverer.notMinted(refusal)
+      await this.#record(claim, { target: claim.delivery.target, answer, verdict, durationMs: 0 })
     }
   }
 
   async #record(claim: Claim, attempt: Attempt): Promise<void> {
-    const { store, clock, random, observer, giveUpUnknownMs } = this.#ports
+    const { store, clock, random, observer } = this.#ports
     const { delivery } = claim
-    const { outcome, line } = outcomeOf(delivery, attempt, clock.nowMs(), random(), giveUpUnknownMs)
+    const { outcome, line } = outcomeOf(delivery, attempt, clock.nowMs(), random())
     try {
       const current = await store.record(claim, outcome)
       observer.attempted(current ? line : { ...line, outcome: 'stale' })

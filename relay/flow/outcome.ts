@@ -1,72 +1,61 @@
-import { retryDelayMs } from '../domain/backoff.ts'
-import { judgeRefused, saysNotMinted } from '../domain/judge.ts'
-import type { Answer, Delivery, DeliveryState, TokenNames } from '../domain/model.ts'
-import { slowDelayMs, type Standing } from '../domain/refusal.ts'
+import { retryDelayMs, slowDelayMs } from '../domain/backoff.ts'
+import type { Answer, Delivery, DeliveryState, Target, TokenNames } from '../domain/model.ts'
 import { siblingEnded } from '../domain/sibling.ts'
+import type { Verdict } from '../delivery/port.ts'
 import type { Outcome } from '../store/port.ts'
 import type { AttemptLine } from './ports.ts'
 
-/** One POST and what came of it, or a token that was not made. */
+/** One attempt and what came of it, or a token that was not made. */
 export interface Attempt {
-  readonly uri: string
+  readonly target: Target
   readonly answer: Answer
+  readonly verdict: Verdict
   readonly durationMs: number
   /** When its token was asked for, less what clocks may differ, if it was made. */
-  readonly mintedMs?: number
+  readonly mintedMs?: number | undefined
   /** Whom its token names, where that is known. */
   readonly names?: TokenNames | undefined
-  /** Why no token was made. */
-  readonly refusal?: string
-  /** What is known of its refusal. */
-  readonly standing?: Standing | undefined
 }
 
 /**
  * What is stored of an attempt, and what is told of it.
  *
  * @param random from 0 up to 1
- * @param giveUpUnknownMs after how long a session is given up that its relying party does not know; absent for never
  */
 export function outcomeOf(
   delivery: Delivery,
-  { uri, answer, durationMs, mintedMs, names, refusal, standing }: Attempt,
+  { target, answer, verdict, durationMs, mintedMs, names }: Attempt,
   nowMs: number,
   random: number,
-  giveUpUnknownMs = Infinity,
 ): { readonly outcome: Outcome; readonly line: AttemptLine } {
   const owedForMs = nowMs - delivery.createdMs
-  const verdict = judgeRefused(answer, names, standing, owedForMs >= giveUpUnknownMs)
   const attempts = delivery.attempts + 1
   const status = answer.kind === 'response' ? { status: answer.status } : {}
   const retryAfterMs = answer.kind === 'response' ? answer.retryAfterMs : undefined
-  const reason = refusal === undefined ? verdict.reason : `${verdict.reason}:${refusal}`
-  const done = verdict.outcome === 'delivered'
-  const delayMs =
-    standing === 'unknown_there' || standing === 'refused_alone'
-      ? slowDelayMs(owedForMs, random)
-      : retryDelayMs(attempts, random, retryAfterMs)
+  const { reason, says, slowly = false, endsSession = false } = verdict
+  const delayMs = slowly ? slowDelayMs(owedForMs, random) : retryDelayMs(attempts, random, retryAfterMs)
   const data = {
     delivery: delivery.id,
     client_id: delivery.clientId,
     attempt: attempts,
     outcome: verdict.outcome,
     reason,
-    says: refusal === undefined ? verdict.says : saysNotMinted(refusal),
+    says,
     duration_ms: Math.round(durationMs),
     ...(names === undefined ? {} : { names }),
     ...status,
-    ...(uri === delivery.logoutUri ? {} : { logout_uri_changed: true }),
+    ...(target.uri === delivery.target.uri ? {} : { logout_uri_changed: true }),
   }
   return {
     outcome: {
-      state: done ? 'delivered' : verdict.outcome === 'given_up' ? 'dismissed' : 'open',
+      state: STATES[verdict.outcome],
       atMs: nowMs,
       dueMs: Math.min(nowMs + delayMs, delivery.latestEndMs),
       attempts,
       reason,
-      logoutUri: uri,
+      target,
       ...status,
-      ...(done && mintedMs !== undefined && namesOneSession(names) ? { endsSiblingsBeforeMs: mintedMs } : {}),
+      ...(endsSession && mintedMs !== undefined ? { endsSiblingsBeforeMs: mintedMs } : {}),
       evidence: { kind: 'attempt', atMs: nowMs, data },
     },
     line: {
@@ -79,24 +68,22 @@ export function outcomeOf(
       reason,
       ...status,
       durationMs,
-      owedForMs: nowMs - delivery.createdMs,
+      owedForMs,
     },
   }
 }
 
-/**
- * A relying party that has ended a session by its id has ended it for every event from before the token was made: each login
- * under that id had begun by then. A token with the `sub` alone says nothing of one session.
- */
-function namesOneSession(names: TokenNames | undefined): boolean {
-  return names === 'sid' || names === 'sid+sub'
+const STATES: Readonly<Record<Verdict['outcome'], DeliveryState>> = {
+  delivered: 'delivered',
+  given_up: 'dismissed',
+  retry: 'open',
 }
 
 /** An end without an attempt: its latest end is past, or the identity provider knows an end that the store has lost. */
 export function endOf(delivery: Delivery, state: Exclude<DeliveryState, 'open'>, atMs: number): Outcome {
   const data = { delivery: delivery.id, client_id: delivery.clientId, attempts: delivery.attempts }
   return {
-    ...{ state, atMs, dueMs: atMs, attempts: delivery.attempts, logoutUri: delivery.logoutUri },
+    ...{ state, atMs, dueMs: atMs, attempts: delivery.attempts, target: delivery.target },
     reason: state === 'expired' ? 'latest_end_past' : 'ended_before',
     evidence:
       state === 'expired'
@@ -112,7 +99,7 @@ export function endWith(
   atMs: number,
 ): Outcome {
   return {
-    ...{ state: 'delivered', atMs, dueMs: atMs, attempts: delivery.attempts, logoutUri: delivery.logoutUri },
+    ...{ state: 'delivered', atMs, dueMs: atMs, attempts: delivery.attempts, target: delivery.target },
     ...(status === undefined ? {} : { status }),
     ...siblingEnded(delivery, sibling, atMs),
   }

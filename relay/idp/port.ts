@@ -2,7 +2,8 @@ import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
 import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
-import type { Genuine, Idp } from '../flow/ports.ts'
+import type { Genuine } from '../delivery/port.ts'
+import type { Idp } from '../flow/ports.ts'
 
 /** After a look at a key set none follows for this long, however many events ask for a key that is not in it. */
 export const KEYS_COOLDOWN_MS = 2000
@@ -63,7 +64,7 @@ export interface Which {
 export interface RealmLook {
   readonly parties: readonly RelyingParty[]
   /** Whether its events are recorded, and what each trigger causes there; empty where the realm does not tell. */
-  readonly realm: Omit<RealmSeen, 'logoutUris'>
+  readonly realm: Omit<RealmSeen, 'targets'>
   /** Absent where the realm does not tell. */
   readonly outbox?: { readonly waiting: number; readonly refused: number; readonly oldestMs?: number } | undefined
 }

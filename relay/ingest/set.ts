@@ -2,6 +2,7 @@ import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jo
 import { z } from 'zod'
 import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
+import { named } from '../delivery/kinds.ts'
 import { RelayError } from '../errors.ts'
 import type { KeysOf } from '../idp/port.ts'
 import { whyUnverifiable } from '../idp/unverifiable.ts'
@@ -29,17 +30,13 @@ const Count = z.number().int().min(0).max(1_000_000_000)
 
 /**
  * What comes from the settings of one client counts as absent where it is not usable, and its longest life as the longest
- * that can be said: whoever may edit that client must not keep all others from being told.
+ * that can be said: whoever may edit that client must not keep all others from being told. Its kind of delivery reads the rest.
  */
-const Session = z.object({
+const Session = z.looseObject({
   id: z.string().regex(/^[0-9a-f-]{36}\.\d{1,3}$/),
   client_id: Name,
   sid: Name,
   sub: Name.optional().catch(undefined),
-  iss: z.string().max(2048).optional(),
-  alg: z.string().max(16).optional().catch(undefined),
-  backchannel_logout_uri: z.string().max(2048).optional().catch(undefined),
-  sid_only: z.boolean().default(false),
   latest_end: z
     .number()
     .min(0)
@@ -202,10 +199,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       sid: s.sid,
       latestEndMs: s.latest_end * 1000,
       ...(s.sub === undefined ? {} : { sub: s.sub }),
-      ...(s.backchannel_logout_uri === undefined ? {} : { logoutUri: s.backchannel_logout_uri }),
-      ...(s.iss === undefined ? {} : { tokenIssuer: s.iss }),
-      ...(s.alg === undefined ? {} : { alg: s.alg }),
-      sidOnly: s.sid_only,
+      named: named(s, issuer),
     })),
   }
 }

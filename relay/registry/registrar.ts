@@ -1,12 +1,13 @@
 import { z } from 'zod'
 import type { Finding } from '../domain/finding.ts'
-import { examine } from '../delivery/backchannel/probe.ts'
+import { backchannelAt } from '../delivery/backchannel/target.ts'
+import type { Deliverer, Genuine } from '../delivery/port.ts'
 import { type Allowed, type Change, differences, type RealmSeen, settingsDifferences } from '../domain/change.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
-import type { Genuine, Observer, Send } from '../flow/ports.ts'
+import type { Observer } from '../flow/ports.ts'
 import type { Notes } from '../store/notes.ts'
 import type { Kept, ListedRelyingParty, RelyingParties } from './registry.ts'
 
@@ -26,7 +27,7 @@ const KeptNote = z.object({
 const SeenNote = z.object({
   listener: z.boolean().exactOptional(),
   policy: z.record(z.string(), z.string()).exactOptional(),
-  logoutUris: z.record(z.string(), z.string()),
+  targets: z.record(z.string(), z.object({ kind: z.string(), uri: z.string() }).catchall(z.string())),
 })
 
 const AllowedNote = z.record(z.string(), z.string())
@@ -34,7 +35,8 @@ const AllowedNote = z.record(z.string(), z.string())
 export interface RegistrarPorts {
   readonly notes: Notes
   readonly relyingParties: RelyingParties
-  readonly send: Send
+  /** The kinds of delivery, by name. */
+  readonly deliverers: ReadonlyMap<string, Pick<Deliverer, 'probe'>>
   /** Of a realm; absent where nobody can be asked. */
   readonly genuine?: (issuer: string) => Genuine | undefined
   readonly observer: Pick<Observer, 'changed'>
@@ -119,15 +121,15 @@ export class Registrar {
   async saw(
     issuer: string,
     parties: readonly RelyingParty[],
-    realm: Omit<RealmSeen, 'logoutUris'>,
+    realm: Omit<RealmSeen, 'targets'>,
     readMs = this.#ports.nowMs(),
   ): Promise<void> {
     this.#ports.relyingParties.replace(issuer, parties, readMs)
     this.#listener(issuer, realm.listener)
     const sorted = parties
-      .map(({ clientId, logoutUri }) => [clientId, logoutUri] as const)
+      .map(({ clientId, target }) => [clientId, target] as const)
       .sort(([a], [b]) => (a < b ? -1 : 1))
-    const now = { ...realm, logoutUris: Object.fromEntries(sorted) }
+    const now = { ...realm, targets: Object.fromEntries(sorted) }
     await this.#compare(issuer, REALM, JSON.stringify(now), (was) =>
       differences(was === undefined ? undefined : seenOf(was), now),
     )
@@ -197,7 +199,8 @@ export class Registrar {
     if (complaint !== undefined) {
       throw new RelayError('invalid_request', `backchannel_logout_uri ${complaint}`)
     }
-    const { finding, never } = await this.#check({ ...registration, enabled: true })
+    const target = backchannelAt(logoutUri)
+    const { finding, never } = await this.#check({ issuer, clientId, target, enabled: true })
     if (never) {
       throw new RelayError('invalid_request', `backchannel_logout_uri: ${finding.says}`)
     }
@@ -210,7 +213,7 @@ export class Registrar {
       ...kept,
       registered: { ...said, logoutUri },
     }))
-    this.#remember(registration, finding)
+    this.#remember({ issuer, clientId, target }, finding)
     return { registered: true, finding }
   }
 
@@ -280,17 +283,21 @@ export class Registrar {
     return party
   }
 
-  async #check(party: Pick<RelyingParty, 'issuer' | 'clientId' | 'logoutUri' | 'enabled'>) {
-    const { relyingParties, send, genuine, nowMs } = this.#ports
-    const { issuer, clientId } = party
+  async #check(party: RelyingParty) {
+    const { relyingParties, deliverers, genuine } = this.#ports
+    const { issuer, clientId, target } = party
+    const deliverer = deliverers.get(target.kind)
+    if (!deliverer) {
+      throw new RelayError('invalid_request', `${clientId} is told in a way that this relay does not know`)
+    }
     const policy = relyingParties.lane(issuer, clientId)
-    const { finding, answer } = await examine(party, policy, send, nowMs(), genuine?.(issuer))
+    const { finding, answer } = await deliverer.probe(party, policy, genuine?.(issuer))
     return { finding, never: answer.kind === 'failure' && NEVER.includes(answer.code) }
   }
 
   /** Of a logout URL that does not count, what it answers says nothing of the relying party. */
-  #remember({ issuer, clientId, logoutUri }: Registration, finding: Finding): void {
-    if (this.#ports.relyingParties.find(issuer, clientId)?.logoutUri === logoutUri) {
+  #remember({ issuer, clientId, target }: Omit<RelyingParty, 'enabled'>, finding: Finding): void {
+    if (this.#ports.relyingParties.find(issuer, clientId)?.target.uri === target.uri) {
       this.#checked.set(laneOf(issuer, clientId), { finding, atMs: this.#ports.nowMs() })
     }
   }
@@ -303,10 +310,10 @@ export class Registrar {
     }
   }
 
-  #replace(issuer: string, { listener, logoutUris }: RealmSeen): void {
+  #replace(issuer: string, { listener, targets }: RealmSeen): void {
     this.#listener(issuer, listener)
-    const parties = Object.entries(logoutUris).map(([clientId, logoutUri]) => ({
-      ...{ issuer, clientId, logoutUri, enabled: true },
+    const parties = Object.entries(targets).map(([clientId, target]) => ({
+      ...{ issuer, clientId, target, enabled: true },
     }))
     this.#ports.relyingParties.replace(issuer, parties)
   }

@@ -1,5 +1,7 @@
-import type { LanePolicy, RelyingParty } from '../domain/model.ts'
+import { backchannelAt } from '../delivery/backchannel/target.ts'
+import type { LanePolicy, Named, RelyingParty, Target } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
+import { targetAt } from '../domain/target.ts'
 import type { Registry } from '../flow/ports.ts'
 
 /** What relay.yaml says about one relying party, or about all. Policy on what a reset ends is never here. */
@@ -38,8 +40,8 @@ export interface Said {
 
 export interface ListedRelyingParty extends RelyingParty {
   readonly source: Source
-  /** Other logout URLs that are named for this client, and do not count. */
-  readonly outvoted: readonly { readonly source: Source; readonly logoutUri: string }[]
+  /** Other targets that are named for this client, and do not count. */
+  readonly outvoted: readonly { readonly source: Source; readonly target: Target }[]
   readonly paused?: Said
 }
 
@@ -81,7 +83,7 @@ export class RelyingParties implements Registry {
     this.#policies = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]))
     for (const { issuer, clientId, logoutUri } of settings.overrides) {
       if (logoutUri !== undefined) {
-        const party = { issuer, clientId, logoutUri, enabled: true }
+        const party = { issuer, clientId, target: backchannelAt(logoutUri), enabled: true }
         this.#bySource.file.set(laneOf(issuer, clientId), party)
       }
     }
@@ -111,8 +113,8 @@ export class RelyingParties implements Registry {
     this.#bySource.registered.delete(lane)
     this.#paused.delete(lane)
     if (registered) {
-      const { logoutUri } = registered
-      this.#bySource.registered.set(lane, { issuer, clientId, logoutUri, enabled: true })
+      const target = backchannelAt(registered.logoutUri)
+      this.#bySource.registered.set(lane, { issuer, clientId, target, enabled: true })
     }
     if (paused) {
       this.#paused.set(lane, paused)
@@ -130,13 +132,12 @@ export class RelyingParties implements Registry {
     return this.#listed(this.#laneOf(issuer, clientId))
   }
 
-  logoutUri(issuer: string, clientId: string, named: string | undefined, sinceMs: number): string | undefined {
+  target(issuer: string, clientId: string, named: Named, sinceMs: number): Target | undefined {
     const today = this.find(issuer, clientId)
     const readMs = this.#readMs.get(this.#nameOfToday(issuer)) ?? -Infinity
-    if (readMs > sinceMs) {
-      return today?.logoutUri ?? named
-    }
-    return named ?? (today?.source === 'realm' ? today.outvoted[0] : today)?.logoutUri
+    const newest = readMs > sinceMs ? today : named.uri !== undefined ? undefined : today && unlessTheRealm(today)
+    // What the realm makes for a client of one kind is of no use at a logout URL of another.
+    return targetAt(named, newest?.target.kind === named.kind ? newest.target.uri : named.uri)
   }
 
   paused(issuer: string, clientId: string): Said | undefined {
@@ -166,11 +167,16 @@ export class RelyingParties implements Registry {
     return (
       first && {
         ...first,
-        outvoted: others.map(({ source, logoutUri }) => ({ source, logoutUri })),
+        outvoted: others.map(({ source, target }) => ({ source, target })),
         ...(paused ? { paused } : {}),
       }
     )
   }
+}
+
+/** Who counts next where the realm's word is too old. */
+function unlessTheRealm(party: ListedRelyingParty): { readonly target: Target } | undefined {
+  return party.source === 'realm' ? party.outvoted[0] : party
 }
 
 function policyOf(everybody: LanePolicy, override: DeliverySettings['overrides'][number]): LanePolicy {

@@ -1,13 +1,15 @@
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
-import { openSender } from '../delivery/backchannel/send.ts'
+import { relaySigned } from '../delivery/backchannel/signer.ts'
+import { openKinds } from '../delivery/kinds.ts'
+import type { Deliverer } from '../delivery/port.ts'
+import { openPost } from '../delivery/post.ts'
 import { Flow } from '../flow/flow.ts'
 import type { Clock, Idp, Observer } from '../flow/ports.ts'
 import type { IdentityProvider, KeysOf } from '../idp/port.ts'
 import { Registrar } from '../registry/registrar.ts'
 import type { RelyingParties } from '../registry/registry.ts'
 import type { RealmKeys } from '../signing/realm-keys.ts'
-import { relaySigned } from '../signing/signer.ts'
 import { underAllNames } from '../store/names.ts'
 import type { Store } from '../store/port.ts'
 import { LastAnswers } from '../telemetry/answers.ts'
@@ -73,10 +75,18 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
   const told = { config, log, clock: systemClock, names, metrics, answers, kept, store, ownKeys }
   const observer = makeObserver(log, metrics, answers, () => systemClock.nowMs())
   const providers = new Map(config.issuers.map((realm) => [realm.issuer, openProvider(realm)]))
-  const sender = openSender(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
+  const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
+  const { give_up_unknown_days } = config.delivery
+  const deliverers = openKinds({
+    post: way.post,
+    nowMs: () => systemClock.nowMs(),
+    sleep: (ms, signal) => systemClock.sleep(ms, signal),
+    trouble: (what, cause) => observer.trouble(what, cause),
+    ...(give_up_unknown_days > 0 ? { giveUpUnknownMs: give_up_unknown_days * DAY_MS } : {}),
+  })
   const leads = () => store.shared?.leads() ?? true
   const relyingParties = makeRelyingParties(config)
-  const sending = { ...told, observer, providers, relyingParties, send: sender.send, leads }
+  const sending = { ...told, observer, providers, relyingParties, deliverers, leads }
   const registrar = await openRegistrar(sending)
   return {
     ...{ ...told, observer, providers, relyingParties, registrar, leads },
@@ -87,7 +97,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
       return published?.then((keys) => ownKeys.get(issuer)?.allBut(keys) ?? keys)
     },
     close: async () => {
-      await sender.close()
+      await way.close()
       await Promise.all([...providers.values()].map((provider) => provider.close()))
       await store.close()
     },
@@ -97,7 +107,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
 type Sending = Pick<
   Parts,
   'config' | 'names' | 'metrics' | 'observer' | 'store' | 'providers' | 'ownKeys' | 'relyingParties' | 'leads'
-> & { readonly send: ReturnType<typeof openSender>['send'] }
+> & { readonly deliverers: ReadonlyMap<string, Deliverer> }
 
 /** Before anything is delivered: until a realm has been asked, what was last seen of it counts. */
 async function openRegistrar({
@@ -105,14 +115,14 @@ async function openRegistrar({
   names,
   store,
   relyingParties,
-  send,
+  deliverers,
   providers,
   observer,
 }: Sending): Promise<Registrar> {
   const registrar = new Registrar({
     notes: store,
     relyingParties,
-    send,
+    deliverers,
     genuine: (issuer) => {
       const realm = providers.get(issuer)
       return realm && ((clientId) => realm.genuine(clientId))
@@ -131,7 +141,6 @@ async function openRegistrar({
 }
 
 function openFlow({
-  config,
   names,
   metrics,
   observer,
@@ -140,18 +149,20 @@ function openFlow({
   ownKeys,
   relyingParties,
   leads,
-  send,
+  deliverers,
 }: Sending): Flow {
-  const { give_up_unknown_days } = config.delivery
   const signing = (issuer: string, realm: IdentityProvider): Idp => {
     const keys = ownKeys.get(issuer)
     return keys
-      ? relaySigned({
-          ...{ issuer, realm, keys },
-          made: (count) => metrics.signedByRelay.inc({ issuer }, count),
-          nowMs: () => systemClock.nowMs(),
-          trouble: (what, cause) => observer.trouble(what, cause),
-        })
+      ? {
+          ...relaySigned({
+            ...{ issuer, realm, keys },
+            made: (count) => metrics.signedByRelay.inc({ issuer }, count),
+            nowMs: () => systemClock.nowMs(),
+            trouble: (what, cause) => observer.trouble(what, cause),
+          }),
+          report: (ended) => realm.report(ended),
+        }
       : realm
   }
   const idps = [...providers].flatMap(([issuer, realm]) =>
@@ -162,10 +173,9 @@ function openFlow({
     }),
   )
   return new Flow({
-    ...{ store, send, observer, leads, clock: systemClock, random: Math.random },
+    ...{ store, deliverers, observer, leads, clock: systemClock, random: Math.random },
     idps: new Map(idps),
     registry: relyingParties,
-    ...(give_up_unknown_days > 0 ? { giveUpUnknownMs: give_up_unknown_days * DAY_MS } : {}),
   })
 }
 

@@ -1,4 +1,4 @@
-import type { Claim, Delivery, DeliveryState, Evidence, Room, SecurityEvent } from '../domain/model.ts'
+import type { Claim, Delivery, DeliveryState, Evidence, Room, SecurityEvent, Target } from '../domain/model.ts'
 import type { Plan } from '../domain/plan.ts'
 import type { WatermarkLog } from './watermark-log.ts'
 import type { Notes } from './notes.ts'
@@ -14,7 +14,8 @@ export interface Outcome {
   readonly attempts: number
   readonly reason: string
   readonly status?: number
-  readonly logoutUri: string
+  /** Where it was sent. */
+  readonly target: Target
   readonly evidence: Evidence
   /**
    * Ends with it as delivered what is open of its siblings, was created before, and is not leased; at most {@link SIBLINGS}.

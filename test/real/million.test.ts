@@ -4,6 +4,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, onTestFinished, test } from 'vitest'
 import { temporary } from '../../scripts/stage/temporary.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { consoleWorld } from '../unit/console-world.ts'
 import { ISSUER, NOW_MS } from '../unit/given.ts'
@@ -20,10 +21,10 @@ async function storeOf(open: number) {
     insert into containment (issuer, id, trigger, event_ms, created_ms, closed_ms, deliveries, open)
       select '${ISSUER}', 'txn-' || value, 'admin-reset-password', ${NOW_MS} - value * 1000,
       ${NOW_MS} - value * 1000, null, 500, ${open / 2} from (${numbers(0, 1999)});
-    insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, state, attempts, due_ms,
+    insert into delivery (id, containment_id, issuer, client_id, sid, target, latest_end_ms, state, attempts, due_ms,
         created_ms, ended_ms, reported)
       select printf('00000000-0000-4000-8000-%012d.0', value), 'txn-' || (value / 500), '${ISSUER}', 'app-' || (value % 200),
-        'sid-' || value, 'https://app.example.org/logout', ${NOW_MS + 1e9}, iif(value % 1000 < ${open}, 'open', 'delivered'),
+        'sid-' || value, '{"kind":"backchannel","uri":"https://app.example.org/logout"}', ${NOW_MS + 1e9}, iif(value % 1000 < ${open}, 'open', 'delivered'),
         1, ${NOW_MS}, ${NOW_MS} - value, iif(value % 1000 < ${open}, null, ${NOW_MS}), 1 from (${numbers(0, 999999)});
     insert into evidence (issuer, containment_id, at_ms, kind, data)
       select '${ISSUER}', 'txn-7', ${NOW_MS}, 'attempt', '{"client_id":"app-1","says":"It failed."}' from (${numbers(1, 50000)});
@@ -44,7 +45,7 @@ test.each([
     const store = await storeOf(open)
     const world = consoleWorld({}, store)
     const parties = [...Array(200).keys()].map((n) => ({
-      ...{ issuer: ISSUER, clientId: `app-${n}`, logoutUri: 'https://app.example.org/logout' },
+      ...{ issuer: ISSUER, clientId: `app-${n}`, target: backchannelAt('https://app.example.org/logout') },
       ...{ enabled: true },
     }))
     await world.registrar.saw(ISSUER, parties, {})

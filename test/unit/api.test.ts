@@ -6,6 +6,7 @@ import { readAccess } from '../../relay/idp/keycloak/claims.ts'
 import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
 import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import type { Answer, OperatorOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
@@ -15,7 +16,16 @@ import { pushRoute } from '../../relay/ingest/push.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { acceptInto, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, temporaryFolder, uuid } from './given.ts'
+import {
+  acceptInto,
+  deliverersBy,
+  ISSUER,
+  NOW_MS,
+  OTHER_ISSUER,
+  securityEvent,
+  temporaryFolder,
+  uuid,
+} from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
 let ours: Realm
@@ -55,8 +65,8 @@ beforeEach(async () => {
   })
   for (const issuer of [ISSUER, OTHER_ISSUER]) {
     const clientId = `app-of-${issuer.split('/').at(-1) ?? ''}`
-    const logoutUri = `https://${clientId}.example.org/logout`
-    relyingParties.replace(issuer, [{ issuer, clientId, logoutUri, enabled: true }])
+    const target = backchannelAt(`https://${clientId}.example.org/logout`)
+    relyingParties.replace(issuer, [{ issuer, clientId, target, enabled: true }])
   }
   const events = [
     securityEvent(1, ['orders', 'mail', 'wiki']),
@@ -73,7 +83,7 @@ beforeEach(async () => {
     registrar: new Registrar({
       notes: store,
       relyingParties,
-      send: () => Promise.resolve(answered),
+      deliverers: deliverersBy(() => Promise.resolve(answered)),
       observer: { changed: () => undefined },
       nowMs: () => NOW_MS,
     }),

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import { differences, type RealmSeen, weakens } from '../../relay/domain/change.ts'
 
 const seen: RealmSeen = {
@@ -14,7 +15,7 @@ const seen: RealmSeen = {
     'operator.limit': '20',
     'operator.window': '3600',
   },
-  logoutUris: { wiki: 'https://wiki.example.org/logout' },
+  targets: { wiki: backchannelAt('https://wiki.example.org/logout') },
 }
 
 describe('between two looks at a realm', () => {
@@ -38,17 +39,17 @@ describe('between two looks at a realm', () => {
   })
 
   test('an extension that tells nothing of the listener or the policy is not taken for one that is off', () => {
-    expect(kinds(seen, { logoutUris: seen.logoutUris })).toEqual([])
-    expect(kinds({ logoutUris: seen.logoutUris }, seen)).toEqual([])
+    expect(kinds(seen, { targets: seen.targets })).toEqual([])
+    expect(kinds({ targets: seen.targets }, seen)).toEqual([])
   })
 
   test('a logout URL is changed, removed or new, also of a client with the name of a property', () => {
     const uri = 'https://elsewhere.example.org/'
-    expect(differences(seen, { ...seen, logoutUris: { wiki: uri } })).toEqual([
-      { kind: 'logout_uri_changed', clientId: 'wiki', data: { was: seen.logoutUris['wiki'], is: uri } },
+    expect(differences(seen, { ...seen, targets: { wiki: backchannelAt(uri) } })).toEqual([
+      { kind: 'logout_uri_changed', clientId: 'wiki', data: { was: 'https://wiki.example.org/logout', is: uri } },
     ])
-    expect(kinds(seen, { ...seen, logoutUris: {} })).toEqual(['logout_uri_removed wiki'])
-    expect(kinds(seen, { ...seen, logoutUris: { ...seen.logoutUris, constructor: uri } })).toEqual([
+    expect(kinds(seen, { ...seen, targets: {} })).toEqual(['logout_uri_removed wiki'])
+    expect(kinds(seen, { ...seen, targets: { ...seen.targets, constructor: backchannelAt(uri) } })).toEqual([
       'logout_uri_added constructor',
     ])
   })

@@ -1,12 +1,14 @@
 import { decodeJwt, decodeProtectedHeader, UnsecuredJWT } from 'jose'
 import { describe, expect, test } from 'vitest'
-import { checkRelyingParty, judgeRefusal, tokensToRefuse } from '../../relay/delivery/backchannel/probe.ts'
+import { examine, judgeRefusal, tokensToRefuse } from '../../relay/delivery/backchannel/probe.ts'
 import type { Answer, TokenNames } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
-import type { Genuine } from '../../relay/flow/ports.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Genuine } from '../../relay/delivery/port.ts'
 import { ISSUER, NOW_MS } from './given.ts'
 
-const PARTY = { issuer: ISSUER, clientId: 'orders', logoutUri: 'https://orders.example.org/logout', enabled: true }
+const TARGET = backchannelAt('https://orders.example.org/logout')
+const PARTY = { issuer: ISSUER, clientId: 'orders', target: TARGET, enabled: true }
 const POLICY = { http: 'never', allowAddresses: [], timeoutMs: 1, concurrency: 1 } as const
 const status = (code: number): Answer => ({ kind: 'response', status: code })
 
@@ -44,7 +46,7 @@ async function found(receiver: (token: Seen) => number, made: Genuine = BOTH) {
     tokens.push(seen(token))
     return Promise.resolve(status(receiver(seen(token))))
   }
-  const finding = await checkRelyingParty(PARTY, POLICY, send, NOW_MS, made)
+  const { finding } = await examine(PARTY, POLICY, send, NOW_MS, made)
   return { ...finding, tokens }
 }
 
@@ -78,7 +80,7 @@ describe('a relying party that is sent tokens which it must refuse', () => {
       asked++
       return Promise.resolve<Answer>({ kind: 'failure', code })
     }
-    expect(await checkRelyingParty(PARTY, POLICY, send, NOW_MS, BOTH)).toMatchObject({
+    expect((await examine(PARTY, POLICY, send, NOW_MS, BOTH)).finding).toMatchObject({
       ok: false,
       says: expect.stringMatching(says) as string,
     })

@@ -7,6 +7,7 @@ import { parseConfig, Schema } from '../../relay/config/config.ts'
 import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
 
 const EVIL = '"><img src=x onerror=alert(1)>'
@@ -21,7 +22,7 @@ relying_parties: [{ issuer: ${ISSUER}, client_id: wiki, concurrency: 1 }]`
 
 test('a containment that owes nobody a logout does not say that nobody had a session', async () => {
   const world = consoleWorld()
-  const { logoutUri: _, ...silent } = listed(uuid(1), 0, 'mobile-app')
+  const silent = listed(uuid(1), 0, 'mobile-app', { named: { kind: 'backchannel' } })
   await acceptInto(world.store, securityEvent(1, [], { sessions: [silent] }))
   const olivia = await world.logIn()
   for (const path of ['', '/containments', '/containments/txn-1']) {
@@ -36,15 +37,15 @@ test('markup in a user’s name, a client’s name, a reason, an answer and an a
   const room = () => ({ privileged: 9, others: 9, latest: 0 })
   for (const claim of await world.store.claim(NOW_MS, 1000, 9, room)) {
     await world.store.record(claim, {
-      ...{ state: 'open', atMs: NOW_MS, dueMs: NOW_MS, attempts: 1, reason: EVIL, logoutUri: EVIL },
+      ...{ state: 'open', atMs: NOW_MS, dueMs: NOW_MS, attempts: 1, reason: EVIL, target: backchannelAt(EVIL) },
       evidence: { kind: 'attempt', atMs: NOW_MS, data: { client_id: EVIL, says: EVIL, outcome: 'retry' } },
     })
   }
   const party = { issuer: ISSUER, clientId: EVIL, enabled: true }
-  await world.registrar.saw(ISSUER, [{ ...party, logoutUri: 'https://a.example.org/' }], {
+  await world.registrar.saw(ISSUER, [{ ...party, target: backchannelAt('https://a.example.org/') }], {
     policy: { mode: 'enforce' },
   })
-  await world.registrar.saw(ISSUER, [{ ...party, logoutUri: EVIL }], { policy: { mode: EVIL } })
+  await world.registrar.saw(ISSUER, [{ ...party, target: backchannelAt(EVIL) }], { policy: { mode: EVIL } })
   await world.registrar.pause(ISSUER, EVIL, { by: 'olivia-1', reason: EVIL })
   const olivia = await world.logIn({ name: EVIL })
   const name = encodeURIComponent(EVIL)

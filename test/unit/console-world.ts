@@ -10,7 +10,7 @@ import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { ISSUER, NOW_MS, temporaryFolder } from './given.ts'
+import { deliverersBy, ISSUER, NOW_MS, temporaryFolder } from './given.ts'
 
 export const OLIVIA: Person = {
   subject: 'olivia-1',
@@ -42,7 +42,7 @@ export function consoleWorld(
   const registrar = new Registrar({
     notes: store,
     relyingParties,
-    send: () => Promise.resolve(world.answer),
+    deliverers: deliverersBy(() => Promise.resolve(world.answer)),
     observer: { changed: () => undefined },
     nowMs,
   })

@@ -7,6 +7,7 @@ import { type Person, Sessions } from '../../relay/console/sessions.ts'
 import { barsOf } from '../../relay/console/timeline.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { consoleWorld, OLIVIA } from './console-world.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import { ISSUER, NOW_MS, securityEvent } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
@@ -237,7 +238,7 @@ test('of a relying party’s answers the last 100 are kept, with the times of ha
 
 describe('a person at the console', () => {
   const uri = 'https://app.example.org/logout'
-  const app = { issuer: ISSUER, clientId: 'app', logoutUri: uri, enabled: true }
+  const app = { issuer: ISSUER, clientId: 'app', target: backchannelAt(uri), enabled: true }
   const withApp = () => {
     const world = consoleWorld()
     world.relyingParties.replace(ISSUER, [app])

@@ -1,10 +1,9 @@
 import { describe, expect, test } from 'vitest'
-import { retryDelayMs } from '../../relay/domain/backoff.ts'
-import { judge } from '../../relay/domain/judge.ts'
-import type { FailureCode } from '../../relay/domain/model.ts'
-import { plan, SURE_OF_SID_MS } from '../../relay/domain/plan.ts'
+import { retryDelayMs, slowDelayMs } from '../../relay/domain/backoff.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import { isSameTarget, targetAt } from '../../relay/domain/target.ts'
 import { isLoopback } from '../../relay/domain/uri.ts'
-import { ISSUER, NOW_MS, securityEvent, session, uuid } from './given.ts'
+import { NOW_MS, securityEvent, session, uuid } from './given.ts'
 
 const CAP_MS = 900_000
 
@@ -51,58 +50,10 @@ describe('back-off', () => {
   })
 })
 
-describe('the judgement of an answer', () => {
-  test.each([200, 204])('%i is the only kind of proof of a logout', (status) => {
-    expect(judge({ kind: 'response', status })).toMatchObject({ outcome: 'delivered', reason: 'confirmed' })
-  })
-
-  test.each([
-    [201, 'unexpected_status'],
-    [202, 'unexpected_status'],
-    [206, 'unexpected_status'],
-    [301, 'redirect'],
-    [302, 'redirect'],
-    [303, 'redirect'],
-    [304, 'redirect'],
-    [308, 'redirect'],
-    [399, 'redirect'],
-    [400, 'rejected'],
-    [401, 'login_required'],
-    [403, 'forbidden'],
-    [404, 'not_found'],
-    [405, 'method_not_allowed'],
-    [408, 'timeout_there'],
-    [410, 'unexpected_status'],
-    [429, 'throttled'],
-    [500, 'server_error'],
-    [501, 'not_implemented'],
-    [502, 'server_error'],
-    [503, 'unavailable'],
-    [504, 'downstream'],
-    [599, 'server_error'],
-    [999, 'server_error'],
-  ])('%i is retried as %s', (status, reason) => {
-    const verdict = judge({ kind: 'response', status })
-    expect(verdict).toMatchObject({ outcome: 'retry', reason })
-    expect(verdict.says).toMatch(/\.$/)
-  })
-
-  test.each<FailureCode>([
-    'timeout',
-    'connection_refused',
-    'connection_lost',
-    'name_not_found',
-    'tls',
-    'http_not_allowed',
-    'address_not_allowed',
-    'bad_url',
-    'not_minted',
-    'other',
-  ])('no answer because of %s is retried and says why', (code) => {
-    const verdict = judge({ kind: 'failure', code })
-    expect(verdict).toMatchObject({ outcome: 'retry', reason: code })
-    expect(verdict.says).toMatch(/\.$/)
-  })
+test('what is attempted slowly is attempted again after as long as it has been owed, from a quarter of an hour to six hours', () => {
+  const minutes = [0, 10, 60, 180, 10_000].map((owed) => slowDelayMs(owed * 60_000, 1) / 60_000)
+  expect(minutes).toEqual([15, 15, 60, 180, 360])
+  expect(slowDelayMs(3_600_000, 0)).toBe(2_880_000)
 })
 
 describe('the plan', () => {
@@ -118,32 +69,23 @@ describe('the plan', () => {
     }
   })
 
-  test('the relay may make the token where the client asks for sid, sees the event’s issuer, and the event is fresh', () => {
-    const may = { alg: 'ES256', tokenIssuer: ISSUER, sidOnly: true }
-    const algorithms = (more: object, nowMs = NOW_MS) =>
-      plan(
-        securityEvent(1, [], { sessions: [session(uuid(1), 0, 'orders', { ...may, ...more })] }),
-        nowMs,
-      ).deliveries.map(({ alg }) => alg)
-    expect(algorithms({})).toEqual(['ES256'])
-    expect(algorithms({ sidOnly: false })).toEqual([undefined])
-    expect(algorithms({ tokenIssuer: 'https://former.example.org/realms/demo' })).toEqual([undefined])
-    expect(algorithms({}, NOW_MS + SURE_OF_SID_MS)).toEqual([undefined])
-  })
-
   test('each client is told where whoever plans says', () => {
-    const { deliveries } = plan(securityEvent(1, ['orders', 'wiki', 'mail']), NOW_MS, ({ clientId, logoutUri }) =>
-      clientId === 'orders' ? 'https://new.example.org/logout' : clientId === 'wiki' ? logoutUri : undefined,
+    const { deliveries } = plan(securityEvent(1, ['orders', 'wiki', 'mail']), NOW_MS, ({ clientId, named }) =>
+      clientId === 'orders'
+        ? { kind: 'other', uri: 'https://new.example.org/' }
+        : clientId === 'wiki'
+          ? targetAt(named)
+          : undefined,
     )
-    expect(deliveries.map(({ logoutUri }) => logoutUri)).toEqual([
-      'https://new.example.org/logout',
-      'https://wiki.example.org/logout',
+    expect(deliveries.map(({ target }) => target)).toEqual([
+      { kind: 'other', uri: 'https://new.example.org/' },
+      { kind: 'backchannel', uri: 'https://wiki.example.org/logout' },
     ])
   })
 
   test('a session that nobody can be told of is in the evidence with its worst end', () => {
     const jti = uuid(1)
-    const { logoutUri: _, ...silent } = session(jti, 0, 'silent', { latestEndMs: NOW_MS + 5999 })
+    const silent = session(jti, 0, 'silent', { named: { kind: 'backchannel' }, latestEndMs: NOW_MS + 5999 })
     const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
     expect(deliveries).toEqual([])
     expect(evidence).toContainEqual({ kind: 'planned', atMs: NOW_MS, data: { jti, deliveries: 0, unreachable: 1 } })
@@ -182,6 +124,27 @@ describe('the plan', () => {
     const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS)
     const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS)
     expect(first.containmentId).toBe(second.containmentId)
+  })
+})
+
+describe('a target', () => {
+  const target = { kind: 'one', uri: 'https://a.example.org/', binding: 'soap' }
+
+  test('is what the realm names, at the logout URL of today, and is none without a logout URL', () => {
+    expect(targetAt(target)).toEqual(target)
+    expect(targetAt(target, 'https://b.example.org/')).toEqual({ ...target, uri: 'https://b.example.org/' })
+    expect(targetAt({ kind: 'one' }, 'https://b.example.org/')).toEqual({ kind: 'one', uri: 'https://b.example.org/' })
+    expect(targetAt({ kind: 'one' })).toBeUndefined()
+  })
+
+  test.each([
+    ['another kind', { kind: 'other' }],
+    ['another logout URL', { uri: 'https://b.example.org/' }],
+    ['another word of its kind', { binding: 'post' }],
+    ['one more word', { more: 'x' }],
+  ])('with %s is another', (_, more) => {
+    expect([isSameTarget(target, { ...target }), isSameTarget(target, { ...target, ...more })]).toEqual([true, false])
+    expect(isSameTarget({ ...target, ...more }, target)).toBe(false)
   })
 })
 

@@ -1,14 +1,36 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import type { Answer, LanePolicy, Refused, SecurityEvent, TokenNames, Watched } from '../../relay/domain/model.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Genuine } from '../../relay/delivery/port.ts'
+import type {
+  Answer,
+  LanePolicy,
+  Named,
+  Refused,
+  SecurityEvent,
+  TokenNames,
+  Watched,
+} from '../../relay/domain/model.ts'
+import { plan } from '../../relay/domain/plan.ts'
+import { targetAt } from '../../relay/domain/target.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { Flow } from '../../relay/flow/flow.ts'
-import type { AttemptLine, Genuine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
+import type { AttemptLine, LaneHealth, Registry } from '../../relay/flow/ports.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, temporaryFolder, uuid } from './given.ts'
+import {
+  DAY_MS,
+  deliverersBy,
+  ISSUER,
+  NOW_MS,
+  OTHER_ISSUER,
+  securityEvent,
+  session,
+  temporaryFolder,
+  uuid,
+} from './given.ts'
 
 const POLICY: LanePolicy = { http: 'never', timeoutMs: 10_000, concurrency: 2, allowAddresses: [] }
 const FORMERLY = 'https://former.example.org/realms/demo'
@@ -76,16 +98,23 @@ function given({
     store: kept,
     idps: new Map(issuers.map((issuer) => [issuer, idp])),
     registry: registry ?? {
-      logoutUri: (_: string, clientId: string, named?: string) => currentUris.get(clientId) ?? named,
+      target: (_: string, clientId: string, named: Named) => targetAt(named, currentUris.get(clientId) ?? named.uri),
       lane: () => ({ ...POLICY, concurrency, timeoutMs }),
     },
-    send: async (uri: string, token: string, policy: LanePolicy) => {
-      seen.push(policy)
-      sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
-      return answers(uri, token)
-    },
+    deliverers: deliverersBy(
+      async (uri, token, policy) => {
+        seen.push(policy)
+        sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
+        return answers(uri, token)
+      },
+      {
+        nowMs: () => clock.nowMs(),
+        sleep: (ms, signal) => clock.sleep(ms, signal),
+        trouble: (what) => void troubles.push(what),
+        ...(giveUpUnknownMs === undefined ? {} : { giveUpUnknownMs }),
+      },
+    ),
     clock,
-    ...(giveUpUnknownMs === undefined ? {} : { giveUpUnknownMs }),
     random: () => 1,
     observer: {
       received: () => undefined,
@@ -317,7 +346,7 @@ test('what the relay may sign is asked for apart from what only the realm can ma
     return mint(some)
   }
   start()
-  const may = { tokenIssuer: ISSUER, sidOnly: true, alg: 'RS256' }
+  const may = { named: { ...backchannelAt('https://a.example.org/'), alg: 'RS256' } }
   const sessions = ['a', 'b', 'c'].map((name, n) => session(uuid(1), n, name, n === 1 ? {} : may))
   await flow.receive(securityEvent(1, [], { sessions }), 'push')
   await clock.advance(10)
@@ -326,6 +355,28 @@ test('what the relay may sign is asked for apart from what only the realm can ma
   await clock.advance(1000)
   expect(asked.flat().sort()).toEqual(['0', '1', '2'])
   expect(asked).toHaveLength(1)
+})
+
+test('what is owed of a kind that this relay does not know waits, and keeps nothing else of the realm waiting', async () => {
+  const { start, clock, store, sent, troubles, state } = given()
+  const { deliveries, ...planned } = plan(securityEvent(1, ['orders', 'mail']), NOW_MS)
+  const [other, known] = deliveries.map((one, n) => (n === 0 ? { ...one, target: { kind: 'pigeon', uri: 'x:' } } : one))
+  await store.accept(securityEvent(1, ['orders', 'mail']), {
+    ...planned,
+    deliveries: [other, known].flatMap((d) => d ?? []),
+  })
+  start()
+  await clock.advance(100)
+  expect(sent.map(({ uri }) => uri)).toEqual(['https://mail.example.org/logout'])
+  expect(troubles).toEqual(['Deliveries are owed of the kind pigeon, which this relay does not know'])
+  expect((await state()).sort()).toEqual([
+    ['mail', 'delivered'],
+    ['orders', 'open'],
+  ])
+  await clock.advance(59_000)
+  expect(troubles).toHaveLength(1)
+  await clock.advance(2000)
+  expect(troubles).toHaveLength(2)
 })
 
 test('of a session whose token cannot be encrypted the evidence says what to mend', async () => {
@@ -660,7 +711,7 @@ describe('a relying party that says 400 to sessions', () => {
 describe('a client whose logout URL is changed,', () => {
   const [old, fresh] = ['https://old.example.org/logout', 'https://orders.example.org/logout']
   const party = (logoutUri: string) => ({
-    ...{ issuer: ISSUER, clientId: 'orders', logoutUri },
+    ...{ issuer: ISSUER, clientId: 'orders', target: backchannelAt(logoutUri) },
     ...{ enabled: true },
   })
   const relyingParties = (readMs: number | undefined, overrides: DeliverySettings['overrides'] = []) => {
@@ -705,7 +756,7 @@ describe('a client whose logout URL is changed,', () => {
   })
 
   test('and had none at the event, is not told where it was before, but where relay.yaml says', async () => {
-    const sessions = [session(uuid(1), 0, 'orders')].map(({ logoutUri: _, ...silent }) => silent)
+    const sessions = [session(uuid(1), 0, 'orders', { named: { kind: 'backchannel' } })]
     const event = securityEvent(1, [], { sessions, removedAtMs: NOW_MS })
     const untold = given({ registry: relyingParties(NOW_MS - 30_000) })
     untold.start()

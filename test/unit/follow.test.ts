@@ -9,7 +9,7 @@ import { systemClock } from '../../relay/run/open.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { securityEvent, temporaryFolder } from './given.ts'
+import { deliverersBy, securityEvent, temporaryFolder } from './given.ts'
 import { hmacRealm, type OddRealm, realm } from './signed.ts'
 
 /** What a relay says from its start on of a realm that signs so. A stand-in for the realm, since it answers in milliseconds. */
@@ -47,7 +47,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
         relyingParties: new RelyingParties({
           ...{ allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1, concurrency: 1, overrides: [] },
         }),
-        send: () => Promise.reject(new Error('nobody is to be sent anything')),
+        deliverers: deliverersBy(() => Promise.reject(new Error('nobody is to be sent anything'))),
         observer: { changed: () => undefined },
         nowMs: () => Date.now(),
       }),

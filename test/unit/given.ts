@@ -2,6 +2,10 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
+import { openBackchannel } from '../../relay/delivery/backchannel/backchannel.ts'
+import type { Send } from '../../relay/delivery/backchannel/send.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Deliverer, DelivererPorts } from '../../relay/delivery/port.ts'
 import type { ListedSession, SecurityEvent } from '../../relay/domain/model.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import type { Store } from '../../relay/store/port.ts'
@@ -21,7 +25,7 @@ export function session(jti: string, n: number, clientId: string, more: Partial<
     id: `${jti}.${n}`,
     clientId,
     sid: `sid-${jti}-${n}`,
-    logoutUri: `https://${clientId}.example.org/logout`,
+    named: backchannelAt(`https://${clientId}.example.org/logout`),
     latestEndMs: NOW_MS + 30 * DAY_MS,
     ...more,
   }
@@ -58,6 +62,19 @@ export function acceptInto(
   nowMs = NOW_MS,
 ): ReturnType<Store['accept']> {
   return store.accept(event, plan(event, nowMs))
+}
+
+/** The kinds of delivery, with a stand-in for the way to relying parties. */
+export function deliverersBy(
+  send: Send,
+  more: Partial<Omit<DelivererPorts, 'post'>> = {},
+): ReadonlyMap<string, Deliverer> {
+  const ports = {
+    nowMs: () => NOW_MS,
+    sleep: () => Promise.resolve(),
+    trouble: () => undefined,
+  }
+  return new Map([['backchannel', openBackchannel({ ...ports, ...more, send })]])
 }
 
 /** A folder that is gone after the test. */

@@ -7,7 +7,7 @@ test('a relying party that is paused has no room, not for a privileged subject a
   const clock = new FakeClock(NOW_MS)
   let concurrency = 0
   const lane = () => ({ http: 'never' as const, allowAddresses: [], timeoutMs: 1000, concurrency })
-  const lanes = new Lanes({ logoutUri: () => undefined, lane }, clock)
+  const lanes = new Lanes({ target: () => undefined, lane }, clock)
   const none = { privileged: 0, others: 0, latest: 0 }
   expect(lanes.room(ISSUER, 'wiki')).toEqual(none)
   for (let n = 0; n < 5; n++) {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
-import { judgeRefused } from '../../relay/domain/judge.ts'
+import { judgeToken } from '../../relay/delivery/backchannel/judge.ts'
 import type { Answer, TokenNames } from '../../relay/domain/model.ts'
-import { isAlone, slowDelayMs, standingOf, type Streak, streakAfter } from '../../relay/domain/refusal.ts'
+import { isAlone, standingOf, type Streak, streakAfter } from '../../relay/delivery/backchannel/refusal.ts'
 import { NOW_MS } from './given.ts'
 
 const REFUSED: Answer = { kind: 'response', status: 400 }
@@ -57,8 +57,8 @@ test.each<[string, TokenNames, boolean, Partial<Record<TokenNames, Answer>>, str
 })
 
 test('only what is shown not to be known is given up, and only on a refusal', () => {
-  const outcome = (answer: Answer, standing: Parameters<typeof judgeRefused>[2], givesUp = true) =>
-    judgeRefused(answer, 'sid+sub', standing, givesUp).outcome
+  const outcome = (answer: Answer, standing: Parameters<typeof judgeToken>[2], givesUp = true) =>
+    judgeToken(answer, 'sid+sub', standing, givesUp).outcome
   expect(outcome(REFUSED, 'unknown_there')).toBe('given_up')
   expect(outcome(REFUSED, 'unknown_there', false)).toBe('retry')
   for (const standing of ['refused_alone', 'another_subject', 'needs_sub', undefined] as const) {
@@ -67,8 +67,16 @@ test('only what is shown not to be known is given up, and only on a refusal', ()
   expect([outcome(OK, 'unknown_there'), outcome(FAILS, 'unknown_there')]).toEqual(['delivered', 'retry'])
 })
 
-test('what is refused alone is asked again after as long as it has been owed, from a quarter of an hour to six hours', () => {
-  const minutes = [0, 10, 60, 180, 10_000].map((owed) => slowDelayMs(owed * 60_000, 1) / 60_000)
-  expect(minutes).toEqual([15, 15, 60, 180, 360])
-  expect(slowDelayMs(3_600_000, 0)).toBe(2_880_000)
+test('only what is refused alone, as far as is known, is attempted slowly', () => {
+  const slowly = ([standing]: [Parameters<typeof judgeToken>[2]]) =>
+    judgeToken(REFUSED, 'sid+sub', standing, false).slowly ?? false
+  expect(
+    (['unknown_there', 'refused_alone', 'another_subject', 'needs_sub', undefined] as const).map((s) => slowly([s])),
+  ).toEqual([true, true, false, false, false])
+})
+
+test('a confirmed token that names a session ends it, and one that names nobody or a subject alone ends no other', () => {
+  const ends = (names: TokenNames | undefined) => judgeToken(OK, names, undefined, false).endsSession
+  expect([ends('sid'), ends('sid+sub'), ends('sub'), ends(undefined)]).toEqual([true, true, false, false])
+  expect(judgeToken(REFUSED, 'sid', undefined, false).endsSession).toBeUndefined()
 })

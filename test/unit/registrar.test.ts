@@ -3,13 +3,14 @@ import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Answer } from '../../relay/domain/model.ts'
 import { parseConfig } from '../../relay/config/config.ts'
-import type { Genuine } from '../../relay/flow/ports.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Genuine } from '../../relay/delivery/port.ts'
 import { allowedBy } from '../../relay/run/configured.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { type DeliverySettings, RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
-import { ISSUER, NOW_MS, OTHER_ISSUER, temporaryFolder } from './given.ts'
+import { deliverersBy, ISSUER, NOW_MS, OTHER_ISSUER, temporaryFolder } from './given.ts'
 
 const SETTINGS: DeliverySettings = {
   allowHttpOnLoopback: false,
@@ -32,7 +33,7 @@ test('a relying party is the same under a former name of its realm', () => {
 const REFUSES: Answer = { kind: 'response', status: 400 }
 const uri = (host: string) => `https://${host}.example.org/logout`
 const party = (clientId: string, logoutUri = uri(clientId)) => ({
-  ...{ issuer: ISSUER, clientId, logoutUri },
+  ...{ issuer: ISSUER, clientId, target: backchannelAt(logoutUri) },
   ...{ enabled: true },
 })
 const registration = (clientId: string, logoutUri = uri('registered')) => ({
@@ -59,10 +60,10 @@ async function relay(overrides: DeliverySettings['overrides'] = [], genuine?: Ge
   const registrar = new Registrar({
     notes: store,
     relyingParties,
-    send: (to) => {
+    deliverers: deliverersBy((to) => {
       sent.push(to)
       return Promise.resolve(answer)
-    },
+    }),
     ...(genuine ? { genuine: () => genuine } : {}),
     observer: { changed: (change) => void told.push(change) },
     nowMs: () => NOW_MS,
@@ -101,15 +102,15 @@ describe('whose word on a logout URL counts', () => {
   test('the realm’s before relay.yaml’s, that before what is registered, and the others are shown', async () => {
     const { relyingParties, registrar } = await relay(file)
     await registrar.register(registration('wiki'), asked)
-    expect(relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'file', logoutUri: uri('file') })
+    expect(relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'file', target: { uri: uri('file') } })
     await registrar.saw(ISSUER, [party('wiki', uri('realm'))], {})
     expect(relyingParties.list(ISSUER)).toMatchObject([
       {
         source: 'realm',
-        logoutUri: uri('realm'),
+        target: { uri: uri('realm') },
         outvoted: [
-          { source: 'file', logoutUri: uri('file') },
-          { source: 'registered', logoutUri: uri('registered') },
+          { source: 'file', target: { uri: uri('file') } },
+          { source: 'registered', target: { uri: uri('registered') } },
         ],
       },
     ])
@@ -120,14 +121,16 @@ describe('whose word on a logout URL counts', () => {
     await first.registrar.saw(ISSUER, [party('wiki')], {})
     await first.registrar.register(registration('wiki', uri('evil')), asked)
     const second = await relay()
-    expect(second.relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'realm', logoutUri: uri('wiki') })
+    expect(second.relyingParties.find(ISSUER, 'wiki')).toMatchObject({ source: 'realm', target: { uri: uri('wiki') } })
   })
 
   test('another realm’s relying party of the same name is another', async () => {
     const { relyingParties, registrar } = await relay(file)
     await registrar.register({ ...registration('wiki'), issuer: OTHER_ISSUER }, asked)
-    expect(relyingParties.find(ISSUER, 'wiki')?.logoutUri).toBe(uri('file'))
-    expect(relyingParties.list(OTHER_ISSUER)).toMatchObject([{ logoutUri: uri('registered'), source: 'registered' }])
+    expect(relyingParties.find(ISSUER, 'wiki')?.target.uri).toBe(uri('file'))
+    expect(relyingParties.list(OTHER_ISSUER)).toMatchObject([
+      { target: { uri: uri('registered') }, source: 'registered' },
+    ])
   })
 })
 
@@ -137,7 +140,7 @@ describe('a registration', () => {
     expect(await registrar.register(registration('shop'), asked)).toMatchObject({ registered: true })
     expect(new Set(sent)).toEqual(new Set([uri('registered')]))
     expect(told).toMatchObject([{ kind: 'relying_party_registered', clientId: 'shop', ...asked }])
-    expect((await relay()).relyingParties.find(ISSUER, 'shop')).toMatchObject({ logoutUri: uri('registered') })
+    expect((await relay()).relyingParties.find(ISSUER, 'shop')).toMatchObject({ target: { uri: uri('registered') } })
   })
 
   test.each<[string, Answer, RegExp]>([

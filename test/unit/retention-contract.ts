@@ -86,7 +86,8 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
 
     test('time counts from the close, or from the end of the longest life of a session, told or not, if that is later', async () => {
       await accept(securityEvent(1, ['orders']))
-      const { logoutUri: _, ...unreachable } = session('2', 0, 'legacy', { latestEndMs: LAST_END_MS + DAY_MS })
+      const more = { named: { kind: 'backchannel' }, latestEndMs: LAST_END_MS + DAY_MS }
+      const unreachable = session('2', 0, 'legacy', more)
       await accept(securityEvent(2, [], { sessions: [unreachable] }))
       await deliver(LAST_END_MS + 10)
       await last()
@@ -99,7 +100,8 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
 
     test('a later part or supplement keeps the whole, also one that was closed before', async () => {
       await accept(securityEvent(1, []))
-      const { logoutUri: _, ...unreachable } = session('2', 0, 'legacy', { latestEndMs: LAST_END_MS + DAY_MS })
+      const more = { named: { kind: 'backchannel' }, latestEndMs: LAST_END_MS + DAY_MS }
+      const unreachable = session('2', 0, 'legacy', more)
       await accept(securityEvent(2, [], { txn: 'txn-1', sessions: [unreachable] }))
       await accept(securityEvent(3, [], { txn: 'txn-3' }))
       await accept(securityEvent(4, ['orders'], { txn: 'txn-3' }))

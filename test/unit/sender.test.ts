@@ -6,8 +6,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { generate } from 'selfsigned'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { LookupAll } from '../../relay/delivery/address.ts'
-import { openSender, type SenderOptions } from '../../relay/delivery/backchannel/send.ts'
-import { judge } from '../../relay/domain/judge.ts'
+import { judge } from '../../relay/delivery/backchannel/judge.ts'
+import { sender } from '../../relay/delivery/backchannel/send.ts'
+import { openPost, type PostOptions } from '../../relay/delivery/post.ts'
 import type { LanePolicy } from '../../relay/domain/model.ts'
 
 const TOKEN = 'eyJh.eyJz.c2ln'
@@ -23,10 +24,10 @@ const policy = (more: Partial<LanePolicy> = {}): LanePolicy => ({
   ...more,
 })
 
-function open(options: SenderOptions = {}) {
-  const sender = openSender(options)
-  onTestFinished(() => sender.close())
-  return sender
+function open(options: PostOptions = {}) {
+  const way = openPost(options)
+  onTestFinished(() => way.close())
+  return { send: sender(way.post), close: () => way.close() }
 }
 
 /** Resolves as this table says: each look-up of a name takes its next list of addresses and stays with the last. */

@@ -4,14 +4,15 @@ import { join } from 'node:path'
 import { createLocalJWKSet, decodeJwt, type JWK, jwtVerify } from 'jose'
 import { describe, expect, test } from 'vitest'
 import type { Delivery, TokenNames } from '../../relay/domain/model.ts'
-import { plan, SURE_OF_SID_MS } from '../../relay/domain/plan.ts'
+import { plan } from '../../relay/domain/plan.ts'
 import { RelayError } from '../../relay/errors.ts'
-import type { Genuine } from '../../relay/flow/ports.ts'
+import type { Genuine } from '../../relay/delivery/port.ts'
 import { createKey, importKey, keycloakComponent, keyStatus, rotateKey } from '../../relay/signing/acts.ts'
 import { SIGNING_ALGORITHMS, type Algorithm, type KeyPlace, readRelayKey } from '../../relay/signing/key.ts'
 import { nextOf, RealmKeys } from '../../relay/signing/realm-keys.ts'
-import { relaySigned } from '../../relay/signing/signer.ts'
-import { logoutToken } from '../../relay/signing/token.ts'
+import { relaySigned } from '../../relay/delivery/backchannel/signer.ts'
+import { backchannelAt, SURE_OF_SID_MS } from '../../relay/delivery/backchannel/target.ts'
+import { logoutToken } from '../../relay/delivery/backchannel/token.ts'
 import { ISSUER, NOW_MS, securityEvent, session, temporaryFolder, uuid } from './given.ts'
 
 const WAIT_MS = 300_000
@@ -273,7 +274,8 @@ describe('a key file', () => {
 })
 
 describe('a realm of which the relay holds a key', () => {
-  const MAY = { tokenIssuer: ISSUER, sidOnly: true, alg: 'ES256' }
+  const may = (alg: string) => ({ named: { ...backchannelAt('https://a.example.org/'), alg } })
+  const MAY = may('ES256')
 
   function given({ realmIsUp = true, genuine }: { realmIsUp?: boolean; genuine?: Genuine } = {}) {
     const at = place()
@@ -301,7 +303,6 @@ describe('a realm of which the relay holds a key', () => {
               })
             : Promise.reject(new RelayError('idp_unavailable', 'down'))
         },
-        report: () => Promise.resolve([]),
         ...(genuine ? { genuine } : {}),
       },
     })
@@ -313,7 +314,7 @@ describe('a realm of which the relay holds a key', () => {
 
   test('is not asked for the first attempts of relying parties that go by sid', async () => {
     const { idp, asked, made } = given()
-    const { tokens } = await idp.mint(deliveries(['orders', MAY], ['mail', { ...MAY, alg: 'RS256' }], ['wiki', {}]))
+    const { tokens } = await idp.mint(deliveries(['orders', MAY], ['mail', may('RS256')], ['wiki', {}]))
     expect(asked).toEqual([['mail', 'wiki']])
     expect([...tokens.values()].slice(1)).toEqual(['of the realm', 'of the realm'])
     expect(decodeJwt([...tokens.values()][0] ?? '')).toMatchObject({

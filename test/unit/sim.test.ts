@@ -5,7 +5,8 @@ import { run } from '../../sim/run.ts'
 import { SABOTAGES } from '../../sim/sabotage.ts'
 import { Disk } from '../../sim/disk.ts'
 import { openModelStore } from '../../sim/store.ts'
-import { acceptInto, ISSUER, NOW_MS, securityEvent } from './given.ts'
+import { targetAt } from '../../relay/domain/target.ts'
+import { acceptInto, deliverersBy, ISSUER, NOW_MS, securityEvent } from './given.ts'
 
 const SEEDS = 25
 /** Every sabotage is found in fewer; `npm run sim -- --sabotage` says by which. */
@@ -65,13 +66,13 @@ test('a process that stood still between minting and sending does not send what 
       ],
     ]),
     registry: {
-      logoutUri: (_, __, named) => named,
+      target: (_, __, named) => targetAt(named),
       lane: () => ({ http: 'never', timeoutMs: 1000, concurrency: 1, allowAddresses: [] }),
     },
-    send: (_, token) => {
+    deliverers: deliverersBy((_, token) => {
       sent.push(token)
       return Promise.resolve({ kind: 'response', status: 200 })
-    },
+    }),
     clock: process.clock,
     random: () => 0,
     observer: {

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
-import type { Claim, DeliveryState, ListedSession, Room, SecurityEvent } from '../../relay/domain/model.ts'
+import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Claim, DeliveryState, ListedSession, Room, SecurityEvent, Target } from '../../relay/domain/model.ts'
 import type { Outcome, Store } from '../../relay/store/port.ts'
 import { acceptInto, DAY_MS, ISSUER, NOW_MS, OTHER_ISSUER, securityEvent, session, uuid } from './given.ts'
 
@@ -29,6 +30,8 @@ export function openForEachTest(
 }
 
 const LEASE_MS = 30_000
+const ODD: Target = { kind: 'other', uri: 'https://new.example.org/', word: 'ä"\'' }
+const URI = 'https://orders.example.org/logout'
 const PLENTY: Room = { privileged: 1_000_000, others: 1_000_000, latest: 0 }
 const plenty = () => PLENTY
 const places = (others: number, latest = 0, reserved = 0): Room => ({ privileged: others + reserved, others, latest })
@@ -41,7 +44,7 @@ export function outcome(claim: Claim, state: DeliveryState, atMs: number, dueMs 
     attempts: claim.delivery.attempts + 1,
     reason: state === 'delivered' ? 'confirmed' : 'unavailable',
     status: state === 'delivered' ? 200 : 503,
-    logoutUri: claim.delivery.logoutUri,
+    target: claim.delivery.target,
     evidence: { kind: 'attempt', atMs, data: { delivery: claim.delivery.id } },
   }
 }
@@ -86,14 +89,18 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await part(3, 2)).toEqual([])
     })
 
-    test('a delivery keeps the algorithm of the token that the relay may make, or that it may not', async () => {
-      const may = session(uuid(1), 0, 'orders', { alg: 'ES256', tokenIssuer: ISSUER, sidOnly: true })
+    test('a delivery keeps its target, with all that its kind has put there, and the target of its last attempt', async () => {
+      const may = session(uuid(1), 0, 'orders', { named: { ...backchannelAt(URI), alg: 'ES256' } })
       await accept(securityEvent(1, [], { sessions: [may, session(uuid(1), 1, 'wiki')] }))
-      const claimed = (await claim()).map(({ delivery: { clientId, alg } }) => [clientId, alg])
-      expect(claimed.sort()).toEqual([
-        ['orders', 'ES256'],
-        ['wiki', undefined],
+      const claims = await claim()
+      expect(claims.map(({ delivery: { clientId, target } }) => [clientId, target]).sort()).toEqual([
+        ['orders', { kind: 'backchannel', uri: URI, alg: 'ES256' }],
+        ['wiki', { kind: 'backchannel', uri: 'https://wiki.example.org/logout' }],
       ])
+      for (const one of claims) {
+        await store.record(one, { ...outcome(one, 'open', NOW_MS), target: ODD })
+      }
+      expect((await all()).map(({ target }) => target)).toEqual([ODD, ODD])
     })
 
     test('a redelivered event is a duplicate and plans nothing twice', async () => {

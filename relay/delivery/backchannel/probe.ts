@@ -1,17 +1,12 @@
 import { randomBytes, randomUUID } from 'node:crypto'
 import { LOGOUT_EVENT } from '../../../guard/logout-token.ts'
-import { judge, saysNotMinted } from '../../domain/judge.ts'
-import type { Answer, LanePolicy, TokenNames } from '../../domain/model.ts'
-import { RelayError } from '../../errors.ts'
-import type { Genuine, Send } from '../../flow/ports.ts'
 import { type Finding, findingsOn } from '../../domain/finding.ts'
-
-export interface RelyingPartyToCheck {
-  readonly issuer: string
-  readonly clientId: string
-  readonly logoutUri: string
-  readonly enabled: boolean
-}
+import type { Answer, LanePolicy, RelyingParty, TokenNames } from '../../domain/model.ts'
+import { RelayError } from '../../errors.ts'
+import type { Genuine, Probed } from '../port.ts'
+import { judge, judgeNotMinted } from './judge.ts'
+import { isRefusal, isTaken } from './refusal.ts'
+import type { Send } from './send.ts'
 
 /** Where the realm makes none. */
 const NONE: Genuine = () => Promise.resolve({ tokens: new Map() })
@@ -26,25 +21,14 @@ const OFF =
  *
  * @param genuine tokens that the realm has signed; without them only half of the question is answered
  */
-export async function checkRelyingParty(
-  party: RelyingPartyToCheck,
-  policy: LanePolicy,
-  send: Send,
-  nowMs: number,
-  genuine: Genuine = NONE,
-): Promise<Finding> {
-  return (await examine(party, policy, send, nowMs, genuine)).finding
-}
-
-/** The same, with the first answer. */
 export async function examine(
-  party: RelyingPartyToCheck,
+  party: RelyingParty,
   policy: LanePolicy,
   send: Send,
   nowMs: number,
   genuine: Genuine = NONE,
-): Promise<{ readonly finding: Finding; readonly answer: Answer }> {
-  const post = (token: string) => send(party.logoutUri, token, policy)
+): Promise<Probed> {
+  const post = (token: string) => send(party.target.uri, token, policy)
   const [first = '', ...others] = tokensToRefuse(party, nowMs)
   const answer = await post(first)
   const answers = [answer]
@@ -52,7 +36,7 @@ export async function examine(
   for (const token of answer.kind === 'response' ? others : []) {
     answers.push(await post(token))
   }
-  const worst = [isTaken, (one: Answer) => !isRefused(one)].map((is) => answers.find(is)).find(Boolean) ?? answer
+  const worst = [isTaken, (one: Answer) => !isRefusal(one)].map((is) => answers.find(is)).find(Boolean) ?? answer
   const refusal = judgeRefusal(party, worst)
   return { answer, finding: refusal.ok ? await judgeGenuine(party, refusal, genuine, post) : refusal }
 }
@@ -61,7 +45,7 @@ export async function examine(
  * Right in all but the signature, which they have not, or which is none: a relying party that only reads them gives itself
  * away. With the `sid` alone and with a `sub`, since some look at the signature on one of the ways alone.
  */
-export function tokensToRefuse({ issuer, clientId }: RelyingPartyToCheck, nowMs: number): string[] {
+export function tokensToRefuse({ issuer, clientId }: RelyingParty, nowMs: number): string[] {
   const iat = Math.floor(nowMs / 1000)
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url')
   const token = (alg: string, signature: string, more: object) =>
@@ -77,7 +61,7 @@ export function tokensToRefuse({ issuer, clientId }: RelyingPartyToCheck, nowMs:
 }
 
 /** 400 is what OpenID Connect Back-Channel Logout 1.0 §2.8 says for a token that is not valid; no other answer is well. */
-export function judgeRefusal({ clientId, enabled }: RelyingPartyToCheck, answer: Answer): Finding {
+export function judgeRefusal({ clientId, enabled }: RelyingParty, answer: Answer): Finding {
   const { ok, todo } = findingsOn(clientId)
   const verdict = judge(answer)
   if (isTaken(answer)) {
@@ -86,7 +70,7 @@ export function judgeRefusal({ clientId, enabled }: RelyingPartyToCheck, answer:
       'accepts anything: it said yes to a token without a valid signature. Its answers prove nothing, and anybody may log its users out',
     )
   }
-  if (isRefused(answer)) {
+  if (isRefusal(answer)) {
     return ok(CHECK, `refuses what the realm has not signed, as it must${enabled ? '' : '; its client is disabled'}`)
   }
   return todo(CHECK, answer.kind === 'response' ? `answers ${answer.status}. ${verdict.says}` : verdict.says)
@@ -97,7 +81,7 @@ export function judgeRefusal({ clientId, enabled }: RelyingPartyToCheck, answer:
  * there never was.
  */
 async function judgeGenuine(
-  { clientId }: RelyingPartyToCheck,
+  { clientId }: RelyingParty,
   refusal: Finding,
   genuine: Genuine,
   post: (token: string) => Promise<Answer>,
@@ -115,7 +99,7 @@ async function judgeGenuine(
   if (made.refusal !== undefined) {
     return todo(
       CHECK,
-      `${refusal.says}. Whether it takes what the realm signs is not known: no token is made (${made.refusal}). ${saysNotMinted(made.refusal)}`,
+      `${refusal.says}. Whether it takes what the realm signs is not known: no token is made (${made.refusal}). ${judgeNotMinted(made.refusal).says}`,
     )
   }
   const answers = new Map<TokenNames, Answer>()
@@ -123,7 +107,7 @@ async function judgeGenuine(
     answers.set(names, await post(token))
   }
   const bad = [...answers].filter(([, answer]) => !isTaken(answer))
-  const other = bad.find(([, answer]) => !isRefused(answer))
+  const other = bad.find(([, answer]) => !isRefusal(answer))
   if (other) {
     const [, answer] = other
     return todo(CHECK, `answers ${statusOf(answer)} to a token that the realm has signed. ${judge(answer).says}`)
@@ -146,14 +130,6 @@ async function judgeGenuine(
         'needs sub: it takes a token with sid and sub, and answers 400 to one with the sid alone, which is all that it is sent once the person has logged in again. If it ends the one session that sid names, set its client attribute logout-relay.token.shape to sid+sub; docs/receivers.md has which do',
       )
     : ok(CHECK, `${refusal.says}, and takes what it has where the token names the sid alone`)
-}
-
-function isTaken(answer: Answer): boolean {
-  return judge(answer).outcome === 'delivered'
-}
-
-function isRefused(answer: Answer): boolean {
-  return answer.kind === 'response' && answer.status === 400
 }
 
 function statusOf(answer: Answer): string {

@@ -5,7 +5,9 @@ import { z } from 'zod'
 import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
-import type { Genuine, Minted } from '../../flow/ports.ts'
+import { named } from '../../delivery/kinds.ts'
+import type { Genuine, Minted } from '../../delivery/port.ts'
+import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 
@@ -29,13 +31,7 @@ const ProbeAnswer = z.object({
 })
 const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
 const RelyingPartiesAnswer = z.object({
-  relying_parties: z.array(
-    z.object({
-      client_id: z.string(),
-      backchannel_logout_uri: z.string(),
-      enabled: z.boolean(),
-    }),
-  ),
+  relying_parties: z.array(z.looseObject({ client_id: z.string(), enabled: z.boolean() })),
   next: z.number().optional(),
   realm: z
     .object({
@@ -187,12 +183,10 @@ export class Keycloak implements IdentityProvider {
         RelyingPartiesAnswer,
       )
       for (const party of page.relying_parties) {
-        parties.push({
-          issuer: this.issuer,
-          clientId: party.client_id,
-          logoutUri: party.backchannel_logout_uri,
-          enabled: party.enabled,
-        })
+        const target = targetAt(named(party, this.issuer))
+        if (target) {
+          parties.push({ issuer: this.issuer, clientId: party.client_id, target, enabled: party.enabled })
+        }
       }
       answer = page.realm ?? answer
       first = page.next

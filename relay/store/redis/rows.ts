@@ -1,4 +1,4 @@
-import type { Delivery, DeliveryState } from '../../domain/model.ts'
+import type { Delivery, DeliveryState, Target } from '../../domain/model.ts'
 import type { Watermark, WatermarkKind } from '../../domain/watermark.ts'
 import type { Containment } from '../port.ts'
 
@@ -16,7 +16,11 @@ export function rowOf(flat: readonly string[]): Row {
 
 /** A delivery is stored field by field under the names it has here, so that a relay that knows fewer fields keeps the others. */
 export function wordsOfRow(delivery: Delivery): string[] {
-  return Object.entries(delivery).flatMap(([field, value]) => [field, String(value)])
+  const { target, ...plain } = delivery
+  return Object.entries({ ...plain, target: JSON.stringify(target) }).flatMap(([field, value]) => [
+    field,
+    String(value),
+  ])
 }
 
 export function deliveryOf(row: Row): Delivery {
@@ -26,9 +30,8 @@ export function deliveryOf(row: Row): Delivery {
     issuer: text(row, 'issuer'),
     clientId: text(row, 'clientId'),
     sid: text(row, 'sid'),
-    logoutUri: text(row, 'logoutUri'),
+    target: JSON.parse(text(row, 'target')) as Target,
     latestEndMs: integer(row, 'latestEndMs'),
-    ...(row['alg'] === undefined ? {} : { alg: row['alg'] }),
     privileged: row['privileged'] === 'true',
     state: text(row, 'state') as DeliveryState,
     attempts: integer(row, 'attempts'),

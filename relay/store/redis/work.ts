@@ -52,8 +52,8 @@ export function workOn(script: Script, read: Read, member: Member, closing: Clos
 
     record: async ({ delivery, fence }, outcome) => {
       const { id, issuer } = delivery
-      const { state, atMs, dueMs, attempts, reason, status, logoutUri, evidence, endsSiblingsBeforeMs } = outcome
-      const fields = [id, fence, state, atMs, dueMs, attempts, reason, status ?? '', logoutUri]
+      const { state, atMs, dueMs, attempts, reason, status, target, evidence, endsSiblingsBeforeMs } = outcome
+      const fields = [id, fence, state, atMs, dueMs, attempts, reason, status ?? '', JSON.stringify(target)]
       const siblings = [endsSiblingsBeforeMs ?? '', SIBLING_CONFIRMED, SIBLINGS]
       held.delete(id)
       return closing(issuer, await doubting(script('record', ...fields, JSON.stringify(evidence), ...siblings))) === '1'

@@ -31,17 +31,16 @@ export function acceptsOn(
         ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs)
         for (const d of deliveries) {
           sql(
-            `insert into delivery (id, containment_id, issuer, client_id, sid, logout_uri, latest_end_ms, alg, state, attempts,
-               due_ms, created_ms, privileged) values (?, ?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?, ?)`,
+            `insert into delivery (id, containment_id, issuer, client_id, sid, target, latest_end_ms, state, attempts, due_ms,
+               created_ms, privileged) values (?, ?, ?, ?, ?, ?, ?, 'open', 0, ?, ?, ?)`,
           ).run(
             d.id,
             containmentId,
             issuer,
             d.clientId,
             d.sid,
-            d.logoutUri,
+            JSON.stringify(d.target),
             d.latestEndMs,
-            d.alg ?? null,
             d.dueMs,
             d.createdMs,
             Number(d.privileged),

@@ -1,5 +1,5 @@
 import type { SQLOutputValue } from 'node:sqlite'
-import type { Delivery, DeliveryState, Evidence } from '../../domain/model.ts'
+import type { Delivery, DeliveryState, Evidence, Target } from '../../domain/model.ts'
 import type { WatermarkKind } from '../../domain/watermark.ts'
 import type { WatermarkChange } from '../watermark-log.ts'
 import type { Containment } from '../port.ts'
@@ -22,9 +22,8 @@ export function deliveryOf(row: Row): Delivery {
     issuer: text(row, 'issuer'),
     clientId: text(row, 'client_id'),
     sid: text(row, 'sid'),
-    logoutUri: text(row, 'logout_uri'),
+    target: JSON.parse(text(row, 'target')) as Target,
     latestEndMs: integer(row, 'latest_end_ms'),
-    ...(row['alg'] == null ? {} : { alg: text(row, 'alg') }),
     privileged: integer(row, 'privileged') === 1,
     state: text(row, 'state') as DeliveryState,
     attempts: integer(row, 'attempts'),

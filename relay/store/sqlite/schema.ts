@@ -27,9 +27,10 @@ const TABLES = `
   -- Rows in the order in which they came: what is worked on together then shares pages.
   create table delivery (
     seq integer primary key, id text not null, containment_id text not null, issuer text not null, client_id text not null,
-    sid text not null, logout_uri text not null, latest_end_ms integer not null,
-    -- Of the tokens that the relay may make by itself; null where only the realm can.
-    alg text,
+    sid text not null,
+    -- Where and how it goes, as JSON: its kind and its URI, and what else its kind knows of.
+    target text not null,
+    latest_end_ms integer not null,
     privileged integer not null default 0,
     state text not null check (state in ('open', 'delivered', 'expired', 'dismissed')),
     attempts integer not null, due_ms integer not null, created_ms integer not null, ended_ms integer,

@@ -25,7 +25,7 @@ export function workOn(
         }
         const ended = outcome.state !== 'open'
         const changed = sql(
-          `update delivery set state = ?, attempts = ?, due_ms = ?, last_status = ?, last_reason = ?, logout_uri = ?,
+          `update delivery set state = ?, attempts = ?, due_ms = ?, last_status = ?, last_reason = ?, target = ?,
              ended_ms = ? where seq = ? and state = 'open'`,
         ).run(
           outcome.state,
@@ -33,7 +33,7 @@ export function workOn(
           outcome.dueMs,
           outcome.status ?? null,
           outcome.reason,
-          outcome.logoutUri,
+          JSON.stringify(outcome.target),
           ended ? outcome.atMs : null,
           seq,
         )

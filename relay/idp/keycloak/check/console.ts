@@ -75,7 +75,7 @@ export async function checkConsole(
     return [works]
   }
   const logoutUri = `${url}/backchannel-logout`
-  const told = relyingParties.find((party) => party.clientId === clientId)?.logoutUri
+  const told = relyingParties.find((party) => party.clientId === clientId)?.target.uri
   return [
     works,
     told === logoutUri

@@ -2,7 +2,10 @@ import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, type JWK } from 'j
 import { z } from 'zod'
 import { ApplicationItem, applicationOf } from '../audit/application.ts'
 import type { Application } from '../audit/realm.ts'
-import type { Genuine } from '../../../flow/ports.ts'
+import { named } from '../../../delivery/kinds.ts'
+import type { Genuine } from '../../../delivery/port.ts'
+import type { RelyingParty } from '../../../domain/model.ts'
+import { targetAt } from '../../../domain/target.ts'
 import { isJwt, signatureComplaint } from '../../unverifiable.ts'
 import { RelayError } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
@@ -30,9 +33,7 @@ const Keys = z.object({
 const Refusal = z.object({ error: z.string() })
 const Token = z.object({ access_token: z.string() })
 const Extension = z.object({
-  relying_parties: z.array(
-    z.object({ client_id: z.string(), backchannel_logout_uri: z.string(), enabled: z.boolean() }),
-  ),
+  relying_parties: z.array(z.looseObject({ client_id: z.string(), enabled: z.boolean() })),
   untold: z.array(ApplicationItem).optional(),
   next: z.number().optional(),
   realm: z
@@ -69,11 +70,7 @@ export interface CheckedRealm {
   /** The realm's key set; absent where it could not be had. */
   readonly published?: readonly JWK[]
   /** Absent where the extension could not be asked. */
-  readonly relyingParties?: readonly {
-    readonly clientId: string
-    readonly logoutUri: string
-    readonly enabled: boolean
-  }[]
+  readonly relyingParties?: readonly RelyingParty[]
   /** Absent where the realm makes no logout tokens. */
   readonly genuine?: Genuine
   /** Clients without a logout URL. Absent where the extension does not tell. */
@@ -203,8 +200,11 @@ async function readExtension(issuer: string, token: string) {
       return `answers ${answer.status} and not what docs/protocol.md says: bring jar and relay to the same version`
     }
     realm ??= page.data.realm
-    for (const { client_id, backchannel_logout_uri, enabled } of page.data.relying_parties) {
-      relyingParties.push({ clientId: client_id, logoutUri: backchannel_logout_uri, enabled })
+    for (const party of page.data.relying_parties) {
+      const target = targetAt(named(party, issuer))
+      if (target) {
+        relyingParties.push({ issuer, clientId: party.client_id, target, enabled: party.enabled })
+      }
     }
     if (page.data.untold) {
       untold = [...(untold ?? []), ...page.data.untold.map(applicationOf)]

@@ -1,4 +1,4 @@
--- id, fence, state, at, due, attempts, reason, status or '', uri, evidence, before when siblings that end with it were
+-- id, fence, state, at, due, attempts, reason, status or '', target, evidence, before when siblings that end with it were
 -- created (or ''), why, how many at most. '0' if the fence has moved or it has ended.
 local id, at = ARGV[1], ARGV[4]
 local key = P .. 'delivery:' .. id
@@ -7,7 +7,7 @@ if row[1] ~= ARGV[2] or row[2] ~= 'open' then
   return { '0' }
 end
 local issuer, client, containment, sid, lane = row[3], row[4], row[5], row[7], row[3] .. ' ' .. row[4]
-redis.call('HSET', key, 'state', ARGV[3], 'attempts', ARGV[6], 'lastReason', ARGV[7], 'logoutUri', ARGV[9])
+redis.call('HSET', key, 'state', ARGV[3], 'attempts', ARGV[6], 'lastReason', ARGV[7], 'target', ARGV[9])
 if ARGV[8] == '' then
   redis.call('HDEL', key, 'lastStatus')
 else

@@ -1,4 +1,5 @@
-import { type Answer, type Delivery, laneOf, type LanePolicy, type TokenNames } from '../domain/model.ts'
+import { type Answer, type Delivery, laneOf, type TokenNames } from '../../domain/model.ts'
+import type { DelivererPorts, Sent } from '../port.ts'
 import {
   isAlone,
   isRefusal,
@@ -8,49 +9,42 @@ import {
   standingOf,
   type Streak,
   streakAfter,
-} from '../domain/refusal.ts'
-import type { FlowPorts } from './ports.ts'
+} from './refusal.ts'
+import type { Send } from './send.ts'
+import { ALG } from './target.ts'
 
 const REMEMBERED = 10_000
 /** A second look holds for the whole of a relying party for this long. */
 const LOOK_HOLDS_MS = 600_000
 /** For all of a second look: the tokens, and a POST of each. */
-export const LOOK_MS = 12_000
+const LOOK_MS = 12_000
 
 interface Look {
   readonly atMs: number
   readonly answers: Promise<SecondLook>
 }
 
-/** An attempt that has just been answered. */
-interface Answered {
-  readonly delivery: Delivery
-  readonly uri: string
-  readonly policy: LanePolicy
-  readonly answer: Answer
-  readonly names: TokenNames | undefined
-  /** Whether there is time for a second look. */
-  readonly mayLook: boolean
-}
+/** What is needed for a look. */
+export type RefusalPorts = Pick<DelivererPorts, 'nowMs' | 'sleep' | 'trouble'> & { readonly send: Send }
 
 /**
  * What relying parties refuse with 400, and what of it they refuse alone. It is learned anew after a restart, but for what
  * the last reason of a delivery says.
  */
 export class Refusals {
-  readonly #ports: Pick<FlowPorts, 'idps' | 'send' | 'clock' | 'observer'>
+  readonly #ports: RefusalPorts
   readonly #streaks = new Map<string, Streak>()
   readonly #confirmed = new Map<string, number>()
   readonly #looks = new Map<string, Look>()
 
-  constructor(ports: Pick<FlowPorts, 'idps' | 'send' | 'clock' | 'observer'>) {
+  constructor(ports: RefusalPorts) {
     this.#ports = ports
   }
 
   /** What a refusal means beyond itself; undefined where nothing more is known. Never rejects. */
-  async judge(answered: Answered): Promise<Standing | undefined> {
-    const { delivery, answer, names } = answered
-    const nowMs = this.#ports.clock.nowMs()
+  async standing(sent: Sent): Promise<Standing | undefined> {
+    const { delivery, answer, names } = sent
+    const nowMs = this.#ports.nowMs()
     const lane = laneOf(delivery.issuer, delivery.clientId)
     if (names !== undefined && isTaken(answer)) {
       this.#confirmed.set(`${names} ${lane}`, nowMs)
@@ -64,7 +58,7 @@ export class Refusals {
     const alone = wasAlone(delivery, names) || isAlone(streak, confirmedMs)
     // With the sid alone it is told where a newer login is: whether it takes that at all is worth a look at once.
     const isUntried = names === 'sid' && confirmedMs === undefined
-    return alone || isUntried ? standingOf(names, alone, await this.#look(lane, nowMs, answered)) : undefined
+    return alone || isUntried ? standingOf(names, alone, await this.#look(lane, nowMs, sent)) : undefined
   }
 
   #remember(id: string, streak: Streak | undefined): void {
@@ -78,15 +72,15 @@ export class Refusals {
     }
   }
 
-  #look(lane: string, nowMs: number, answered: Answered): Promise<SecondLook> {
+  #look(lane: string, nowMs: number, sent: Sent): Promise<SecondLook> {
     const before = this.#looks.get(lane)
     if (before && nowMs - before.atMs < LOOK_HOLDS_MS) {
       return before.answers
     }
-    if (!answered.mayLook) {
+    if (sent.leftMs < LOOK_MS) {
       return Promise.resolve(new Map())
     }
-    const answers = this.#ask(answered)
+    const answers = this.#ask(sent)
     this.#looks.set(lane, { atMs: nowMs, answers })
     return answers
   }
@@ -95,23 +89,23 @@ export class Refusals {
    * What a relying party answers to tokens for nobody, which tells a session that it no longer has from a token that it does
    * not take. What cannot be had in time is left out.
    */
-  async #ask({ delivery: { issuer, clientId, alg }, uri, policy }: Answered): Promise<SecondLook> {
-    const { idps, send, clock, observer } = this.#ports
+  async #ask({ delivery, target, policy, maker }: Sent): Promise<SecondLook> {
+    const { send, sleep, trouble } = this.#ports
     const answers = new Map<TokenNames, Answer>()
     const over = new AbortController()
     const ask = async () => {
       try {
-        const made = await idps.get(issuer)?.genuine?.(clientId, alg)
+        const made = await maker?.genuine?.(delivery.clientId, delivery.target[ALG])
         for (const [names, token] of made?.tokens ?? []) {
-          answers.set(names, await send(uri, token, policy))
+          answers.set(names, await send(target.uri, token, policy))
         }
       } catch (cause) {
-        observer.trouble('No second look was had at a relying party that refuses a session', cause)
+        trouble('No second look was had at a relying party that refuses a session', cause)
       }
       over.abort()
     }
     void ask()
-    await clock.sleep(LOOK_MS, over.signal)
+    await sleep(LOOK_MS, over.signal)
     return new Map(answers)
   }
 }

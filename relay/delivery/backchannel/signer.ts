@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
-import type { Delivery, TokenNames } from '../domain/model.ts'
-import { SURE_OF_SID_MS } from '../domain/plan.ts'
-import type { Idp } from '../flow/ports.ts'
-import type { RealmKeys } from './realm-keys.ts'
+import type { Delivery, TokenNames } from '../../domain/model.ts'
+import type { RealmKeys } from '../../signing/realm-keys.ts'
+import type { TokenMaker } from '../port.ts'
+import { ALG, SURE_OF_SID_MS } from './target.ts'
 import { logoutToken } from './token.ts'
 
 export interface SignerOptions {
   readonly issuer: string
-  readonly realm: Idp
+  readonly realm: TokenMaker
   readonly keys: RealmKeys
   readonly nowMs: () => number
   readonly made: (count: number) => void
@@ -20,8 +20,8 @@ export interface SignerOptions {
  * that too, since nobody can log in where the realm is down, but never what the realm has refused before. Its tokens name
  * `sid` alone.
  */
-export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: SignerOptions): Idp {
-  const keyFor = ({ alg }: Delivery) => (alg === undefined ? undefined : keys.usable(alg, nowMs()))
+export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: SignerOptions): TokenMaker {
+  const keyFor = ({ target: { [ALG]: alg } }: Delivery) => (alg === undefined ? undefined : keys.usable(alg, nowMs()))
   const isFirst = ({ attempts, createdMs }: Delivery) => attempts === 0 && nowMs() - createdMs < SURE_OF_SID_MS
   const wasRefused = ({ lastReason }: Delivery) => lastReason?.startsWith('not_minted') ?? false
   const sign = async (deliveries: readonly Delivery[]): Promise<[string, string][]> => {
@@ -42,7 +42,6 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
     return tokens
   }
   return {
-    report: (ended) => realm.report(ended),
     genuine: async (clientId, alg) => {
       const made = (await realm.genuine?.(clientId)) ?? { tokens: new Map<TokenNames, string>() }
       const own = alg === undefined ? undefined : keys.usable(alg, nowMs())

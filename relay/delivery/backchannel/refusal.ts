@@ -1,4 +1,4 @@
-import type { Answer, TokenNames } from './model.ts'
+import type { Answer, TokenNames } from '../../domain/model.ts'
 
 /**
  * What a 400 means beyond itself, by what the relying party has answered to others and to a second look:
@@ -18,9 +18,6 @@ const IN_A_ROW = 8
 
 /** So long before the first of them another may have been taken: then it was not the relying party that had just broken. */
 const NEAR_MS = 60_000
-/** A delivery that is refused alone is told less and less often, but for this at least, and at most. */
-const SLOW_LEAST_MS = 900_000
-const SLOW_MOST_MS = 21_600_000
 
 /** Refusals of one delivery in a row, each of a fresh token of one shape. */
 export interface Streak {
@@ -66,11 +63,6 @@ export function standingOf(names: TokenNames, alone: boolean, look: SecondLook):
   }
   const [both, sid] = [look.get('sid+sub'), look.get('sid')]
   return names === 'sid' && both && sid && isTaken(both) && isRefusal(sid) ? 'needs_sub' : undefined
-}
-
-/** Milliseconds to the next attempt at a session that is refused alone: as long as it has been owed. @param random from 0 up to 1 */
-export function slowDelayMs(owedForMs: number, random: number): number {
-  return Math.round(Math.min(Math.max(owedForMs, SLOW_LEAST_MS), SLOW_MOST_MS) * (0.8 + 0.2 * random))
 }
 
 export function isRefusal(answer: Answer): boolean {

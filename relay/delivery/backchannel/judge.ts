@@ -1,27 +1,7 @@
-import type { Answer, FailureCode, TokenNames } from './model.ts'
+import type { Answer, TokenNames } from '../../domain/model.ts'
+import { saysOf } from '../failures.ts'
+import type { Verdict } from '../port.ts'
 import { isRefusal, type Standing } from './refusal.ts'
-
-/** What an answer means. `reason` is a stable word for metrics and filters, `says` is for the person who reads it. */
-export interface Verdict {
-  readonly outcome: 'delivered' | 'retry' | 'given_up'
-  readonly reason: string
-  readonly says: string
-}
-
-const FAILURES: Readonly<Record<FailureCode, string>> = {
-  timeout: 'It did not answer in time: see whether it is up, and whether a firewall keeps the relay out.',
-  connection_refused: 'Nothing listens at its address: see whether it is up, and whether the port is right.',
-  connection_lost: 'The connection broke before the answer was there.',
-  name_not_found: 'Its host name cannot be resolved: it is misspelt, or unknown to the name server.',
-  tls: 'Its TLS certificate or handshake was not accepted: renew it, or name its CA in delivery.ca_file.',
-  http_not_allowed: 'Its logout URL is plain http; allow that for this relying party by name, or give it https.',
-  address_not_allowed:
-    'Its host is at an address that is not public. If it belongs there, name its network in allow_addresses, for this ' +
-    'relying party or under delivery; addresses of cloud metadata are never allowed.',
-  bad_url: 'Its logout URL is not usable.',
-  not_minted: 'The identity provider refused to make its logout token.',
-  other: 'The attempt failed before an answer.',
-}
 
 /** Refusals of the identity provider that somebody has to mend, by its word. */
 const NOT_MINTED: Readonly<Record<string, string>> = {
@@ -70,7 +50,7 @@ const GIVEN_UP =
  */
 export function judge(answer: Answer): Verdict {
   if (answer.kind === 'failure') {
-    return { outcome: 'retry', reason: answer.code, says: FAILURES[answer.code] }
+    return { outcome: 'retry', reason: answer.code, says: saysOf(answer.code) }
   }
   const { status } = answer
   if (status === 200 || status === 204) {
@@ -93,19 +73,22 @@ export function judge(answer: Answer): Verdict {
   return { outcome: 'retry', reason: 'unexpected_status', says: 'Its answer is not one that the specification knows.' }
 }
 
-/** What to do where the identity provider refuses to make a logout token. */
-export function saysNotMinted(refusal: string): string {
-  return NOT_MINTED[refusal] ?? FAILURES.not_minted
+/** What it means that the identity provider refuses to make a logout token. */
+export function judgeNotMinted(refusal: string): Verdict {
+  return { outcome: 'retry', reason: `not_minted:${refusal}`, says: NOT_MINTED[refusal] ?? saysOf('not_minted') }
 }
 
-/** What a refusal means, where more is known of it. */
-export function judgeRefused(
+/** What an answer means, where more is known of it than its status. */
+export function judgeToken(
   answer: Answer,
   names: TokenNames | undefined,
   standing: Standing | undefined,
   givesUp: boolean,
 ): Verdict {
   const verdict = judge(answer)
+  if (verdict.outcome === 'delivered') {
+    return { ...verdict, endsSession: namesOneSession(names) }
+  }
   if (!isRefusal(answer)) {
     return verdict
   }
@@ -115,5 +98,17 @@ export function judgeRefused(
   const reason = `${standing}:${names ?? ''}`
   return givesUp && standing === 'unknown_there'
     ? { outcome: 'given_up', reason, says: GIVEN_UP }
-    : { outcome: 'retry', reason, says: STANDINGS[standing] }
+    : { outcome: 'retry', reason, says: STANDINGS[standing], slowly: isSlow(standing) }
+}
+
+/**
+ * A relying party that has ended a session by its id has ended it for every event from before the token was made: each login
+ * under that id had begun by then. A token with the `sub` alone says nothing of one session.
+ */
+function namesOneSession(names: TokenNames | undefined): boolean {
+  return names === 'sid' || names === 'sid+sub'
+}
+
+function isSlow(standing: Standing): boolean {
+  return standing === 'unknown_there' || standing === 'refused_alone'
 }

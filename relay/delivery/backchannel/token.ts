@@ -1,6 +1,6 @@
 import { constants, randomUUID, sign, type SignKeyObjectInput } from 'node:crypto'
-import { LOGOUT_EVENT } from '../../guard/logout-token.ts'
-import type { RelayKey } from './key.ts'
+import { LOGOUT_EVENT } from '../../../guard/logout-token.ts'
+import type { RelayKey } from '../../signing/key.ts'
 
 const LIFE_S = 120
 const EVENTS = { [LOGOUT_EVENT]: {} }
