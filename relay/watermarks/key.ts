@@ -4,7 +4,7 @@ import { BATCH_ALGORITHM, BATCH_TYP, type BatchClaims } from '../../guard/batch.
 import { RelayError } from '../errors.ts'
 import { readPrivateKey } from '../signing/private-key.ts'
 
-/** What the relay signs its feed with. It is the relay's own: the realm's keys stay in Keycloak. */
+/** What the relay signs its feed with. It is the relay's own: the realm's keys stay with the identity provider. */
 export interface StreamKey {
   readonly jwks: { readonly keys: readonly JWK[] }
   sign(claims: BatchClaims): Promise<string>
