@@ -42,7 +42,7 @@ export function checkCertificate(
     : ok(check, `counts for ${days} more days`)
 }
 
-/** The key that signs the feed for guards. */
+/** The key that signs the watermark stream. */
 export async function checkGuardKey(file: string): Promise<Finding> {
   const { ok, todo } = findingsOn(file)
   try {

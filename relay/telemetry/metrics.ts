@@ -88,17 +88,17 @@ export function makeMetrics() {
       labelNames: ['issuer'],
       registers,
     }),
-    feedLines: new Counter({
+    securityFeedLines: new Counter({
       name: 'logout_relay_security_feed_lines_total',
       help: 'Lines of evidence that the security feed has delivered',
       registers,
     }),
-    feedFailures: new Counter({
+    securityFeedFailures: new Counter({
       name: 'logout_relay_security_feed_failures_total',
       help: 'Batches that the security feed could not deliver and tries again',
       registers,
     }),
-    feedWaiting: new Gauge({
+    securityFeedWaiting: new Gauge({
       name: 'logout_relay_security_feed_waiting_timestamp_seconds',
       help: 'Of when the oldest line is that the security feed cannot deliver; absent if all is delivered',
       labelNames: ['issuer'],
