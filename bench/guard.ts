@@ -39,7 +39,7 @@ export async function guard({ share }: Size): Promise<Line[]> {
   ]
 }
 
-/** A log of so many watermarks, and the relay's feed of it. */
+/** A log of so many watermarks, and the relay's stream of it. */
 async function prepare(watermarks: number) {
   const atMs = Date.now() - 60_000
   const untilMs = atMs + 30 * 86_400_000
@@ -59,8 +59,8 @@ async function prepare(watermarks: number) {
   }
   const key = await streamKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
   const isEnded = endedBy(log, () => Date.now())
-  const feed = new WatermarkStream({ issuer: ISSUER, log, key, nowMs: () => Date.now() })
-  return { atMs, untilMs, changes, key, isEnded, feed }
+  const stream = new WatermarkStream({ issuer: ISSUER, log, key, nowMs: () => Date.now() })
+  return { atMs, untilMs, changes, key, isEnded, stream }
 }
 
 /** Milliseconds of processor time: on a machine that others use too, what one core to itself would take. */
@@ -77,9 +77,9 @@ function held(): number {
   return process.memoryUsage().arrayBuffers
 }
 
-async function snapshot({ feed, key, changes }: Bench): Promise<Line[]> {
+async function snapshot({ stream, key, changes }: Bench): Promise<Line[]> {
   const batches: string[] = []
-  const reading = feed.catchUp(CLIENT, 0, NONCE)
+  const reading = stream.catchUp(CLIENT, 0, NONCE)
   const began = performance.now()
   for (let next = await reading.next(); !next.done; next = await reading.next()) {
     batches.push(next.value)
@@ -159,7 +159,7 @@ function checks({ changes, atMs, untilMs }: Bench): Line[] {
 
 /** From the change in the log to the last of the guards having it, over real connections. */
 async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
-  const { changes, feed, key, isEnded, untilMs } = bench
+  const { changes, stream, key, isEnded, untilMs } = bench
   const { publicKey, privateKey } = await generateKeyPair('RS256')
   const jwks = { keys: [{ ...(await exportJWK(publicKey)), alg: 'RS256' }] }
   const keys = createLocalJWKSet(jwks)
@@ -173,7 +173,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
     .setExpirationTime(now + 3600)
     .sign(privateKey)
   const ports = {
-    streams: new Map([[ISSUER, feed]]),
+    streams: new Map([[ISSUER, stream]]),
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
@@ -212,7 +212,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
       await Promise.race([delay(1), failed])
     }
   }
-  await untilAll(() => feed.subscribers)
+  await untilAll(() => stream.subscribers)
   const connected = performance.now() - began
   const times: number[] = []
   for (let round = 0; round < 30; round++) {
@@ -221,7 +221,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
     const last = changes.at(-1)
     const started = performance.now()
     changes.push({ kind: 'sub', name: randomUUID(), watermarkMs: Date.now(), untilMs, seq: (last?.seq ?? 0) + 1 })
-    await feed.advance()
+    await stream.advance()
     await untilAll(() => arrived)
     times.push(performance.now() - started)
   }
@@ -240,7 +240,7 @@ async function toRefusal(bench: Bench, guards: number): Promise<Line[]> {
 }
 
 /** The check over HTTP beside the same server that only verifies the token; in turn, without a network. */
-async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
+async function besides({ stream, key, isEnded }: Bench): Promise<Line[]> {
   const { publicKey, privateKey } = await generateKeyPair('ES256')
   const keys = createLocalJWKSet({ keys: [{ ...(await exportJWK(publicKey)), alg: 'ES256' }] })
   const now = Math.floor(Date.now() / 1000)
@@ -254,7 +254,7 @@ async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
     .sign(privateKey)
   const headers = { authorization: `Bearer ${token}` }
   const ports = {
-    streams: new Map([[ISSUER, feed]]),
+    streams: new Map([[ISSUER, stream]]),
     isEnded,
     key,
     keysOf: () => Promise.resolve(keys),
@@ -268,7 +268,7 @@ async function besides({ feed, key, isEnded }: Bench): Promise<Line[]> {
     const { payload } = await jwtVerify(jws, keys, { issuer: ISSUER, audience: CLIENT })
     return c.body(null, 200, { 'x-subject': payload.sub ?? '' })
   })
-  await feed.advance()
+  await stream.advance()
   const rate = async (ask: () => Response | Promise<Response>): Promise<number> => {
     const began = performance.now()
     for (let n = 0; n < 500; n++) {

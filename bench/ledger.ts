@@ -1,11 +1,11 @@
 import { statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
+import { DEMO_REALM, demoRealm } from '../scripts/stage/demo-realm.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../scripts/stage/keycloak.ts'
 import { type Postgres, startPostgres } from '../scripts/stage/postgres.ts'
-import { ROOT, until } from '../scripts/stage/process.ts'
+import { until } from '../scripts/stage/process.ts'
 import { TokenEndpoint } from '../scripts/stage/tokens.ts'
 import { figure, type Line, scaled, type Size } from './stats.ts'
 
@@ -52,16 +52,11 @@ export async function ledger({ rounds, share }: Size): Promise<Line[]> {
 }
 
 function startServer(postgres: Postgres): Promise<KeycloakServer> {
-  const secrets = ['APP_SECRET', 'CLIENT_SECRET', 'OPERATOR_SECRET', 'CONSOLE_SECRET', 'USER_PASSWORD']
-  const urls = ['DEMO_APACHE_URL', 'DEMO_EXPRESS_URL']
   return startKeycloak({
     postgres,
     jars: [EXTENSION_JAR],
-    realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-    env: Object.fromEntries([
-      ...secrets.map((name) => [`LOGOUT_RELAY_${name}`, SECRET]),
-      ...urls.map((name) => [`LOGOUT_RELAY_${name}`, 'http://localhost:9']),
-    ]) as Record<string, string>,
+    realms: [DEMO_REALM],
+    env: demoRealm(SECRET, {}, SECRET),
   })
 }
 

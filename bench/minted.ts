@@ -1,11 +1,11 @@
-import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Delivery, SecurityEvent } from '../relay/domain/model.ts'
 import { plan } from '../relay/domain/plan.ts'
 import { Keycloak } from '../relay/idp/keycloak/keycloak.ts'
 import { verifySet } from '../relay/ingest/set.ts'
+import { DEMO_REALM, demoRealm } from '../scripts/stage/demo-realm.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../scripts/stage/keycloak.ts'
-import { ROOT, until } from '../scripts/stage/process.ts'
+import { until } from '../scripts/stage/process.ts'
 import { TokenEndpoint } from '../scripts/stage/tokens.ts'
 import { openEngine } from './engine.ts'
 import { type Receivers, startReceivers } from './receivers.ts'
@@ -23,17 +23,11 @@ const CEILING = { batch: 50, atOnce: 4 }
  */
 export async function minted({ rounds, share }: Size): Promise<Line[]> {
   const receivers = await startReceivers({ origins: ORIGINS })
-  const env = Object.fromEntries(
-    ['APP_SECRET', 'CLIENT_SECRET', 'OPERATOR_SECRET', 'CONSOLE_SECRET', 'USER_PASSWORD'].map((name) => [
-      `LOGOUT_RELAY_${name}`,
-      SECRET,
-    ]),
-  )
-  for (const app of ['APACHE', 'EXPRESS']) {
-    env[`LOGOUT_RELAY_DEMO_${app}_URL`] = 'http://localhost:9'
-  }
-  const realms = [join(ROOT, 'realm-export', 'demo-realm.json')]
-  const keycloak = await startKeycloak({ jars: [EXTENSION_JAR], realms, env })
+  const keycloak = await startKeycloak({
+    jars: [EXTENSION_JAR],
+    realms: [DEMO_REALM],
+    env: demoRealm(SECRET, {}, SECRET),
+  })
   const issuer = keycloak.issuer('demo')
   const realm = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: SECRET, allowHttp: true })
   try {

@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { until } from '../scripts/stage/process.ts'
 import { type RedisGroup, startRedisGroup } from '../scripts/stage/redis.ts'
 import { play, type Result } from './cases.ts'
+import { duration } from '../relay/text.ts'
 import type { World } from './world.ts'
 
 const RELAYS = 3
@@ -78,7 +79,7 @@ function failovers(count: number): Act {
         fault.toMs = performance.now() + SECOND_PASS_MS
       }
     })
-    return { says: `${count} failovers, the slowest took ${seconds(Math.max(...took))}` }
+    return { says: `${count} failovers, the slowest took ${duration(Math.max(...took))}` }
   }
 }
 
@@ -103,7 +104,7 @@ const masterPaused: Act = (world, group) =>
     old.signal('SIGCONT')
     await until('it knows', async () => /role:slave/.test(String(await old.ask('INFO'))), { seconds: 60 })
     fault.toMs = performance.now() + SECOND_PASS_MS
-    return { says: `replaced in ${seconds(took)}, then a replica` }
+    return { says: `replaced in ${duration(took)}, then a replica` }
   })
 
 /** Nothing is acknowledged that the replica does not have; deliveries go on. */
@@ -147,8 +148,8 @@ const relayKilled: Act = async (world) => {
   const took = performance.now() - from
   world.ledger.fault(from, performance.now())
   return {
-    says: `all it had claimed was done after ${seconds(took)}`,
-    wrong: took > 15_000 ? [`taking over took ${seconds(took)}`] : [],
+    says: `all it had claimed was done after ${duration(took)}`,
+    wrong: took > 15_000 ? [`taking over took ${duration(took)}`] : [],
   }
 }
 
@@ -185,5 +186,3 @@ const allKilled: Act = async (world) => {
 function many(world: World, count: number): Promise<(number | undefined)[]> {
   return Promise.all(Array.from({ length: count }, () => world.reset()))
 }
-
-const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`

@@ -2,6 +2,7 @@ import { closeSync, copyFileSync, openSync, rmSync, statSync, truncateSync, writ
 import { join } from 'node:path'
 import { type CaseOptions, kills, paused, play, type Result, stopped } from './cases.ts'
 import { mountSmallDisk, type SmallDisk } from './small-disk.ts'
+import { duration } from '../relay/text.ts'
 import type { World } from './world.ts'
 
 const FILE = 'relay.db'
@@ -49,7 +50,7 @@ async function diskFull(seed: number): Promise<Result> {
     const freed = performance.now()
     await world.untilDone()
     return {
-      says: `40 pushes answered 503, all done ${seconds(performance.now() - freed)} after there was room`,
+      says: `40 pushes answered 503, all done ${duration(performance.now() - freed)} after there was room`,
       wrong,
     }
   })
@@ -150,5 +151,3 @@ async function oneLife(world: World): Promise<void> {
 function many(world: World, count: number): Promise<(number | undefined)[]> {
   return Promise.all(Array.from({ length: count }, () => world.reset()))
 }
-
-const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`

@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-import './threads.ts'
+import './run/threads.ts'
 import { Command, InvalidArgumentError, Option } from 'commander'
 import type { SelectionMembers } from './api/client.ts'
 import { AdminApi } from './idp/keycloak/audit/admin-api.ts'
@@ -237,7 +237,11 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
     }
   })
 
-onRelay(program, 'contain', 'end everything of these users, at Keycloak and everywhere; needs the role operate')
+onRelay(
+  program,
+  'contain',
+  'end everything of these users, at the identity provider and everywhere; needs the role operate',
+)
   .argument('<user...>', 'ids or user names in the realm of the token')
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
   .option('--dry-run', 'only say what would end')

@@ -13,7 +13,7 @@ export type RelayErrorCode =
   | 'store_in_use'
   | 'idp_unavailable'
   | 'key_unknown'
-  | 'feed_refused'
+  | 'security_feed_refused'
 
 /** Wrong data or a failed part. The message is for people and never holds a token, a secret or what a caller sent. */
 export class RelayError extends Error {

@@ -1,7 +1,7 @@
 import type { Delivery } from '../relay/domain/model.ts'
 import type { WatermarkChange } from '../relay/store/watermark-log.ts'
 import type { Containment, Gap } from '../relay/store/port.ts'
-import type { FeedTables } from './feed.ts'
+import type { SecurityFeedTables } from './security-feed.ts'
 import type { NoteTables } from './notes.ts'
 
 export type Changing<T> = { -readonly [K in keyof T]: T[K] }
@@ -28,7 +28,7 @@ interface SharedTables {
   readonly members: Map<string, number>
 }
 
-export interface Tables extends NoteTables, FeedTables {
+export interface Tables extends NoteTables, SecurityFeedTables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Kept>>
   readonly deliveries: Map<string, Row>
@@ -43,7 +43,7 @@ export const emptyTables = (): Tables => ({
   watermarks: new Map(),
   journal: [],
   lines: 0,
-  feeds: new Map(),
+  securityFeeds: new Map(),
   notes: new Map(),
   changes: [],
   shared: { era: '', eras: new Map(), storedMs: 0, floor: 0, members: new Map() },

@@ -35,7 +35,7 @@ export function modelNotes(
         return true
       }),
 
-    noteChange: (change) => write((tables) => append(tables, change)),
+    addChange: (change) => write((tables) => append(tables, change)),
 
     changes: (issuer, limit, before = Infinity) =>
       read(({ changes }) =>

@@ -25,7 +25,7 @@ function prune(tables: Tables, { nowMs, endedBeforeMs, fed, limit }: Past): Prun
     some('changes', tables.changes, ({ atMs }) => atMs < endedBeforeMs),
   )
   const isTold = ({ issuer, id }: Kept) => {
-    const at = tables.feeds.get(issuer)?.at ?? 0
+    const at = tables.securityFeeds.get(issuer)?.at ?? 0
     return !fed.includes(issuer) || !tables.journal.some((line) => line.containmentId === id && line.n > at)
   }
   for (const [key, containment] of tables.containments) {

@@ -6,7 +6,7 @@ import type { WatermarkChange } from '../relay/store/watermark-log.ts'
 import { type Containment, type Outcome, type Selection, SIBLINGS, type Store } from '../relay/store/port.ts'
 import { inTheirTurn } from './claims.ts'
 import type { Changing, Disk, Kept, Row, Tables } from './disk.ts'
-import { modelFeed } from './feed.ts'
+import { modelSecurityFeed } from './security-feed.ts'
 import { modelNotes } from './notes.ts'
 import { modelPrune } from './prune.ts'
 
@@ -48,8 +48,8 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
     return result
   }
   if (freeLeases) {
-    disk.write(({ deliveries, feeds }) => {
-      feeds.forEach((feed) => (feed.leaseMs = 0))
+    disk.write(({ deliveries, securityFeeds }) => {
+      securityFeeds.forEach((feed) => (feed.leaseMs = 0))
       for (const row of deliveries.values()) {
         if (row.state === 'open' && row.leased) {
           Object.assign(row, { dueMs: 0, leased: false, fence: row.fence + 1 })
@@ -284,7 +284,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
     watermarksOf: (issuer, sub, sid) =>
       read((tables) => changesOf(tables, issuer).filter(({ kind, name }) => name === (kind === 'sub' ? sub : sid))),
 
-    ...modelFeed(write),
+    ...modelSecurityFeed(write),
     ...modelNotes(write, read),
     ...modelPrune(write),
 

@@ -53,7 +53,7 @@ export function containRoute(app: OpenAPIHono<ApiEnv>, contain: Contain, operato
     if (!outcome) {
       c.header('Retry-After', '5')
       const error_description =
-        'Keycloak did not answer, so it is not known whether anything has ended. Ask again: twice does no harm'
+        'The identity provider did not answer, so it is not known whether anything has ended. Ask again: twice does no harm'
       return c.json({ error: 'temporarily_unavailable', error_description }, 503)
     }
     if (outcome.kind === 'refused') {

@@ -71,8 +71,7 @@ export function describeOthers({ openAPIRegistry: registry }: OpenAPIHono<ApiEnv
   registry.registerPath({
     method: 'get',
     path: '/guard/jwks',
-    summary:
-      'The keys that sign the feed of watermarks; this and the rest below /guard only where guard.key_file is set',
+    summary: 'The keys that sign the watermark stream; this and the rest below /guard only where guard.key_file is set',
     responses: { 200: json(z.looseObject({ keys: z.array(z.looseObject({})) }), 'RFC 7517') },
   })
   registry.registerPath({

@@ -7,7 +7,8 @@ import type { Config } from '../config/config.ts'
 import { networkCodeOf, RelayError } from '../errors.ts'
 import { readStreamKey } from '../watermarks/key.ts'
 import { exchange } from '../http.ts'
-import { keyStatus, publishCommand } from '../signing/acts.ts'
+import { publishCommand } from '../idp/keycloak/publish.ts'
+import { keyStatus } from '../signing/acts.ts'
 import { type Finding, findingsOn } from '../domain/finding.ts'
 
 const TIMEOUT_MS = 5000
@@ -41,7 +42,7 @@ export function checkCertificate(
     : ok(check, `counts for ${days} more days`)
 }
 
-/** The key that signs the feed for guards. */
+/** The key that signs the watermark stream. */
 export async function checkGuardKey(file: string): Promise<Finding> {
   const { ok, todo } = findingsOn(file)
   try {

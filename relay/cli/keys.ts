@@ -1,16 +1,9 @@
 import { type Command, Option } from 'commander'
 import { type Config, loadConfig } from '../config/config.ts'
 import { RelayError } from '../errors.ts'
+import { keycloakComponent, publishCommand } from '../idp/keycloak/publish.ts'
 import { openProvider } from '../run/open.ts'
-import {
-  createKey,
-  importKey,
-  keycloakComponent,
-  keyStatus,
-  LAST_TOKENS_S,
-  publishCommand,
-  rotateKey,
-} from '../signing/acts.ts'
+import { createKey, importKey, keyStatus, LAST_TOKENS_S, rotateKey } from '../signing/acts.ts'
 import { SIGNING_ALGORITHMS, type KeyPlace, readRelayKey } from '../signing/key.ts'
 import { nextOf } from '../signing/realm-keys.ts'
 

@@ -142,7 +142,7 @@ export const Schema = z.strictObject({
   guard: z
     .strictObject({
       key_file: Text.describe(
-        'PEM, a private key on P-256 of the relay’s own that signs the feed of watermarks: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out guard.pem`. With another key all guards read the feed anew',
+        'PEM, a private key on P-256 of the relay’s own that signs the watermark stream: `openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out guard.pem`. With another key all guards read the feed anew',
       ),
     })
     .optional(),

@@ -18,8 +18,8 @@ export async function changesPage(
   const last = found.length === PAGE ? found.at(-1)?.seq : undefined
   return html`<h1>Changes</h1>
     <p class="meta">
-      What could keep an attacker in, whoever changed it, and what took such a change back. What is changed in Keycloak
-      is seen within a minute; by whom, Keycloak’s admin events say. A red point marks what is weaker.
+      What could keep an attacker in, whoever changed it, and what took such a change back. What is changed in the realm
+      is seen within a minute; by whom, the realm’s admin events say. A red point marks what is weaker.
     </p>
     ${found.length === 0 ? html`<p class="empty">None${before === undefined ? ' so far' : ' before that'}.</p>` : ''}
     <ol class="story changes">
@@ -34,7 +34,7 @@ export async function changesPage(
             }
             ${difference(data)}
             <small
-              >${by === undefined ? (kind.startsWith('settings_') ? 'in relay.yaml' : 'at Keycloak') : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
+              >${by === undefined ? (kind.startsWith('settings_') ? 'in relay.yaml' : 'in the realm') : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
             >
           </span>
         </li>`

@@ -116,12 +116,12 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
     case 'asked':
       return html`<code>${data['by'] ?? ''}</code> asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'upstream_sessions_ended':
-      return 'Keycloak has ended its own sessions of this person.'
+      return 'The identity provider has ended its own sessions of this person.'
     case 'step':
       if (data['step'] === 'step-up') {
         return 'From now on this person owes a second factor, until a login has proven it.'
       }
-      return `Keycloak has also ended: ${words(String(data['step'] ?? ''))} (${String(data['ended'])}).`
+      return `The identity provider has also ended: ${words(String(data['step'] ?? ''))} (${String(data['ended'])}).`
     case 'survivors_ended':
       return `A later look found ${many(Number(data['sessions'] ?? 0), 'session')} from before the event still alive, and ended them.`
     case 'spared':
@@ -129,7 +129,7 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
       and access tokens that were out already end by themselves.`
     case 'linked':
       return html`Still linked to the identity provider <strong>${data['identity_provider'] ?? ''}</strong>: whoever has
-        that account logs in without the password. If this person did not link it, remove it in Keycloak, at the user
+        that account logs in without the password. If this person did not link it, remove it in the realm, at the user
         under “Identity provider links”.`
     case 'watched':
       return `Seen since: ${many(Number(data['logins'] ?? 0), 'login')}, ${many(Number(data['failed_logins'] ?? 0), 'failed login')}, ${many(Number(data['refused_refreshes'] ?? 0), 'old token')} refused.`
@@ -155,7 +155,7 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
     case 'expired':
       return html`${client}: its session has outlived the longest time it could live.`
     case 'ended_before':
-      return html`${client}: Keycloak knows that it has ended before (${data['outcome'] ?? ''}).`
+      return html`${client}: the identity provider knows that it has ended before (${data['outcome'] ?? ''}).`
     case 'ended_by_sibling':
       return html`${client}: it ended this session on a token of
         <a href="/console/containments/${encodeURIComponent(String(data['sibling_containment'] ?? ''))}"

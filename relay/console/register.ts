@@ -12,7 +12,7 @@ export function registerPage(
   return html`<p class="back"><a href="/console/relying-parties">Relying parties</a></p>
     <h1>Register a relying party</h1>
     <p class="meta">
-      For a client that cannot be given a <em>Backchannel logout URL</em> in Keycloak. Where the realm or relay.yaml
+      For a client that cannot be given a <em>Backchannel logout URL</em> in the realm. Where the realm or relay.yaml
       names one, that one counts. It is checked first: it is sent tokens that it must refuse, and some that it must
       take.
     </p>

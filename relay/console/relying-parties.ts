@@ -34,7 +34,7 @@ export async function relyingPartiesPage(ports: HealthPorts, issuer: string, ses
     ${
       parties.length === 0
         ? html`<p class="empty">
-            None. Give a client in Keycloak a <em>Backchannel logout URL</em>, and it is here within a minute.
+            None. Give a client in the realm a <em>Backchannel logout URL</em>, and it is here within a minute.
           </p>`
         : html`<table class="grid">
             <thead>

@@ -29,13 +29,13 @@ export interface DelivererPorts {
 
 /** A kind of delivery at work. The flow asks it, in this order, for each attempt. */
 export interface Deliverer {
-  /** The target as it is written down for an event so long ago. */
-  owed(target: Target, sinceEventMs: number): Target
+  /** The target as it is written down, for a session that was listed so long ago. */
+  owed(target: Target, sinceListedMs: number): Target
   /** Whether the relay makes its token by itself: that does not wait for tokens of others, which the realm makes. */
   isMadeHere(delivery: Delivery): boolean
   /** Fresh tokens, since a retry with the same bytes looks like a replay to some relying parties. */
   mint(maker: TokenMaker, deliveries: readonly Delivery[]): Promise<Minted>
-  /** What it means that the realm refuses to make a token, by the realm's word. */
+  /** What it means that the realm refuses to make a token, by the reason that it gives. */
   notMinted(refusal: string): Verdict
   /** One attempt. Never rejects: a failure is an answer too. */
   send(target: Target, token: string, policy: LanePolicy): Promise<Answer>

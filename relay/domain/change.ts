@@ -81,7 +81,7 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
   if (before.policy && now.policy) {
     for (const [setting, is] of Object.entries(now.policy)) {
       const was = before.policy[setting]
-      // An older extension tells the steps in another order after each start of Keycloak.
+      // An older extension tells the steps in another order after each start of the identity provider.
       if (was !== undefined && !isSame(was, is)) {
         const kind = isWeaker(setting, was, is) ? 'policy_weakened' : 'policy_changed'
         found.push({ kind, data: { setting, was, is } })

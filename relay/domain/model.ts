@@ -85,7 +85,7 @@ export interface SecurityEvent {
   readonly identityProviders?: readonly string[]
   /** What has been seen of a privileged subject since the event, and not been told before. */
   readonly watched?: Watched
-  /** What Keycloak's gate has refused since the event, and not been told before: somebody still holds something. */
+  /** What the identity provider has refused since the event, and not been told before: somebody still holds something. */
   readonly refusedAfter?: readonly Refused[]
   readonly sessions: readonly ListedSession[]
 }
@@ -96,7 +96,7 @@ export interface Refused {
   readonly use: string
   /** Empty where no client had a part in it. */
   readonly clientId: string
-  /** Where the requests came from, as Keycloak saw it; empty where it is not known. */
+  /** Where the requests came from, as the identity provider saw it; empty where it is not known. */
   readonly address: string
   readonly count: number
 }

@@ -1,6 +1,6 @@
 import type { SecurityEvent } from './model.ts'
 
-/** What a name in the feed of the guard stands for. `kept`: the session of the flow that made the change. */
+/** What a name in the watermark stream stands for. `kept`: the session in which the person goes on who made the change. */
 export type WatermarkKind = 'sub' | 'sid' | 'kept'
 
 /** Nothing issued before `watermarkMs` counts for who is named. `untilMs`: then nothing so old can be alive any more. */

@@ -148,7 +148,7 @@ export class Flow {
         reason,
         data: which,
       } as const
-      await store.noteChange(change)
+      await store.addChange(change)
       observer.changed(change)
     }
   }

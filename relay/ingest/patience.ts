@@ -3,7 +3,7 @@ import { KEYS_COOLDOWN_MS } from '../idp/port.ts'
 
 /** When another look is worth it. */
 export const KEYS_AGAIN_MS = KEYS_COOLDOWN_MS + 500
-/** A key that the realm publishes is at every node of Keycloak long before. */
+/** A key that the realm publishes is at every node of the identity provider long before. */
 const PATIENCE_MS = 60_000
 const REMEMBERED = 1000
 

@@ -59,7 +59,7 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
           every(GAP_MS, 'The outbox could not be read again; trying again', () => intake.fillGap()),
         ]
       : []),
-    ...(config.security_feed ? tellFeeds(config.security_feed, parts, stop) : []),
+    ...(config.security_feed ? tellSecurityFeeds(config.security_feed, parts, stop) : []),
   ]
 }
 
@@ -77,7 +77,7 @@ async function lookAtNotes({ registrar, metrics, config, relyingParties }: Parts
 }
 
 /** One for each name that an issuer has or had: its evidence is kept under the name it came by. */
-function tellFeeds(
+function tellSecurityFeeds(
   to: NonNullable<Config['security_feed']>,
   { names, kept: store, clock, leads, metrics, log, observer }: Parts,
   stop: AbortSignal,
@@ -93,12 +93,12 @@ function tellFeeds(
         random: Math.random,
         leads,
         delivered: (lines) => {
-          metrics.feedLines.inc(lines)
-          setOrRemove(metrics.feedWaiting, issuer, undefined)
+          metrics.securityFeedLines.inc(lines)
+          setOrRemove(metrics.securityFeedWaiting, issuer, undefined)
         },
         failed: (cause, sinceMs) => {
-          metrics.feedFailures.inc()
-          setOrRemove(metrics.feedWaiting, issuer, sinceMs)
+          metrics.securityFeedFailures.inc()
+          setOrRemove(metrics.securityFeedWaiting, issuer, sinceMs)
           log.warn({ issuer, why: cause instanceof Error ? cause.message : undefined }, 'The security feed waits')
         },
         trouble: (what, cause) => observer.trouble(what, cause),

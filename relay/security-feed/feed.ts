@@ -8,7 +8,7 @@ import { changesOf, evidenceOf, type Source } from './source.ts'
 const LOOK_MS = 1000
 
 export interface SecurityFeedPorts {
-  readonly store: Pick<Store, 'takeFeed' | 'settleFeed' | 'notes' | 'replaceNote' | 'changes'>
+  readonly store: Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed' | 'notes' | 'replaceNote' | 'changes'>
   readonly sink: Sink
   readonly clock: Clock
   readonly random: () => number

@@ -5,7 +5,7 @@ import type { EvidenceLine } from '../store/port.ts'
 
 /**
  * A line of the security feed; docs/security-feed.schema.json is made of this. It names no subject: who
- * it was is known where people are known, at Keycloak, by the containment's id.
+ * it was is known where people are known, at the identity provider, by the containment's id.
  */
 export const SecurityFeedLine = z
   .strictObject({

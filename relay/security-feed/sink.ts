@@ -7,7 +7,7 @@ import { exchange } from '../http.ts'
 const TIMEOUT_MS = 20_000
 const NEWLINE = '\n'.charCodeAt(0)
 
-/** Takes lines; resolves when whoever is behind it has them for good. Rejects with a RelayError `feed_refused`. */
+/** Takes lines; resolves when whoever is behind it has them for good. Rejects with a RelayError `security_feed_refused`. */
 export type Sink = (lines: readonly string[]) => Promise<void>
 
 /**
@@ -30,7 +30,7 @@ export function fileSink(path: string): Sink {
         await file.close()
       }
     } catch (cause) {
-      throw new RelayError('feed_refused', `${path} cannot be written (${networkCodeOf(cause)})`, { cause })
+      throw new RelayError('security_feed_refused', `${path} cannot be written (${networkCodeOf(cause)})`, { cause })
     }
   }
   return (lines) => {
@@ -55,10 +55,10 @@ export function httpSink({ url, authorization, ca }: { url: string; authorizatio
       body: `${lines.join('\n')}\n`,
       timeoutMs: TIMEOUT_MS,
     }).catch((cause: unknown) => {
-      throw new RelayError('feed_refused', `${origin} does not answer (${networkCodeOf(cause)})`, { cause })
+      throw new RelayError('security_feed_refused', `${origin} does not answer (${networkCodeOf(cause)})`, { cause })
     })
     if (status < 200 || status > 299) {
-      throw new RelayError('feed_refused', `${origin} answered ${status}`)
+      throw new RelayError('security_feed_refused', `${origin} answered ${status}`)
     }
   }
 }

@@ -21,15 +21,15 @@ export type Source = () => Promise<Batch | undefined>
 
 export function evidenceOf(
   issuer: string,
-  { store, clock }: { readonly store: Pick<Store, 'takeFeed' | 'settleFeed'>; readonly clock: Clock },
+  { store, clock }: { readonly store: Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'>; readonly clock: Clock },
 ): Source {
   return async () => {
-    const batch = await store.takeFeed(issuer, clock.nowMs(), LEASE_MS, BATCH)
+    const batch = await store.takeSecurityFeed(issuer, clock.nowMs(), LEASE_MS, BATCH)
     return (
       batch && {
         lines: batch.lines.map((line) => lineOf(issuer, line)),
         sinceMs: batch.lines[0]?.evidence.atMs ?? clock.nowMs(),
-        settle: (delivered) => store.settleFeed(batch, delivered),
+        settle: (delivered) => store.settleSecurityFeed(batch, delivered),
       }
     )
   }

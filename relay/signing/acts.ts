@@ -1,4 +1,4 @@
-import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import type { JWK } from 'jose'
@@ -10,7 +10,7 @@ const RSA_BITS = 2048
 /** How long the last token that the old key has signed may live. */
 export const LAST_TOKENS_S = 120
 
-/** What a person does with the relay's keys; the words around it are in cli-keys.ts. */
+/** What a person does with the relay's keys; the words around it are in cli/keys.ts. */
 
 /** Makes the current key if there is none yet. Says whether it did. */
 export function createKey({ alg, file }: KeyPlace): boolean {
@@ -106,35 +106,6 @@ export function keyStatus(
         }),
     used: n === usable.lastIndexOf(true),
   }))
-}
-
-/** What an administrator types so that the realm publishes a key. @param more further options of the export */
-export function publishCommand(issuer: string, alg: KeyPlace['alg'], more = ''): string {
-  const realm = decodeURIComponent(issuer.slice(issuer.lastIndexOf('/') + 1))
-  return `logout-relay keys export${more} --issuer ${issuer} --alg ${alg} | kcadm.sh create components -r ${realm} -f -`
-}
-
-/**
- * The component that an administrator adds to the realm, so that it publishes the key and never signs with it: for RSA the
- * provider that imports keys, for ES256 the one that makes them, which takes a pair that is given.
- */
-export function keycloakComponent({ alg, key, fingerprint }: RelayKey): object {
-  const passive = { priority: ['-100'], enabled: ['true'], active: ['false'] }
-  const component = (providerId: string, config: object) => ({
-    name: `logout-relay ${alg} ${fingerprint.slice(0, 8)}`,
-    providerType: 'org.keycloak.keys.KeyProvider',
-    providerId,
-    config: { ...passive, ...config },
-  })
-  if (alg !== 'ES256') {
-    return component('rsa', { algorithm: [alg], privateKey: [pem(key)] })
-  }
-  const publicKey = createPublicKey(key).export({ format: 'der', type: 'spki' })
-  return component('ecdsa-generated', {
-    ecdsaEllipticCurveKey: ['P-256'],
-    ecdsaPrivateKey: [key.export({ format: 'der', type: 'pkcs8' }).toString('base64')],
-    ecdsaPublicKey: [publicKey.toString('base64')],
-  })
 }
 
 function generateKey(alg: KeyPlace['alg']): KeyObject {

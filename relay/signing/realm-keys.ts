@@ -41,7 +41,7 @@ interface Held extends RelayKey {
 /**
  * The relay's keys for one realm. A relying party keeps the realm's key set for minutes and refuses what it does not find in
  * it, so a key counts only once the realm has published it for long enough, and no longer than it does. Since when is
- * written beside the key file, so that a restart, or a Keycloak that is down, does not begin the wait anew.
+ * written beside the key file, so that a restart, or an identity provider that is down, does not begin the wait anew.
  */
 export class RealmKeys {
   readonly #options: RealmKeysOptions
@@ -123,7 +123,7 @@ export class RealmKeys {
   allBut(keys: KeySet): KeySet {
     const others: JWTVerifyGetKey = (header, token) => {
       const { kid } = header
-      // Keycloak names its keys; a token that names none could be verified with whichever fits.
+      // A realm names its keys; a token that names none could be verified with whichever fits.
       return kid === undefined || this.#own.has(kid)
         ? Promise.reject(new errors.JWKSNoMatchingKey())
         : keys(header, token)

@@ -20,7 +20,7 @@ export interface Notes {
     text: string | undefined,
     changes: readonly Change[],
   ): Promise<boolean>
-  noteChange(change: Change): Promise<void>
+  addChange(change: Change): Promise<void>
   /** Newest first. `before` is the `seq` of the last of the page before. */
   changes(issuer: string, limit: number, before?: number): Promise<(Change & { readonly seq: number })[]>
 }

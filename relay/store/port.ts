@@ -79,7 +79,7 @@ export interface EvidenceLine {
 export interface SecurityFeedBatch {
   readonly issuer: string
   readonly fence: number
-  /** Where the feed goes on after this batch; only the store reads it. */
+  /** Where the security feed goes on after this batch; only the store reads it. */
   readonly next: string
   readonly lines: readonly EvidenceLine[]
 }
@@ -170,9 +170,14 @@ export interface Store extends WatermarkLog, Notes {
   open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>
 
   /** Takes the next lines of evidence, at most `limit`; undefined if there are none, or another process holds them. */
-  takeFeed(issuer: string, nowMs: number, leaseMs: number, limit: number): Promise<SecurityFeedBatch | undefined>
+  takeSecurityFeed(
+    issuer: string,
+    nowMs: number,
+    leaseMs: number,
+    limit: number,
+  ): Promise<SecurityFeedBatch | undefined>
   /** Ends the lease, and moves on behind the batch if it was delivered. False, and nothing is moved, if it was no longer held. */
-  settleFeed(batch: SecurityFeedBatch, delivered: boolean): Promise<boolean>
+  settleSecurityFeed(batch: SecurityFeedBatch, delivered: boolean): Promise<boolean>
 
   /**
    * Drops at most `limit` rows of what is past: watermarks after their `until`; changes from before `endedBeforeMs`; and

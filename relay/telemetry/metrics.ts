@@ -33,7 +33,7 @@ export function makeMetrics() {
     }),
     containedSeconds: new Histogram({
       name: 'logout_relay_time_to_contain_seconds',
-      help: 'From the event at Keycloak until the last delivery of its containment has ended',
+      help: 'From the event at the identity provider until the last delivery of its containment has ended',
       labelNames: ['issuer'],
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60, 300, 3600, 86_400],
       registers,
@@ -72,13 +72,13 @@ export function makeMetrics() {
     }),
     outboxWaiting: new Gauge({
       name: 'logout_relay_outbox_waiting',
-      help: 'Events in Keycloak’s outbox that the relay has not taken, looked at every minute',
+      help: 'Events in the identity provider’s outbox that the relay has not taken, looked at every minute',
       labelNames: ['issuer'],
       registers,
     }),
     outboxRefused: new Gauge({
       name: 'logout_relay_outbox_refused',
-      help: 'Those of them that the relay refused or Keycloak could not sign',
+      help: 'Those of them that the relay refused or the identity provider could not sign',
       labelNames: ['issuer'],
       registers,
     }),
@@ -88,17 +88,17 @@ export function makeMetrics() {
       labelNames: ['issuer'],
       registers,
     }),
-    feedLines: new Counter({
+    securityFeedLines: new Counter({
       name: 'logout_relay_security_feed_lines_total',
       help: 'Lines of evidence that the security feed has delivered',
       registers,
     }),
-    feedFailures: new Counter({
+    securityFeedFailures: new Counter({
       name: 'logout_relay_security_feed_failures_total',
       help: 'Batches that the security feed could not deliver and tries again',
       registers,
     }),
-    feedWaiting: new Gauge({
+    securityFeedWaiting: new Gauge({
       name: 'logout_relay_security_feed_waiting_timestamp_seconds',
       help: 'Of when the oldest line is that the security feed cannot deliver; absent if all is delivered',
       labelNames: ['issuer'],
@@ -123,7 +123,7 @@ export function makeMetrics() {
     }),
     refusedAfter: new Counter({
       name: 'logout_relay_refused_after_total',
-      help: 'Uses of sessions, tokens, links and logins from before an event, refused by Keycloak; by what was tried',
+      help: 'Uses of sessions, tokens, links and logins from before an event, refused by the identity provider; by what was tried',
       labelNames: ['issuer', 'use'],
       registers,
     }),

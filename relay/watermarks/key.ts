@@ -4,11 +4,11 @@ import { BATCH_ALGORITHM, BATCH_TYP, type BatchClaims } from '../../guard/batch.
 import { RelayError } from '../errors.ts'
 import { readPrivateKey } from '../signing/private-key.ts'
 
-/** What the relay signs its feed with. It is the relay's own: the realm's keys stay in Keycloak. */
+/** What the relay signs its watermark stream with. It is the relay's own: the realm's keys stay with the identity provider. */
 export interface StreamKey {
   readonly jwks: { readonly keys: readonly JWK[] }
   sign(claims: BatchClaims): Promise<string>
-  /** The key of the hashes of one client's feed: 8 bytes, the same at every relay with this key. */
+  /** The key of the hashes in one client's stream: 8 bytes, the same at every relay with this key. */
   hashKey(issuer: string, clientId: string): Uint8Array
 }
 

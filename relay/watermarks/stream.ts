@@ -14,7 +14,7 @@ const MOST_SHARED = 64
 /** How often a guard hears that nothing has happened. */
 const BEAT_MS = 5000
 
-export interface FeedPorts {
+export interface StreamPorts {
   readonly issuer: string
   readonly log: Pick<WatermarkLog, 'watermarks'>
   readonly key: StreamKey
@@ -41,11 +41,11 @@ interface Part {
 }
 
 /**
- * The feed of one realm. Each client has a channel: the same changes for all, under hashes that only its own guards can
- * compute, signed once however many they are. {@link check} answers for those that hold no feed.
+ * The watermark stream of one realm. Each client has a channel: the same changes for all, under hashes that only its own guards can
+ * compute, signed once however many they are. {@link check} answers for guards that do not follow it.
  */
 export class WatermarkStream {
-  readonly #ports: FeedPorts
+  readonly #ports: StreamPorts
   readonly #channels = new Map<string, Channel>()
   readonly #parts = new Map<string, { readonly atMs: number; readonly parts: Promise<Part[]> }>()
   /** Batches by client and by what they follow on, until there is news or the next beat. */
@@ -57,7 +57,7 @@ export class WatermarkStream {
   #reading: Promise<void> = Promise.resolve()
   #queued: Promise<void> | undefined
 
-  constructor(ports: FeedPorts) {
+  constructor(ports: StreamPorts) {
     this.#ports = ports
   }
 

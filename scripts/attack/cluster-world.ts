@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
 import { type CibaDevice, startCibaDevice } from '../stage/ciba.ts'
+import { DEMO_REALM, demoRealm } from '../stage/demo-realm.ts'
 import { EXTENSION_JAR } from '../stage/keycloak.ts'
 import { type Mailbox, startMail } from '../stage/mail.ts'
 import { type Node, type Nodes, startNodes } from '../stage/nodes.ts'
@@ -51,16 +52,8 @@ export async function startCluster(version = '26.7.3'): Promise<Cluster> {
       version,
       postgres,
       jars: [EXTENSION_JAR, CRASH_JAR],
-      realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-      env: {
-        LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-        LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-        LOGOUT_RELAY_APP_SECRET: SECRET,
-        LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-        LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-        LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-        LOGOUT_RELAY_USER_PASSWORD: 'password',
-      },
+      realms: [DEMO_REALM],
+      env: demoRealm(SECRET),
       options: [`--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${ciba.url}`],
     })
     started.push(nodes)

@@ -1,10 +1,11 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type CibaDevice, startCibaDevice } from '../stage/ciba.ts'
+import { DEMO_REALM, demoRealm } from '../stage/demo-realm.ts'
 import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../stage/keycloak.ts'
 import { type Mailbox, startMail } from '../stage/mail.ts'
 import { type Postgres, startPostgres } from '../stage/postgres.ts'
-import { ROOT } from '../stage/process.ts'
+
 import { temporary } from '../stage/temporary.ts'
 import { ASSERTIONS, createClients, createIdentityProviders, createPartner, SECRET, UPSTREAM } from './clients.ts'
 import { Target } from './target.ts'
@@ -65,16 +66,8 @@ export async function startWorld(progress: (what: string) => void, version: stri
         version,
         postgres,
         jars: [EXTENSION_JAR],
-        realms: [join(ROOT, 'realm-export', 'demo-realm.json'), stockRealm()],
-        env: {
-          LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-          LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-          LOGOUT_RELAY_APP_SECRET: SECRET,
-          LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-          LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-          LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-          LOGOUT_RELAY_USER_PASSWORD: 'password',
-        },
+        realms: [DEMO_REALM, stockRealm()],
+        env: demoRealm(SECRET),
         options: [
           `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${ciba.url}`,
           // Off by default since 26.7, and on for all before.
@@ -92,7 +85,7 @@ export async function startWorld(progress: (what: string) => void, version: stri
 
 /** The demo realm's file under another name and without the listener. */
 function stockRealm(): string {
-  const demo = readFileSync(join(ROOT, 'realm-export', 'demo-realm.json'), 'utf8')
+  const demo = readFileSync(DEMO_REALM, 'utf8')
   const stock = JSON.parse(demo.replaceAll(`default-roles-${GUARDED}`, `default-roles-${STOCK}`)) as object
   const file = join(temporary('stock-realm'), `${STOCK}-realm.json`)
   writeFileSync(file, JSON.stringify({ ...stock, realm: STOCK, eventsListeners: ['jboss-logging'] }))

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import {
   ASSERTIONS,
   createClients,
@@ -12,12 +11,13 @@ import type { Parts } from '../attack/world.ts'
 import { type Application, startApache } from '../stage/apache.ts'
 import { startCibaDevice } from '../stage/ciba.ts'
 import { startExpress } from '../stage/express.ts'
+import { DEMO_REALM, demoRealm } from '../stage/demo-realm.ts'
 import { type Gate, startGate } from '../stage/gate.ts'
 import { EXTENSION_JAR, startKeycloak } from '../stage/keycloak.ts'
 import { startMail } from '../stage/mail.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
 import { startPostgres } from '../stage/postgres.ts'
-import { freePort, ROOT } from '../stage/process.ts'
+import { freePort } from '../stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
 import type { TokenEndpoint } from '../stage/tokens.ts'
 
@@ -91,16 +91,11 @@ export async function startWorld(progress: (what: string) => void, version: stri
         version,
         postgres,
         jars: [EXTENSION_JAR],
-        realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-        env: {
-          LOGOUT_RELAY_DEMO_APACHE_URL: `http://localhost:${apachePort}`,
-          LOGOUT_RELAY_DEMO_EXPRESS_URL: `http://localhost:${expressPort}`,
-          LOGOUT_RELAY_CLIENT_SECRET: secret,
-          LOGOUT_RELAY_OPERATOR_SECRET: secret,
-          LOGOUT_RELAY_CONSOLE_SECRET: secret,
-          LOGOUT_RELAY_APP_SECRET: secret,
-          LOGOUT_RELAY_USER_PASSWORD: 'password',
-        },
+        realms: [DEMO_REALM],
+        env: demoRealm(secret, {
+          apache: `http://localhost:${apachePort}`,
+          express: `http://localhost:${expressPort}`,
+        }),
         options: [
           `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`,
           // Off by default since 26.7, and on for all before.

@@ -2,12 +2,12 @@ import { randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage } from 'node:http'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { request } from 'undici'
+import { LOGOUT_EVENT } from '../../guard/logout-token.ts'
 import { freePort } from './process.ts'
 
 const HOLD_REFUSED_MS = 300_000
 const MONTH_S = 2_592_000
 const ROWS = 500
-const BACKCHANNEL_LOGOUT = 'http://schemas.openid.net/event/backchannel-logout'
 const CREDENTIAL_CHANGE = 'https://schemas.openid.net/secevent/caep/event-type/credential-change'
 
 export interface Client {
@@ -307,7 +307,7 @@ export class StandInIdp {
       jti: randomUUID(),
       sid,
       sub,
-      events: { [BACKCHANNEL_LOGOUT]: {} },
+      events: { [LOGOUT_EVENT]: {} },
     })
       .setProtectedHeader({ alg: this.#alg, kid: 'stand-in', typ: 'logout+jwt' })
       .sign(this.#key)

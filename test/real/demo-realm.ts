@@ -7,6 +7,7 @@ import { EXTENSION_JAR, type KeycloakAt, type KeycloakServer, startKeycloak } fr
 import { type Database, type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { demoRealm } from '../../scripts/stage/demo-realm.ts'
 import { shared } from './shared.ts'
 
 export const SECRET = 'secret-of-a-test'
@@ -14,15 +15,7 @@ export const SECRET = 'secret-of-a-test'
 export const REDIRECT_URI = 'http://localhost:9/back'
 
 /** What the demo realm's file leaves open. At its applications nobody listens. */
-export const DEMO_ENV = {
-  LOGOUT_RELAY_DEMO_APACHE_URL: 'http://localhost:9',
-  LOGOUT_RELAY_DEMO_EXPRESS_URL: 'http://localhost:9',
-  LOGOUT_RELAY_APP_SECRET: SECRET,
-  LOGOUT_RELAY_CLIENT_SECRET: SECRET,
-  LOGOUT_RELAY_OPERATOR_SECRET: SECRET,
-  LOGOUT_RELAY_CONSOLE_SECRET: SECRET,
-  LOGOUT_RELAY_USER_PASSWORD: 'password',
-}
+export const DEMO_ENV = demoRealm(SECRET)
 
 export interface ToldSession {
   readonly id: string

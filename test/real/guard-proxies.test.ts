@@ -7,7 +7,7 @@ test.each<Proxy>(['nginx', 'caddy'])(
   '%s lets an application that knows nothing of tokens obey a reset, and closes when the relay cannot judge or is gone',
   async (proxy) => {
     const world = await guardWorld()
-    await world.feed.advance()
+    await world.stream.advance()
     const intranet = await startIntranet(proxy, { clientId: 'orders', checkUrl: world.url })
     onTestFinished(() => intranet.stop())
     const iat = Math.floor(Date.now() / 1000) - 60

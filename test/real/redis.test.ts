@@ -13,7 +13,7 @@ import { startBalancer } from '../../scripts/stage/balancer.ts'
 import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
-import { feedContract } from '../unit/feed-contract.ts'
+import { securityFeedContract } from '../unit/security-feed-contract.ts'
 import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
 import { notesContract } from '../unit/notes-contract.ts'
 import { retentionContract } from '../unit/retention-contract.ts'
@@ -65,7 +65,7 @@ const makeStore = async () => {
 }
 storeContract('Redis', makeStore)
 watermarkContract('Redis', makeStore)
-feedContract('Redis', makeStore)
+securityFeedContract('Redis', makeStore)
 notesContract('Redis', makeStore)
 retentionContract('Redis', makeStore)
 
@@ -78,7 +78,7 @@ test('what was pruned leaves nothing behind in Redis, neither a key nor its plac
   for (const claim of claims) {
     await store.record(claim, outcome(claim, 'delivered', NOW_MS))
   }
-  await store.noteChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
+  await store.addChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
   const before = await keys()
   expect(before).toContain(`unreported:${ISSUER}`)
   const past = NOW_MS + 31 * DAY_MS
@@ -301,11 +301,11 @@ test('a claim that went with the store does not count for the one that another p
 
 test('a lease of the security feed that went with the store does not count for the one that another process has after it', async () => {
   const { one, lost, other, current } = await takenAroundFlush((store, nowMs) =>
-    store.takeFeed(ISSUER, nowMs, 30_000, 500),
+    store.takeSecurityFeed(ISSUER, nowMs, 30_000, 500),
   )
-  expect(lost && (await one.settleFeed(lost, true))).toBe(false)
-  expect(await one.takeFeed(ISSUER, NOW_MS + 1, 30_000, 500)).toBeUndefined()
-  expect(current && (await other.settleFeed(current, true))).toBe(true)
+  expect(lost && (await one.settleSecurityFeed(lost, true))).toBe(false)
+  expect(await one.takeSecurityFeed(ISSUER, NOW_MS + 1, 30_000, 500)).toBeUndefined()
+  expect(current && (await other.settleSecurityFeed(current, true))).toBe(true)
 })
 
 test('another server in the place of the one before is noticed, and the outbox is to be read from before it', async () => {

@@ -7,7 +7,7 @@ import { WatermarkStream } from '../../relay/watermarks/stream.ts'
 import type { WatermarkLog } from '../../relay/store/watermark-log.ts'
 import { guardRoutes } from '../../relay/api/guard.ts'
 import { securityEvent } from './given.ts'
-import { type GuardWorld, guardWorld, makeFeedKey, NONCE, until } from './guard-world.ts'
+import { type GuardWorld, guardWorld, makeStreamKey, NONCE, until } from './guard-world.ts'
 
 let world: GuardWorld
 beforeEach(async () => {
@@ -35,14 +35,14 @@ test(
       },
     }
     const sign = () => Promise.resolve(`signature ${++signed}`)
-    const feed = new WatermarkStream({
+    const stream = new WatermarkStream({
       issuer: world.issuer,
       log,
       key: { ...world.key, sign },
       nowMs: () => Date.now(),
     })
     const guards = Array.from({ length: 10_000 }, (_, n) =>
-      Array.fromAsync(feed.catchUp(`client-${n % 3}`, 0, 'nonce')),
+      Array.fromAsync(stream.catchUp(`client-${n % 3}`, 0, 'nonce')),
     )
     const answers = await Promise.all(guards)
     expect(answers.every((lines) => lines.length === 2)).toBe(true)
@@ -64,15 +64,15 @@ test('what was read for guards that started together is let go soon after, thoug
   })
   const log = { watermarks: (_: string, after: number) => Promise.resolve(changes.slice(after)) }
   let nowMs = Date.now()
-  const feed = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => nowMs })
-  await feed.advance()
+  const stream = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => nowMs })
+  await stream.advance()
   const before = held()
   for (let n = 0; n < 150; n++) {
-    await Array.fromAsync(feed.catchUp(`client-${n}`, 0, 'nonce'))
+    await Array.fromAsync(stream.catchUp(`client-${n}`, 0, 'nonce'))
   }
   expect(held() - before).toBeGreaterThan(2 ** 24)
   nowMs += 10_000
-  await feed.advance()
+  await stream.advance()
   expect(held() - before).toBeLessThan(2 ** 22)
 })
 
@@ -89,12 +89,17 @@ test('10,000 guards that come back with the same cursor share what they have mis
     watermarksOf: () => Promise.resolve([]),
   }
   const sign = () => Promise.resolve(`signature ${++signed}`)
-  const feed = new WatermarkStream({ issuer: world.issuer, log, key: { ...world.key, sign }, nowMs: () => Date.now() })
-  await feed.advance()
+  const stream = new WatermarkStream({
+    issuer: world.issuer,
+    log,
+    key: { ...world.key, sign },
+    nowMs: () => Date.now(),
+  })
+  await stream.advance()
   head = 200
   reads = 0
   const guards = Array.from({ length: 10_000 }, (_, n) =>
-    Array.fromAsync(feed.catchUp(`client-${n % 3}`, 100, 'nonce')),
+    Array.fromAsync(stream.catchUp(`client-${n % 3}`, 100, 'nonce')),
   )
   expect((await Promise.all(guards)).every((lines) => lines.length === 2)).toBe(true)
   expect(signed).toBe(10_000 + 3)
@@ -114,11 +119,11 @@ test(
       },
       watermarksOf: () => Promise.resolve([]),
     }
-    const feed = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
+    const stream = new WatermarkStream({ issuer: world.issuer, log, key: world.key, nowMs: () => Date.now() })
     const keysOf = () => Promise.resolve(world.realm.keys)
     const isEnded = () => Promise.resolve(false)
     const ports = {
-      streams: new Map([[world.issuer, feed]]),
+      streams: new Map([[world.issuer, stream]]),
       key: world.key,
       keysOf,
       readAccess,
@@ -131,10 +136,10 @@ test(
     expect(answer.status).toBe(200)
     const reader = answer.body?.getReader()
     await reader?.read()
-    await until(() => feed.subscribers === 1)
+    await until(() => stream.subscribers === 1)
     let lines = 0
-    for (seq = 1; feed.subscribers === 1 && lines < 200; lines++) {
-      await feed.advance()
+    for (seq = 1; stream.subscribers === 1 && lines < 200; lines++) {
+      await stream.advance()
     }
     // 16 MiB of lines of 210 kB each.
     expect(lines).toBeGreaterThan(70)
@@ -175,7 +180,7 @@ describe('whoever answers in the relay’s name', () => {
 
   test('is not believed with another, though he publishes it himself under that name', async () => {
     const kid = await keyOfRelay()
-    const forged = await makeFeedKey()
+    const forged = await makeStreamKey()
     const [jwk] = forged.jwks.keys
     const lie = new WatermarkStream({ issuer: world.issuer, log: world.store, key: forged, nowMs: () => Date.now() })
     const right = world.wire

@@ -5,7 +5,7 @@ import { type GuardWorld, guardWorld } from './guard-world.ts'
 let world: GuardWorld
 beforeEach(async () => {
   world = await guardWorld()
-  await world.feed.advance()
+  await world.stream.advance()
 })
 
 const hourAgo = () => Math.floor(Date.now() / 1000) - 3600

@@ -79,7 +79,7 @@ describe('a guard comes to know', () => {
     await world.reset('before')
     const guard = world.guard('orders')
     await guard.ready()
-    await until(() => world.feed.subscribers === 1)
+    await until(() => world.stream.subscribers === 1)
     const asked: string[] = []
     const right = world.wire
     let cut = true
@@ -87,7 +87,7 @@ describe('a guard comes to know', () => {
       asked.push(new URL(request.url).searchParams.get('cursor') ?? '')
       return cut ? new Response(null, { status: 502 }) : right(request, answer)
     }
-    world.feed.end()
+    world.stream.end()
     await until(() => asked.length > 0)
     await world.reset('alice')
     expect(guard.check(old('alice'))).toBe('ok')
@@ -245,13 +245,13 @@ test('a guard that comes back after watermarks were pruned lacks none that count
   const late = session('late', 0, 'orders', { latestEndMs: endMs })
   const read = async (cursor: number) => {
     const lines: string[] = []
-    const feed = new WatermarkStream({
+    const stream = new WatermarkStream({
       issuer: world.issuer,
       log: world.store,
       key: world.key,
       nowMs: () => Date.now(),
     })
-    const catching = feed.catchUp('orders', cursor, 'nonce')
+    const catching = stream.catchUp('orders', cursor, 'nonce')
     let part = await catching.next()
     for (; !part.done; part = await catching.next()) {
       lines.push(part.value)

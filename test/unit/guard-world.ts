@@ -22,7 +22,7 @@ export interface GuardWorld {
   readonly issuer: string
   readonly realm: Realm
   readonly store: Store
-  readonly feed: WatermarkStream
+  readonly stream: WatermarkStream
   readonly app: Hono
   readonly key: StreamKey
   /** The relay and the realm go away. */
@@ -45,7 +45,7 @@ export const NONCE = '?nonce=bm9uY2Utb2YtYS10ZXN0'
 /** Waits far longer than it takes: a busy machine is no finding. */
 export const until = (condition: () => unknown) => vi.waitUntil(condition, { timeout: 30_000, interval: 5 })
 
-export const makeFeedKey = () => streamKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
+export const makeStreamKey = () => streamKey(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey)
 
 /** A realm's token endpoint and keys, and the relay's routes for guards, on one real port; the store is a real one. */
 export async function guardWorld(): Promise<GuardWorld> {
@@ -69,10 +69,10 @@ export async function guardWorld(): Promise<GuardWorld> {
   const demo = await realm(issuer)
   const store = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   onTestFinished(() => store.close())
-  const key = await makeFeedKey()
+  const key = await makeStreamKey()
   const watermarks: WatermarkLog['watermarks'] = (...asked) => world.log.watermarks(...asked)
-  const feed = new WatermarkStream({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
-  const timer = setInterval(() => void feed.advance().catch(() => undefined), 200)
+  const stream = new WatermarkStream({ issuer, log: { watermarks }, key, nowMs: () => Date.now() })
+  const timer = setInterval(() => void stream.advance().catch(() => undefined), 200)
   onTestFinished(() => clearInterval(timer))
   const keysOf = (of: string) => (of === issuer ? world.keys() : undefined)
   let events = 0
@@ -81,7 +81,7 @@ export async function guardWorld(): Promise<GuardWorld> {
     issuer,
     realm: demo,
     store,
-    feed,
+    stream,
     app,
     key,
     close: server.close,
@@ -91,7 +91,7 @@ export async function guardWorld(): Promise<GuardWorld> {
     async reset(subject, more = {}) {
       const event = securityEvent(++events, [], { issuer, subject, watermarkMs: Date.now(), ...more })
       await acceptInto(store, event, Date.now())
-      await feed.advance().catch(() => undefined)
+      await stream.advance().catch(() => undefined)
     },
     guard(clientId, more = {}) {
       const guard = new Guard({ relay: server.url, issuer, clientId, clientSecret: 'secret', ...more })
@@ -112,7 +112,7 @@ export async function guardWorld(): Promise<GuardWorld> {
   app.route(
     '/',
     guardRoutes({
-      streams: new Map([[issuer, feed]]),
+      streams: new Map([[issuer, stream]]),
       isEnded: endedBy(store, () => Date.now()),
       key,
       keysOf,

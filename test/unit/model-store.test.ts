@@ -3,7 +3,7 @@ import { Disk } from '../../sim/disk.ts'
 import { openModelStore } from '../../sim/store.ts'
 import { acceptInto, ISSUER, securityEvent } from './given.ts'
 import { storeContract } from './store-contract.ts'
-import { feedContract } from './feed-contract.ts'
+import { securityFeedContract } from './security-feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
 import { retentionContract } from './retention-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
@@ -29,7 +29,7 @@ const makeStore = () => {
 }
 storeContract("the simulation's disk", makeStore)
 watermarkContract("the simulation's disk", makeStore)
-feedContract("the simulation's disk", makeStore)
+securityFeedContract("the simulation's disk", makeStore)
 notesContract("the simulation's disk", makeStore)
 retentionContract("the simulation's disk", makeStore)
 

@@ -48,7 +48,7 @@ test('under its name of today a realm has what is kept under its former names, a
 
 test('who changed what is one list, newest first and page by page, whatever the realm was called then', async () => {
   for (const [n, issuer] of [FORMER, ISSUER, OTHER_ISSUER, FORMER, ISSUER].entries()) {
-    await kept.noteChange({ issuer, kind: 'relying_party_paused', atMs: NOW_MS + n, data: { n } })
+    await kept.addChange({ issuer, kind: 'relying_party_paused', atMs: NOW_MS + n, data: { n } })
   }
   const numbers = async (limit: number, before?: number) =>
     (await store.changes(ISSUER, limit, before)).map(({ data }) => data['n'])

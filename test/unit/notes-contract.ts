@@ -57,8 +57,8 @@ export function notesContract(name: string, makeStore: () => Promise<StoreUnderT
     test('changes come newest first, by page, of one issuer, whole, and survive reopening', async () => {
       const whole = { clientId: 'wiki', by: 'olivia-1', reason: 'being moved' }
       for (const n of [1, 2, 3]) {
-        await store.noteChange(change(n, n === 2 ? whole : {}))
-        await store.noteChange(change(-n, { issuer: OTHER_ISSUER }))
+        await store.addChange(change(n, n === 2 ? whole : {}))
+        await store.addChange(change(-n, { issuer: OTHER_ISSUER }))
       }
       await store.replaceNote(place, undefined, 'one', [])
       await reopen()

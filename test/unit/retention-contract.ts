@@ -125,7 +125,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
     test('a call drops no more than it may, and calls come to an end', async () => {
       for (let n = 1; n <= 4; n++) {
         await accept(securityEvent(n, ['orders', 'wiki', 'shop']))
-        await store.noteChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
+        await store.addChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
       }
       await deliver()
       await last()
@@ -155,7 +155,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
 
     test('changes go by their age, the oldest first, issuer by issuer', async () => {
       const change = (n: number, issuer = ISSUER) =>
-        store.noteChange({ issuer, kind: 'relying_party_paused', atMs: NOW_MS + n, data: { n } })
+        store.addChange({ issuer, kind: 'relying_party_paused', atMs: NOW_MS + n, data: { n } })
       for (const n of [1, 2, 3]) {
         await change(n)
         await change(n, OTHER_ISSUER)
@@ -174,8 +174,8 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       expect(await prune(PAST_MS, 1000, [ISSUER])).toMatchObject({ containments: 1 })
       expect(await ids()).toEqual(['txn-1', 'txn-99'])
       const tell = async (limit: number) => {
-        const batch = await store.takeFeed(ISSUER, NOW_MS, LEASE_MS, limit)
-        await (batch && store.settleFeed(batch, true))
+        const batch = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, limit)
+        await (batch && store.settleSecurityFeed(batch, true))
       }
       await tell(4)
       expect(await prune(PAST_MS, 1000, [ISSUER])).toEqual(nothing)
@@ -186,13 +186,13 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
     test('whatever was pruned, the security feed goes on where it was, and misses nothing', async () => {
       await accept(securityEvent(1, ['orders']))
       await deliver()
-      const batch = await store.takeFeed(ISSUER, NOW_MS, LEASE_MS, 500)
+      const batch = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(batch?.lines).toHaveLength(5)
-      await (batch && store.settleFeed(batch, true))
+      await (batch && store.settleSecurityFeed(batch, true))
       await prune(PAST_MS)
       await reopen()
       await accept(securityEvent(2, ['orders']))
-      const next = await store.takeFeed(ISSUER, NOW_MS, LEASE_MS, 500)
+      const next = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(next?.lines.map(({ containmentId, evidence }) => `${containmentId} ${evidence.kind}`)).toEqual([
         'txn-2 received',
         'txn-2 upstream_sessions_ended',
@@ -205,7 +205,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       await deliver()
       await last()
       await prune(PAST_MS)
-      const batch = await store.takeFeed(ISSUER, NOW_MS, LEASE_MS, 500)
+      const batch = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(batch?.lines.map(({ containmentId }) => containmentId)).toEqual(['txn-99', 'txn-99', 'txn-99'])
     })
   })

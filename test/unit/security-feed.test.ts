@@ -73,7 +73,7 @@ test('while nobody takes them lines wait and are tried again, ever more slowly; 
   const lines: string[] = []
   let down = true
   const { clock, told } = tell(store, (batch) =>
-    down ? Promise.reject(new RelayError('feed_refused', 'down')) : Promise.resolve(void lines.push(...batch)),
+    down ? Promise.reject(new RelayError('security_feed_refused', 'down')) : Promise.resolve(void lines.push(...batch)),
   )
   await clock.advance(9_000)
   expect(told.failed).toEqual([0, 1000, 3000, 8000])
@@ -115,15 +115,15 @@ async function toldOf(store: Store, leads = true) {
 
 test('changes are told with who and why, and whether they weaken, once, also across a restart, and by the leader alone', async () => {
   const store = await openStore(0)
-  await store.noteChange(change('relying_party_paused', 1))
-  await store.noteChange(change('relying_party_resumed', 2))
+  await store.addChange(change('relying_party_paused', 1))
+  await store.addChange(change('relying_party_resumed', 2))
   expect((await toldOf(store, false)).lines).toEqual([])
   const { lines, clock, more } = await toldOf(store)
   expect(lines).toMatchObject([
     { kind: 'relying_party_paused', data: { weakening: true, client_id: 'wiki', by: 'olivia-1', reason: 'moved' } },
     { kind: 'relying_party_resumed', time: new Date(NOW_MS + 2).toISOString(), data: { weakening: false } },
   ])
-  await store.noteChange(change('listener_off', 3))
+  await store.addChange(change('listener_off', 3))
   await clock.advance(5000)
   expect(more.map((line) => parsed(line).kind).slice(2)).toEqual(['listener_off'])
   expect((await toldOf(store)).lines).toEqual([])
@@ -132,13 +132,13 @@ test('changes are told with who and why, and whether they weaken, once, also acr
 test('many changes come oldest first and each once, though an endpoint refuses some batches', async () => {
   const store = await openStore(0)
   for (let n = 0; n < 450; n++) {
-    await store.noteChange(change('relying_party_paused', n))
+    await store.addChange(change('relying_party_paused', n))
   }
   const lines: string[] = []
   let asked = 0
   const { clock } = tell(store, (batch) =>
     asked++ % 2 === 0
-      ? Promise.reject(new RelayError('feed_refused', 'down'))
+      ? Promise.reject(new RelayError('security_feed_refused', 'down'))
       : Promise.resolve(void lines.push(...batch)),
   )
   await clock.until(() => lines.length >= 450, 120_000)
@@ -147,12 +147,12 @@ test('many changes come oldest first and each once, though an endpoint refuses s
 
 test('where a store that was put back gives a number out again, changes are told anew and none is left out', async () => {
   const store = await openStore(0)
-  await store.noteChange(change('relying_party_paused', 1))
+  await store.addChange(change('relying_party_paused', 1))
   await toldOf(store)
   const note = (await store.notes())[0]
   const other = await openStore(0)
   await other.replaceNote({ issuer: ISSUER, name: note?.name ?? '' }, undefined, note?.text, [])
-  await other.noteChange(change('listener_off', 7))
+  await other.addChange(change('listener_off', 7))
   expect((await toldOf(other)).lines.map(({ kind }) => kind)).toEqual(['listener_off'])
 })
 
@@ -184,7 +184,7 @@ test('a file that cannot be written is an error that names it', async () => {
   const blocker = join(temporaryFolder(), 'file')
   writeFileSync(blocker, '')
   await expect(fileSink(join(blocker, 'security.jsonl'))(['{}'])).rejects.toMatchObject({
-    code: 'feed_refused',
+    code: 'security_feed_refused',
     message: expect.stringMatching(/security\.jsonl cannot be written \(ENOTDIR\)/) as string,
   })
 })
@@ -211,7 +211,10 @@ test('an endpoint gets JSON lines with its header; anything but 2xx is a refusal
   })
   for (status of [302, 401, 500]) {
     const failure = await sink(['{}']).catch((cause: unknown) => cause)
-    expect(failure).toMatchObject({ code: 'feed_refused', message: expect.stringContaining(String(status)) as string })
+    expect(failure).toMatchObject({
+      code: 'security_feed_refused',
+      message: expect.stringContaining(String(status)) as string,
+    })
     expect(String(failure)).not.toMatch(/canary|secret-path/)
   }
   expect(asked).toHaveLength(4)

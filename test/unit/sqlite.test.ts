@@ -9,7 +9,7 @@ import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { VERSION } from '../../relay/version.ts'
 import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 import { storeContract } from './store-contract.ts'
-import { feedContract } from './feed-contract.ts'
+import { securityFeedContract } from './security-feed-contract.ts'
 import { notesContract } from './notes-contract.ts'
 import { retentionContract } from './retention-contract.ts'
 import { watermarkContract } from './watermark-contract.ts'
@@ -27,7 +27,7 @@ const makeStore = () => {
 }
 storeContract('SQLite', makeStore)
 watermarkContract('SQLite', makeStore)
-feedContract('SQLite', makeStore)
+securityFeedContract('SQLite', makeStore)
 notesContract('SQLite', makeStore)
 retentionContract('SQLite', makeStore)
 

@@ -6,8 +6,8 @@ import { isRefusal, type Standing } from './refusal.ts'
 /** Refusals of the identity provider that somebody has to mend, by its word. */
 const NOT_MINTED: Readonly<Record<string, string>> = {
   no_encryption_key:
-    'Its client wants its tokens encrypted, and Keycloak has no key of it that fits: see the client’s ' +
-    'id.token.encrypted.response.alg and its keys (JWKS); Keycloak’s log says more. It is never told in clear.',
+    'Its client wants its tokens encrypted, and the identity provider has no key of it that fits: see the client’s ' +
+    'id.token.encrypted.response.alg and its keys (JWKS); the identity provider’s log says more. It is never told in clear.',
 }
 
 const STATUSES: Readonly<Record<number, readonly [reason: string, says: string]>> = {

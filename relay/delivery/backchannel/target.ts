@@ -2,7 +2,7 @@ import { z } from 'zod'
 import type { Named, Target } from '../../domain/model.ts'
 
 export const KIND = 'backchannel'
-/** The word of a target for the JWS algorithm of tokens that the relay may make by itself; absent where only the realm can. */
+/** What a target calls the JWS algorithm of tokens that the relay may make by itself; absent where only the realm can. */
 export const ALG = 'alg'
 /** Later than this after an event, the client may have been given the same `sid` again by a new login: the realm knows. */
 export const SURE_OF_SID_MS = 300_000
@@ -34,7 +34,7 @@ export function backchannelAt(uri: string): Target {
 }
 
 /** The relay may make tokens soon after the event alone. */
-export function owed(target: Target, sinceEventMs: number): Target {
+export function owed(target: Target, sinceListedMs: number): Target {
   const { [ALG]: _, ...byTheRealm } = target
-  return sinceEventMs < SURE_OF_SID_MS ? target : { ...byTheRealm, kind: target.kind, uri: target.uri }
+  return sinceListedMs < SURE_OF_SID_MS ? target : { ...byTheRealm, kind: target.kind, uri: target.uri }
 }

@@ -2,7 +2,7 @@ import type { Store } from '../port.ts'
 import type { Accepts } from './accepts.ts'
 import type { Closing } from './closings.ts'
 import type { Read } from './reads.ts'
-import { wordsOfRow } from './rows.ts'
+import { fieldsOfRow } from './rows.ts'
 import { PREFIX } from './scripts.ts'
 
 /** Taking events in: whole or not at all. */
@@ -17,7 +17,7 @@ export function acceptsOn(accepts: Accepts, read: Read, closing: Closing): Pick<
         deliveries.length,
         ...deliveries.flatMap((delivery) => {
           const { id, clientId, dueMs, createdMs, privileged } = delivery
-          const row = wordsOfRow(delivery)
+          const row = fieldsOfRow(delivery)
           return [id, clientId, delivery.sid, dueMs, createdMs, String(privileged), row.length, ...row]
         }),
         evidence.length,

@@ -20,8 +20,8 @@ export function notesOn(script: Script, read: <T>(use: (client: Client) => Promi
       return (await script('replace_note', issuer, name, written(was), written(text), ...lines)) === 1
     },
 
-    noteChange: async (change) => {
-      await script('note_change', change.issuer, JSON.stringify(change))
+    addChange: async (change) => {
+      await script('add_change', change.issuer, JSON.stringify(change))
     },
 
     changes: (issuer, limit, before) =>

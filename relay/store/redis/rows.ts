@@ -15,7 +15,7 @@ export function rowOf(flat: readonly string[]): Row {
 }
 
 /** A delivery is stored field by field under the names it has here, so that a relay that knows fewer fields keeps the others. */
-export function wordsOfRow(delivery: Delivery): string[] {
+export function fieldsOfRow(delivery: Delivery): string[] {
   const { target, ...plain } = delivery
   return Object.entries({ ...plain, target: JSON.stringify(target) }).flatMap(([field, value]) => [
     field,

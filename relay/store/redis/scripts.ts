@@ -14,15 +14,15 @@ const NAMES = [
   'leave',
   'meet',
   'next_due',
-  'note_change',
+  'add_change',
   'prune',
   'record',
   'release',
   'replace_note',
   'reported',
-  'settle_feed',
+  'settle_security_feed',
   'stored',
-  'take_feed',
+  'take_security_feed',
   'watermarks',
 ] as const
 
@@ -39,7 +39,7 @@ const read = (name: string) => readFileSync(join(import.meta.dirname, 'lua', `${
 /** Every state change is one script: it happens whole or not at all, and nothing happens in between. */
 const SCRIPTS = new Map(
   NAMES.map((name) => {
-    const text = `local LAYOUT = ${LAYOUT}\n${read('words')}\n${read(name)}`
+    const text = `local LAYOUT = ${LAYOUT}\n${read('prelude')}\n${read(name)}`
     return [name, { text, sha: createHash('sha1').update(text).digest('hex') }]
   }),
 )

@@ -45,7 +45,7 @@ export function notesOn(
         return true
       }),
 
-    noteChange: (change) => commits.run(() => void append(change)),
+    addChange: (change) => commits.run(() => void append(change)),
 
     changes: (issuer, limit, before) =>
       read(() =>

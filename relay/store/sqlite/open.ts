@@ -30,7 +30,7 @@ export function openFile(path: string, narrowed: () => void): DatabaseSync {
     db.exec('begin immediate')
     makeTables(db, path)
     // Whoever held a lease on this file is gone.
-    db.exec('update feed set lease_ms = 0')
+    db.exec('update security_feed set lease_ms = 0')
     db.exec('commit')
     return db
   } catch (cause) {

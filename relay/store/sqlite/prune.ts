@@ -13,7 +13,7 @@ export function pruneOn(sql: (text: string) => StatementSync, commits: Commits):
     // `seq` is the row id: were the last line dropped, its number would come again, and the security feed would skip it.
     const last = integer(sql('select coalesce(max(seq), 0) as seq from evidence').get() ?? {}, 'seq')
     const told = new Map(fed.map((issuer) => [issuer, 0]))
-    for (const row of sql('select issuer, seq from feed').all()) {
+    for (const row of sql('select issuer, seq from security_feed').all()) {
       if (told.has(text(row, 'issuer'))) {
         told.set(text(row, 'issuer'), integer(row, 'seq'))
       }

@@ -57,7 +57,7 @@ const TABLES = `
   create index evidence_by_issuer on evidence (issuer, seq);
 
   -- Where the security feed is in the evidence of each issuer.
-  create table feed (
+  create table security_feed (
     issuer text primary key, seq integer not null, fence integer not null, lease_ms integer not null
   ) strict, without rowid;
 

@@ -1,5 +1,5 @@
 -- issuer, jti, containment, trigger, event ms, created ms, parts, when its last session ends, then three lists, each with its length before it:
--- deliveries (id, client, sid, due, created, whether privileged, how many words of its row, its row as fields and values in
+-- deliveries (id, client, sid, due, created, whether privileged, how many texts its row has, its row as fields and values in
 -- turn), evidence (line), watermarks (kind, name, ms, until)
 local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local event = P .. 'event:' .. issuer .. ' ' .. jti
@@ -44,10 +44,10 @@ redis.call('HSET', key, 'lastEndMs', whole(last_end))
 local lanes = {}
 at = 10
 for _ = 1, deliveries do
-  local id, client, sid, due_ms, created_ms, privileged, words = unpack(ARGV, at, at + 6)
+  local id, client, sid, due_ms, created_ms, privileged, texts = unpack(ARGV, at, at + 6)
   local lane = issuer .. ' ' .. client
-  redis.call('HSET', P .. 'delivery:' .. id, 'fence', 0, 'owner', '', unpack(ARGV, at + 7, at + 6 + tonumber(words)))
-  at = at + 7 + tonumber(words)
+  redis.call('HSET', P .. 'delivery:' .. id, 'fence', 0, 'owner', '', unpack(ARGV, at + 7, at + 6 + tonumber(texts)))
+  at = at + 7 + tonumber(texts)
   if privileged == 'true' then
     redis.call('ZADD', P .. 'privileged:' .. lane, due_ms, id)
   end

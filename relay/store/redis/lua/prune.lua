@@ -9,7 +9,7 @@ local containments, deliveries, evidence, changes = 0, 0, 0, 0
 
 -- Whether the security feed has come to this place of the journal.
 local function told(issuer, place)
-  local at = redis.call('HGET', P .. 'feed:' .. issuer, 'at')
+  local at = redis.call('HGET', P .. 'security-feed:' .. issuer, 'at')
   if not at then
     return false
   end

@@ -10,6 +10,6 @@ else
   redis.call('HSET', key, field, string.sub(ARGV[4], 2))
 end
 for n = 5, #ARGV do
-  note_change(ARGV[1], ARGV[n])
+  add_change(ARGV[1], ARGV[n])
 end
 return 1

@@ -1,5 +1,5 @@
 -- issuer, now, lease ms, limit. Fence and lines (place, containment, trigger, line), or nothing if there is none or it is held.
-local key = P .. 'feed:' .. ARGV[1]
+local key = P .. 'security-feed:' .. ARGV[1]
 local feed = redis.call('HMGET', key, 'at', 'leaseMs', 'fence')
 local news = redis.call('XRANGE', P .. 'journal:' .. ARGV[1], feed[1] and '(' .. feed[1] or '-', '+', 'COUNT', ARGV[4])
 if #news == 0 or tonumber(feed[2] or 0) > tonumber(ARGV[2]) then

@@ -3,10 +3,10 @@ import type { Store } from '../port.ts'
 import type { Script } from './scripts.ts'
 
 /** The security feed's place in the journal of an issuer, that one process at a time may hold. */
-export function securityFeedOn(script: Script): Pick<Store, 'takeFeed' | 'settleFeed'> {
+export function securityFeedOn(script: Script): Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'> {
   return {
-    takeFeed: async (issuer, nowMs, leaseMs, limit) => {
-      const [fence, ...flat] = (await script('take_feed', issuer, nowMs, leaseMs, limit)) as string[]
+    takeSecurityFeed: async (issuer, nowMs, leaseMs, limit) => {
+      const [fence, ...flat] = (await script('take_security_feed', issuer, nowMs, leaseMs, limit)) as string[]
       if (fence === undefined) {
         return undefined
       }
@@ -17,7 +17,7 @@ export function securityFeedOn(script: Script): Pick<Store, 'takeFeed' | 'settle
       return { issuer, fence: Number(fence), next: flat.at(-4) ?? '', lines }
     },
 
-    settleFeed: async ({ issuer, fence, next }, delivered) =>
-      (await script('settle_feed', issuer, fence, delivered ? next : '')) === 1,
+    settleSecurityFeed: async ({ issuer, fence, next }, delivered) =>
+      (await script('settle_security_feed', issuer, fence, delivered ? next : '')) === 1,
   }
 }

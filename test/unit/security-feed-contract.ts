@@ -6,7 +6,7 @@ import { openForEachTest, outcome, type StoreUnderTest } from './store-contract.
 const LEASE_MS = 30_000
 
 /** What every store promises of the evidence that the security feed reads. */
-export function feedContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
+export function securityFeedContract(name: string, makeStore: () => Promise<StoreUnderTest>): void {
   describe(`the feed contract on ${name}`, () => {
     let store: Store
     const reopen = openForEachTest(makeStore, (opened) => (store = opened))
@@ -15,7 +15,8 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
       const event = securityEvent(n, ['orders'], { issuer })
       return acceptInto(store, event)
     }
-    const take = (nowMs = NOW_MS, limit = 500, issuer = ISSUER) => store.takeFeed(issuer, nowMs, LEASE_MS, limit)
+    const take = (nowMs = NOW_MS, limit = 500, issuer = ISSUER) =>
+      store.takeSecurityFeed(issuer, nowMs, LEASE_MS, limit)
     const taken = async (nowMs = NOW_MS, limit = 500): Promise<SecurityFeedBatch> => {
       const batch = await take(nowMs, limit)
       if (!batch) {
@@ -42,7 +43,7 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
         expect(batch.lines.length).toBeLessThanOrEqual(3)
         expect(batch.lines.every(({ trigger }) => trigger === 'admin-reset-password')).toBe(true)
         all.push(...told(batch))
-        expect(await store.settleFeed(batch, true)).toBe(true)
+        expect(await store.settleSecurityFeed(batch, true)).toBe(true)
       }
       const started = ['received', 'upstream_sessions_ended', 'planned']
       expect(all).toEqual([
@@ -51,17 +52,17 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
         'txn-1 attempt',
         'txn-1 closed',
       ])
-      const other = await store.takeFeed(OTHER_ISSUER, NOW_MS, LEASE_MS, 500)
+      const other = await store.takeSecurityFeed(OTHER_ISSUER, NOW_MS, LEASE_MS, 500)
       expect(other && told(other)).toEqual(started.map((kind) => `txn-2 ${kind}`))
     })
 
     test('a batch that was not delivered is given out again, also after a crash; one that was is not', async () => {
       await accept(1)
       const batch = await taken(NOW_MS, 1)
-      expect(await store.settleFeed(batch, true)).toBe(true)
+      expect(await store.settleSecurityFeed(batch, true)).toBe(true)
       const failed = await taken(NOW_MS, 1)
       expect(told(failed)).toEqual(['txn-1 upstream_sessions_ended'])
-      expect(await store.settleFeed(failed, false)).toBe(true)
+      expect(await store.settleSecurityFeed(failed, false)).toBe(true)
       expect(told(await taken(NOW_MS, 1))).toEqual(told(failed))
       await reopen()
       expect(told(await taken(NOW_MS + LEASE_MS))).toEqual(['txn-1 upstream_sessions_ended', 'txn-1 planned'])
@@ -72,9 +73,9 @@ export function feedContract(name: string, makeStore: () => Promise<StoreUnderTe
       const late = await taken()
       expect(await take(NOW_MS + LEASE_MS - 1)).toBeUndefined()
       const current = await taken(NOW_MS + LEASE_MS)
-      expect(await store.settleFeed(late, true)).toBe(false)
-      expect(await store.settleFeed(current, true)).toBe(true)
-      expect(await store.settleFeed(current, true)).toBe(false)
+      expect(await store.settleSecurityFeed(late, true)).toBe(false)
+      expect(await store.settleSecurityFeed(current, true)).toBe(true)
+      expect(await store.settleSecurityFeed(current, true)).toBe(false)
       expect(await take(NOW_MS + 2 * LEASE_MS)).toBeUndefined()
     })
   })

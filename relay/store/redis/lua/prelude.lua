@@ -102,7 +102,7 @@ local function free_all(member, most)
   return redis.call('SCARD', P .. 'claims:' .. member)
 end
 
-local function note_change(issuer, text)
+local function add_change(issuer, text)
   local seq = redis.call('INCR', P .. 'change-seq')
   redis.call('SADD', P .. 'issuers', issuer)
   redis.call('ZADD', P .. 'changes:' .. issuer, seq, whole(seq) .. ' ' .. text)

@@ -1,0 +1,2 @@
+-- issuer, change
+add_change(ARGV[1], ARGV[2])

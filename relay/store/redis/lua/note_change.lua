@@ -1,2 +1,0 @@
--- issuer, change
-note_change(ARGV[1], ARGV[2])
