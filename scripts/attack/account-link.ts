@@ -4,7 +4,7 @@ import { titleOf } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import type { Tokens } from '../stage/tokens.ts'
 import type { Attack } from './attack.ts'
-import { REDIRECT_URI, UPSTREAM } from './clients.ts'
+import { REDIRECT_URI } from './clients.ts'
 import type { Target } from './target.ts'
 import { Thief } from './thief.ts'
 import { PASSWORD, Victim } from './victim.ts'
@@ -81,7 +81,7 @@ export const ACCOUNT_LINK: readonly Attack[] = ENDS.map(({ id, says, end, noCont
   ...(id === 'live' || id === 'revoked' ? { quick: 1 } : {}),
   run: async (target, name) => {
     const victim = await Victim.create(target, name)
-    await target.admin.createUser(UPSTREAM, name, PASSWORD)
+    await target.upstream.createUser(name, PASSWORD)
     const { thief, tokens, login } = await beginLink(victim, 'upstream')
     const status = await end?.(target, tokens)
     if (status !== undefined && status > 299) {

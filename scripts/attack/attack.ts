@@ -1,5 +1,5 @@
 import type { Target } from './target.ts'
-import type { World } from './world.ts'
+import type { Targets } from './world.ts'
 
 /**
  * Somebody who holds something from before a reset, and tries to keep it or to make something newer of it.
@@ -12,7 +12,7 @@ export interface Attack extends Described {
   /** How many tries may run at the same time. */
   readonly atOnce?: number
   /** Why it cannot be tried on this version of Keycloak; undefined where it can. */
-  readonly absent?: (world: World) => string | undefined
+  readonly absent?: (world: Targets) => string | undefined
   /**
    * One try, with people of its own. Throws where it cannot be carried out, or where somebody cannot go on who may.
    *

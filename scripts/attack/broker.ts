@@ -1,6 +1,5 @@
 import { type Page, titleOf } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
-import { UPSTREAM } from './clients.ts'
 import type { Target } from './target.ts'
 import { profileOf, Thief, THIEFS_PASSWORD, THIEFS_PASSWORDS } from './thief.ts'
 import { PASSWORD, Victim } from './victim.ts'
@@ -15,7 +14,7 @@ interface Brokered {
 /** Somebody with the victim's account upstream, half way through a login by it, before the account is unlinked and reset. */
 async function underWay(target: Target, name: string, kc_action: string): Promise<Brokered> {
   const victim = await Victim.create(target, name)
-  const userId = await target.admin.createUser(UPSTREAM, name, PASSWORD)
+  const userId = await target.upstream.createUser(name, PASSWORD)
   await target.admin.must('POST', victim.path('/federated-identity/upstream'), { userId, userName: name })
   const thief = new Thief()
   const page = await victim.logIn(thief.browser, target.authorization({ kc_idp_hint: 'upstream', kc_action }))
@@ -74,7 +73,7 @@ export const BROKER: readonly Attack[] = [
     loot: ['link'],
     run: async (target, name) => {
       const { victim, thief, page } = await underWay(target, name, 'idp_link:upstream2')
-      await target.admin.createUser(UPSTREAM, `${name}-other`, PASSWORD)
+      await target.upstream.createUser(`${name}-other`, PASSWORD)
       const login = await thief.submit(await thief.reload(page), {})
       await thief.submit(login, { username: `${name}-other`, password: PASSWORD })
       return (await victim.links()).length > 0 ? ['link'] : []

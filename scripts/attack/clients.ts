@@ -1,5 +1,6 @@
 import { generateKeyPairSync, randomUUID } from 'node:crypto'
-import type { KeycloakServer } from '../stage/keycloak.ts'
+import type { RealmAdmin } from '../stage/admin.ts'
+import type { KeycloakAt } from '../stage/keycloak.ts'
 
 /** Nobody listens there: the browser is stopped before it goes there. */
 export const REDIRECT_URI = 'http://localhost:9/back'
@@ -18,7 +19,7 @@ export const PARTNER = { issuer: 'https://partner.example.org', ...generateKeyPa
 /** The feature by which they are taken. */
 export const ASSERTIONS = 'jwt-authorization-grant'
 
-/** The realm whose accounts the attacked realms take for logins. */
+/** The identity provider that takes the accounts of another realm for logins. */
 export const UPSTREAM = 'upstream'
 /** What Keycloak does at the first login by an account elsewhere, but it proves the user by the password alone. */
 const BY_PASSWORD = 'first broker login by password'
@@ -31,16 +32,16 @@ const audience = (clientId: string) => ({
 })
 
 /** The clients of an attacked realm that the demo realm does not have. */
-export async function createClients({ admin }: KeycloakServer, realm: string): Promise<void> {
+export async function createClients(admin: RealmAdmin): Promise<void> {
   const browserApp = { publicClient: true, redirectUris: [REDIRECT_URI], protocolMappers: [audience('exchanger')] }
-  await admin.createClient(realm, {
+  await admin.createClient({
     ...browserApp,
     clientId: 'flows-app',
     directAccessGrantsEnabled: true,
     attributes: { 'oauth2.device.authorization.grant.enabled': 'true', 'oauth2.device.polling.interval': '1' },
   })
-  await admin.createClient(realm, { ...browserApp, clientId: 'consent-app', consentRequired: true })
-  await admin.createClient(realm, {
+  await admin.createClient({ ...browserApp, clientId: 'consent-app', consentRequired: true })
+  await admin.createClient({
     clientId: EXCHANGER.client_id,
     secret: SECRET,
     serviceAccountsEnabled: true,
@@ -50,12 +51,12 @@ export async function createClients({ admin }: KeycloakServer, realm: string): P
       'standard.token.exchange.enableRefreshRequestedTokenType': 'SAME_SESSION',
     },
   })
-  await admin.createClient(realm, {
+  await admin.createClient({
     clientId: CIBA_APP.client_id,
     secret: SECRET,
     attributes: { 'oidc.ciba.grant.enabled': 'true' },
   })
-  await admin.createClient(realm, {
+  await admin.createClient({
     clientId: UMA_APP,
     secret: SECRET,
     serviceAccountsEnabled: true,
@@ -68,25 +69,29 @@ export async function createClients({ admin }: KeycloakServer, realm: string): P
  *
  * @param more of their settings
  */
-export async function createIdentityProviders(keycloak: KeycloakServer, realm: string, more = {}): Promise<void> {
-  const { admin, url } = keycloak
+export async function createIdentityProviders(
+  keycloak: KeycloakAt,
+  admin: RealmAdmin,
+  upstream: RealmAdmin,
+  more = {},
+): Promise<void> {
   const flow = encodeURIComponent('first broker login')
-  await admin.must('POST', `/${realm}/authentication/flows/${flow}/copy`, { newName: BY_PASSWORD })
-  const executions = `/${realm}/authentication/flows/${encodeURIComponent(BY_PASSWORD)}/executions`
+  await admin.must('POST', `/authentication/flows/${flow}/copy`, { newName: BY_PASSWORD })
+  const executions = `/authentication/flows/${encodeURIComponent(BY_PASSWORD)}/executions`
   const byMail = (await admin.must<{ providerId?: string }[]>('GET', executions))
     .json()
     .find(({ providerId }) => providerId === 'idp-email-verification')
   await admin.must('PUT', executions, { ...byMail, requirement: 'DISABLED' })
-  const upstream = `${url}/realms/${UPSTREAM}/protocol/openid-connect`
+  const endpoints = `${keycloak.issuer(upstream.realm)}/protocol/openid-connect`
   for (const [alias, firstBrokerLoginFlowAlias] of [
-    ['upstream', 'first broker login'],
+    [UPSTREAM, 'first broker login'],
     ['upstream2', BY_PASSWORD],
     ['upstream3', BY_PASSWORD],
   ] as const) {
-    const clientId = `${realm}-${alias}`
-    const redirectUris = [`${keycloak.issuer(realm)}/broker/${alias}/endpoint`]
-    await admin.createClient(UPSTREAM, { clientId, secret: SECRET, redirectUris })
-    await admin.must('POST', `/${realm}/identity-provider/instances`, {
+    const clientId = `${admin.realm}-${alias}`
+    const redirectUris = [`${keycloak.issuer(admin.realm)}/broker/${alias}/endpoint`]
+    await upstream.createClient({ clientId, secret: SECRET, redirectUris })
+    await admin.must('POST', '/identity-provider/instances', {
       alias,
       providerId: 'oidc',
       firstBrokerLoginFlowAlias,
@@ -95,8 +100,8 @@ export async function createIdentityProviders(keycloak: KeycloakServer, realm: s
         clientId,
         clientSecret: SECRET,
         clientAuthMethod: 'client_secret_post',
-        authorizationUrl: `${upstream}/auth`,
-        tokenUrl: `${upstream}/token`,
+        authorizationUrl: `${endpoints}/auth`,
+        tokenUrl: `${endpoints}/token`,
         defaultScope: 'openid email profile',
       },
     })
@@ -104,8 +109,8 @@ export async function createIdentityProviders(keycloak: KeycloakServer, realm: s
 }
 
 /** A partner whose assertions are taken for tokens, and a client that brings them. */
-export async function createPartner({ admin }: KeycloakServer, realm: string): Promise<void> {
-  await admin.must('POST', `/${realm}/identity-provider/instances`, {
+export async function createPartner(admin: RealmAdmin): Promise<void> {
+  await admin.must('POST', '/identity-provider/instances', {
     alias: 'partner',
     providerId: 'jwt-authorization-grant',
     enabled: true,
@@ -116,7 +121,7 @@ export async function createPartner({ admin }: KeycloakServer, realm: string): P
       jwtAuthorizationGrantAssertionSignatureAlg: 'RS256',
     },
   })
-  await admin.createClient(realm, {
+  await admin.createClient({
     clientId: ASSERTING.client_id,
     secret: SECRET,
     protocolMappers: [audience('exchanger')],

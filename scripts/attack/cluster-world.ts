@@ -1,14 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
 import { type CibaDevice, startCibaDevice } from '../stage/ciba.ts'
 import { DEMO_REALM, demoRealm } from '../stage/demo-realm.ts'
-import { EXTENSION_JAR } from '../stage/keycloak.ts'
+import { CRASH_JAR, EXTENSION_JAR } from '../stage/keycloak.ts'
 import { type Mailbox, startMail } from '../stage/mail.ts'
 import { type Node, type Nodes, startNodes } from '../stage/nodes.ts'
 import { type Postgres, startPostgres } from '../stage/postgres.ts'
-import { ROOT, until } from '../stage/process.ts'
-
-const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
+import { until } from '../stage/process.ts'
 
 export const GUARDED = 'demo'
 export const STOCK = 'stock'

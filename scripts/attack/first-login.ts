@@ -1,14 +1,14 @@
 import { Browser, type Page, titleOf } from '../stage/browser.ts'
 import type { Attack } from './attack.ts'
 import { tokensOf } from './broker.ts'
-import { REDIRECT_URI, UPSTREAM } from './clients.ts'
+import { REDIRECT_URI } from './clients.ts'
 import type { Target } from './target.ts'
 import { profileOf, Thief } from './thief.ts'
 import { PASSWORD, Victim } from './victim.ts'
 
 /** The page that says that the user exists already, in a first login by an account upstream with the same address. */
 async function atExistingUser(target: Target, victim: Victim, browser: Browser, alias: string): Promise<Page> {
-  await target.admin.createUser(UPSTREAM, victim.name, PASSWORD)
+  await target.upstream.createUser(victim.name, PASSWORD)
   const page = await victim.logIn(browser, target.authorization({ kc_idp_hint: alias }))
   if (!page.text.includes('value="linkAccount"')) {
     throw new Error(`Nothing is to be linked at ${page.url}: ${page.status} ${titleOf(page.text)}`)
@@ -95,7 +95,7 @@ export const FIRST_LOGIN: readonly Attack[] = [
     loot: ['tokens'],
     run: async (target, name) => {
       const { thief, page } = await registering(target, name)
-      const victim = new Victim(target, name, await target.admin.userId(target.realm, name))
+      const victim = new Victim(target, name, await target.admin.userId(name))
       await victim.reset()
       return tokensOf(target, await thief.submit(await thief.reload(page), profileOf(name)))
     },

@@ -2,7 +2,7 @@ import { Browser } from '../stage/browser.ts'
 import { linking } from './account-link.ts'
 import type { Attack } from './attack.ts'
 import { tokensOf } from './broker.ts'
-import { REDIRECT_URI, UPSTREAM } from './clients.ts'
+import { REDIRECT_URI } from './clients.ts'
 import { approvedDevice } from './grants.ts'
 import { nextSecond, type Target } from './target.ts'
 import { Thief } from './thief.ts'
@@ -91,7 +91,7 @@ export const IMPERSONATION: readonly Attack[] = [
     quick: 1,
     run: async (target, name) => {
       const { impersonator, other, browser } = await impersonated(target, name)
-      await target.admin.createUser(UPSTREAM, name, PASSWORD)
+      await target.upstream.createUser(name, PASSWORD)
       const thief = new Thief(browser)
       const back = new URL((await thief.open(target.authorization())).url)
       await impersonator.reset()

@@ -6,23 +6,23 @@ import { Victim } from './victim.ts'
 
 /** An organization of this name that the user has been invited to; its id, and the link in the mail. */
 export async function invited(victim: Victim, name: string): Promise<{ id: string; link: string }> {
-  const { admin, realm } = victim.target
-  await admin.must('POST', `/${realm}/organizations`, { name, alias: name, domains: [{ name: `${name}.example` }] })
-  const found = await admin.must<{ id: string }[]>('GET', `/${realm}/organizations?search=${name}&exact=true`)
+  const { admin } = victim.target
+  await admin.must('POST', '/organizations', { name, alias: name, domains: [{ name: `${name}.example` }] })
+  const found = await admin.must<{ id: string }[]>('GET', `/organizations?search=${name}&exact=true`)
   const id = found.json()[0]?.id ?? ''
   return { id, link: await victim.mailed(() => invite(victim, id)) }
 }
 
 /** Follows the link of an invitation; whether the organization has a member then. */
-export async function takes({ admin, realm }: Target, { id, link }: { id: string; link: string }): Promise<boolean> {
+export async function takes({ admin }: Target, { id, link }: { id: string; link: string }): Promise<boolean> {
   await new Thief().openMailed(link)
-  const members = await admin.must<{ id: string }[]>('GET', `/${realm}/organizations/${id}/members`)
+  const members = await admin.must<{ id: string }[]>('GET', `/organizations/${id}/members`)
   return members.json().length > 0
 }
 
 async function invite({ target, id }: Victim, organizationId: string): Promise<void> {
   const url = `${target.parts.keycloak.url}/admin/realms/${target.realm}/organizations/${organizationId}`
-  const headers = { authorization: `Bearer ${await target.admin.token()}` }
+  const headers = { authorization: `Bearer ${await target.parts.token()}` }
   const answer = await call('POST', `${url}/members/invite-existing-user`, { headers, form: { id } })
   if (answer.status > 299) {
     throw new Error(`The invitation: ${answer.status} ${answer.text}`)

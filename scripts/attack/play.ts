@@ -1,6 +1,6 @@
 import type { Attack, Described } from './attack.ts'
 import type { Target } from './target.ts'
-import type { World } from './world.ts'
+import type { Targets } from './world.ts'
 
 /** What came of the tries in one realm. */
 export interface Tries {
@@ -45,7 +45,7 @@ export function asItShouldBe(attack: Described, result: Result): boolean {
 }
 
 /** Tries the attack on both realms: in the stock one as often as shows that it is one. */
-export async function play(world: World, attack: Attack, quick = false): Promise<Result> {
+export async function play(world: Targets, attack: Attack, quick = false): Promise<Result> {
   const { id, times = 1, quick: quickTimes = times, noControl } = attack
   const absent = attack.absent?.(world)
   if (absent !== undefined) {

@@ -2,7 +2,6 @@ import { type Page, titleOf } from '../stage/browser.ts'
 import { oneTimePassword } from '../stage/one-time-password.ts'
 import { newSecurityKey } from '../stage/security-key.ts'
 import type { Attack } from './attack.ts'
-import { UPSTREAM } from './clients.ts'
 import { nextSecond } from './target.ts'
 import { profileOf, Thief, THIEFS_PASSWORD, THIEFS_PASSWORDS } from './thief.ts'
 import { PASSWORD, Victim } from './victim.ts'
@@ -105,7 +104,7 @@ const ACTIONS: readonly Action[] = [
     does: 'links an account elsewhere that is their own',
     loot: 'link',
     prepare: async ({ target, name }) => {
-      await target.admin.createUser(UPSTREAM, name, PASSWORD)
+      await target.upstream.createUser(name, PASSWORD)
       return 'idp_link:upstream'
     },
     act: async (thief, page, { name }) =>

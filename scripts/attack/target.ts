@@ -1,4 +1,5 @@
 import type { Page } from '../stage/browser.ts'
+import type { RealmAdmin } from '../stage/admin.ts'
 import { call } from '../stage/http.ts'
 import { until } from '../stage/process.ts'
 import { type Tokens, TokenEndpoint } from '../stage/tokens.ts'
@@ -14,19 +15,22 @@ export const SIGHTS = ['refresh', 'userinfo', 'introspection', 'account API', 't
 /** A realm that is attacked: the guarded one, or the stock one that is the control. */
 export class Target {
   readonly parts: Parts
-  readonly realm: string
+  readonly admin: RealmAdmin
+  /** Of the realm whose accounts this one takes for logins. */
+  readonly upstream: RealmAdmin
   readonly issuer: string
   readonly tokens: TokenEndpoint
 
-  constructor(parts: Parts, realm: string) {
+  constructor(parts: Parts, admin: RealmAdmin, upstream: RealmAdmin) {
     this.parts = parts
-    this.realm = realm
-    this.issuer = parts.keycloak.issuer(realm)
+    this.admin = admin
+    this.upstream = upstream
+    this.issuer = parts.keycloak.issuer(admin.realm)
     this.tokens = new TokenEndpoint(this.issuer)
   }
 
-  get admin() {
-    return this.parts.keycloak.admin
+  get realm(): string {
+    return this.admin.realm
   }
 
   endpoint(path: string): string {

@@ -9,9 +9,9 @@ import { PASSWORD, Victim } from './victim.ts'
 const SCOPE = 'view'
 
 /** Something of the victim's at an application, which the victim shares with others (UMA 2.0). */
-async function resourceOf({ target: { admin, realm }, name, id }: Victim): Promise<string> {
-  const client = await admin.clientUuid(realm, UMA_APP)
-  const made = await admin.must<{ _id: string }>('POST', `/${realm}/clients/${client}/authz/resource-server/resource`, {
+async function resourceOf({ target: { admin }, name, id }: Victim): Promise<string> {
+  const client = await admin.clientUuid(UMA_APP)
+  const made = await admin.must<{ _id: string }>('POST', `/clients/${client}/authz/resource-server/resource`, {
     name: `diary of ${name}`,
     owner: { id },
     ownerManagedAccess: true,

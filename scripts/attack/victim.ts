@@ -27,16 +27,16 @@ export class Victim {
   }
 
   static async create(target: Target, name: string): Promise<Victim> {
-    return new Victim(target, name, await target.admin.createUser(target.realm, name, PASSWORD))
+    return new Victim(target, name, await target.admin.createUser(name, PASSWORD))
   }
 
   get email(): string {
     return `${this.name}@example.org`
   }
 
-  /** In the Admin API. */
+  /** In the Admin API of the realm. */
   path(below = ''): string {
-    return `/${this.target.realm}/users/${this.id}${below}`
+    return `/users/${this.id}${below}`
   }
 
   /** An administrator's reset, in a later second than all before it and in an earlier one than all after it. */
@@ -47,7 +47,7 @@ export class Victim {
   }
 
   async resetNow(): Promise<void> {
-    const answer = await this.target.admin.resetPassword(this.target.realm, this.id, NEW_PASSWORD)
+    const answer = await this.target.admin.resetPassword(this.id, NEW_PASSWORD)
     if (answer.status !== 204) {
       throw new Error(`The reset: ${answer.status} ${answer.text}`)
     }
@@ -78,9 +78,9 @@ export class Victim {
 
   /** Gives the role of a client. */
   async giveRole(clientId: string, role: string): Promise<void> {
-    const { admin, realm } = this.target
-    const client = await admin.clientUuid(realm, clientId)
-    const found = (await admin.must('GET', `/${realm}/clients/${client}/roles/${role}`)).json()
+    const { admin } = this.target
+    const client = await admin.clientUuid(clientId)
+    const found = (await admin.must('GET', `/clients/${client}/roles/${role}`)).json()
     await admin.must('POST', this.path(`/role-mappings/clients/${client}`), [found])
   }
 

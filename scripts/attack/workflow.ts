@@ -4,10 +4,10 @@ import { nextSecond, SIGHTS, type Target } from './target.ts'
 import { PASSWORD, Victim } from './victim.ts'
 
 /** A workflow that disables whoever it is activated for; answers its path. */
-async function leavers({ admin, realm }: Target, name: string): Promise<string> {
-  const made = await admin.must('POST', `/${realm}/workflows`, { name, steps: [{ uses: 'disable-user' }] })
+async function leavers({ admin }: Target, name: string): Promise<string> {
+  const made = await admin.must('POST', '/workflows', { name, steps: [{ uses: 'disable-user' }] })
   const id = String(made.headers['location']).split('/').at(-1) ?? ''
-  return `/${realm}/workflows/${id}`
+  return `/workflows/${id}`
 }
 
 export const WORKFLOW: readonly Attack[] = [

@@ -208,7 +208,7 @@ export const KINDS: readonly Kind[] = [
       const browser = new Browser()
       const consent = await person.logIn(browser, person.target.authorization({ client_id: 'consent-app' }))
       codeOf(await browser.submit(consent, { accept: 'Yes' }, REDIRECT_URI))
-      const consents = () => person.world.keycloak.admin.call<unknown[]>('GET', person.path('/consents'))
+      const consents = () => person.target.admin.call<unknown[]>('GET', person.path('/consents'))
       return {
         isAlive: async () => {
           const answer = await consents()

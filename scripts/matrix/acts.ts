@@ -172,10 +172,9 @@ export const ACTS: readonly Act[] = [
     trigger: 'user-identity-provider-removed',
     ends: [...SESSIONS, 'broker-tokens'],
     prepare: async (person) => {
-      const { tokens, keycloak } = person.world
-      const { access_token } = await tokens.directGrant('flows-app', person.name, 'password')
+      const { access_token } = await person.world.tokens.directGrant('flows-app', person.name, 'password')
       const headers = { authorization: `Bearer ${access_token}`, accept: 'application/json' }
-      const url = `${keycloak.issuer('demo')}/account/linked-accounts/upstream`
+      const url = `${person.target.issuer}/account/linked-accounts/upstream`
       return async () => {
         const answer = await call('DELETE', url, { headers })
         if (answer.status !== 204) {
@@ -185,11 +184,11 @@ export const ACTS: readonly Act[] = [
     },
   },
   byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', person.path('/logout'))),
-  byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/demo/logout-all'), {
+  byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/logout-all'), {
     policy: policy('realm-logout', 'sessions'),
   }),
   byAdmin('session-removed', ONE_SESSION, async (person) =>
-    admin(person).must('DELETE', `/demo/sessions/${await ownSession(person)}`),
+    admin(person).must('DELETE', `/sessions/${await ownSession(person)}`),
   ),
   byAdmin(
     'user-logout',
@@ -208,12 +207,12 @@ export const ACTS: readonly Act[] = [
       Promise.resolve(async () => {
         const { tokens } = person.world
         const wrong = { grant_type: 'password', client_id: 'flows-app', username: person.name, password: 'wrong' }
-        await admin(person).must('PUT', '/demo', { bruteForceProtected: true, failureFactor: 1 })
+        await admin(person).must('PUT', '', { bruteForceProtected: true, failureFactor: 1 })
         try {
           await tokens.ask(wrong)
           await tokens.ask(wrong)
         } finally {
-          await admin(person).must('PUT', '/demo', { bruteForceProtected: false })
+          await admin(person).must('PUT', '', { bruteForceProtected: false })
         }
       }),
   },

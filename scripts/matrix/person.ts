@@ -25,7 +25,7 @@ export class Person extends Victim {
   static async register(world: World, name: string): Promise<Person> {
     const { target } = world
     const registration = { ...(await registering(target, name)), name }
-    const person = new Person(world, name, await target.admin.userId(target.realm, name), registration)
+    const person = new Person(world, name, await target.admin.userId(name), registration)
     await person.giveRole('realm-management', 'impersonation')
     return person
   }
@@ -51,8 +51,8 @@ export class Person extends Victim {
   async linkUpstream(): Promise<void> {
     if (!this.#linked) {
       this.#linked = true
-      const { admin } = this.target
-      const userId = await admin.createUser(UPSTREAM, this.name, PASSWORD)
+      const { admin, upstream } = this.target
+      const userId = await upstream.createUser(this.name, PASSWORD)
       await admin.must('POST', this.path(`/federated-identity/${UPSTREAM}`), { userId, userName: this.name })
     }
   }

@@ -123,7 +123,7 @@ export const UNDER_WAY: readonly Kind[] = [
     endsWith: 'session',
     make: async (person) => {
       const account = { username: `${person.name}-elsewhere`, password: PASSWORD }
-      await person.target.admin.createUser(UPSTREAM, account.username, account.password)
+      await person.target.upstream.createUser(account.username, account.password)
       return twins(
         async (which) => {
           const alias = which === 'twin' ? 'upstream2' : 'upstream3'

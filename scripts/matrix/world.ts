@@ -1,13 +1,7 @@
-import {
-  ASSERTIONS,
-  createClients,
-  createIdentityProviders,
-  createPartner,
-  SECRET,
-  UPSTREAM,
-} from '../attack/clients.ts'
+import { ASSERTIONS, createClients, createIdentityProviders, createPartner, SECRET } from '../attack/clients.ts'
 import { Target } from '../attack/target.ts'
-import type { Parts } from '../attack/world.ts'
+import { ACCOUNT_LINKING, cibaChannel, type Parts } from '../attack/world.ts'
+import { Admin, RealmAdmin } from '../stage/admin.ts'
 import { type Application, startApache } from '../stage/apache.ts'
 import { startCibaDevice } from '../stage/ciba.ts'
 import { startExpress } from '../stage/express.ts'
@@ -50,8 +44,6 @@ export interface World extends Parts {
   /** The demo realm. */
   readonly target: Target
   readonly tokens: TokenEndpoint
-  /** What this Keycloak has on, by the names that `--features` has for it. */
-  readonly features: ReadonlySet<string>
   readonly apache: Application
   readonly express: Application
   /** An application that Keycloak's own logout does not reach while its gate is shut. */
@@ -70,21 +62,46 @@ export interface World extends Parts {
   stop(): Promise<void>
 }
 
-/** Every part that a person's password unlocks, for real: one Keycloak with the extension, the relay, applications, an API. */
-export async function startWorld(progress: (what: string) => void, version: string): Promise<World> {
+/** What is ended together; at once, if one cannot be started. */
+function together() {
   const started: { stop(): Promise<void> }[] = []
-  const keep = async <T extends { stop(): Promise<void> }>(starting: T | Promise<T>): Promise<T> => {
-    const part = await starting
-    started.push(part)
-    return part
+  return {
+    keep: async <T extends { stop(): Promise<void> }>(starting: T | Promise<T>): Promise<T> => {
+      const part = await starting
+      started.push(part)
+      return part
+    },
+    stop: async () => {
+      await Promise.all(started.splice(0).map((part) => part.stop()))
+    },
   }
-  const stop = async () => {
-    await Promise.all(started.splice(0).map((part) => part.stop()))
-  }
-  const secret = SECRET
+}
+
+/** Where the parts of a world will be that Keycloak and the realm's file are told of before they are there. */
+export interface Plan {
+  readonly relayPort: number
+  readonly apachePort: number
+  readonly expressPort: number
+  /** For the placeholders in the demo realm's file. */
+  readonly env: Readonly<Record<string, string>>
+}
+
+export async function planWorld(): Promise<Plan> {
+  const [relayPort, apachePort, expressPort] = [await freePort(), await freePort(), await freePort()]
+  const env = demoRealm(SECRET, {
+    apache: `http://localhost:${apachePort}`,
+    express: `http://localhost:${expressPort}`,
+  })
+  return { relayPort, apachePort, expressPort, env }
+}
+
+/** Every part that a person's password unlocks, for real: one Keycloak with the extension, of its own, and all around it. */
+export async function startWorld(progress: (what: string) => void, version: string): Promise<World> {
+  const { keep, stop } = together()
   try {
-    const [relayPort, apachePort, expressPort] = [await freePort(), await freePort(), await freePort()]
-    const [postgres, mail, ciba] = [await keep(startPostgres()), await keep(startMail()), await keep(startCibaDevice())]
+    const plan = await planWorld()
+    const postgres = await keep(startPostgres())
+    const [mail, ciba] = [await keep(startMail()), await keep(startCibaDevice())]
     progress(`Starting Keycloak ${version} with the extension (up to a minute)`)
     const keycloak = await keep(
       startKeycloak({
@@ -92,48 +109,73 @@ export async function startWorld(progress: (what: string) => void, version: stri
         postgres,
         jars: [EXTENSION_JAR],
         realms: [DEMO_REALM],
-        env: demoRealm(secret, {
-          apache: `http://localhost:${apachePort}`,
-          express: `http://localhost:${expressPort}`,
-        }),
+        env: plan.env,
         options: [
-          `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`,
-          // Off by default since 26.7, and on for all before.
-          '--spi-login-protocol--openid-connect--allow-client-initiated-account-linking=true',
-          `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${ciba.url}`,
+          `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${plan.relayPort}/events`,
+          ACCOUNT_LINKING,
+          cibaChannel(ciba.url),
         ],
       }),
     )
-    const issuer = keycloak.issuer('demo')
+    await keycloak.admin.must('POST', '', { realm: 'upstream', enabled: true })
+    // A token from before a realm has no rights in it.
+    const { username, password } = keycloak.adminUser
+    const admin = new Admin(keycloak.url, username, password)
+    const [features, token] = [await admin.features(), () => admin.token()]
     progress('Starting the relay, two applications, an API with a guard and one without')
+    const parts = { keycloak, postgres, mail, ciba, features, token }
+    const realm = (name: string) => new RealmAdmin(admin, name)
+    return { ...(await keep(startAround(parts, realm('demo'), realm('upstream'), plan))), stop }
+  } catch (cause) {
+    await stop()
+    throw cause
+  }
+}
+
+/**
+ * The relay, the applications and the APIs of a realm.
+ *
+ * @param admin of the demo realm as in its file; events of it go to the relay
+ * @param upstream of an empty realm
+ */
+export async function startAround(
+  parts: Parts,
+  admin: RealmAdmin,
+  upstream: RealmAdmin,
+  { relayPort, apachePort, expressPort }: Plan,
+): Promise<World> {
+  const { keep, stop } = together()
+  const { keycloak } = parts
+  const secret = SECRET
+  try {
+    const issuer = keycloak.issuer(admin.realm)
     const app = { issuer, clientSecret: secret }
     const express = keep(startExpress({ ...app, clientId: 'express-app', port: expressPort }))
     const apache = keep(startApache({ ...app, clientId: 'apache-app', port: apachePort }))
     const forgotten = keep(startExpress({ ...app, clientId: 'forgotten-app' }))
     const relay = await keep(startRelayProcess({ port: relayPort, issuers: [{ issuer, client_secret: secret }] }))
     const gate = await keep(startGate((await forgotten).logoutUri))
-    const parts = { keycloak, postgres, mail, ciba }
-    const features = await furnish(parts, { gate, forgotten: await forgotten })
-    const target = new Target(parts, 'demo')
+    await furnish(parts, admin, upstream, { gate, forgotten: await forgotten })
+    const target = new Target(parts, admin, upstream)
     const api = { ...app, clientId: 'orders-api' }
     return {
-      ...{ ...parts, target, features, relay, secret, stop },
+      ...{ ...parts, target, relay, secret },
       tokens: target.tokens,
       apache: await apache,
       express: await express,
       forgotten: { ...(await forgotten), gate },
       orders: await keep(startOrders({ ...api, relayUrl: relay.url })),
       unguarded: await keep(startOrders(api)),
-      victim: await keycloak.admin.createUser('demo', 'victim', 'password'),
+      victim: await admin.createUser('victim', 'password'),
       setPolicy: async (policy) => {
         // Whether there are organizations is one of the attributes.
         const { organizationsEnabled } = REALM
-        await keycloak.admin.must('PUT', '/demo', { organizationsEnabled, attributes: { ...ATTRIBUTES, ...policy } })
+        await admin.must('PUT', '', { organizationsEnabled, attributes: { ...ATTRIBUTES, ...policy } })
       },
       setListening: async (on) => {
-        const eventsListeners = ['jboss-logging', ...(on ? [LISTENER] : [])]
-        await keycloak.admin.must('PUT', '/demo', { eventsListeners })
+        await admin.must('PUT', '', { eventsListeners: ['jboss-logging', ...(on ? [LISTENER] : [])] })
       },
+      stop,
     }
   } catch (cause) {
     await stop()
@@ -141,31 +183,29 @@ export async function startWorld(progress: (what: string) => void, version: stri
   }
 }
 
-/** What the demo realm does not have. Answers the features that this Keycloak has. */
+/** What the demo realm does not have. */
 async function furnish(
-  { keycloak, mail }: Parts,
+  { keycloak, mail, features }: Parts,
+  admin: RealmAdmin,
+  upstream: RealmAdmin,
   { gate, forgotten }: { gate: Gate; forgotten: Application },
-): Promise<ReadonlySet<string>> {
-  const { admin } = keycloak
-  const features = await admin.features()
-  await admin.must('PUT', '/demo', {
+): Promise<void> {
+  await admin.must('PUT', '', {
     ...REALM,
     attributes: ATTRIBUTES,
     smtpServer: { host: '127.0.0.1', port: String(mail.port), from: 'idp@example.org' },
   })
-  await admin.enableAction('demo', { alias: 'UPDATE_EMAIL', name: 'Update Email' }, { verifyEmail: 'true' })
-  await createClients(keycloak, 'demo')
-  await admin.createClient('demo', {
+  await admin.enableAction({ alias: 'UPDATE_EMAIL', name: 'Update Email' }, { verifyEmail: 'true' })
+  await createClients(admin)
+  await admin.createClient({
     clientId: forgotten.clientId,
     secret: SECRET,
     redirectUris: [`${new URL(forgotten.url).origin}/callback`],
     attributes: { 'backchannel.logout.url': gate.url, 'backchannel.logout.session.required': 'true' },
   })
-  await admin.setClientAttributes('demo', 'orders-api', { 'standard.token.exchange.enabled': 'true' })
-  await admin.must('POST', '', { realm: UPSTREAM, enabled: true })
-  await createIdentityProviders(keycloak, 'demo', { storeToken: true })
+  await admin.setClientAttributes('orders-api', { 'standard.token.exchange.enabled': 'true' })
+  await createIdentityProviders(keycloak, admin, upstream, { storeToken: true })
   if (features.has(ASSERTIONS)) {
-    await createPartner(keycloak, 'demo')
+    await createPartner(admin)
   }
-  return features
 }

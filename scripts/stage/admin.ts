@@ -171,6 +171,10 @@ export class RealmAdmin {
     return this.#admin.resetPassword(this.realm, userId, password)
   }
 
+  enableAction(...how: [{ readonly alias: string; readonly name: string }, Record<string, string>?]): Promise<void> {
+    return this.#admin.enableAction(this.realm, ...how)
+  }
+
   setForceLogin(value: string): Promise<void> {
     return this.#admin.setForceLogin(this.realm, value)
   }

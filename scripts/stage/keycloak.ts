@@ -8,6 +8,8 @@ import { freePort, ROOT, type Running, start, untilUp } from './process.ts'
 import { temporary } from './temporary.ts'
 
 export const EXTENSION_JAR = join(ROOT, 'extension-config', 'target', 'logout-relay-keycloak.jar')
+/** Ends a Keycloak at the worst moment, in realms that have its listener. */
+export const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
 
 export interface KeycloakOptions {
   readonly version?: string

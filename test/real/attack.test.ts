@@ -2,17 +2,33 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Attack } from '../../scripts/attack/attack.ts'
 import { ATTACKS } from '../../scripts/attack/list.ts'
 import { play, verdictOn } from '../../scripts/attack/play.ts'
-import { startWorld, type World } from '../../scripts/attack/world.ts'
-import { KEYCLOAK_VERSIONS } from '../../scripts/stage/keycloak-versions.ts'
-import { type Audit, audit } from './audit-command.ts'
+import { SECRET } from '../../scripts/attack/clients.ts'
+import { furnish, type Targets } from '../../scripts/attack/world.ts'
+import { demoRealm } from '../../scripts/stage/demo-realm.ts'
+import { type CibaDevice, startCibaDevice } from '../../scripts/stage/ciba.ts'
+import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
+import { route, shared } from './shared.ts'
 
 // The short form of `npm run attack`, each attack with its control on a stock realm.
 
-let world: World
+let world: Targets
+let mail: Mailbox
+let ciba: CibaDevice
 beforeAll(async () => {
-  world = await startWorld(() => undefined, KEYCLOAK_VERSIONS.at(-1) ?? '')
+  const { keycloak, postgres, token, ...server } = await shared()
+  const guarded = await server.bring('demo', 'attack', demoRealm(SECRET))
+  const stock = await server.bring('demo', 'attack-stock', demoRealm(SECRET))
+  await stock.must('PUT', '', { eventsListeners: ['jboss-logging'] })
+  const upstream = await server.make('attack-upstream')
+  ;[mail, ciba] = [await startMail(), await startCibaDevice()]
+  await route('ciba', 'attack', ciba.url)
+  await route('ciba', 'attack-stock', ciba.url)
+  const parts = { keycloak, postgres, token, mail, ciba, features: await server.features() }
+  world = await furnish(parts, { guarded, stock, upstream })
 })
-afterAll(() => world.stop())
+afterAll(async () => {
+  await Promise.all([mail.stop(), ciba.stop()])
+})
 
 const SHORT = ATTACKS.filter(({ quick }) => quick !== undefined)
 const isStorm = ({ family }: Attack) => family === 'storm'
@@ -32,13 +48,4 @@ describe.concurrent('an attacker', () => {
 // These are as much as the machine can do.
 describe('a storm', () => {
   test.each(named(SHORT.filter(isStorm)))('%s (%s)', fails)
-})
-
-// Where the audit itself is tested, the server pushes its events.
-test('a server that pushes no events is found by the audit', async () => {
-  const { admin, realm } = world.guarded
-  const server = ['--url', world.guarded.parts.keycloak.url, '--realm', realm]
-  const { out } = await audit([...server, '--json'], { LOGOUT_RELAY_TOKEN: await admin.token() })
-  const { findings } = JSON.parse(out) as Audit
-  expect(findings.filter(({ id }) => id === 'push-off')).toMatchObject([{ level: 'low', where: { name: realm } }])
 })

@@ -1,13 +1,13 @@
-import { join } from 'node:path'
 import { decodeJwt } from 'jose'
 import { expect } from 'vitest'
 import { call } from '../../scripts/stage/http.ts'
 import { RealmAdmin } from '../../scripts/stage/admin.ts'
-import { EXTENSION_JAR, type KeycloakAt, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type KeycloakAt, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { type Database, type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
-import { ROOT, until } from '../../scripts/stage/process.ts'
+import { until } from '../../scripts/stage/process.ts'
 import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { demoRealm } from '../../scripts/stage/demo-realm.ts'
+import { DEMO_REALM, demoRealm } from '../../scripts/stage/demo-realm.ts'
+import { inCommon } from './in-common.ts'
 import { shared } from './shared.ts'
 
 export const SECRET = 'secret-of-a-test'
@@ -36,19 +36,14 @@ export interface Told {
 }
 
 /**
- * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves.
- *
- * @param hostname null for a Keycloak that calls itself as it is asked
+ * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves. Keycloak
+ * calls itself as it is asked.
  */
-export async function startDemoRealm(options: readonly string[] = [], version = '26.7.3', hostname?: null) {
+export async function startDemoRealm() {
   const postgres = await startPostgres()
   const keycloak = await startKeycloak({
-    version,
-    postgres,
-    jars: [EXTENSION_JAR],
-    options,
-    ...(hostname === undefined ? {} : { hostname }),
-    realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
+    ...{ ...inCommon(), postgres, hostname: null },
+    realms: [DEMO_REALM],
     env: DEMO_ENV,
   })
   const admin = new RealmAdmin(keycloak.admin, 'demo')
@@ -102,6 +97,17 @@ export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database
 
   person(name: string): Promise<string> {
     return this.admin.createUser(name, 'password')
+  }
+
+  /** The user's sessions in the ledger: the sid, and whether it is an offline one. */
+  ledgerOf(user: string): string[] {
+    return this.postgres
+      .psql(
+        `select sid || case when is_offline then ' offline' else '' end from logout_relay_ledger
+      join logout_relay_ledger_template t on t.id = template where user_id = '${user}'`,
+      )
+      .split('\n')
+      .filter(Boolean)
   }
 
   /** The token of a person with roles of the relay, through the client whose tokens carry somebody's word. */

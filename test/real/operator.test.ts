@@ -6,26 +6,43 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { KINDS } from '../../scripts/matrix/access.ts'
 import { ACTS } from '../../scripts/matrix/acts.ts'
 import { asItShouldBe, play } from '../../scripts/matrix/play.ts'
-import { startWorld, type World } from '../../scripts/matrix/world.ts'
+import { planWorld, startAround, type World } from '../../scripts/matrix/world.ts'
+import type { RealmAdmin } from '../../scripts/stage/admin.ts'
+import { type CibaDevice, startCibaDevice } from '../../scripts/stage/ciba.ts'
 import { call } from '../../scripts/stage/http.ts'
+import { type Mailbox, startMail } from '../../scripts/stage/mail.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
+import { route, shared } from './shared.ts'
 
 let world: World
+let admin: RealmAdmin
+let upstream: RealmAdmin
+let mail: Mailbox
+let ciba: CibaDevice
 /** Of a program with the role `operate`. */
 let program: string
 
 beforeAll(async () => {
-  world = await startWorld(() => undefined, '26.7.3')
-  const { admin } = world.keycloak
-  const operator = await admin.clientUuid('demo', 'logout-relay-operator')
-  await admin.must('PUT', `/demo/clients/${operator}`, { directAccessGrantsEnabled: true })
+  const { keycloak, postgres, token, ...server } = await shared()
+  const plan = await planWorld()
+  await route('events', 'operator', `http://127.0.0.1:${plan.relayPort}/events`)
+  admin = await server.bring('demo', 'operator', plan.env)
+  upstream = await server.make('operator-upstream')
+  ;[mail, ciba] = [await startMail(), await startCibaDevice()]
+  await route('ciba', 'operator', ciba.url)
+  const parts = { keycloak, postgres, token, mail, ciba, features: await server.features() }
+  world = await startAround(parts, admin, upstream, plan)
+  const operator = await admin.clientUuid('logout-relay-operator')
+  await admin.must('PUT', `/clients/${operator}`, { directAccessGrantsEnabled: true })
   program = await world.tokens.serviceAccount('logout-relay-operator', world.secret)
 })
 
-afterAll(() => world.stop())
+afterAll(async () => {
+  await Promise.all([world.stop(), mail.stop(), ciba.stop()])
+})
 
 const REASON = 'laptop stolen'
-const person = (name: string, realm = 'demo') => world.keycloak.admin.createUser(realm, name, 'password')
+const person = (name: string, realm = admin) => realm.createUser(name, 'password')
 
 /** What the relay answers to this word. */
 async function contain(word: object, token = program): Promise<Record<string, unknown>> {
@@ -38,11 +55,10 @@ async function contain(word: object, token = program): Promise<Record<string, un
 
 /** What the extension answers to this word, asked past the relay. */
 async function containAtKeycloak(word: object, token: string): Promise<Record<string, unknown>> {
-  const answer = await call<Record<string, unknown>>(
-    'POST',
-    `${world.keycloak.issuer('demo')}/logout-relay/containments`,
-    { json: { reason: REASON, ...word }, headers: { authorization: `Bearer ${token}` } },
-  )
+  const answer = await call<Record<string, unknown>>('POST', `${world.target.issuer}/logout-relay/containments`, {
+    json: { reason: REASON, ...word },
+    headers: { authorization: `Bearer ${token}` },
+  })
   return { status: answer.status, ...answer.json() }
 }
 
@@ -80,7 +96,7 @@ describe("an operator's word", () => {
     const { evidence } = (
       await call<{ evidence: { kind: string; data: object }[] }>('GET', containment, { headers })
     ).json()
-    const by = await world.keycloak.admin.userId('demo', 'service-account-logout-relay-operator')
+    const by = await admin.userId('service-account-logout-relay-operator')
     expect(evidence).toContainEqual(
       expect.objectContaining({ kind: 'asked', data: { by, client_id: 'logout-relay-operator', reason: REASON } }),
     )
@@ -109,13 +125,13 @@ describe("an operator's word", () => {
       'a user who has been deleted',
       async () => {
         const user = await person('gone')
-        await world.keycloak.admin.must('DELETE', `/demo/users/${user}`)
+        await admin.must('DELETE', `/users/${user}`)
         return user
       },
       404,
       /not one of this realm, or no longer/,
     ],
-    ['a user of another realm', () => person('foreign', 'upstream'), 404, /not one of this realm/],
+    ['a user of another realm', () => person('foreign', upstream), 404, /not one of this realm/],
     ['a service account', () => Promise.resolve('service-account-logout-relay'), 400, /service account of a client/],
   ])('about %s is refused with the reason', async (_, subject, status, why) => {
     const answer = await contain({ subject: await subject() })
@@ -134,7 +150,7 @@ describe("an operator's word", () => {
     const { user, lives } = await loggedIn('not-theirs')
     const relays = await world.tokens.serviceAccount('logout-relay', world.secret)
     expect(await contain({ subject: user }, relays)).toMatchObject({ status: 401 })
-    const direct = await call('POST', `${world.keycloak.issuer('demo')}/logout-relay/containments`, {
+    const direct = await call('POST', `${world.target.issuer}/logout-relay/containments`, {
       json: { user, reason: REASON },
       headers: { authorization: `Bearer ${relays}` },
     })
@@ -143,11 +159,10 @@ describe("an operator's word", () => {
     const guards = await world.tokens.serviceAccount('orders-api', world.secret)
     expect(await contain({ subject: user }, guards)).toMatchObject({ status: 403, error: 'unauthorized_client' })
 
-    const { admin } = world.keycloak
-    const account = await admin.userId('demo', 'service-account-logout-relay-operator')
-    const client = await admin.clientUuid('demo', 'logout-relay')
-    const roles = `/demo/users/${account}/role-mappings/clients/${client}`
-    const operate = (await admin.must('GET', `/demo/clients/${client}/roles/operate`)).json()
+    const account = await admin.userId('service-account-logout-relay-operator')
+    const client = await admin.clientUuid('logout-relay')
+    const roles = `/users/${account}/role-mappings/clients/${client}`
+    const operate = (await admin.must('GET', `/clients/${client}/roles/operate`)).json()
     await admin.must('DELETE', roles, [operate])
     expect(await contain({ subject: user })).toMatchObject({ status: 403, error: 'insufficient_scope' })
     await admin.must('POST', roles, [operate])
@@ -188,7 +203,7 @@ describe("an operator's word", () => {
       ...{ status: 403, error: 'unauthorized_client' },
       error_description: expect.stringMatching(/the client flows-app .*attribute logout-relay\.clients/) as string,
     })
-    const decisions = `${world.keycloak.issuer('demo')}/logout-relay/realm-logouts`
+    const decisions = `${world.target.issuer}/logout-relay/realm-logouts`
     const asked = await call('GET', decisions, { headers: { authorization: `Bearer ${stolen}` } })
     expect([asked.status, asked.text]).toEqual([403, expect.stringContaining('flows-app')])
     expect(await lives()).toBe(true)
@@ -206,7 +221,7 @@ describe("an operator's word", () => {
     // The relay itself needs no entry: what is owed is told all the same.
     expect((await call('GET', `${world.relay.url}/readyz`)).status).toBe(200)
     const relays = await world.tokens.serviceAccount('logout-relay', world.secret)
-    const list = `${world.keycloak.issuer('demo')}/logout-relay/relying-parties`
+    const list = `${world.target.issuer}/logout-relay/relying-parties`
     expect((await call('GET', list, { headers: { authorization: `Bearer ${relays}` } })).status).toBe(200)
     await world.setPolicy({})
     expect(await through('flows-app')).toBe(403)
@@ -214,10 +229,5 @@ describe("an operator's word", () => {
 
   test('is not given to every client by one word: such a realm is not saved', async () => {
     await expect(world.setPolicy({ 'logout-relay.clients': '*' })).rejects.toThrow(/name each/)
-  })
-
-  test('is not called done while Keycloak is down', async () => {
-    await world.keycloak.stop()
-    expect(await contain({ subject: 'nowhere' })).toMatchObject({ status: 503, error: 'temporarily_unavailable' })
   })
 })

@@ -3,18 +3,22 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
 
 /** What takes longest begins first, so that no worker is left alone with it at the end. */
 const LONGEST = [
-  'postgres',
   'nodes',
+  'postgres',
   'relay',
-  'attack',
-  'operator',
+  'own-database',
   'tutorial',
+  'attack',
   'own-keycloak',
-  'story',
+  'operator',
+  'console',
   'audit',
+  'mend',
+  'own-change',
   'containment',
   'triggers',
   'logins',
+  'guard',
 ]
 
 export class LongestFirst extends BaseSequencer {

@@ -4,14 +4,14 @@ import { expect, onTestFinished, test } from 'vitest'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { commandsIn, repositoryFolder } from '../../scripts/stage/documented.ts'
 import { startExpress } from '../../scripts/stage/express.ts'
-import { EXTENSION_JAR, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { freePort, ROOT, start, until } from '../../scripts/stage/process.ts'
+import { route, shared } from './shared.ts'
 
 const SECRET = 'secret-of-a-test'
 const PASSWORD = 'password'
 
 /** What differs here: names and ports, the password on the keyboard, and relying parties on this machine over http. */
-function scriptOf(values: { keycloak: string; relay: string }): string {
+function scriptOf(values: { keycloak: string; realm: string; relay: string }): string {
   const port = new URL(values.relay).port
   const test = `listen: { port: ${port} }\ndelivery: { allow_http_on_loopback: true }\n`
   const steps = commandsIn('docs/own-keycloak.md').filter(({ heading }) => heading !== '1. The extension')
@@ -30,7 +30,7 @@ function scriptOf(values: { keycloak: string; relay: string }): string {
       return (waits + text)
         .replace('https://idp.example.org', values.keycloak)
         .replace('https://logout-relay.example.org', values.relay)
-        .replace('REALM=main', 'REALM=stock')
+        .replace('REALM=main', `REALM=${values.realm}`)
         .replace('\nissuers:', `\n${test}issuers:`)
         .replace(
           'npx logout-relay status',
@@ -48,20 +48,16 @@ function scriptOf(values: { keycloak: string; relay: string }): string {
 test('the steps of docs/own-keycloak.md, typed as they stand, lead a realm that knows nothing of this to a dead session', async () => {
   const relay = `http://127.0.0.1:${await freePort()}`
   const expressPort = await freePort()
-  const keycloak = await startKeycloak({
-    jars: [EXTENSION_JAR],
-    realms: [join(ROOT, 'realm-export', 'stock-realm.json')],
-    env: {
-      LOGOUT_RELAY_STOCK_APACHE_URL: 'http://localhost:9',
-      LOGOUT_RELAY_STOCK_EXPRESS_URL: `http://localhost:${expressPort}`,
-      LOGOUT_RELAY_APP_SECRET: SECRET,
-      LOGOUT_RELAY_USER_PASSWORD: PASSWORD,
-    },
-    options: [`--spi-events-listener--logout-relay--push-url=${relay}/events`],
+  const { keycloak, administrator, ...server } = await shared()
+  const { realm } = await server.bring('stock', 'own-keycloak', {
+    LOGOUT_RELAY_STOCK_APACHE_URL: 'http://localhost:9',
+    LOGOUT_RELAY_STOCK_EXPRESS_URL: `http://localhost:${expressPort}`,
+    LOGOUT_RELAY_APP_SECRET: SECRET,
+    LOGOUT_RELAY_USER_PASSWORD: PASSWORD,
   })
-  onTestFinished(() => keycloak.stop())
+  await route('events', realm, `${relay}/events`)
   const app = await startExpress({
-    issuer: keycloak.issuer('stock'),
+    issuer: keycloak.issuer(realm),
     clientId: 'express-app',
     clientSecret: SECRET,
     port: expressPort,
@@ -70,12 +66,12 @@ test('the steps of docs/own-keycloak.md, typed as they stand, lead a realm that 
 
   const folder = repositoryFolder()
   const file = (name: string) => join(folder, name)
-  writeFileSync(file('steps'), scriptOf({ keycloak: keycloak.url, relay }))
+  writeFileSync(file('steps'), scriptOf({ keycloak: keycloak.url, realm, relay }))
   const steps = start('/bin/bash', ['-eu', file('steps')], {
     cwd: folder,
     env: {
       PATH: `${join(ROOT, '.cache', 'keycloak-26.7.3', 'bin')}:${process.env['PATH'] ?? ''}`,
-      KC_CLI_PASSWORD: keycloak.adminUser.password,
+      KC_CLI_PASSWORD: administrator.password,
       // Each kcadm.sh is a JVM that lives for a second.
       KC_OPTS: `-Duser.home=${folder} -XX:TieredStopAtLevel=1 -XX:+UseSerialGC`,
     },

@@ -1,27 +1,31 @@
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createLocalJWKSet, jwtVerify } from 'jose'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { startGuarded } from '../../scripts/demo/guarded.ts'
+import { held, play } from '../../scripts/demo/story.ts'
+import { planWorld, startParts, type World } from '../../scripts/demo/world.ts'
 import { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
-import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
+import type { ExpressApplication } from '../../scripts/stage/express.ts'
 import { call } from '../../scripts/stage/http.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { KEYCLOAK_VERSIONS } from '../../scripts/stage/keycloak-versions.ts'
 import { startDirectory } from '../../scripts/stage/ldap.ts'
 import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
-import { type RelayServer, startRelayProcess } from '../../scripts/stage/relay.ts'
-import { TokenEndpoint } from '../../scripts/stage/tokens.ts'
-import { DEMO_ENV, nextSecond, SECRET } from './demo-realm.ts'
+import type { RelayServer } from '../../scripts/stage/relay.ts'
+import type { TokenEndpoint } from '../../scripts/stage/tokens.ts'
+import { nextSecond } from './demo-realm.ts'
+import { inCommon } from './in-common.ts'
 import { giveKeys, publishedKeys } from './keys.ts'
 import { startRecorder } from './recorder.ts'
 
-const CRASH_JAR = join(ROOT, 'test', 'crash-extension', 'target', 'crash-extension.jar')
-
 // From 26.7 Keycloak removes the sessions in the transaction of the reset; before, after its commit.
-describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) => {
+describe.each(KEYCLOAK_VERSIONS.toReversed())('on PostgreSQL with Keycloak %s', (version) => {
   let postgres: Postgres
   let keycloak: KeycloakServer
+  let world: World
   let relay: RelayServer
   let express: ExpressApplication
   let tokens: TokenEndpoint
@@ -29,29 +33,30 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
   let forgotten: { user: string; browser: Browser }
 
   beforeAll(async () => {
-    const [port, expressPort] = [await freePort(), await freePort()]
+    const plan = await planWorld()
     postgres = await startPostgres()
-    const app = `http://localhost:${expressPort}`
     keycloak = await startKeycloak({
-      version,
-      postgres,
-      jars: [EXTENSION_JAR, CRASH_JAR],
-      realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
-      env: { ...DEMO_ENV, LOGOUT_RELAY_DEMO_EXPRESS_URL: app },
-      options: [`--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${port}/events`],
+      ...{ ...inCommon(version), postgres, port: plan.keycloakPort },
+      realms: ['demo', 'stock'].map((name) => join(ROOT, 'realm-export', `${name}-realm.json`)),
+      env: plan.env,
+      options: [
+        ...inCommon(version).options,
+        `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${plan.relayPort}/events`,
+      ],
     })
-    const issuer = keycloak.issuer('demo')
-    tokens = new TokenEndpoint(issuer)
-    express = await startExpress({ issuer, clientId: 'express-app', clientSecret: SECRET, port: expressPort })
-    relay = await startRelayProcess({ port, issuers: [{ issuer, client_secret: SECRET, poll_interval_s: 1 }] })
+    const realm = (name: string) => new RealmAdmin(keycloak.admin, name)
+    world = await startParts(keycloak, realm('demo'), realm('stock'), plan)
+    relay = world.relay
+    ;({ express, tokens } = world.demo)
   })
 
   afterAll(async () => {
-    await Promise.all([relay.stop(), express.stop(), keycloak.stop()])
+    await Promise.all([relay.stop(), world.stop(), keycloak.stop()])
     await postgres.stop()
   })
 
   const person = (name: string) => keycloak.admin.createUser('demo', name, 'password')
+  const operator = () => ({ authorization: `Bearer ${world.operatorToken}` })
   const reset = (userId: string) => keycloak.admin.resetPassword('demo', userId, 'another')
   const count = (table: string) => Number(postgres.psql(`select count(*) from ${table}`))
   /** Without what the gate has refused since an earlier event, which is told when it comes. */
@@ -80,6 +85,21 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
       postgres.psql(`alter table ${table} drop constraint closed`)
     }
   }
+
+  // On the newest it is played by the demo that tutorial.test.ts starts.
+  test.runIf(version === KEYCLOAK_VERSIONS[0])(
+    'on the oldest Keycloak a reset with the relay ends all that stock Keycloak leaves alive, and nothing else',
+    async () => {
+      const guarded = await startGuarded(world)
+      onTestFinished(() => guarded.stop())
+      const story = await play(world, guarded, () => undefined)
+      expect(story.filter((line) => !held(line))).toEqual([])
+      expect(new Set(story.map((line) => line.clientId))).toEqual(
+        new Set(['apache-app', 'express-app', 'mobile-app', 'orders-api', 'intranet', 'browser-app']),
+      )
+      expect(story.some(({ access }) => access === 'browser app in Chromium')).toBe(true)
+    },
+  )
 
   test('a reset whose outbox row cannot be written is refused and changes nothing', async () => {
     const user = await person('karl')
@@ -205,10 +225,9 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     relay = await giveKeys(relay, new RealmAdmin(keycloak.admin, 'demo'))
     await tokens.directGrant('down-app', 'niaj', 'password')
     const published = await publishedKeys(keycloak.issuer('demo'))
-    const authorization = `Bearer ${await tokens.serviceAccount('logout-relay-operator', SECRET)}`
     const attempts = async () => {
       const open = `${relay.url}/api/v1/deliveries?client_id=down-app&state=open`
-      const answer = await call<{ deliveries: { attempts: number }[] }>('GET', open, { headers: { authorization } })
+      const answer = await call<{ deliveries: { attempts: number }[] }>('GET', open, { headers: operator() })
       return answer.json().deliveries[0]?.attempts
     }
     await nextSecond()
@@ -227,5 +246,12 @@ describe.each(['26.7.3', '26.5.0'])('on PostgreSQL with Keycloak %s', (version) 
     } finally {
       recorder.close()
     }
+  })
+
+  test('an operator’s word is not called done while Keycloak is down', async () => {
+    await keycloak.kill9()
+    const json = { subject: 'niaj', reason: 'laptop stolen' }
+    const answer = await call('POST', `${relay.url}/api/v1/containments`, { json, headers: operator() })
+    expect([answer.status, answer.json()]).toMatchObject([503, { error: 'temporarily_unavailable' }])
   })
 })

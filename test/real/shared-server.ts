@@ -3,9 +3,11 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { decodeJwt } from 'jose'
 import type { TestProject } from 'vitest/node'
+import { ACCOUNT_LINKING, cibaChannel } from '../../scripts/attack/world.ts'
 import { call } from '../../scripts/stage/http.ts'
-import { EXTENSION_JAR, type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
+import { type KeycloakServer, startKeycloak } from '../../scripts/stage/keycloak.ts'
 import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
+import { inCommon } from './in-common.ts'
 import { QUICK } from './quick.ts'
 
 /** What a test file is told of the Keycloak that all share. */
@@ -82,11 +84,13 @@ export default async function setup(project: TestProject): Promise<() => Promise
 async function startShared(door: string): Promise<[KeycloakServer, Postgres]> {
   const postgres = await startPostgres()
   const keycloak = await startKeycloak({
-    postgres,
-    jars: [EXTENSION_JAR],
+    ...{ ...inCommon(), postgres },
     options: [
+      ...inCommon().options,
       `--spi-events-listener--logout-relay--push-url=${door}/events`,
-      `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${door}/ciba`,
+      cibaChannel(`${door}/ciba`),
+      // For the attacks that begin so.
+      ACCOUNT_LINKING,
     ],
   })
   return [keycloak, postgres]

@@ -21,7 +21,9 @@ export interface Shared {
   readonly master: RealmAdmin
   readonly administrator: { readonly username: string; readonly password: string }
   /** An access token of the administrator's. */
-  token(): Promise<string>
+  readonly token: () => Promise<string>
+  /** What is on, by the names that `--features` has for it. */
+  features(): Promise<ReadonlySet<string>>
 }
 
 export async function shared(): Promise<Shared> {
@@ -41,6 +43,7 @@ export async function shared(): Promise<Shared> {
     administrator,
     // One from before a realm may have no rights in it.
     token: () => new Admin(url, administrator.username, administrator.password).token(),
+    features: () => server.features(),
   }
 }
 

@@ -33,7 +33,7 @@ test('docs/tutorial.md, followed from an empty folder, shows what it says at eve
     seconds: 300,
   })
   expect(first.exited() ? printed() : '').toBe('')
-  // The story of story.test.ts, here on the newest Keycloak.
+  // The story of postgres.test.ts, here on the newest Keycloak.
   expect(printed()).toContain('\nAll of it is as it must be.\n')
 
   const said = (pattern: RegExp) => pattern.exec(printed())?.slice(1) ?? []
