@@ -14,6 +14,7 @@ import { startCibaDevice } from '../stage/ciba.ts'
 import { startExpress } from '../stage/express.ts'
 import { type Gate, startGate } from '../stage/gate.ts'
 import { EXTENSION_JAR, startKeycloak } from '../stage/keycloak.ts'
+import { type Directory, startDirectory } from '../stage/ldap.ts'
 import { startMail } from '../stage/mail.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
 import { startPostgres } from '../stage/postgres.ts'
@@ -22,6 +23,8 @@ import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
 import type { TokenEndpoint } from '../stage/tokens.ts'
 
 const LISTENER = 'logout-relay'
+/** The people of the directory. */
+export const UNIT = 'matrix'
 
 /** What every person here has; what is not about the access under test stays out of its way. */
 const REALM = {
@@ -65,6 +68,9 @@ export interface World extends Parts {
   readonly victim: string
   /** Replaces the realm's policy by its defaults and these. */
   setPolicy(policy: Readonly<Record<string, string>>): Promise<void>
+  readonly directory: Directory
+  /** Whether whoever registers is made in the directory, and not in Keycloak alone. */
+  setRegistering(inDirectory: boolean): Promise<void>
   /** Whether Logout Relay listens in the realm: where it does not, nothing ends. */
   setListening(on: boolean): Promise<void>
   stop(): Promise<void>
@@ -85,6 +91,7 @@ export async function startWorld(progress: (what: string) => void, version: stri
   try {
     const [relayPort, apachePort, expressPort] = [await freePort(), await freePort(), await freePort()]
     const [postgres, mail, ciba] = [await keep(startPostgres()), await keep(startMail()), await keep(startCibaDevice())]
+    const directory = await keep(startDirectory({ [UNIT]: [] }, 'password'))
     progress(`Starting Keycloak ${version} with the extension (up to a minute)`)
     const keycloak = await keep(
       startKeycloak({
@@ -103,6 +110,7 @@ export async function startWorld(progress: (what: string) => void, version: stri
         },
         options: [
           `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${relayPort}/events`,
+          '--spi-events-listener--logout-relay--directories-every-ms=1000',
           // Off by default since 26.7, and on for all before.
           '--spi-login-protocol--openid-connect--allow-client-initiated-account-linking=true',
           `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${ciba.url}`,
@@ -120,9 +128,10 @@ export async function startWorld(progress: (what: string) => void, version: stri
     const parts = { keycloak, postgres, mail, ciba }
     const features = await furnish(parts, { gate, forgotten: await forgotten })
     const target = new Target(parts, 'demo')
+    const setRegistering = await addDirectory(target, directory)
     const api = { ...app, clientId: 'orders-api' }
     return {
-      ...{ ...parts, target, features, relay, secret, stop },
+      ...{ ...parts, target, features, relay, secret, stop, directory, setRegistering },
       tokens: target.tokens,
       apache: await apache,
       express: await express,
@@ -143,6 +152,22 @@ export async function startWorld(progress: (what: string) => void, version: stri
   } catch (cause) {
     await stop()
     throw cause
+  }
+}
+
+/** Answers what decides whether whoever registers is made in it. */
+async function addDirectory({ admin }: Target, directory: Directory): Promise<World['setRegistering']> {
+  const federation = directory.federation(UNIT, { importUsers: true })
+  await admin.must('POST', '/demo/components', federation)
+  const [made] = (
+    await admin.must<{ id: string; config: object }[]>(
+      'GET',
+      `/demo/components?name=${UNIT}&type=${federation.providerType}`,
+    )
+  ).json()
+  return async (inDirectory) => {
+    const config = { ...federation.config, syncRegistrations: [String(inDirectory)] }
+    await admin.must('PUT', `/demo/components/${made?.id ?? ''}`, { ...made, config })
   }
 }
 
