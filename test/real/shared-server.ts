@@ -86,6 +86,7 @@ async function startShared(door: string): Promise<[KeycloakServer, Postgres]> {
     jars: [EXTENSION_JAR],
     options: [
       `--spi-events-listener--logout-relay--push-url=${door}/events`,
+      '--spi-events-listener--logout-relay--directories-every-ms=1000',
       `--spi-ciba-auth-channel--ciba-http-auth-channel--http-authentication-channel-uri=${door}/ciba`,
     ],
   })
