@@ -76,6 +76,12 @@ record Change(Trigger trigger, long earliestMs, long latestMs, String now, boole
                 ? new Change(null, now, now, entry.clock(), entry.disabled(), 0) : null;
     }
 
+    /** A login that was old already when this was seen has been used since. */
+    static Change late(SeenRow seen) {
+        return new Change(seen.disabled ? Trigger.DIRECTORY_ACCOUNT_DISABLED : Trigger.DIRECTORY_PASSWORD_CHANGED, seen.oldUntilMs,
+                seen.oldUntilMs, seen.passwordClock, seen.disabled, seen.goneMs);
+    }
+
     boolean isOnlyToBeNoted() {
         return trigger == null;
     }

@@ -55,8 +55,8 @@ final class Directory implements AutoCloseable {
     private static final Pattern UUID_FORM = Pattern.compile("[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}");
 
     /** Where a server tells its time: Active Directory; OpenLDAP with the monitor; 389 Directory Server. */
-    private static final Map<String, String> TIMES = Map.of("", "currentTime", "cn=Current,cn=Time,cn=Monitor", "monitorTimestamp",
-            "cn=monitor", "currentTime");
+    private static final List<Map.Entry<String, String>> TIMES = List.of(Map.entry("", "currentTime"),
+            Map.entry("cn=Current,cn=Time,cn=Monitor", "monitorTimestamp"), Map.entry("cn=monitor", "currentTime"));
 
     /** @param clock as {@link PasswordClock#kept} */
     record Entry(String clock, boolean disabled) {
@@ -97,11 +97,6 @@ final class Directory implements AutoCloseable {
         }
     }
 
-    /** Whether Keycloak knows the users by an id of theirs (imported), and not by their name. */
-    static boolean imports(ComponentModel provider) {
-        return new LDAPConfig(provider.getConfig()).isImportEnabled();
-    }
-
     /**
      * The entries of those who are there.
      *
@@ -132,7 +127,7 @@ final class Directory implements AutoCloseable {
 
     /** Milliseconds since the epoch, the beginning of the second that the server says it has; empty where it does not. */
     OptionalLong timeMs() {
-        for (Map.Entry<String, String> place : TIMES.entrySet()) {
+        for (Map.Entry<String, String> place : TIMES) {
             try {
                 Attribute time = context.getAttributes(new LdapName(place.getKey()), new String[] {place.getValue()}).get(place.getValue());
                 OptionalLong ms = time == null ? OptionalLong.empty() : PasswordClock.latestMs(String.valueOf(time.get()));

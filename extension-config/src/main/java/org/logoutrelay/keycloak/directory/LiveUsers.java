@@ -13,6 +13,7 @@ import java.util.stream.Collectors;
 import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.LDAPConstants;
+import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.gate.Watermarks;
@@ -26,6 +27,11 @@ final class LiveUsers {
     private static final String DIRECT = "f:";
 
     private static final String LIVE = "l.latestEnd >= :nowSeconds and l.template in (select t.id from TemplateRow t where t.realmId = :realm)";
+
+    private static final String NOT_ENDED = "not exists (select 1 from WatermarkRow w where w.userId in (l.userId, :everybody)"
+            + " and w.realmId = :realm and w.sid is null and w.watermarkMs >= l.loginBegan)";
+
+    private static final long KEEP_OWN_MS = 7L * 24 * 60 * 60 * 1000;
 
     private LiveUsers() {
     }
@@ -71,7 +77,7 @@ final class LiveUsers {
         return found;
     }
 
-    private static boolean isDirect(String userId) {
+    static boolean isDirect(String userId) {
         return userId.startsWith(DIRECT);
     }
 
@@ -102,18 +108,27 @@ final class LiveUsers {
     /** Whether a client was given something that may live, by a login from before, and that no event has ended. */
     static boolean hasFromBefore(KeycloakSession session, Provider provider, String userId, long watermarkMs) {
         return !Jpa.em(session).createQuery("select l.id from LedgerRow l where l.userKey = :key and l.userId = :user"
-                + " and l.loginBegan <= :watermark and " + LIVE + " and not exists (select 1 from WatermarkRow w"
-                + " where w.userId in (:user, :everybody) and w.realmId = :realm and w.sid is null"
-                + " and w.watermarkMs >= l.loginBegan)", Long.class)
+                + " and l.loginBegan <= :watermark and " + LIVE + " and " + NOT_ENDED, Long.class)
                 .setParameter("key", Ids.key(userId)).setParameter("user", userId).setParameter("watermark", watermarkMs)
                 .setParameter("nowSeconds", (long) Time.currentTime()).setParameter("realm", provider.realmId())
                 .setParameter("everybody", Watermarks.EVERYBODY).setMaxResults(1).getResultList().isEmpty();
+    }
+
+    /** Of these users those who have been given something since the last look by a login that was old by then. */
+    static Set<String> late(KeycloakSession session, Provider provider, Collection<String> users) {
+        return users.isEmpty() ? Set.of() : Set.copyOf(Jpa.em(session).createQuery("select distinct s.userId from SeenRow s"
+                + " join LedgerRow l on l.userKey = s.userKey and l.userId = s.userId where s.userId in :ids"
+                + " and l.loginBegan <= s.oldUntilMs and " + LIVE + " and " + NOT_ENDED, String.class).setParameter("ids", users)
+                .setParameter("nowSeconds", (long) Time.currentTime()).setParameter("realm", provider.realmId())
+                .setParameter("everybody", Watermarks.EVERYBODY).getResultList());
     }
 
     /** Forgets those who have nothing left that could be ended, and what is of no directory any more. */
     static int prune(KeycloakSession session) {
         int gone = Jpa.em(session).createQuery("delete from SeenRow s where not exists (select 1 from LedgerRow l"
                 + " where l.userKey = s.userKey and l.userId = s.userId)").executeUpdate();
+        gone += Jpa.em(session).createQuery("delete from OwnChangeRow o where o.atMs < :old")
+                .setParameter("old", DbClock.now(session) - KEEP_OWN_MS).executeUpdate();
         for (String rows : List.of("SeenRow", "DirectoryRow")) {
             gone += Jpa.em(session).createQuery("delete from " + rows + " r where not exists"
                     + " (select 1 from ComponentEntity c where c.id = r.providerId)").executeUpdate();

@@ -28,11 +28,13 @@ final class Look {
 
     /** @param was what was seen before, or null */
     record Found(String userId, SeenRow was, Change change) {
-        boolean note(KeycloakSession session, Provider provider) {
+        /** @param oldUntilMs as {@link SeenRow#oldUntilMs} @return whether nobody else has noted it before */
+        boolean note(KeycloakSession session, Provider provider, long oldUntilMs) {
             if (was != null) {
                 return Jpa.em(session).createQuery("update SeenRow s set s.passwordClock = :clock, s.disabled = :disabled,"
-                        + " s.goneMs = :gone where s.userId = :user and s.passwordClock = :wasClock and s.disabled = :wasDisabled"
-                        + " and s.goneMs = :wasGone").setParameter("clock", change.now()).setParameter("disabled", change.disabled())
+                        + " s.goneMs = :gone, s.oldUntilMs = :old where s.userId = :user and s.passwordClock = :wasClock"
+                        + " and s.disabled = :wasDisabled and s.goneMs = :wasGone and s.oldUntilMs = :wasOld")
+                        .setParameter("old", oldUntilMs).setParameter("wasOld", was.oldUntilMs).setParameter("clock", change.now()).setParameter("disabled", change.disabled())
                         .setParameter("gone", change.goneMs()).setParameter("user", userId).setParameter("wasClock", was.passwordClock)
                         .setParameter("wasDisabled", was.disabled).setParameter("wasGone", was.goneMs).executeUpdate() == 1;
             }
@@ -43,6 +45,7 @@ final class Look {
             row.passwordClock = change.now();
             row.disabled = change.disabled();
             row.goneMs = change.goneMs();
+            row.oldUntilMs = oldUntilMs;
             Jpa.em(session).persist(row);
             Jpa.em(session).flush();
             return true;
@@ -59,7 +62,7 @@ final class Look {
     }
 
     private record Known(ComponentModel component, String clock, Map<String, String> ids, Map<String, SeenRow> seen,
-            Map<String, Long> own) {
+            Map<String, Long> own, Set<String> late) {
     }
 
     private record Answer(Map<String, Directory.Entry> entries, Change.Clocks clocks) {
@@ -69,7 +72,7 @@ final class Look {
     private final Provider provider;
     private final Ahead ahead;
 
-    /** Those that may have to end something. */
+    /** Those that end what is from before, where something is. */
     final List<Found> changes = new ArrayList<>();
     /** Those to be looked at again soon. */
     final Set<String> again = new HashSet<>();
@@ -114,6 +117,8 @@ final class Look {
                 if (change.goneMs() > 0) {
                     again.add(user);
                 }
+            } else if (known.late().contains(user) && was != null) {
+                changes.add(new Found(user, was, Change.late(was)));
             }
         }
         note(notes, seenNow, answer.clocks().nowMs());
@@ -122,9 +127,10 @@ final class Look {
     private Known known(KeycloakSession session, Collection<String> looked) {
         RealmModel realm = session.realms().getRealm(provider.realmId());
         ComponentModel component = realm == null ? null : realm.getComponent(provider.id());
-        return component == null ? new Known(null, null, Map.of(), Map.of(), Map.of())
+        return component == null ? new Known(null, null, Map.of(), Map.of(), Map.of(), Set.of())
                 : new Known(component, Policy.of(session, realm).directoryClock(), LiveUsers.inDirectory(session, looked),
-                        LiveUsers.seen(session, looked), LiveUsers.ownChanges(session, looked));
+                        LiveUsers.seen(session, looked), LiveUsers.ownChanges(session, looked),
+                        LiveUsers.late(session, provider, looked));
     }
 
     private Answer ask(KeycloakSession session, Known known) {
@@ -135,8 +141,10 @@ final class Look {
             OptionalLong time = directory.timeMs();
             Long measured = time.isEmpty() ? null : (Long) ahead.measured(time.getAsLong(), (before + DbClock.now(session)) / 2);
             Map<String, Directory.Entry> entries = new HashMap<>();
-            boolean byName = !Directory.imports(known.component());
-            directory.entries(known.ids().values(), byName).forEach(entries::put);
+            for (boolean byName : new boolean[] {false, true}) {
+                entries.putAll(directory.entries(known.ids().entrySet().stream()
+                        .filter(user -> LiveUsers.isDirect(user.getKey()) == byName).map(Map.Entry::getValue).toList(), byName));
+            }
             if (entries.isEmpty() && !known.ids().isEmpty() && !directory.hasUsers()) {
                 throw new Failure("it shows no user at all", null);
             }
@@ -150,7 +158,7 @@ final class Look {
     private void note(List<Found> notes, Set<String> seenNow, long nowMs) {
         try {
             KeycloakModelUtils.runJobInTransaction(factory, session -> {
-                notes.forEach(found -> found.note(session, provider));
+                notes.forEach(found -> found.note(session, provider, 0));
                 LiveUsers.forgetOwnChanges(session, seenNow, nowMs - Change.YOUNG_MS);
             });
         } catch (RuntimeException e) {

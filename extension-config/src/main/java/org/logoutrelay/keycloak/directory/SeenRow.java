@@ -33,4 +33,11 @@ public class SeenRow {
     /** When the directory was first seen without the user, in ms of the database; 0 while the user is there. */
     @Column(name = "GONE_MS")
     long goneMs;
+
+    /**
+     * Up to when a login is old by what was seen here, in ms of the database, where nothing was there to end: a code may be
+     * redeemed later, and single sign-on used, by a login that no application had seen by then. Else 0.
+     */
+    @Column(name = "OLD_UNTIL_MS")
+    long oldUntilMs;
 }

@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak.directory;
 
 import java.time.Duration;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
@@ -84,14 +85,14 @@ final class Sweep {
         }
         Look look = new Look(factory, provider, ahead);
         look.at(users);
-        look.changes.forEach(this::contain);
+        List<Look.Found> ending = fromBefore(look);
+        act(look.changes, ending, ending);
         return look.again;
     }
 
     /** @return how it stands from now on */
     private String answer(DirectoryRow row, Look look) {
-        List<Look.Found> ending = inTransaction(session -> look.changes.stream().filter(found -> LiveUsers.hasFromBefore(session,
-                provider, found.userId(), found.change().watermarkMs())).toList());
+        List<Look.Found> ending = fromBefore(look);
         long limit = inTransaction(session -> Policy.of(session, session.realms().getRealm(provider.realmId())).directoryLimit());
         if (row.state.equals(WATCHED) && ending.size() > limit || row.state.equals(HELD) && !ending.isEmpty()) {
             if (row.state.equals(WATCHED)) {
@@ -102,15 +103,31 @@ final class Sweep {
             row.held = ending.size();
             return HELD;
         }
-        for (Look.Found found : look.changes) {
-            if (row.state.equals(DISMISSED) && found.change().earliestMs() <= row.heldMs) {
-                inTransaction(session -> found.note(session, provider));
-            } else {
-                contain(found);
-            }
-        }
+        act(look.changes, ending, !row.state.equals(DISMISSED) ? ending
+                : ending.stream().filter(found -> found.change().earliestMs() > row.heldMs).toList());
         row.held = 0;
         return WATCHED;
+    }
+
+    private List<Look.Found> fromBefore(Look look) {
+        return inTransaction(session -> look.changes.stream().filter(found -> LiveUsers.hasFromBefore(session, provider,
+                found.userId(), found.change().watermarkMs())).toList());
+    }
+
+    /** @param fromBefore those who have something from before; who of them is not to be contained keeps it */
+    private void act(List<Look.Found> all, List<Look.Found> fromBefore, List<Look.Found> ending) {
+        Set<Look.Found> contained = new HashSet<>(ending);
+        Set<Look.Found> keeping = new HashSet<>(fromBefore);
+        List<Look.Found> noted = all.stream().filter(found -> !contained.contains(found)).toList();
+        try {
+            inTransaction(session -> {
+                noted.forEach(found -> found.note(session, provider, keeping.contains(found) ? 0 : found.change().watermarkMs()));
+                return null;
+            });
+        } catch (RuntimeException e) {
+            LOG.debug("Another node has noted the same in this moment, or the next look notes it", e);
+        }
+        ending.forEach(this::contain);
     }
 
     /** Of two nodes that have found the same, the one that notes it first. */
@@ -119,8 +136,7 @@ final class Sweep {
             inTransaction(session -> {
                 RealmModel realm = session.realms().getRealm(provider.realmId());
                 session.getContext().setRealm(realm);
-                if (found.note(session, provider)
-                        && LiveUsers.hasFromBefore(session, provider, found.userId(), found.change().watermarkMs())) {
+                if (found.note(session, provider, 0)) {
                     contain(session, realm, found);
                 }
                 return null;
