@@ -19,6 +19,10 @@ export interface Ldap extends Running {
   /** LDIF of changes, by the administrator, also of what else only the server writes. */
   modify(ldif: string): void
   readonly dn: (unit: string, name: string) => string
+  /** What it has been asked since it was started; it must tell its time for that. */
+  asked(): { readonly searches: number; readonly entries: number }
+  /** By user name. */
+  entryUuids(unit: string): ReadonlyMap<string, string>
   /** The same server once more, on the same data and port. */
   restart(): Promise<Ldap>
 }
@@ -72,6 +76,7 @@ suffix ${SUFFIX}
 rootdn ${ROOT_DN}
 rootpw ${rootPassword}
 directory ${join(dir, 'data')}
+maxsize ${2 ** 30}
 index objectClass,uid,entryUUID,pwdChangedTime eq
 access to attrs=userPassword by self write by anonymous auth
 access to * by * read
@@ -89,6 +94,16 @@ ppolicy_default ${POLICY_DN}
     const running = start(join(SBIN, 'slapd'), args, { logFile: join(dir, 'log'), env })
     await untilUp('OpenLDAP does not come up', running, () => answers(port), 30)
     const asAdmin = ['-x', '-H', url, '-D', ROOT_DN, '-w', rootPassword]
+    const search = (base: string, scope: string, ...what: readonly string[]) =>
+      execFileSync('ldapsearch', ['-LLL', '-o', 'ldif-wrap=no', ...asAdmin, '-b', base, '-s', scope, ...what], {
+        encoding: 'utf8',
+        maxBuffer: 2 ** 28,
+      })
+    const counted = (where: string, attribute: string) =>
+      Number(
+        new RegExp(`^${attribute}: (\\d+)`, 'm').exec(search(where, 'base', '(objectClass=*)', attribute))?.[1] ??
+          Number.NaN,
+      )
     return {
       ...running,
       restart: run,
@@ -97,6 +112,20 @@ ppolicy_default ${POLICY_DN}
         const whose = dn(unit, name)
         const by = old === undefined ? asAdmin : ['-x', '-H', url, '-D', whose, '-w', old, '-a', old]
         execFileSync('ldappasswd', [...by, '-s', to, whose], { stdio: 'pipe' })
+      },
+      asked: () => ({
+        searches: counted('cn=Search,cn=Operations,cn=Monitor', 'monitorOpCompleted'),
+        entries: counted('cn=Entries,cn=Statistics,cn=Monitor', 'monitorCounter'),
+      }),
+      entryUuids: (unit) => {
+        const found = search(`ou=${unit},${SUFFIX}`, 'one', '(uid=*)', 'uid', 'entryUUID')
+        return new Map(
+          found.split('\n\n').flatMap((entry) => {
+            const [, uid] = /^uid: (.*)$/m.exec(entry) ?? []
+            const [, uuid] = /^entryUUID: (.*)$/m.exec(entry) ?? []
+            return uid === undefined || uuid === undefined ? [] : [[uid, uuid] as const]
+          }),
+        )
       },
       modify: (changes) => {
         execFileSync('ldapmodify', ['-e', 'relax', ...asAdmin], { input: `${changes}\n`, stdio: 'pipe' })

@@ -273,7 +273,7 @@ describe('of an OpenLDAP', () => {
     await nextSecond()
     directory.setPassword(writable, 'both', NEW)
     await between.dead()
-    expect((await realm.told(before.user)).map(({ trigger }) => trigger).sort()).toEqual([
+    expect([...new Set((await realm.told(before.user)).map(({ trigger }) => trigger))].sort()).toEqual([
       'admin-reset-password',
       'directory-password-changed',
     ])

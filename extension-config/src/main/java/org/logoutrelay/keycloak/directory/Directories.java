@@ -72,6 +72,11 @@ public final class Directories {
 
     /** Somebody has logged in: with a new password, perhaps. Costs the request nothing. */
     public void lookAfterCommit(KeycloakSession session, String userId) {
+        synchronized (watched) {
+            if (watched.isEmpty()) {
+                return;
+            }
+        }
         session.getTransactionManager().enlistAfterCompletion(new AbstractKeycloakTransaction() {
             @Override
             protected void commitImpl() {

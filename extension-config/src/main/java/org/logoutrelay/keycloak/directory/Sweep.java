@@ -86,14 +86,17 @@ final class Sweep {
         Look look = new Look(factory, provider, ahead);
         look.at(users);
         List<Look.Found> ending = fromBefore(look);
-        act(look.changes, ending, ending);
+        // Else the sweep finds them, and holds them.
+        if (ending.size() <= limit()) {
+            act(look.changes, ending, ending);
+        }
         return look.again;
     }
 
     /** @return how it stands from now on */
     private String answer(DirectoryRow row, Look look) {
         List<Look.Found> ending = fromBefore(look);
-        long limit = inTransaction(session -> Policy.of(session, session.realms().getRealm(provider.realmId())).directoryLimit());
+        long limit = limit();
         if (row.state.equals(WATCHED) && ending.size() > limit || row.state.equals(HELD) && !ending.isEmpty()) {
             if (row.state.equals(WATCHED)) {
                 LOG.warnf("%d users of directory %s have changed at once, and the realm's limit is %d: nothing is ended until"
@@ -107,6 +110,10 @@ final class Sweep {
                 : ending.stream().filter(found -> found.change().earliestMs() > row.heldMs).toList());
         row.held = 0;
         return WATCHED;
+    }
+
+    private long limit() {
+        return inTransaction(session -> Policy.of(session, session.realms().getRealm(provider.realmId())).directoryLimit());
     }
 
     private List<Look.Found> fromBefore(Look look) {
