@@ -2,6 +2,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { readOptions, refuse, wholeOption } from '../scripts/stage/options.ts'
 import { breach } from './breach.ts'
 import { cluster } from './cluster.ts'
+import { directory } from './directory.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
 import { guard } from './guard.ts'
@@ -37,6 +38,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   native,
   spine,
   ledger,
+  directory,
 }
 const size: Size = { rounds: wholeOption('rounds', options.rounds), share: Number(options.share) }
 if (!(size.share > 0 && size.share <= 1)) {

@@ -20,7 +20,7 @@ function round(ms: number): number {
 /** One figure of a bench, with what the issue or the design asks of it. */
 export interface Line {
   readonly what: string
-  readonly unit: 'ms' | 'ratio' | 'per second' | 'per minute' | 'MB' | 'bytes'
+  readonly unit: 'ms' | 'count' | 'ratio' | 'per second' | 'per minute' | 'MB' | 'bytes'
   readonly figure: Figure
   readonly goal?: Goal
 }

@@ -6,6 +6,7 @@ import { call } from '../stage/http.ts'
 import { oneTimePassword } from '../stage/one-time-password.ts'
 import type { EndsWith } from './kind.ts'
 import type { Person } from './person.ts'
+import { UNIT } from './world.ts'
 
 const SESSIONS: readonly EndsWith[] = ['own session', 'session']
 const ONE_SESSION: readonly EndsWith[] = ['own session']
@@ -27,6 +28,8 @@ export interface Act {
   readonly ends: readonly EndsWith[]
   /** Logout Relay does not listen while it is played: the control. */
   readonly withoutListener?: true
+  /** The person is one of a directory. */
+  readonly inDirectory?: true
   /** It fires no sooner than so long after what comes before it. */
   readonly afterMs?: number
   /** What comes before the factors are there, such as a login; then the act itself. Throws if it does not succeed. */
@@ -38,7 +41,7 @@ function byAdmin(
   trigger: string,
   ends: readonly EndsWith[],
   act: (person: Person) => Promise<unknown>,
-  more: { how?: string; policy?: Record<string, string> } = {},
+  more: { how?: string; policy?: Record<string, string>; inDirectory?: true } = {},
 ): Act {
   return { trigger, ends, ...more, prepare: (person) => Promise.resolve(() => act(person)) }
 }
@@ -183,6 +186,25 @@ export const ACTS: readonly Act[] = [
       }
     },
   },
+  byAdmin(
+    'directory-password-changed',
+    ALL_ACCESS,
+    ({ world, name }) => {
+      world.directory.setPassword(UNIT, name, NEW_PASSWORD)
+      return Promise.resolve()
+    },
+    { inDirectory: true },
+  ),
+  byAdmin(
+    'directory-account-disabled',
+    ALL_ACCESS,
+    (person) =>
+      inDirectory(person, 'changetype: modify\nreplace: pwdAccountLockedTime\npwdAccountLockedTime: 000001010000Z'),
+    { inDirectory: true },
+  ),
+  byAdmin('directory-account-deleted', EVERYTHING, (person) => inDirectory(person, 'changetype: delete'), {
+    inDirectory: true,
+  }),
   byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', person.path('/logout'))),
   byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/logout-all'), {
     policy: policy('realm-logout', 'sessions'),
@@ -218,6 +240,11 @@ export const ACTS: readonly Act[] = [
   },
   { ...byAdmin('admin-reset-password', [], reset, { how: 'without Logout Relay' }), withoutListener: true },
 ]
+
+function inDirectory({ world, name }: Person, change: string): Promise<void> {
+  world.directory.modify(`dn: ${world.directory.dn(UNIT, name)}\n${change}`)
+  return Promise.resolve()
+}
 
 async function goesOn({ target }: Person, back: Page): Promise<void> {
   if (!(await target.redeem(back))) {

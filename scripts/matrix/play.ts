@@ -44,7 +44,9 @@ export async function play(world: World, act: Act, name: string, kinds: readonly
     if (act.withoutListener) {
       await world.setListening(false)
     }
+    await world.setRegistering(act.inDirectory === true)
     const person = await Person.register(world, name)
+    await world.setRegistering(false)
     const fire = await act.prepare(person)
     const prepared = performance.now()
     const made: Made[] = []

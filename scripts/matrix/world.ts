@@ -8,6 +8,7 @@ import { startExpress } from '../stage/express.ts'
 import { DEMO_REALM, demoRealm } from '../stage/demo-realm.ts'
 import { type Gate, startGate } from '../stage/gate.ts'
 import { EXTENSION_JAR, startKeycloak } from '../stage/keycloak.ts'
+import { type Directory, startDirectory } from '../stage/ldap.ts'
 import { startMail } from '../stage/mail.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
 import { startPostgres } from '../stage/postgres.ts'
@@ -16,6 +17,8 @@ import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
 import type { TokenEndpoint } from '../stage/tokens.ts'
 
 const LISTENER = 'logout-relay'
+/** The people of the directory. */
+export const UNIT = 'matrix'
 
 /** What every person here has; what is not about the access under test stays out of its way. */
 const REALM = {
@@ -57,6 +60,9 @@ export interface World extends Parts {
   readonly victim: string
   /** Replaces the realm's policy by its defaults and these. */
   setPolicy(policy: Readonly<Record<string, string>>): Promise<void>
+  readonly directory: Directory
+  /** Whether whoever registers is made in the directory, and not in Keycloak alone. */
+  setRegistering(inDirectory: boolean): Promise<void>
   /** Whether Logout Relay listens in the realm: where it does not, nothing ends. */
   setListening(on: boolean): Promise<void>
   stop(): Promise<void>
@@ -112,6 +118,7 @@ export async function startWorld(progress: (what: string) => void, version: stri
         env: plan.env,
         options: [
           `--spi-events-listener--logout-relay--push-url=http://127.0.0.1:${plan.relayPort}/events`,
+          '--spi-events-listener--logout-relay--directories-every-ms=1000',
           ACCOUNT_LINKING,
           cibaChannel(ciba.url),
         ],
@@ -157,9 +164,11 @@ export async function startAround(
     const gate = await keep(startGate((await forgotten).logoutUri))
     await furnish(parts, admin, upstream, { gate, forgotten: await forgotten })
     const target = new Target(parts, admin, upstream)
+    const directory = await keep(startDirectory({ [UNIT]: [] }, 'password'))
+    const setRegistering = await addDirectory(admin, directory)
     const api = { ...app, clientId: 'orders-api' }
     return {
-      ...{ ...parts, target, relay, secret },
+      ...{ ...parts, target, relay, secret, directory, setRegistering },
       tokens: target.tokens,
       apache: await apache,
       express: await express,
@@ -180,6 +189,22 @@ export async function startAround(
   } catch (cause) {
     await stop()
     throw cause
+  }
+}
+
+/** Answers what decides whether whoever registers is made in it. */
+async function addDirectory(admin: RealmAdmin, directory: Directory): Promise<World['setRegistering']> {
+  const federation = directory.federation(UNIT, { importUsers: true })
+  await admin.must('POST', '/components', federation)
+  const [made] = (
+    await admin.must<{ id: string; config: object }[]>(
+      'GET',
+      `/components?name=${UNIT}&type=${federation.providerType}`,
+    )
+  ).json()
+  return async (inDirectory) => {
+    const config = { ...federation.config, syncRegistrations: [String(inDirectory)] }
+    await admin.must('PUT', `/components/${made?.id ?? ''}`, { ...made, config })
   }
 }
 

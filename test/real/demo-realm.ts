@@ -36,13 +36,18 @@ export interface Told {
 }
 
 /**
- * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves. Keycloak
- * calls itself as it is asked.
+ * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves.
+ *
+ * @param own.hostname null for a Keycloak that calls itself as it is asked
  */
-export async function startDemoRealm() {
+export async function startDemoRealm(
+  own: { readonly version?: string; readonly options?: readonly string[]; readonly hostname?: null } = {},
+) {
   const postgres = await startPostgres()
+  const common = inCommon(own.version)
   const keycloak = await startKeycloak({
-    ...{ ...inCommon(), postgres, hostname: null },
+    ...{ ...own, ...common, postgres },
+    options: [...common.options, ...(own.options ?? [])],
     realms: [DEMO_REALM],
     env: DEMO_ENV,
   })

@@ -13,7 +13,7 @@ import { inCommon } from './in-common.ts'
 let realm: DemoRealm
 
 beforeAll(async () => {
-  realm = await startDemoRealm()
+  realm = await startDemoRealm({ hostname: null })
 })
 
 afterAll(() => realm.stop())

@@ -88,6 +88,7 @@ async function startShared(door: string): Promise<[KeycloakServer, Postgres]> {
     options: [
       ...inCommon().options,
       `--spi-events-listener--logout-relay--push-url=${door}/events`,
+      '--spi-events-listener--logout-relay--directories-every-ms=1000',
       cibaChannel(`${door}/ciba`),
       // For the attacks that begin so.
       ACCOUNT_LINKING,

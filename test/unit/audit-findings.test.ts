@@ -23,6 +23,7 @@ const extension = (installed: boolean, info: Record<string, string>) => ({
 
 type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
 /** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
+const LOOKS = 'admin-reset-password,user-update-password,directory-password-changed'
 const TABLE: Row[] = [
   ['extension-missing', 'no jar', stock(), contained(), 'high', 10 * HOUR],
   [
@@ -98,9 +99,17 @@ const TABLE: Row[] = [
   ],
   [
     'user-federation',
-    'a directory, even with the extension',
+    'a directory, with an extension that does not look at it',
     contained({ federations: [{ name: 'ldap', provider: 'ldap' }] }),
-    contained(),
+    contained({ federations: [{ name: 'ldap', provider: 'ldap' }], extension: extension(true, { triggers: LOOKS }) }),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'user-federation',
+    'a directory that is not LDAP, even with the extension',
+    contained({ federations: [{ name: 'own', provider: 'own' }], extension: extension(true, { triggers: LOOKS }) }),
+    contained({ extension: extension(true, { triggers: LOOKS }) }),
     'medium',
     10 * HOUR,
   ],

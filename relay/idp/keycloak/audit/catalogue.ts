@@ -49,7 +49,7 @@ export const CATALOGUE = {
   'user-federation': {
     title: 'Passwords live in a directory and change there unseen',
     remedy:
-      'After a password has changed in the directory, reset it through Keycloak too, or sign the user out there; best from the directory’s own change process.',
+      'Install and switch on the extension, which looks at LDAP directories. Of any other: after a password has changed there, reset it through Keycloak too, or sign the user out there; best from the directory’s own change process.',
   },
   'identity-provider': {
     title: 'Passwords live at another identity provider and change there unseen',

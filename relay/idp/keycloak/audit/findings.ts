@@ -140,7 +140,8 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
     ]
     add('mailed-link', undefined, `Whoever reads the mail gets ${gives.join(', and ')}.`, 'medium')
   }
-  for (const source of realm.federations) {
+  const looks = contained && extension?.info['triggers']?.split(',').includes('directory-password-changed') === true
+  for (const source of realm.federations.filter(({ provider }) => !(looks && provider === 'ldap'))) {
     found.push(elsewhere('user-federation', 'user federation', source, nothingEnded))
   }
   for (const source of realm.identityProviders) {
@@ -167,7 +168,7 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
 }
 
 function elsewhere(id: FindingId, kind: Finding['kind'], { name, provider }: Source, worst: number): Finding {
-  const detail = `A password changed there ends nothing here, with the extension or without it (${provider}).`
+  const detail = `A password changed there ends nothing here (${provider}).`
   return { id, level: levelOf(worst), kind, name, worst, detail }
 }
 

@@ -10,6 +10,7 @@
  * trigger      what starts a containment, and what the realm's policy makes of it
  * outbox       what is owed to the relay, in its words, and what became of it
  * containment  what an event does to its subject
+ * directory    what changes in the directories behind Keycloak
  * settle       what follows the commit
  * rest         what the relay and people may ask
  * spi          what Keycloak loads

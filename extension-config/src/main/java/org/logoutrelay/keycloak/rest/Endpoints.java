@@ -21,6 +21,7 @@ import org.logoutrelay.keycloak.base.LogoutRelay;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.containment.RealmLogout;
+import org.logoutrelay.keycloak.directory.Directories;
 import org.logoutrelay.keycloak.outbox.Answers;
 import org.logoutrelay.keycloak.outbox.LogoutTokens;
 import org.logoutrelay.keycloak.outbox.Outbox;
@@ -94,7 +95,13 @@ public final class Endpoints {
     }
 
     /** @param decision {@code confirm} or {@code dismiss} */
-    public record RealmLogoutDecision(String id, String decision) {
+    public record Decision(String id, String decision) {
+        boolean isConfirmed() {
+            if (decision == null || !decision.matches("confirm|dismiss")) {
+                throw Problem.badRequest("decision must be confirm or dismiss");
+            }
+            return decision.equals("confirm");
+        }
     }
 
     public record MintRequest(List<String> ids) {
@@ -236,14 +243,10 @@ public final class Endpoints {
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */
     @POST
     @Path("realm-logouts")
-    public Response decide(RealmLogoutDecision request) {
+    public Response decide(Decision request) {
         AuthResult caller = requireCaller("confirm");
-        String decision = Given.body(request).decision();
-        if (decision == null || !decision.matches("confirm|dismiss")) {
-            throw Problem.badRequest("decision must be confirm or dismiss");
-        }
-        return ok(RealmLogout.decide(session, session.getContext().getRealm(), request.id(),
-                decision.equals("confirm"), caller.user().getId())
+        boolean confirmed = Given.body(request).isConfirmed();
+        return ok(RealmLogout.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
                 .orElseThrow(() -> Problem.badRequest("id is not that of a realm logout that waits for a decision; GET lists them")));
     }
 
@@ -253,6 +256,24 @@ public final class Endpoints {
     public Response realmLogouts() {
         requireCaller("confirm");
         return ok(Map.of("realm_logouts", RealmLogout.list(session, session.getContext().getRealm())));
+    }
+
+    /** Very many users of a directory have changed at once, and a person says whether their sessions are to end. */
+    @POST
+    @Path("directories")
+    public Response decideDirectory(Decision request) {
+        AuthResult caller = requireCaller("confirm");
+        boolean confirmed = Given.body(request).isConfirmed();
+        return ok(Directories.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
+                .orElseThrow(() -> Problem.badRequest("id is not that of a directory whose changes wait for a decision; GET lists them")));
+    }
+
+    @GET
+    @Path("directories")
+    @Consumes(MediaType.WILDCARD)
+    public Response directories() {
+        requireCaller("confirm");
+        return ok(Map.of("directories", Directories.list(session, session.getContext().getRealm())));
     }
 
     @GET
@@ -285,7 +306,7 @@ public final class Endpoints {
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
                 "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
                 "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),
-                "clock_ahead_ms", DbClock.nodeAheadMs(session));
+                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm));
     }
 
     private Map<String, Object> describe(ClientModel client) {

@@ -14,14 +14,24 @@ import org.keycloak.Config;
  * @param pushUrl where SETs are POSTed, or null: then the relay polls
  * @param pushTimeout one deadline for a push
  * @param audience {@code aud} of the SETs
+ * @param directories how often each directory is looked at
  */
-public record Settings(URI pushUrl, Duration pushTimeout, String audience) {
+public record Settings(URI pushUrl, Duration pushTimeout, String audience, Duration directories) {
 
     /** @throws IllegalArgumentException naming the option; Keycloak then refuses to start */
     public static Settings of(Config.Scope config) {
         String url = config.get("push-url");
         return new Settings(url == null || url.isBlank() ? null : pushUrl(url.trim(), config.getBoolean("push-allow-http", false)),
-                timeout(config.getInt("push-timeout-ms", 5000)), config.get("audience", "logout-relay"));
+                timeout(config.getInt("push-timeout-ms", 5000)), config.get("audience", "logout-relay"),
+                directories(config.getInt("directories-every-ms", 30_000)));
+    }
+
+    static Duration directories(int millis) {
+        if (millis < 500 || millis > 3_600_000) {
+            throw new IllegalArgumentException("Option spi-events-listener--logout-relay--directories-every-ms is " + millis
+                    + "; give milliseconds from 500 to 3600000, for example 30000");
+        }
+        return Duration.ofMillis(millis);
     }
 
     private static Duration timeout(int millis) {

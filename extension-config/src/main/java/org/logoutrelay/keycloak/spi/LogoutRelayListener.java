@@ -25,6 +25,7 @@ import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.containment.Containment;
 import org.logoutrelay.keycloak.containment.RealmLogout;
 import org.logoutrelay.keycloak.containment.Watch;
+import org.logoutrelay.keycloak.directory.Directories;
 import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.ledger.TokenIssue;
 import org.logoutrelay.keycloak.login.StepUp;
@@ -45,8 +46,10 @@ final class LogoutRelayListener implements EventListenerProvider {
 
     private final KeycloakSession session;
     private final AllOrNothing allOrNothing;
+    private final Directories directories;
 
-    LogoutRelayListener(KeycloakSession session, AllOrNothing.Committed afterCommit) {
+    LogoutRelayListener(KeycloakSession session, AllOrNothing.Committed afterCommit, Directories directories) {
+        this.directories = directories;
         this.session = session;
         this.allOrNothing = AllOrNothing.of(session, afterCommit);
     }
@@ -66,6 +69,9 @@ final class LogoutRelayListener implements EventListenerProvider {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
                 return new TokenIssue(session, realm, Issuers.ofRequest(session, realm)).note(event);
             });
+            if (event.getUserId() != null) {
+                directories.lookAfterCommit(session, event.getUserId());
+            }
             return;
         }
         Optional<Trigger.Match> trigger = Trigger.of(event);
@@ -141,7 +147,14 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        return Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false);
+        AllOrNothing.Recording contained = Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false);
+        if (!user.isFederated() || match.trigger().type() != Trigger.Type.PASSWORD_CHANGED) {
+            return contained;
+        }
+        return () -> {
+            Directories.noteOwnChange(session, user.getId());
+            return contained.write();
+        };
     }
 
     private static AllOrNothing.Recording refuseMeaninglessPolicy(RealmModel realm) {

@@ -15,6 +15,7 @@ import org.keycloak.models.utils.PostMigrationEvent;
 import org.keycloak.provider.ServerInfoAwareProviderFactory;
 import org.keycloak.timer.TimerProvider;
 import org.logoutrelay.keycloak.base.LogoutRelay;
+import org.logoutrelay.keycloak.directory.Directories;
 import org.logoutrelay.keycloak.gate.GateDatastoreFactory;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.settle.Settings;
@@ -26,10 +27,11 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
 
     private Settings settings;
     private volatile AfterCommit afterCommit;
+    private volatile Directories directories;
 
     @Override
     public EventListenerProvider create(KeycloakSession session) {
-        return new LogoutRelayListener(session, afterCommit);
+        return new LogoutRelayListener(session, afterCommit, directories);
     }
 
     @Override
@@ -40,6 +42,7 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
     @Override
     public void postInit(KeycloakSessionFactory factory) {
         afterCommit = new AfterCommit(factory, settings);
+        directories = new Directories(factory, afterCommit, settings.directories());
         factory.register(event -> {
             if (event instanceof PostMigrationEvent) {
                 // On every node: what a crash has left behind is taken up first of all, then again and again.
@@ -49,6 +52,7 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
                 });
                 afterCommit.start();
+                directories.start();
             } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
                 // Still with all sessions; at the admin event, or at the user's own deletion, there is nothing left to see.
                 LogoutRelayListener.userGoes(removal, afterCommit);
@@ -71,6 +75,7 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
     @Override
     public void close() {
         if (afterCommit != null) {
+            directories.close();
             afterCommit.close();
         }
     }

@@ -9,6 +9,9 @@ import org.logoutrelay.keycloak.base.PlainFactory;
 import org.logoutrelay.keycloak.client.IssuerRow;
 import org.logoutrelay.keycloak.containment.RealmLogoutRow;
 import org.logoutrelay.keycloak.containment.WatchRow;
+import org.logoutrelay.keycloak.directory.DirectoryRow;
+import org.logoutrelay.keycloak.directory.OwnChangeRow;
+import org.logoutrelay.keycloak.directory.SeenRow;
 import org.logoutrelay.keycloak.gate.NodeRow;
 import org.logoutrelay.keycloak.gate.WatermarkRow;
 import org.logoutrelay.keycloak.ledger.LedgerRow;
@@ -26,7 +29,8 @@ public class TablesFactory extends PlainFactory<JpaEntityProvider> implements Jp
         @Override
         public List<Class<?>> getEntities() {
             return List.of(LedgerRow.class, TemplateRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class,
-                    RealmLogoutRow.class, StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class);
+                    RealmLogoutRow.class, StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class, DirectoryRow.class, SeenRow.class,
+                    OwnChangeRow.class);
         }
 
         @Override

@@ -44,6 +44,9 @@ public final class Policy {
     private static final String OPERATOR_LIMIT_DEFAULT = "20";
     private static final String OPERATOR_WINDOW = PREFIX + "operator.window";
     private static final String OPERATOR_WINDOW_DEFAULT = "3600";
+    private static final String DIRECTORY_LIMIT = PREFIX + "directories.limit";
+    private static final String DIRECTORY_LIMIT_DEFAULT = "100";
+    private static final String DIRECTORY_CLOCK = PREFIX + "directories.clock";
     private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
             + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
 
@@ -132,6 +135,8 @@ public final class Policy {
         all.put("spare-offline.clients", String.join(", ", words(attributes.getOrDefault(SPARED_CLIENTS, ""))));
         all.put("step-up.users", stepsUpEverybody() ? "all" : "privileged");
         all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
+        all.put("directories.limit", String.valueOf(directoryLimit()));
+        all.put("directories.clock", directoryClock() == null ? "" : directoryClock());
         all.put("operator.limit", String.valueOf(operatorLimit()));
         all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
         return all;
@@ -154,6 +159,16 @@ public final class Policy {
 
     public long operatorWindowMs() {
         return number(OPERATOR_WINDOW, OPERATOR_WINDOW_DEFAULT) * 1000;
+    }
+
+    /** How many users of a directory one look may find changed; more wait for a person's word. */
+    public long directoryLimit() {
+        return number(DIRECTORY_LIMIT, DIRECTORY_LIMIT_DEFAULT);
+    }
+
+    /** A further attribute in which directories of the realm keep the time of a password's change, or null. */
+    public String directoryClock() {
+        return trimmed(DIRECTORY_CLOCK);
     }
 
     private long number(String name, String otherwise) {
@@ -226,6 +241,10 @@ public final class Policy {
             } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {
                 return name + " is not a number of seconds; give, for example, "
                         + (name.equals(FACTOR_WINDOW) ? FACTOR_WINDOW_DEFAULT : OPERATOR_WINDOW_DEFAULT);
+            } else if (name.equals(DIRECTORY_LIMIT) && !value.matches("\\d{0,9}")) {
+                return name + " is not a number of users; give, for example, " + DIRECTORY_LIMIT_DEFAULT;
+            } else if (name.equals(DIRECTORY_CLOCK) && !value.matches("([A-Za-z][A-Za-z0-9-]*)?")) {
+                return name + " is not the name of an attribute; give, for example, krbLastPwdChange";
             } else if (name.equals(OPERATOR_LIMIT) && !value.matches("\\d{0,9}")) {
                 return name + " is not a number of users; give, for example, " + OPERATOR_LIMIT_DEFAULT;
             }

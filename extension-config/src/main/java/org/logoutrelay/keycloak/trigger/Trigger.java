@@ -26,7 +26,7 @@ import static org.logoutrelay.keycloak.trigger.Policy.Step.STEP_UP;
  * docs/policy.md.
  *
  * @param id names the trigger in the outbox, the SET and the realm's policy; never renamed
- * @param when the event that says so, or null for those that {@link Changes} and the endpoints find
+ * @param when the event that says so, or null for those that {@link Changes}, the endpoints and the look at directories find
  * @param type the CAEP or RISC event
  * @param initiatingEntity CAEP's {@code admin}, {@code user}, {@code policy} or {@code system}
  * @param reason one English sentence for the people who read the evidence
@@ -55,6 +55,12 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
     public static final Trigger OPERATOR = new Trigger("operator", null, Type.SESSION_REVOKED, "admin",
             "An operator or a program asked for it", ALL_ACCESS);
 
+    public static final Trigger DIRECTORY_PASSWORD_CHANGED = new Trigger("directory-password-changed", null, Type.PASSWORD_CHANGED,
+            "system", "The password was changed in the directory", ALL_ACCESS);
+    public static final Trigger DIRECTORY_ACCOUNT_DISABLED = new Trigger("directory-account-disabled", null, Type.ACCOUNT_DISABLED,
+            "system", "The account was disabled in the directory", ALL_ACCESS);
+    public static final Trigger DIRECTORY_ACCOUNT_DELETED = new Trigger("directory-account-deleted", null, Type.ACCOUNT_PURGED,
+            "system", "The account is no longer in the directory", SESSIONS_ONLY);
     public static final Trigger REALM_LOGOUT = new Trigger("realm-logout", null, Type.SESSION_REVOKED, "admin",
             "An administrator signed everybody out", SESSIONS_ONLY);
 
@@ -93,6 +99,9 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             new Trigger("brute-force-lockout",
                     user(EventType.USER_DISABLED_BY_TEMPORARY_LOCKOUT, EventType.USER_DISABLED_BY_PERMANENT_LOCKOUT),
                     Type.SESSION_REVOKED, "policy", "Too many failed logins locked the account", OFF),
+            DIRECTORY_PASSWORD_CHANGED,
+            DIRECTORY_ACCOUNT_DISABLED,
+            DIRECTORY_ACCOUNT_DELETED,
             OPERATOR);
 
     /** The event's type URI, and the members that CAEP 1.0 §3 or RISC 1.0 §2 ask for. */
