@@ -128,7 +128,7 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
             session.getTransactionManager().enlist(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    committedMs = DbClock.now(session);
+                    committedMs = txns.isEmpty() ? 0 : DbClock.now(session);
                 }
 
                 @Override

@@ -4,6 +4,7 @@ import org.keycloak.Config;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.services.Urls;
+import org.keycloak.urls.HostnameProvider;
 import org.keycloak.urls.UrlType;
 import org.logoutrelay.keycloak.base.Jpa;
 
@@ -30,6 +31,10 @@ public final class Issuers {
         try {
             return ofRequest(session, realm);
         } catch (RuntimeException e) {
+            if (isFixed(realm)) {
+                // A Keycloak before 26.7 wants a request even so.
+                return Urls.realmIssuer(session.getProvider(HostnameProvider.class).getBaseUri(null, UrlType.FRONTEND), realm.getName());
+            }
             throw new IllegalStateException("The issuer of realm " + realm.getName() + " is not known here: set the option"
                     + " hostname to Keycloak's full address, or the realm's frontend URL, or let the relay ask once", e);
         }
