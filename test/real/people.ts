@@ -82,10 +82,15 @@ export class People {
     })
   }
 
-  /** A person with a browser session, a refresh token and an offline token, all from before what follows. */
-  async loggedIn(name: string) {
+  /**
+   * A person with a browser session, a refresh token and an offline token, all from before what follows.
+   *
+   * @param before what happens to the user before they log in
+   */
+  async loggedIn(name: string, before: (user: string) => Promise<unknown> = () => Promise.resolve()) {
     const { realm } = this
     const user = await realm.person(name)
+    await before(user)
     const browser = new Browser()
     const inBrowser = await realm.tokens.codeFlow(
       browser,

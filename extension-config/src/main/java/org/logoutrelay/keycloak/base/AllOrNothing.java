@@ -79,6 +79,11 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
         return known;
     }
 
+    public static boolean isEnlisted(KeycloakSession session) {
+        AllOrNothing known = session.getAttribute(ATTRIBUTE, AllOrNothing.class);
+        return known != null && known.enlisted;
+    }
+
     /** The listener's first and only statement. A failure of the work is kept and refuses the change. */
     public void run(Supplier<Recording> work) {
         enlist();
@@ -111,7 +116,8 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
         }
     }
 
-    private void enlist() {
+    /** Takes part in the session's commit, which must not have begun yet; what is run later, until then, is followed. */
+    public void enlist() {
         if (enlisted) {
             return;
         }
@@ -122,7 +128,7 @@ public final class AllOrNothing extends AbstractKeycloakTransaction {
             session.getTransactionManager().enlist(new AbstractKeycloakTransaction() {
                 @Override
                 protected void commitImpl() {
-                    committedMs = DbClock.now(session);
+                    committedMs = txns.isEmpty() ? 0 : DbClock.now(session);
                 }
 
                 @Override

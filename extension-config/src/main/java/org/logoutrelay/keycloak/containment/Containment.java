@@ -44,6 +44,18 @@ public final class Containment {
     private Containment() {
     }
 
+    /** What becomes of the user with the change. */
+    public enum Fate {
+        STAYS,
+        /** Keycloak removes the sessions of a user who goes, and cannot be asked about the user afterwards. */
+        GOES,
+        /**
+         * Goes because a directory does, or says so. Keycloak asks that one for whatever of the user it is asked for, and
+         * would begin the removal again; so of the sessions only the ledger's are told.
+         */
+        DROPPED
+    }
+
     /** The event to be answered, as it was seen. */
     private record Act(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match, String issuer, String txn,
             long watermarkMs, Policy policy, boolean shadow) {
@@ -58,7 +70,7 @@ public final class Containment {
      * @return nothing where the realm's policy has nothing done
      */
     public static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match,
-            String issuer, LoginFlow flow, boolean userGoes) {
+            String issuer, LoginFlow flow, Fate fate) {
         Policy policy = Policy.of(session, realm);
         Optional<Set<Policy.Step>> steps = policy.steps(match.trigger());
         if (steps.isEmpty()) {
@@ -70,17 +82,21 @@ public final class Containment {
         if (match.sid() != null) {
             return endOne(act);
         }
+        boolean userGoes = fate != Fate.STAYS;
         Set<String> sparedClients = userGoes ? Set.of() : policy.sparedClients(steps.get());
         WatermarkRow watermark = Watermarks.row(realm.getId(), user.getId(), null, act.watermarkMs, act.txn, sparedClients);
         boolean privileged = policy.isPrivileged(realm, user);
-        // Keycloak removes the sessions of a user who goes, and cannot be asked about the user afterwards.
-        Collection<ListedSession> all = userGoes ? Listing.preview(session, realm, user, act.watermarkMs, issuer, Set.of()) : null;
+        Collection<ListedSession> all = switch (fate) {
+            case STAYS -> null;
+            case GOES -> Listing.preview(session, realm, user, act.watermarkMs, issuer, Set.of());
+            case DROPPED -> Ledger.before(session, realm, user.getId(), act.watermarkMs).values();
+        };
         String goesOn = act.shadow || flow == null ? null
                 : ListedSession.key(flow.clientUuid(), Tabs.spare(flow.login(), act.txn));
         if (!act.shadow) {
             Gate.of(session).close(watermark);
         }
-        Steps.makeReady(session, steps.get());
+        Steps.makeReady(session);
         return () -> {
             // Before anything of this user is read or written: whoever writes by an old login is seen, or sees the watermark.
             Jpa.lockUser(session, user.getId(), LockModeType.PESSIMISTIC_WRITE);

@@ -182,7 +182,7 @@ public final class RealmLogout {
         UserModel user = realm == null ? null : session.users().getUserById(realm, subject);
         if (user != null) {
             AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
-                    new Trigger.Match(Trigger.REALM_LOGOUT, subject, row.atMs), row.iss, null, false));
+                    new Trigger.Match(Trigger.REALM_LOGOUT, subject, row.atMs), row.iss, null, Containment.Fate.STAYS));
         }
     }
 

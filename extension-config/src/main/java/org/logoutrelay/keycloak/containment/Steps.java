@@ -21,7 +21,7 @@ import org.logoutrelay.keycloak.login.StepUp;
 import org.logoutrelay.keycloak.trigger.Policy;
 
 /** The steps of a containment beyond ending the sessions. Each can be done again without harm. */
-final class Steps {
+public final class Steps {
     private final KeycloakSession session;
     private final RealmModel realm;
     private final UserModel user;
@@ -37,9 +37,10 @@ final class Steps {
     /**
      * To be called before the commit begins: some of Keycloak's stores can be opened only then, since they take part in it.
      */
-    static void makeReady(KeycloakSession session, Set<Policy.Step> steps) {
-        AuthorizationProvider authorization = steps.contains(Policy.Step.SHARES)
-                ? session.getProvider(AuthorizationProvider.class) : null;
+    public static void makeReady(KeycloakSession session) {
+        session.users();
+        session.sessions();
+        AuthorizationProvider authorization = session.getProvider(AuthorizationProvider.class);
         if (authorization != null) {
             authorization.getStoreFactory();
         }

@@ -161,7 +161,8 @@ final class Sweep {
         UserModel known = gone ? null : session.users().getUserById(realm, found.userId());
         UserModel user = known == null ? new InMemoryUserAdapter(session, realm, found.userId()) : known;
         AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
-                new Trigger.Match(trigger, found.userId(), found.change().watermarkMs()), Issuers.of(session, realm), null, known == null));
+                new Trigger.Match(trigger, found.userId(), found.change().watermarkMs()), Issuers.of(session, realm), null,
+                known == null ? Containment.Fate.GOES : Containment.Fate.STAYS));
     }
 
     private DirectoryRow leased(KeycloakSession session) {

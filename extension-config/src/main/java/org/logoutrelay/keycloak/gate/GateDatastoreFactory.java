@@ -2,6 +2,7 @@ package org.logoutrelay.keycloak.gate;
 
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.SingleUseObjectProvider;
+import org.keycloak.models.UserProvider;
 import org.keycloak.models.UserSessionProvider;
 import org.keycloak.provider.ProviderFactory;
 import org.keycloak.sessions.AuthenticationSessionProvider;
@@ -9,6 +10,7 @@ import org.keycloak.storage.DatastoreProvider;
 import org.keycloak.storage.DatastoreProviderFactory;
 import org.keycloak.storage.datastore.DefaultDatastoreProvider;
 import org.keycloak.storage.datastore.DefaultDatastoreProviderFactory;
+import org.logoutrelay.keycloak.base.BeforeCommit;
 import org.logoutrelay.keycloak.base.PlainFactory;
 
 /**
@@ -27,6 +29,7 @@ public class GateDatastoreFactory extends PlainFactory<DatastoreProvider> implem
         private UserSessionProvider userSessions;
         private AuthenticationSessionProvider authSessions;
         private SingleUseObjectProvider singleUseObjects;
+        private UserProvider localUsers;
 
         Gated(DefaultDatastoreProviderFactory own, KeycloakSession session) {
             super(own, session);
@@ -50,6 +53,14 @@ public class GateDatastoreFactory extends PlainFactory<DatastoreProvider> implem
         }
 
         @Override
+        public UserProvider userLocalStorage() {
+            if (localUsers == null) {
+                localUsers = LocalUsers.of(session, super.userLocalStorage());
+            }
+            return localUsers;
+        }
+
+        @Override
         public SingleUseObjectProvider singleUseObjects() {
             if (singleUseObjects == null) {
                 singleUseObjects = VerifiedLinks.of(session, super.singleUseObjects());
@@ -70,6 +81,8 @@ public class GateDatastoreFactory extends PlainFactory<DatastoreProvider> implem
 
     @Override
     public DatastoreProvider create(KeycloakSession session) {
+        // Here, since no session reads or writes anything before it has this.
+        BeforeCommit.enlist(session);
         ProviderFactory<DatastoreProvider> own = session.getKeycloakSessionFactory()
                 .getProviderFactory(DatastoreProvider.class, KEYCLOAKS_OWN);
         return new Gated((DefaultDatastoreProviderFactory) own, session);

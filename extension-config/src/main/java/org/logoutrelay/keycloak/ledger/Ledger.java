@@ -1,9 +1,12 @@
 package org.logoutrelay.keycloak.ledger;
 
+import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.models.AuthenticatedClientSessionModel;
@@ -20,6 +23,7 @@ import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.gate.Gate;
+import org.logoutrelay.keycloak.gate.Watermarks;
 
 import jakarta.persistence.TypedQuery;
 
@@ -180,6 +184,32 @@ public final class Ledger {
         return ofUser(session, "select l.loginBegan from LedgerRow l join TemplateRow t on t.id = l.template where " + OF_USER
                 + " and t.realmId = :realm order by l.loginBegan desc", Long.class, userId).setParameter("realm", realmId)
                 .setMaxResults(1).getResultStream().findFirst().orElse(0L);
+    }
+
+    /** Those of these users who have a session that no event has ended yet, as an application or Keycloak has it. */
+    public static Set<String> withSessions(KeycloakSession session, String realmId, List<String> userIds) {
+        if (userIds.isEmpty()) {
+            return Set.of();
+        }
+        String alive = " and not exists (select 1 from WatermarkRow w where w.userId in (o.userId, '" + Watermarks.EVERYBODY
+                + "') and w.realmId = :realm and w.sid is null and w.watermarkMs >= ";
+        Set<String> found = new HashSet<>(Jpa.em(session).createQuery("select distinct o.userId from LedgerRow o where o.userKey in"
+                + " (:keys) and o.userId in (:users) and o.latestEnd >= :now and o.template in (select t.id from TemplateRow t"
+                + " where t.realmId = :realm)" + alive + "o.loginBegan)", String.class)
+                .setParameter("keys", userIds.stream().map(Ids::key).toList()).setParameter("users", userIds)
+                .setParameter("now", (long) Time.currentTime()).setParameter("realm", realmId).getResultList());
+        found.addAll(Jpa.em(session).createQuery("select distinct o.userId from PersistentUserSessionEntity o where o.realmId = :realm"
+                + " and o.userId in (:users)" + alive + "o.createdOn * 1000L)", String.class)
+                .setParameter("users", userIds).setParameter("realm", realmId).getResultList());
+        return found;
+    }
+
+    /** Users of a directory whom Keycloak does not import are in no table of users. Reads the whole ledger. */
+    public static Stream<String> usersLike(KeycloakSession session, String realmId, String pattern) {
+        return Stream.of("LedgerRow o where o.template in (select t.id from TemplateRow t where t.realmId = :realm)",
+                "PersistentUserSessionEntity o where o.realmId = :realm").flatMap(rows -> Jpa.em(session)
+                .createQuery("select distinct o.userId from " + rows + " and o.userId like :pattern", String.class)
+                .setParameter("realm", realmId).setParameter("pattern", pattern).getResultStream()).distinct();
     }
 
     /** @param rows pairs of {@link LedgerRow} and {@link TemplateRow}, the newest first */

@@ -65,7 +65,7 @@ final class OperatorContainment {
             answer.put("txn", asked.txn());
             AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
                     new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked, null),
-                    Issuers.of(session, realm), null, false));
+                    Issuers.of(session, realm), null, Containment.Fate.STAYS));
         }
         return answer;
     }

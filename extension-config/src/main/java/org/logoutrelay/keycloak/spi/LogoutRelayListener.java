@@ -18,7 +18,6 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
 import org.keycloak.sessions.AuthenticationSessionModel;
 import org.logoutrelay.keycloak.base.AllOrNothing;
-import org.logoutrelay.keycloak.base.LogoutRelay;
 import org.logoutrelay.keycloak.base.RequestPath;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.client.RelyingParty;
@@ -35,6 +34,7 @@ import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.PrivilegedRole;
 import org.logoutrelay.keycloak.trigger.SentPassword;
 import org.logoutrelay.keycloak.trigger.Trigger;
+import org.logoutrelay.keycloak.trigger.Written;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
@@ -65,6 +65,7 @@ final class LogoutRelayListener implements EventListenerProvider {
             allOrNothing.run(() -> Watch.loggedIn(session, event.getRealmId(), event.getUserId()));
         }
         if (TokenIssue.is(event)) {
+            Written.isOfALogin(session);
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());
                 return new TokenIssue(session, realm, Issuers.ofRequest(session, realm)).note(event);
@@ -123,20 +124,6 @@ final class LogoutRelayListener implements EventListenerProvider {
         return SentPassword.toDirectory(session, realm, userId).or(() -> Changes.of(session, realm, userId));
     }
 
-    /** The user is about to be deleted, by whatever way. */
-    static void userGoes(UserModel.UserPreRemovedEvent removal, AllOrNothing.Committed afterCommit) {
-        KeycloakSession session = removal.getKeycloakSession();
-        RealmModel realm = removal.getRealm();
-        if (!LogoutRelay.isOn(realm)) {
-            return;
-        }
-        AllOrNothing allOrNothing = AllOrNothing.of(session, afterCommit);
-        allOrNothing.run(() -> allOrNothing.isFirst(removal.getUser().getId())
-                ? Containment.begin(session, realm, removal.getUser(),
-                        new Trigger.Match(Trigger.ACCOUNT_DELETED, removal.getUser().getId()), Issuers.of(session, realm), null, true)
-                : AllOrNothing.Recording.NOTHING);
-    }
-
     private AllOrNothing.Recording contain(RealmModel realm, Trigger.Match match, LoginFlow flow) {
         String userId = match.userId() == null ? Ledger.userOf(session, realm, match.sid()) : match.userId();
         UserModel user = userId == null ? null : session.users().getUserById(realm, userId);
@@ -147,7 +134,8 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (match.sid() == null && !allOrNothing.isFirst(user.getId())) {
             return AllOrNothing.Recording.NOTHING;
         }
-        AllOrNothing.Recording contained = Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow, false);
+        AllOrNothing.Recording contained = Containment.begin(session, realm, user, match, Issuers.of(session, realm), flow,
+                Containment.Fate.STAYS);
         if (!user.isFederated() || match.trigger().type() != Trigger.Type.PASSWORD_CHANGED) {
             return contained;
         }

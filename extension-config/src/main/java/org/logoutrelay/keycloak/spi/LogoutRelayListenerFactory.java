@@ -14,12 +14,18 @@ import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.models.utils.PostMigrationEvent;
 import org.keycloak.provider.ServerInfoAwareProviderFactory;
 import org.keycloak.timer.TimerProvider;
+import org.logoutrelay.keycloak.base.BeforeCommit;
 import org.logoutrelay.keycloak.base.LogoutRelay;
+import org.logoutrelay.keycloak.containment.Containment.Fate;
 import org.logoutrelay.keycloak.directory.Directories;
 import org.logoutrelay.keycloak.gate.GateDatastoreFactory;
+import org.logoutrelay.keycloak.gate.LinksGo;
+import org.logoutrelay.keycloak.gate.UserGoes;
+import org.logoutrelay.keycloak.gate.UsersGo;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.settle.Settings;
 import org.logoutrelay.keycloak.trigger.Trigger;
+import org.logoutrelay.keycloak.trigger.Writes;
 
 /** Event listener {@code logout-relay}: switched on realm by realm, under Realm settings, Events. */
 public class LogoutRelayListenerFactory implements EventListenerProviderFactory, ServerInfoAwareProviderFactory {
@@ -48,6 +54,8 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                 // On every node: what a crash has left behind is taken up first of all, then again and again.
                 KeycloakModelUtils.runJobInTransaction(factory, session -> {
                     GateDatastoreFactory.requireInForce(session);
+                    BeforeCommit.set(one -> Doors.look(one, afterCommit));
+                    Writes.register(session, one -> Doors.watch(one, afterCommit));
                     TimerProvider timer = session.getProvider(TimerProvider.class);
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
                 });
@@ -55,7 +63,14 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                 directories.start();
             } else if (event instanceof UserModel.UserPreRemovedEvent removal) {
                 // Still with all sessions; at the admin event, or at the user's own deletion, there is nothing left to see.
-                LogoutRelayListener.userGoes(removal, afterCommit);
+                Doors.userGoes(removal.getKeycloakSession(), removal.getRealm(), removal.getUser(), Fate.GOES, afterCommit);
+            } else if (event instanceof UserGoes removal) {
+                Doors.userGoes(removal.session(), removal.realm(), removal.user(),
+                        removal.user().isFederated() ? Fate.DROPPED : Fate.GOES, afterCommit);
+            } else if (event instanceof UsersGo removal) {
+                Doors.usersGo(removal, afterCommit);
+            } else if (event instanceof LinksGo removal) {
+                Doors.linksGo(removal, afterCommit);
             }
         });
     }

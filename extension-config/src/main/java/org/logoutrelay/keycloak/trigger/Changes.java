@@ -43,8 +43,8 @@ public record Changes(boolean enabled, String username, String email, Map<String
     }
 
     /**
-     * The account is enabled, and was disabled by a way that no listener hears of, such as a workflow: what it had before
-     * would come back to life.
+     * The account is enabled, and was disabled where nobody saw it, such as in the database: what it had before would come
+     * back to life.
      */
     private static Optional<Trigger> revived(KeycloakSession session, RealmModel realm, String userId, Changes was, Changes is) {
         return !was.enabled && is.enabled

@@ -52,6 +52,9 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             "The user name was changed", OFF);
     static final Trigger PRIVILEGED_ROLE_ADDED = new Trigger("privileged-role-added", null, Type.SESSION_REVOKED, "admin",
             "A privileged role was given to the user", SESSIONS_ONLY);
+    public static final Trigger ADMIN_IDENTITY_PROVIDER_REMOVED = new Trigger("admin-identity-provider-removed",
+            admin(ResourceType.USER, OperationType.DELETE, "users/([^/]+)/federated-identity/[^/]+"), Type.SESSION_REVOKED, "admin",
+            "An administrator removed a link to an identity provider", SESSIONS_ONLY);
     public static final Trigger OPERATOR = new Trigger("operator", null, Type.SESSION_REVOKED, "admin",
             "An operator or a program asked for it", ALL_ACCESS);
 
@@ -84,9 +87,7 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             EMAIL_CHANGED,
             USERNAME_CHANGED,
             PRIVILEGED_ROLE_ADDED,
-            new Trigger("admin-identity-provider-removed",
-                    admin(ResourceType.USER, OperationType.DELETE, "users/([^/]+)/federated-identity/[^/]+"),
-                    Type.SESSION_REVOKED, "admin", "An administrator removed a link to an identity provider", SESSIONS_ONLY),
+            ADMIN_IDENTITY_PROVIDER_REMOVED,
             new Trigger("user-identity-provider-removed", user(EventType.REMOVE_FEDERATED_IDENTITY), Type.SESSION_REVOKED,
                     "user", "The user removed a link to an identity provider", SESSIONS_ONLY),
             new Trigger("admin-logout", admin(ResourceType.USER, OperationType.ACTION, "users/([^/]+)/logout"),
