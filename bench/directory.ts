@@ -16,6 +16,8 @@ const [OLD, NEW] = ['password', 'another-password']
 /** By then a change is judged at the first look. */
 const OLD_ENOUGH_MS = 3_000
 const SWEEPS = 3
+/** What fits into a command line. */
+const CHUNK = 1_000
 
 /**
  * A directory of 100,000 people, of whom 10,000 have sessions, with the sweep as it is by default: what a sweep asks, how
@@ -70,10 +72,14 @@ class Bench {
     await this.#tokens.directGrant(CLIENT, first, OLD)
     const id = await admin.userId('demo', first)
     const ids = this.#ldap.entryUuids(UNIT)
-    const rows = others.map((name) => `('${randomUUID()}','${name}','${ids.get(name) ?? ''}')`).join(',')
+    this.#postgres.psql('create table live (id text, name text, uuid text)')
+    const rows = others.map((name) => `('${randomUUID()}','${name}','${ids.get(name) ?? ''}')`)
+    for (let from = 0; from < rows.length; from += CHUNK) {
+      this.#postgres.psql(`insert into live values ${rows.slice(from, from + CHUNK).join(',')}`)
+    }
     // A key is the beginning of the SHA-256 of the id.
-    this.#postgres.psql(`create table live (id text, name text, uuid text); insert into live values ${rows};
-insert into user_entity (id, username, realm_id, federation_link, enabled, email_verified, not_before, email_constraint, created_timestamp)
+    this.#postgres
+      .psql(`insert into user_entity (id, username, realm_id, federation_link, enabled, email_verified, not_before, email_constraint, created_timestamp)
   select live.id, live.name, u.realm_id, u.federation_link, true, false, 0, live.id, u.created_timestamp from live, user_entity u where u.id = '${id}';
 insert into user_attribute (id, name, value, user_id) select gen_random_uuid()::text, 'LDAP_ID', uuid, id from live;
 insert into logout_relay_ledger (login_began, latest_end, user_key, sid_key, template, user_id, sid)

@@ -4,6 +4,7 @@ import { NEW_PASSWORD } from '../attack/victim.ts'
 import { Browser, type Page } from '../stage/browser.ts'
 import { call } from '../stage/http.ts'
 import { oneTimePassword } from '../stage/one-time-password.ts'
+import { until } from '../stage/process.ts'
 import type { EndsWith } from './kind.ts'
 import type { Person } from './person.ts'
 import { UNIT } from './world.ts'
@@ -189,9 +190,9 @@ export const ACTS: readonly Act[] = [
   byAdmin(
     'directory-password-changed',
     ALL_ACCESS,
-    ({ world, name }) => {
-      world.directory.setPassword(UNIT, name, NEW_PASSWORD)
-      return Promise.resolve()
+    (person) => {
+      person.world.directory.setPassword(UNIT, person.name, NEW_PASSWORD)
+      return seenInDirectory(person)
     },
     { inDirectory: true },
   ),
@@ -241,9 +242,16 @@ export const ACTS: readonly Act[] = [
   { ...byAdmin('admin-reset-password', [], reset, { how: 'without Logout Relay' }), withoutListener: true },
 ]
 
-function inDirectory({ world, name }: Person, change: string): Promise<void> {
-  world.directory.modify(`dn: ${world.directory.dn(UNIT, name)}\n${change}`)
-  return Promise.resolve()
+function inDirectory(person: Person, change: string): Promise<void> {
+  const { directory } = person.world
+  directory.modify(`dn: ${directory.dn(UNIT, person.name)}\n${change}`)
+  return seenInDirectory(person)
+}
+
+/** Until the extension has looked, nothing has happened here; what can be tried only once is tried after that. */
+function seenInDirectory({ world, id }: Person): Promise<void> {
+  const events = `select count(*) from logout_relay_outbox where user_id = '${id}' and trigger_id like 'directory-%'`
+  return until('the directory has been looked at', () => world.postgres.psql(events) !== '0')
 }
 
 async function goesOn({ target }: Person, back: Page): Promise<void> {

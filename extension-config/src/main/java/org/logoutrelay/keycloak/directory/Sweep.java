@@ -187,13 +187,13 @@ final class Sweep {
             if (row.failingSinceMs != null) {
                 LOG.infof("Directory %s answers again", provider.id());
             }
-            // Else somebody has decided meanwhile.
+            // Else somebody has decided meanwhile, and all are gone through once more.
             if (row.state.equals(was.state)) {
+                row.reached = reached;
                 row.heldMs = !state.equals(HELD) ? null : row.heldMs == null ? (Long) now : row.heldMs;
                 row.state = state;
                 row.held = was.held;
             }
-            row.reached = reached;
             row.lookedMs = whole ? (Long) now : row.lookedMs;
             row.users = look.users;
             row.withoutClock = look.withoutClock;

@@ -23,7 +23,7 @@ public record Settings(URI pushUrl, Duration pushTimeout, String audience, Durat
         String url = config.get("push-url");
         return new Settings(url == null || url.isBlank() ? null : pushUrl(url.trim(), config.getBoolean("push-allow-http", false)),
                 timeout(config.getInt("push-timeout-ms", 5000)), config.get("audience", "logout-relay"),
-                directories(config.getInt("directories-every-ms", 30_000)));
+                directories(config.getInt("directories-every-ms", 30000)));
     }
 
     static Duration directories(int millis) {

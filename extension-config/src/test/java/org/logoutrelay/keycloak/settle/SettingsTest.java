@@ -27,4 +27,12 @@ class SettingsTest {
     void plainHttpElsewhereTakesTheNamedException() {
         assertEquals("http://192.0.2.1/events", Settings.pushUrl("http://192.0.2.1/events", true).toString());
     }
+
+    @ParameterizedTest
+    @ValueSource(ints = {-1, 0, 499, 3_600_001})
+    void directoriesAreLookedAtNeitherTooOftenNorHardlyEver(int millis) {
+        String message = assertThrows(IllegalArgumentException.class, () -> Settings.directories(millis)).getMessage();
+        assertTrue(message.contains("directories-every-ms") && message.contains("30000"), message);
+        assertEquals(500, Settings.directories(500).toMillis());
+    }
 }

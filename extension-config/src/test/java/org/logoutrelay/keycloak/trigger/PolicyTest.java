@@ -42,6 +42,9 @@ class PolicyTest {
         assertEquals(20, policy("operator.limit", "many").operatorLimit());
         assertTrue(Policy.complaint(Map.of("logout-relay.operator.limit", "-1")).contains("for example, 20"));
         assertTrue(Policy.complaint(Map.of("logout-relay.operator.window", "1h")).contains("for example, 3600"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.directories.limit", "many")).contains("for example, 100"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.directories.clock", "a=b")).contains("for example, krbLastPwdChange"));
+        assertNull(Policy.complaint(Map.of("logout-relay.directories.clock", "sambaPwdLastSet", "logout-relay.directories.limit", "")));
     }
 
     @Test
