@@ -288,7 +288,7 @@ test(
       { seconds: 90, everyMs: 1000 },
     )
     expect(await olivia.textContent('.changes li:has-text("email-changed")')).toMatch(
-      /weaker.*sessions.*→.*off.*at Keycloak/s,
+      /weaker.*sessions.*→.*off.*in the realm/s,
     )
     expect(await world.relay.metrics()).toMatch(/weakening_changes_total\{.*kind="policy_weakened"\} 1/)
   },

@@ -129,8 +129,10 @@ public final class Outbox {
                 .setParameter("now", Time.currentTimeMillis()).setParameter("txn", txn).executeUpdate();
     }
 
+    /** Those that are due the longest first, or some would never come to their turn where more are due than one sweep takes. */
     public static List<String> dueForALook(KeycloakSession session, int max) {
-        return Jpa.em(session).createQuery("select distinct o.event.txn from OutboxRow o where o.nextLookMs < :now", String.class)
+        return Jpa.em(session).createQuery("select o.event.txn from OutboxRow o where o.nextLookMs < :now"
+                + " group by o.event.txn order by min(o.nextLookMs)", String.class)
                 .setParameter("now", Time.currentTimeMillis()).setMaxResults(max).getResultList();
     }
 
