@@ -29,7 +29,7 @@ final class LiveUsers {
     private static final String LIVE = "l.latestEnd >= :nowSeconds and l.template in (select t.id from TemplateRow t where t.realmId = :realm)";
 
     private static final String NOT_ENDED = "not exists (select 1 from WatermarkRow w where w.userId in (l.userId, :everybody)"
-            + " and w.realmId = :realm and w.sid is null and w.linksOnly = false and w.watermarkMs >= l.loginBegan)";
+            + " and w.realmId = :realm and w.sid is null and w.linksOnly = false and w.sparedClients is null and w.watermarkMs >= l.loginBegan)";
 
     private static final long KEEP_OWN_MS = 7L * 24 * 60 * 60 * 1000;
 
