@@ -106,7 +106,7 @@ public final class Containment {
                 if (!userGoes) {
                     setNotBefore(act, flow != null, sparedClients);
                     // Else the next login, by the person themselves, is shown the address that an old one asked for.
-                    user.removeAttribute(UserModel.EMAIL_PENDING);
+                    forgetPendingEmail(session, user);
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
                 }
             }
@@ -135,6 +135,14 @@ public final class Containment {
         return match.atMs() != null ? match.atMs()
                 : Math.max(DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory())),
                         Ledger.newestLogin(session, realm.getId(), user.getId()));
+    }
+
+    /** By the table: a user of a directory that is down or gone is read-only in Keycloak, and must be contained all the same. */
+    private static void forgetPendingEmail(KeycloakSession session, UserModel user) {
+        for (String rows : List.of("UserAttributeEntity a where a.user.id", "FederatedUserAttributeEntity a where a.userId")) {
+            Jpa.em(session).createQuery("delete from " + rows + " = :user and a.name = :name").setParameter("user", user.getId())
+                    .setParameter("name", UserModel.EMAIL_PENDING).executeUpdate();
+        }
     }
 
     /**

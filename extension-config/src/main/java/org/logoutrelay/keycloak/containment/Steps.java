@@ -15,6 +15,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserConsentModel;
 import org.keycloak.models.UserModel;
+import org.keycloak.models.cache.authorization.CachedStoreFactoryProvider;
 import org.keycloak.models.credential.PasswordCredentialModel;
 import org.keycloak.models.credential.RecoveryAuthnCodesCredentialModel;
 import org.logoutrelay.keycloak.login.StepUp;
@@ -40,10 +41,8 @@ public final class Steps {
     public static void makeReady(KeycloakSession session) {
         session.users();
         session.sessions();
-        AuthorizationProvider authorization = session.getProvider(AuthorizationProvider.class);
-        if (authorization != null) {
-            authorization.getStoreFactory();
-        }
+        // Not AuthorizationProvider, which would keep the realm of now for the whole request.
+        session.getProvider(CachedStoreFactoryProvider.class);
     }
 
     /** @return how much each step has ended, by its word, and 1 for {@code step-up}; what was nothing to end is left out */
