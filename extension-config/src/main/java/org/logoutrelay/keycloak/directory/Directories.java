@@ -152,8 +152,8 @@ public final class Directories {
             synchronized (watched) {
                 one = watched.get(provider.id());
             }
+            makeRow(provider);
             if (one == null) {
-                makeRow(provider);
                 ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
                         task -> daemon(task, "logout-relay-directory-" + provider.id()));
                 Watched made = new Watched(new Sweep(factory, afterCommit, provider, every), thread);

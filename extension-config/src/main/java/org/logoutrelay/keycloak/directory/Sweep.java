@@ -190,7 +190,7 @@ final class Sweep {
             // Else somebody has decided meanwhile, and all are gone through once more.
             if (row.state.equals(was.state)) {
                 row.reached = reached;
-                row.heldMs = !state.equals(HELD) ? null : row.heldMs == null ? (Long) now : row.heldMs;
+                row.heldMs = state.equals(WATCHED) ? null : row.heldMs == null ? (Long) now : row.heldMs;
                 row.state = state;
                 row.held = was.held;
             }

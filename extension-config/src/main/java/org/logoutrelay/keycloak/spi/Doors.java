@@ -18,6 +18,7 @@ import org.logoutrelay.keycloak.containment.Containment.Fate;
 import org.logoutrelay.keycloak.containment.Steps;
 import org.logoutrelay.keycloak.gate.LinksGo;
 import org.logoutrelay.keycloak.gate.UsersGo;
+import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.trigger.Holders;
 import org.logoutrelay.keycloak.trigger.Trigger;
 import org.logoutrelay.keycloak.trigger.Written;
@@ -63,7 +64,9 @@ final class Doors {
     }
 
     static void userGoes(KeycloakSession session, RealmModel realm, UserModel user, Fate fate, AllOrNothing.Committed afterCommit) {
-        if (LogoutRelay.isOn(realm)) {
+        // A directory may drop thousands who have nothing to end, and some whom the look at it has just contained.
+        boolean concerns = fate != Fate.DROPPED || !Ledger.withSessions(session, realm.getId(), List.of(user.getId())).isEmpty();
+        if (LogoutRelay.isOn(realm) && concerns) {
             new Doors(session, afterCommit).contain(realm, user, new Trigger.Match(Trigger.ACCOUNT_DELETED, user.getId()), fate, false);
         }
     }
