@@ -82,7 +82,9 @@ export async function startActiveDirectory(
       '--surname=Example',
     )
   }
-  const running = start(SAMBA, ['-i', '-M', 'single', '--debug-stdout', '-s', conf], { logFile: join(dir, 'log'), env })
+  // It leaves the process group that it is started in, but ends with its standard input.
+  const samba = [SAMBA, '-i', '-M', 'single', '--debug-stdout', '-s', conf]
+  const running = start('/bin/sh', ['-c', 'sleep infinity | "$@"', 'sh', ...samba], { logFile: join(dir, 'log'), env })
   await untilUp('Samba does not come up', running, () => answers(address, PORTS.ldaps), 60)
   const dn = (name: string) => `CN=${name} Example,${USERS}`
   const modify = (who: string, secret: string, ldif: string) => {
