@@ -17,6 +17,9 @@ export const REDIRECT_URI = 'http://localhost:9/back'
 /** What the demo realm's file leaves open. At its applications nobody listens. */
 export const DEMO_ENV = demoRealm(SECRET)
 
+/** The most that a poll hands out. */
+const PAGE = 50
+
 export interface ToldSession {
   readonly id: string
   readonly client_id: string
@@ -90,6 +93,7 @@ export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database
   readonly issuer: string
   readonly tokens: TokenEndpoint
   readonly stop: () => Promise<void>
+  #others: (Told & { readonly sub: string })[] = []
 
   constructor(keycloak: K, admin: RealmAdmin, postgres: D, stop: () => Promise<void> = () => Promise.resolve()) {
     this.keycloak = keycloak
@@ -141,19 +145,30 @@ export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database
 
   /** The events about this user that the relay has not been told of yet. They are acknowledged. */
   async told(user: string): Promise<Told[]> {
-    const told = Object.values(await this.poll({ maxEvents: 50 }))
-      .map((set) =>
-        decodeJwt<{ txn: string; sub_id: { sub: string }; events: Record<string, Record<string, unknown>> }>(set),
-      )
-      .filter(({ sub_id }) => sub_id.sub === user)
-      .flatMap(({ jti = '', txn, events }) =>
-        Object.entries(events).map(([type, event]) => {
-          const containment = event['logout-relay'] as { trigger: string; sessions: ToldSession[] }
-          return { jti, txn, type, event, containment, trigger: containment.trigger, sessions: containment.sessions }
-        }),
-      )
-    await this.poll({ maxEvents: 0, ack: told.map(({ jti }) => jti) })
-    return told
+    let page = await this.#page()
+    while (page.length >= PAGE) {
+      // Those of others are in the way, and kept for whoever asks for them.
+      this.#others.push(...page)
+      await this.poll({ maxEvents: 0, ack: page.map(({ jti }) => jti) })
+      page = await this.#page()
+    }
+    const own = page.filter(({ sub }) => sub === user)
+    await this.poll({ maxEvents: 0, ack: own.map(({ jti }) => jti) })
+    const before = this.#others.filter(({ sub }) => sub === user)
+    this.#others = this.#others.filter(({ sub }) => sub !== user)
+    return [...before, ...own]
+  }
+
+  async #page(): Promise<(Told & { readonly sub: string })[]> {
+    const sets = Object.values(await this.poll({ maxEvents: PAGE })).map((set) =>
+      decodeJwt<{ txn: string; sub_id: { sub: string }; events: Record<string, Record<string, unknown>> }>(set),
+    )
+    return sets.flatMap(({ jti = '', txn, sub_id: { sub }, events }) =>
+      Object.entries(events).map(([type, event]) => {
+        const containment = event['logout-relay'] as { trigger: string; sessions: ToldSession[] }
+        return { sub, jti, txn, type, event, containment, trigger: containment.trigger, sessions: containment.sessions }
+      }),
+    )
   }
 
   /** The one event about this user, which must be there. What was seen or refused since may come beside it. */
