@@ -28,8 +28,7 @@ final class LiveUsers {
 
     private static final String LIVE = "l.latestEnd >= :nowSeconds and l.template in (select t.id from TemplateRow t where t.realmId = :realm)";
 
-    private static final String NOT_ENDED = "not exists (select 1 from WatermarkRow w where w.userId in (l.userId, :everybody)"
-            + " and w.realmId = :realm and w.sid is null and w.linksOnly = false and w.sparedClients is null and w.watermarkMs >= l.loginBegan)";
+    private static final String NOT_ENDED = Watermarks.noneHasEnded("l.userId", "w.watermarkMs >= l.loginBegan");
 
     private static final long KEEP_OWN_MS = 7L * 24 * 60 * 60 * 1000;
 
@@ -111,7 +110,7 @@ final class LiveUsers {
                 + " and l.loginBegan <= :watermark and " + LIVE + " and " + NOT_ENDED, Long.class)
                 .setParameter("key", Ids.key(userId)).setParameter("user", userId).setParameter("watermark", watermarkMs)
                 .setParameter("nowSeconds", (long) Time.currentTime()).setParameter("realm", provider.realmId())
-                .setParameter("everybody", Watermarks.EVERYBODY).setMaxResults(1).getResultList().isEmpty();
+                .setMaxResults(1).getResultList().isEmpty();
     }
 
     /** Of these users those who have been given something since the last look by a login that was old by then. */
@@ -120,7 +119,7 @@ final class LiveUsers {
                 + " join LedgerRow l on l.userKey = s.userKey and l.userId = s.userId where s.userId in :ids"
                 + " and l.loginBegan <= s.oldUntilMs and " + LIVE + " and " + NOT_ENDED, String.class).setParameter("ids", users)
                 .setParameter("nowSeconds", (long) Time.currentTime()).setParameter("realm", provider.realmId())
-                .setParameter("everybody", Watermarks.EVERYBODY).getResultList());
+                .getResultList());
     }
 
     /** Forgets those who have nothing left that could be ended, and what is of no directory any more. */

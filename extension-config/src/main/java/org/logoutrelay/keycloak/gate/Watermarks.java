@@ -44,6 +44,18 @@ public final class Watermarks {
                 .getResultList();
     }
 
+    /**
+     * In a query whose {@code :realm} is the realm's id: that no event has ended all of what began then. One that spares a
+     * client's offline sessions has not, nor has one for mailed links alone.
+     *
+     * @param userId the path to the user's id
+     * @param isReached says that {@code w.watermarkMs} reaches it
+     */
+    public static String noneHasEnded(String userId, String isReached) {
+        return "not exists (select 1 from WatermarkRow w where w.userId in (" + userId + ", '" + EVERYBODY + "') and w.realmId = :realm"
+                + " and w.sid is null and w.linksOnly = false and w.sparedClients is null and " + isReached + ")";
+    }
+
     // Without a flush before the read: rows of this request are known to the gate already, and a flush costs each refresh.
     private static jakarta.persistence.TypedQuery<WatermarkRow> read(KeycloakSession session, String query) {
         return Jpa.em(session).createQuery(query, WatermarkRow.class).setFlushMode(FlushModeType.COMMIT);

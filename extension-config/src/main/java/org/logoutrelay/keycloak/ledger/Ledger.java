@@ -191,17 +191,15 @@ public final class Ledger {
         if (userIds.isEmpty()) {
             return Set.of();
         }
-        String alive = " and not exists (select 1 from WatermarkRow w where w.userId in (o.userId, '" + Watermarks.EVERYBODY
-                + "') and w.realmId = :realm and w.sid is null and w.linksOnly = false"
-                + " and w.sparedClients is null and ";
         Set<String> found = new HashSet<>(Jpa.em(session).createQuery("select distinct o.userId from LedgerRow o where o.userKey in"
                 + " (:keys) and o.userId in (:users) and o.latestEnd >= :now and o.template in (select t.id from TemplateRow t"
-                + " where t.realmId = :realm)" + alive + "w.watermarkMs >= o.loginBegan)", String.class)
+                + " where t.realmId = :realm) and "
+                + Watermarks.noneHasEnded("o.userId", "w.watermarkMs >= o.loginBegan"), String.class)
                 .setParameter("keys", userIds.stream().map(Ids::key).toList()).setParameter("users", userIds)
                 .setParameter("now", (long) Time.currentTime()).setParameter("realm", realmId).getResultList());
         found.addAll(Jpa.em(session).createQuery("select distinct o.userId from PersistentUserSessionEntity o where o.realmId = :realm"
                 // Whole seconds, which as milliseconds would not fit into the column's type.
-                + " and o.userId in (:users)" + alive + "w.watermarkMs / 1000 >= o.createdOn)", String.class)
+                + " and o.userId in (:users) and " + Watermarks.noneHasEnded("o.userId", "w.watermarkMs / 1000 >= o.createdOn"), String.class)
                 .setParameter("users", userIds).setParameter("realm", realmId).getResultList());
         return found;
     }

@@ -65,8 +65,8 @@ final class Doors {
 
     static void userGoes(KeycloakSession session, RealmModel realm, UserModel user, Fate fate, AllOrNothing.Committed afterCommit) {
         // A directory may drop thousands who have nothing to end, and some whom the look at it has just contained.
-        boolean concerns = fate != Fate.DROPPED || !Ledger.withSessions(session, realm.getId(), List.of(user.getId())).isEmpty();
-        if (LogoutRelay.isOn(realm) && concerns) {
+        if (LogoutRelay.isOn(realm) && (fate != Fate.DROPPED
+                || !Ledger.withSessions(session, realm.getId(), List.of(user.getId())).isEmpty())) {
             new Doors(session, afterCommit).contain(realm, user, new Trigger.Match(Trigger.ACCOUNT_DELETED, user.getId()), fate, false);
         }
     }
