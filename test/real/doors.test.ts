@@ -394,6 +394,18 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
     expect(await person.alive()).toEqual(EVERYBODY)
   })
 
+  test('a change whose trigger is off hides no other change of the same request', async () => {
+    await people.setPolicy({ 'logout-relay.policy.admin-set-password': 'off' })
+    const person = await people.loggedIn(`two-changes-${randomUUID()}`)
+    const credentials = [{ type: 'password', value: 'another', temporary: false }]
+    await people.put(person.user, { credentials })
+    expect(await realm.told(person.user)).toEqual([])
+    await people.put(person.user, { credentials, enabled: false })
+    await people.setPolicy({ 'logout-relay.policy.admin-set-password': '' })
+    expect(await person.alive()).toEqual(NOBODY)
+    expect((await realm.toldOnce(person.user)).trigger).toBe('account-disabled')
+  })
+
   test(`a change that concerns more than ${MOST} users with sessions is refused with words, and changes nothing`, async () => {
     const id = await group('many')
     const { id: realmId } = (await people.admin.must<{ id: string }>('GET', '')).json()

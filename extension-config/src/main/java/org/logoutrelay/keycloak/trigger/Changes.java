@@ -1,10 +1,11 @@
 package org.logoutrelay.keycloak.trigger;
 
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 import org.keycloak.credential.CredentialModel;
 import org.keycloak.models.KeycloakSession;
@@ -27,7 +28,7 @@ public record Changes(boolean enabled, String username, String email, Map<String
     record Secret(String type, String data) {
     }
 
-    /** The most serious trigger among the changes. */
+    /** The most serious trigger among the changes for which the realm's policy has something done. */
     public static Optional<Trigger.Match> of(KeycloakSession session, RealmModel realm, String userId) {
         Optional<Changes> after = read(session, realm, userId);
         if (after.isEmpty()) {
@@ -38,39 +39,52 @@ public record Changes(boolean enabled, String username, String email, Map<String
             other.getContext().setRealm(same);
             return read(other, same, userId);
         });
-        return before.flatMap(was -> trigger(was, after.get()).or(() -> revived(session, realm, userId, was, after.get())))
-                .map(trigger -> new Trigger.Match(trigger, userId));
+        Policy policy = Policy.of(session, realm);
+        return before.flatMap(was -> Stream.concat(triggers(was, after.get()), revived(session, realm, userId, was, after.get()))
+                .filter(policy::acts).findFirst()).map(trigger -> new Trigger.Match(trigger, userId));
     }
 
     /**
      * The account is enabled, and was disabled where nobody saw it, such as in the database: what it had before would come
      * back to life.
      */
-    private static Optional<Trigger> revived(KeycloakSession session, RealmModel realm, String userId, Changes was, Changes is) {
-        return !was.enabled && is.enabled
-                && Ledger.newestLogin(session, realm.getId(), userId) > Gate.of(session).newest(realm, userId)
-                ? Optional.of(Trigger.ACCOUNT_DISABLED) : Optional.empty();
+    private static Stream<Trigger> revived(KeycloakSession session, RealmModel realm, String userId, Changes was, Changes is) {
+        return Stream.of(Trigger.ACCOUNT_DISABLED).filter(trigger -> !was.enabled && is.enabled
+                && Ledger.newestLogin(session, realm.getId(), userId) > Gate.of(session).newest(realm, userId));
     }
 
-    static Optional<Trigger> trigger(Changes was, Changes is) {
+    /** The most serious first. */
+    static Stream<Trigger> triggers(Changes was, Changes is) {
+        Stream.Builder<Trigger> found = Stream.builder();
         if (!was.passwords().equals(is.passwords())) {
-            return Optional.of(Trigger.ADMIN_SET_PASSWORD);
+            found.add(Trigger.ADMIN_SET_PASSWORD);
         }
         if (was.enabled && !is.enabled) {
-            return Optional.of(Trigger.ACCOUNT_DISABLED);
+            found.add(Trigger.ACCOUNT_DISABLED);
         }
-        if (!was.credentials.equals(is.credentials)) {
-            return Optional.of(Trigger.ADMIN_CREDENTIAL_CHANGED);
+        if (!was.others().equals(is.others())) {
+            found.add(Trigger.ADMIN_CREDENTIAL_CHANGED);
         }
         if (!Objects.equals(was.email, is.email)) {
-            return Optional.of(Trigger.EMAIL_CHANGED);
+            found.add(Trigger.EMAIL_CHANGED);
         }
-        return was.username.equals(is.username) ? Optional.empty() : Optional.of(Trigger.USERNAME_CHANGED);
+        if (!was.username.equals(is.username)) {
+            found.add(Trigger.USERNAME_CHANGED);
+        }
+        return found.build();
     }
 
-    private List<Map.Entry<String, Secret>> passwords() {
-        return credentials.entrySet().stream().filter(e -> e.getValue().type().equals(PasswordCredentialModel.TYPE))
-                .sorted(Map.Entry.comparingByKey()).toList();
+    private Map<String, Secret> passwords() {
+        return ofType(PasswordCredentialModel.TYPE::equals);
+    }
+
+    private Map<String, Secret> others() {
+        return ofType(type -> !type.equals(PasswordCredentialModel.TYPE));
+    }
+
+    private Map<String, Secret> ofType(Predicate<String> type) {
+        return credentials.entrySet().stream().filter(e -> type.test(e.getValue().type()))
+                .collect(Collectors.toMap(Map.Entry::getKey, Map.Entry::getValue));
     }
 
     private static Optional<Changes> read(KeycloakSession session, RealmModel realm, String userId) {

@@ -48,7 +48,7 @@ public final class Holders {
     /** Those whom this federation has imported; with it, also those whom it does not import. */
     public static List<String> ofFederation(KeycloakSession session, RealmModel realm, String federation, boolean withIt) {
         Policy policy = Policy.of(session, realm);
-        if (policy.steps(Trigger.ACCOUNT_DELETED).isEmpty()) {
+        if (!policy.acts(Trigger.ACCOUNT_DELETED)) {
             return List.of();
         }
         Stream<String> imported = Jpa.em(session).createQuery("select u.id from UserEntity u where u.realmId = :realm"
@@ -61,7 +61,7 @@ public final class Holders {
     /** Those who are linked to this identity provider. */
     public static List<String> ofIdentityProvider(KeycloakSession session, RealmModel realm, String alias) {
         Policy policy = Policy.of(session, realm);
-        if (policy.steps(Trigger.ADMIN_IDENTITY_PROVIDER_REMOVED).isEmpty()) {
+        if (!policy.acts(Trigger.ADMIN_IDENTITY_PROVIDER_REMOVED)) {
             return List.of();
         }
         Stream<String> linked = Stream.of("select l.user.id from FederatedIdentityEntity l", "select l.userId from BrokerLinkEntity l")

@@ -99,6 +99,11 @@ public final class Policy {
         return "shadow".equals(trimmed(MODE));
     }
 
+    /** Whether the trigger causes anything. */
+    boolean acts(Trigger trigger) {
+        return steps(trigger).isPresent();
+    }
+
     /** The steps beyond ending the sessions, or empty where the trigger causes nothing. */
     public Optional<Set<Step>> steps(Trigger trigger) {
         String text = trimmed(OF_TRIGGER + trigger.id());

@@ -44,6 +44,7 @@ public final class SentPassword implements ReaderInterceptor {
     public static Optional<Trigger.Match> toDirectory(KeycloakSession session, RealmModel realm, String userId) {
         UserModel user = session.users().getUserById(realm, userId);
         return user != null && user.isFederated() && session.getAttributeOrDefault(SENT, true)
-                ? Optional.of(new Trigger.Match(Trigger.ADMIN_SET_PASSWORD, userId)) : Optional.empty();
+                && Policy.of(session, realm).acts(Trigger.ADMIN_SET_PASSWORD)
+                        ? Optional.of(new Trigger.Match(Trigger.ADMIN_SET_PASSWORD, userId)) : Optional.empty();
     }
 }

@@ -156,7 +156,7 @@ public final class Written {
                 on.apply(realmId).ifPresent(realm -> {
                     Policy policy = Policy.of(session, realm);
                     kinds.stream().filter(kind -> !login || !kind.isOfALogin()).map(kind -> kind.trigger)
-                            .filter(trigger -> policy.steps(trigger).isPresent()).findFirst()
+                            .filter(policy::acts).findFirst()
                             .map(trigger -> new Found(realm, new Trigger.Match(trigger, subject.userId), false)).ifPresent(found::add);
                 });
             }
@@ -174,7 +174,7 @@ public final class Written {
 
     private List<Found> privileged(KeycloakSession session, RealmModel realm, Given one) {
         Policy policy = Policy.of(session, realm);
-        if (policy.steps(Trigger.PRIVILEGED_ROLE_ADDED).isEmpty()) {
+        if (!policy.acts(Trigger.PRIVILEGED_ROLE_ADDED)) {
             return List.of();
         }
         RoleModel role = one.roleId == null ? null : session.roles().getRoleById(realm, one.roleId);

@@ -2,6 +2,7 @@ package org.logoutrelay.keycloak.trigger;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 
@@ -13,7 +14,7 @@ class ChangesTest {
     private static final Changes WAS = new Changes(true, "alice", "alice@example.org", Map.of("1", PASSWORD, "2", OTP));
 
     private static void changed(Trigger expected, Changes is) {
-        assertEquals(Optional.ofNullable(expected), Changes.trigger(WAS, is));
+        assertEquals(Optional.ofNullable(expected), Changes.triggers(WAS, is).findFirst());
     }
 
     @Test
@@ -36,6 +37,14 @@ class ChangesTest {
     }
 
     @Test
+    void eachOfSeveralChangesCanStandForAllWhereTheOthersAreOff() {
+        assertEquals(List.of(Trigger.ADMIN_SET_PASSWORD, Trigger.ACCOUNT_DISABLED, Trigger.ADMIN_CREDENTIAL_CHANGED,
+                Trigger.EMAIL_CHANGED, Trigger.USERNAME_CHANGED), Changes.triggers(WAS, new Changes(false, "bob", null, Map.of())).toList());
+        assertEquals(List.of(Trigger.ADMIN_SET_PASSWORD),
+                Changes.triggers(WAS, new Changes(true, "alice", "alice@example.org", Map.of("2", OTP))).toList());
+    }
+
+    @Test
     void otherCredentialsAndIdentifiersHaveTheirOwn() {
         changed(Trigger.ACCOUNT_DISABLED, new Changes(false, "alice", "alice@example.org", WAS.credentials()));
         changed(Trigger.ADMIN_CREDENTIAL_CHANGED, new Changes(true, "alice", "alice@example.org", Map.of("1", PASSWORD)));
@@ -45,7 +54,7 @@ class ChangesTest {
 
     @Test
     void enablingIsNoTrigger() {
-        assertEquals(Optional.empty(), Changes.trigger(new Changes(false, "a", "a@x", Map.of()),
-                new Changes(true, "a", "a@x", Map.of())));
+        assertEquals(Optional.empty(), Changes.triggers(new Changes(false, "a", "a@x", Map.of()),
+                new Changes(true, "a", "a@x", Map.of())).findFirst());
     }
 }
