@@ -56,6 +56,13 @@ describe('where Keycloak has no host name but that of each request', () => {
     expect(found).toHaveLength(1)
     return found[0]
   }
+  const deleteByWorkflow = async (user: string) => {
+    const made = await realm.admin.must('POST', '/workflows', {
+      ...{ name: `for-${user}`, steps: [{ uses: 'delete-user' }] },
+    })
+    const workflow = String(made.headers['location']).split('/').at(-1) ?? ''
+    await realm.admin.must('POST', `/workflows/${workflow}/activate/USERS/${user}`)
+  }
   const asTheRelayHasIt = () => ({ iss: realm.issuer, uris: ['https://app.example.org/logout'] })
 
   test('an event has the issuer that the relay asks with, though the administrator is at another address', async () => {
@@ -68,11 +75,14 @@ describe('where Keycloak has no host name but that of each request', () => {
 
   test('so has one that no request makes: a workflow deletes the user', async () => {
     const user = await loggedIn('leaver')
-    const made = await realm.admin.must('POST', '/workflows', {
-      ...{ name: 'leavers', steps: [{ uses: 'delete-user' }] },
-    })
-    const workflow = String(made.headers['location']).split('/').at(-1) ?? ''
-    await realm.admin.must('POST', `/workflows/${workflow}/activate/USERS/${user}`)
+    await deleteByWorkflow(user)
+    expect(await told(user)).toEqual(asTheRelayHasIt())
+  })
+
+  test('before the relay has ever asked, it is the issuer that logins have shown', async () => {
+    const user = await loggedIn('early-leaver')
+    realm.postgres.psql('delete from logout_relay_issuer')
+    await deleteByWorkflow(user)
     expect(await told(user)).toEqual(asTheRelayHasIt())
   })
 

@@ -1,12 +1,16 @@
 package org.logoutrelay.keycloak.client;
 
+import java.util.Optional;
+
 import org.keycloak.Config;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.representations.LogoutToken;
 import org.keycloak.services.Urls;
 import org.keycloak.urls.HostnameProvider;
 import org.keycloak.urls.UrlType;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.base.Json;
 
 /**
  * The realm's issuer as the relay and the relying parties know it. Without a fixed host name Keycloak takes it from each
@@ -17,15 +21,16 @@ public final class Issuers {
     }
 
     /**
-     * By configuration; else as the relay asks for its events; else as this request has it.
+     * By configuration; else as the relay asks for its events; else as the newest login had it; else as this request has it.
      *
      * @throws IllegalStateException off a request, where nothing says it; the event is then refused
      */
     public static String of(KeycloakSession session, RealmModel realm) {
         if (!isFixed(realm)) {
-            IssuerRow known = Jpa.em(session).find(IssuerRow.class, realm.getId());
-            if (known != null) {
-                return known.iss;
+            IssuerRow asked = Jpa.em(session).find(IssuerRow.class, realm.getId());
+            Optional<String> known = asked == null ? ofNewestLogin(session, realm) : Optional.of(asked.iss);
+            if (known.isPresent()) {
+                return known.get();
             }
         }
         try {
@@ -36,8 +41,14 @@ public final class Issuers {
                 return Urls.realmIssuer(session.getProvider(HostnameProvider.class).getBaseUri(null, UrlType.FRONTEND), realm.getName());
             }
             throw new IllegalStateException("The issuer of realm " + realm.getName() + " is not known here: set the option"
-                    + " hostname to Keycloak's full address, or the realm's frontend URL, or let the relay ask once", e);
+                    + " hostname to Keycloak's full address, or the realm's frontend URL, or let the relay ask or somebody log in once", e);
         }
+    }
+
+    private static Optional<String> ofNewestLogin(KeycloakSession session, RealmModel realm) {
+        return Jpa.em(session).createQuery("select t.claims from TemplateRow t where t.realmId = :realm order by t.usedMs desc, t.id desc",
+                String.class).setParameter("realm", realm.getId()).setMaxResults(1).getResultStream().findFirst()
+                .map(claims -> Json.read(claims, LogoutToken.class).getIssuer());
     }
 
     /** As the client sees it that this request is for. */
