@@ -154,7 +154,7 @@ async function addedToLogin({ keycloak, demo, stock }: World, rounds: number): P
     await keycloak.admin.createUser(realm, 'bench-login', 'password')
   }
   const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -WARM_UP; round < rounds * 5; round++) {
+  for (let round = -WARM_UP; round < rounds * 40; round++) {
     for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
       const began = performance.now()
       await realm.tokens.directGrant('mobile-app', 'bench-login', 'password')
@@ -179,7 +179,7 @@ async function addedToRefresh({ keycloak, demo, stock }: World, rounds: number):
     held.set(realm.name, (await realm.tokens.directGrant('mobile-app', 'bench-refresh', 'password')).refresh_token)
   }
   const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -10 * WARM_UP; round < rounds * 10; round++) {
+  for (let round = -10 * WARM_UP; round < rounds * 40; round++) {
     for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
       const refresh_token = held.get(realm.name) ?? ''
       const began = performance.now()
