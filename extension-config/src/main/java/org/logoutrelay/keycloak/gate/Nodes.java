@@ -35,6 +35,8 @@ public final class Nodes {
     private static final long BEAT_MS = 10_000;
     private static final long GONE_MS = 60_000;
     private static final long AGREED_MS = 1000;
+    /** How exactly a node knows its clock under load. */
+    private static final long KNOWN_TO_MS = 100;
 
     private record Cached(String realmId, String userId) {
     }
@@ -132,7 +134,15 @@ public final class Nodes {
     public static long slowestMs(KeycloakSession session) {
         Long ahead = Jpa.em(session).createQuery("select min(n.aheadMs) from NodeRow n where n.seenMs > :there", Long.class)
                 .setParameter("there", DbClock.now(session) - GONE_MS).getSingleResult();
-        return ahead == null ? 0 : Math.min(0, ahead);
+        return ahead == null ? 0 : slowest(ahead);
+    }
+
+    /**
+     * Keycloak's times are whole seconds and a watermark is the end of one: of a node that is behind by just so many seconds
+     * a millisecond of error would make a second, in which all that it issues is dead.
+     */
+    static long slowest(long aheadMs) {
+        return Math.min(0, aheadMs - KNOWN_TO_MS);
     }
 
     /**
