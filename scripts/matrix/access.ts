@@ -114,7 +114,12 @@ export const KINDS: readonly Kind[] = [
           loops = held.flatMap((one) =>
             Array.from({ length: STORM.loops }, () => new Loop(one, refreshing(target), STORM.paceMs)),
           )
-          await until('every loop has refreshed', () => loops.every((loop) => !held.includes(loop.held)))
+          try {
+            await until('every loop has refreshed', () => loops.every((loop) => !held.includes(loop.held)))
+          } catch (cause) {
+            await end()
+            throw cause
+          }
           return end
         },
         isAlive: async () => {

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { type ActiveDirectory, startActiveDirectory } from '../../scripts/stage/active-directory.ts'
 import { type Directory, startDirectory } from '../../scripts/stage/ldap.ts'
+import { profileOf, Thief } from '../../scripts/attack/thief.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { EXTENSION_JAR } from '../../scripts/stage/keycloak.ts'
 import { startNodes } from '../../scripts/stage/nodes.ts'
@@ -268,6 +269,25 @@ describe('of an OpenLDAP', () => {
     }
   })
 
+  test('whoever registers there through Keycloak stays logged in', async () => {
+    await realm.admin.must('PUT', '', { registrationAllowed: true })
+    const path = `/components/${ids[writable] ?? ''}`
+    const component = (await realm.admin.must<{ config: object }>('GET', path)).json()
+    await realm.admin.must('PUT', path, { ...component, config: { ...component.config, syncRegistrations: ['true'] } })
+    const thief = new Thief()
+    const form = await thief.follow(await thief.open(authorization()), '/registration')
+    const passwords = { password: OLD, 'password-confirm': OLD }
+    const back = await thief.submit(form, { ...profileOf('newcomer'), ...passwords })
+    await realm.admin.must('PUT', '', { registrationAllowed: false })
+    await realm.admin.must('PUT', path, component)
+    const tokens = (await redeem(back.url)).json()
+    const user = await realm.admin.userId('newcomer')
+    await noted(user)
+    await looked(realm, ids[writable] ?? '')
+    expect(await told(user)).toBe(0)
+    expect(await realm.tokens.lives('flows-app', tokens)).toBe(true)
+  })
+
   test('a change there after one through Keycloak is one of its own', async () => {
     const before = await loggedIn('both')
     await looked(realm, ids[writable] ?? '')
@@ -287,8 +307,7 @@ describe('of an OpenLDAP', () => {
 
   test('a login from before that no application had seen ends when it is used', async () => {
     const browser = new Browser()
-    const query = { response_type: 'code', client_id: 'flows-app', redirect_uri: REDIRECT_URI, scope: 'openid' }
-    const url = `${realm.issuer}/protocol/openid-connect/auth?${new URLSearchParams(query).toString()}`
+    const url = authorization()
     await browser.authorize(url, REDIRECT_URI, 'hidden', OLD)
     await nextSecond()
     directory.setPassword('quick', 'hidden', NEW)
@@ -298,13 +317,7 @@ describe('of an OpenLDAP', () => {
     await looked(realm, ids['quick'] ?? '')
     expect(await told(after.user)).toBe(0)
     const back = await browser.open(url, REDIRECT_URI)
-    const code = new URL(back.url).searchParams.get('code') ?? ''
-    const answer = await realm.tokens.ask({
-      grant_type: 'authorization_code',
-      client_id: 'flows-app',
-      redirect_uri: REDIRECT_URI,
-      code,
-    })
+    const answer = await redeem(back.url)
     expect(answer.status, answer.text).toBe(200)
     await until('what it was given is dead', async () => !(await realm.tokens.lives('flows-app', answer.json())))
     expect((await realm.toldOnce(after.user)).trigger).toBe('directory-password-changed')
@@ -504,6 +517,20 @@ async function giveRole(name: string, role: string): Promise<void> {
   const client = await realm.admin.clientUuid('logout-relay')
   const found = (await realm.admin.must<{ id: string }>('GET', `/clients/${client}/roles/${role}`)).json()
   await realm.admin.must('POST', `/users/${await realm.admin.userId(name)}/role-mappings/clients/${client}`, [found])
+}
+
+function authorization(): string {
+  const query = { response_type: 'code', client_id: 'flows-app', redirect_uri: REDIRECT_URI, scope: 'openid' }
+  return `${realm.issuer}/protocol/openid-connect/auth?${new URLSearchParams(query).toString()}`
+}
+
+/** The token endpoint's answer to the code in the address that the browser came back to. */
+function redeem(url: string) {
+  const code = new URL(url).searchParams.get('code') ?? ''
+  return realm.tokens.ask({
+    ...{ grant_type: 'authorization_code', client_id: 'flows-app', redirect_uri: REDIRECT_URI },
+    code,
+  })
 }
 
 /** Another time of the user's password has been noted than is noted now. */

@@ -64,6 +64,9 @@ final class LogoutRelayListener implements EventListenerProvider {
             allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
             allOrNothing.run(() -> Watch.loggedIn(session, event.getRealmId(), event.getUserId()));
         }
+        if (event.getType() == EventType.REGISTER && event.getUserId() != null) {
+            allOrNothing.run(() -> registered(event));
+        }
         if (TokenIssue.is(event)) {
             Written.isOfALogin(session);
             allOrNothing.run(() -> {
@@ -84,6 +87,15 @@ final class LogoutRelayListener implements EventListenerProvider {
                         .map(match -> contain(realm, match, flow)).orElse(AllOrNothing.Recording.NOTHING);
             });
         }
+    }
+
+    /** Of somebody who registers into a directory Keycloak sets the password there, and nothing is from before it. */
+    private AllOrNothing.Recording registered(Event event) {
+        UserModel user = session.users().getUserById(session.realms().getRealm(event.getRealmId()), event.getUserId());
+        return user == null || !user.isFederated() ? AllOrNothing.Recording.NOTHING : () -> {
+            Directories.noteOwnChange(session, user.getId());
+            return null;
+        };
     }
 
     @Override
