@@ -222,16 +222,17 @@ describe.each([
 
 describe('of an OpenLDAP', () => {
   const [writable, unit] = ['writable', 'many']
+  const lets = ['locked', 'let', 'also-let']
   const many = ['one', 'two', 'three', 'four', 'five', 'six', 'seven']
   let directory: Directory
   let ids: Record<string, string>
   beforeAll(async () => {
     directory = await startDirectory(
-      { [writable]: ['through', 'both', 'temporary', 'off'], [unit]: many, quick: ['hidden'] },
+      { [writable]: ['through', 'both', 'temporary', 'off'], [unit]: many, quick: ['hidden'], lets },
       OLD,
     )
     ids = {}
-    for (const one of [writable, unit, 'quick']) {
+    for (const one of [writable, unit, 'quick', 'lets']) {
       ids[one] = await add(realm, directory.federation(one, { importUsers: true }))
     }
   })
@@ -322,6 +323,36 @@ describe('of an OpenLDAP', () => {
     await until('what it was given is dead', async () => !(await realm.tokens.lives('flows-app', answer.json())))
     expect((await realm.toldOnce(after.user)).trigger).toBe('directory-password-changed')
     expect(await after.alive()).toBe(2)
+  })
+
+  test('changes that policy has end nothing make nobody wait: of as many as the limit the others end', async () => {
+    const [off, on] = ['logout-relay.policy.directory-password-changed', 'logout-relay.directories.limit']
+    const people = await Promise.all(lets.map((name) => loggedIn(name)))
+    await looked(realm, ids['lets'] ?? '')
+    await realm.admin.must('PUT', '', { attributes: { [off]: 'off', [on]: '1' } })
+    try {
+      await nextSecond()
+      const [disabled = '', ...changed] = lets.map((name) => directory.dn('lets', name))
+      directory.modify(
+        changed
+          .map((dn) => ldif(dn, 'changetype: modify', 'replace: userPassword', `userPassword: ${NEW}`))
+          .join('\n\n'),
+      )
+      // What is younger than two seconds is not judged yet.
+      await nextSecond()
+      await nextSecond()
+      await nextSecond()
+      await looked(realm, ids['lets'] ?? '')
+      directory.modify(
+        ldif(disabled, 'changetype: modify', 'replace: pwdAccountLockedTime', 'pwdAccountLockedTime: 000001010000Z'),
+      )
+      await people[0]?.dead()
+      await looked(realm, ids['lets'] ?? '')
+      expect(await Promise.all(people.map((one) => one.alive()))).toEqual([0, 2, 2])
+      expect((await realm.toldOnce(people[0]?.user ?? '')).trigger).toBe('directory-account-disabled')
+    } finally {
+      await realm.admin.must('PUT', '', { attributes: { [off]: '', [on]: '' } })
+    }
   })
 
   test('more changes at once than the limit wait for a word, which ends them or leaves them', async () => {
