@@ -142,6 +142,7 @@ public final class Directories {
 
     private void watchAll() {
         List<Provider> providers = KeycloakModelUtils.runJobInTransactionWithResult(factory, Directories::providers);
+        makeRows(providers);
         Set<String> ids = providers.stream().map(Provider::id).collect(Collectors.toSet());
         synchronized (watched) {
             watched.entrySet().stream().filter(one -> !ids.contains(one.getKey())).forEach(one -> one.getValue().thread().shutdown());
@@ -152,7 +153,6 @@ public final class Directories {
             synchronized (watched) {
                 one = watched.get(provider.id());
             }
-            makeRow(provider);
             if (one == null) {
                 ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
                         task -> daemon(task, "logout-relay-directory-" + provider.id()));
@@ -170,17 +170,21 @@ public final class Directories {
         }
     }
 
+    private void makeRows(List<Provider> providers) {
+        Set<String> known = providers.isEmpty() ? Set.of() : KeycloakModelUtils.runJobInTransactionWithResult(factory, session ->
+                Set.copyOf(Jpa.em(session).createQuery("select d.providerId from DirectoryRow d", String.class).getResultList()));
+        providers.stream().filter(provider -> !known.contains(provider.id())).forEach(this::makeRow);
+    }
+
     private void makeRow(Provider provider) {
         try {
             KeycloakModelUtils.runJobInTransaction(factory, session -> {
-                if (Jpa.em(session).find(DirectoryRow.class, provider.id()) == null) {
-                    DirectoryRow row = new DirectoryRow();
-                    row.providerId = provider.id();
-                    row.realmId = provider.realmId();
-                    row.reached = LiveUsers.FROM_THE_FIRST;
-                    row.state = Sweep.WATCHED;
-                    Jpa.em(session).persist(row);
-                }
+                DirectoryRow row = new DirectoryRow();
+                row.providerId = provider.id();
+                row.realmId = provider.realmId();
+                row.reached = LiveUsers.FROM_THE_FIRST;
+                row.state = Sweep.WATCHED;
+                Jpa.em(session).persist(row);
             });
         } catch (RuntimeException e) {
             LOG.debug("Another node has begun to watch a directory in the same moment", e);
