@@ -1,5 +1,8 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkRealm } from '../../relay/idp/keycloak/check/realm.ts'
+import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { type ActiveDirectory, startActiveDirectory } from '../../scripts/stage/active-directory.ts'
 import { type Directory, startDirectory } from '../../scripts/stage/ldap.ts'
@@ -14,6 +17,7 @@ import {
   DEMO_ENV,
   nextSecond,
   REDIRECT_URI,
+  SECRET,
   type SharedDemoRealm,
   shareDemoRealm,
   startDemoRealm,
@@ -40,6 +44,27 @@ async function loggedIn(name: string, password = OLD, at: Pick<SharedDemoRealm, 
     alive,
     dead: () => until(`what ${name} had is dead`, async () => (await alive()) === 0),
     user: await at.admin.userId(name),
+  }
+}
+
+/** What `logout-relay check` says of a directory. */
+async function checkedLine(name: string, { issuer } = realm) {
+  const relay = { issuer, clientId: 'logout-relay', clientSecret: SECRET, identifier: 'logout-relay', clients: [] }
+  const { findings } = await checkRealm(relay, Date.now)
+  return findings.find(({ check, says }) => check === 'directory' && says.startsWith(`${name} `))
+}
+
+/** The metrics of a directory as a relay has them after a look at the realm. */
+async function metricsOf(id: string): Promise<string> {
+  const { issuer } = realm
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: SECRET, allowHttp: true })
+  try {
+    const { directories } = await keycloak.look()
+    const metrics = makeMetrics()
+    metrics.directories.set(issuer, directories?.filter((one) => one.id === id) ?? [])
+    return await metrics.registry.metrics()
+  } finally {
+    await keycloak.close()
   }
 }
 
@@ -392,6 +417,8 @@ describe('of an OpenLDAP', () => {
       expect((await realm.call('directories', { id, decision: 'confirm' })).status).toBe(403)
       expect((await decide('dismiss')).status).toBe(200)
       await until('it goes on', async () => (await state())?.state === 'watched')
+      const decider = await realm.admin.userId('decider')
+      expect(await state()).toMatchObject({ decision: 'dismissed', decided_by: decider, provider: 'ldap' })
       await looked(realm, id)
       expect(await Promise.all(dismissed.map((one) => one.alive()))).toEqual([2, 2, 2])
       expect((await decide('confirm')).status).toBe(400)
@@ -458,19 +485,33 @@ describe('of a directory that is down', () => {
         )
       await until('it shows', () => failing() === 't')
       await loggedIn('local')
-      const shown = await realm.ask<{
-        realm: { directories: { id: string; failing_since_ms?: number; failure?: string }[] }
-      }>('relying-parties')
-      expect(shown.realm.directories.find((one) => one.id === id)).toMatchObject({ failure: 'CommunicationException' })
+      expect(await checkedLine(unit)).toMatchObject({ ok: false })
+      expect((await checkedLine(unit))?.says).toMatch(/cannot be looked at since .*CommunicationException.*is it up/)
+      expect(await metricsOf(id)).toMatch(/logout_relay_directory_state{.*state="failing"} 1/)
       const back = await directory.restart()
       back.setPassword(unit, 'away', NEW)
       await before.dead()
       await until('it shows no more', () => failing() === 'f')
+      expect(await checkedLine(unit)).toMatchObject({ ok: true })
+      expect(await metricsOf(id)).toMatch(/logout_relay_directory_state{.*state="watched"} 1/)
       await back.stop()
     } finally {
       await realm.admin.must('DELETE', `/components/${id}`)
     }
   })
+})
+
+test('of a user storage provider that is no LDAP directory it is said that it is not watched', async () => {
+  const other = await shareDemoRealm('directories-kerberos')
+  await add(other, {
+    ...{ name: 'kdc', providerId: 'kerberos', providerType: 'org.keycloak.storage.UserStorageProvider' },
+    config: {
+      ...{ enabled: ['true'], kerberosRealm: ['EXAMPLE.ORG'], serverPrincipal: ['HTTP/idp.example.org@EXAMPLE.ORG'] },
+      ...{ keyTab: ['/etc/http.keytab'], allowPasswordAuthentication: ['false'], editMode: ['READ_ONLY'] },
+    },
+  })
+  expect(await checkedLine('kdc', other)).toMatchObject({ ok: false })
+  expect((await checkedLine('kdc', other))?.says).toMatch(/not watched: it is no LDAP directory .*\(kerberos\)/)
 })
 
 describe('on Keycloak 26.5.0', { timeout: 600_000 }, () => {

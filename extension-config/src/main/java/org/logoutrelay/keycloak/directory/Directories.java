@@ -203,10 +203,9 @@ public final class Directories {
                 }).toList();
     }
 
-    /** What the LDAP providers of a realm are like, for whoever looks for what is missing. */
+    /** What the user storage providers of a realm are like, for whoever looks for what is missing. */
     public static List<Map<String, Object>> list(KeycloakSession session, RealmModel realm) {
         return realm.getComponentsStream(realm.getId(), UserStorageProvider.class.getName())
-                .filter(component -> LDAPConstants.LDAP_PROVIDER.equals(component.getProviderId()))
                 .map(component -> shown(session, realm, component)).toList();
     }
 
@@ -215,8 +214,10 @@ public final class Directories {
         Map<String, Object> shown = new LinkedHashMap<>();
         shown.put("id", component.getId());
         shown.put("name", component.getName());
+        shown.put("provider", component.getProviderId());
         boolean on = LogoutRelay.isOn(realm) && new UserStorageProviderModel(component).isEnabled();
-        shown.put("state", !on ? "off" : row == null ? "new" : row.state);
+        boolean asked = LDAPConstants.LDAP_PROVIDER.equals(component.getProviderId());
+        shown.put("state", !on ? "off" : !asked ? "unwatched" : row == null ? "new" : row.state);
         if (row != null) {
             shown.put("users", row.users);
             shown.put("without_clock", row.withoutClock);
@@ -226,6 +227,8 @@ public final class Directories {
             Optional.ofNullable(row.failingSinceMs).ifPresent(ms -> shown.put("failing_since_ms", ms));
             Optional.ofNullable(row.failure).ifPresent(why -> shown.put("failure", why));
             Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
+            Optional.ofNullable(row.decision).ifPresent(decision -> shown.put("decision", decision));
+            Optional.ofNullable(row.decidedMs).ifPresent(ms -> shown.put("decided_ms", ms));
         }
         return shown;
     }
@@ -239,6 +242,8 @@ public final class Directories {
         }
         row.state = confirmed ? Sweep.CONFIRMED : Sweep.DISMISSED;
         row.decidedBy = by;
+        row.decision = row.state;
+        row.decidedMs = DbClock.now(session);
         row.reached = LiveUsers.FROM_THE_FIRST;
         row.dueMs = 0;
         return Optional.of(shown(session, realm, component));
