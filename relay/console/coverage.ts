@@ -1,6 +1,7 @@
 import { html } from 'hono/html'
 import { CATALOGUE } from '../idp/keycloak/audit/catalogue.ts'
-import { type Finding, findings, lasts, type Level, LEVELS, levelOf } from '../idp/keycloak/audit/findings.ts'
+import { type Finding, type Level, LEVELS, levelOf } from '../idp/keycloak/audit/danger.ts'
+import { findings, lasts } from '../idp/keycloak/audit/findings.ts'
 import { isContained, type Survival, survivals } from '../idp/keycloak/audit/survive.ts'
 import { duration, many } from '../text.ts'
 import type { Html } from './layout.ts'

@@ -39,6 +39,7 @@ export const CHANGES: Readonly<Record<ChangeKind, string>> = {
   relying_party_paused: 'Paused',
   relying_party_resumed: 'Resumed',
   deliveries_dismissed: 'Logouts given up',
+  directory_dismissed: 'Changes in a directory are let go, and end nothing',
 }
 
 export function triggerWords(trigger: string): string {

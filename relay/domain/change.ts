@@ -1,3 +1,4 @@
+import type { Dismissals } from './directory.ts'
 import type { Target } from './model.ts'
 import { isSameTarget } from './target.ts'
 
@@ -31,6 +32,7 @@ const WEAKENING = {
   relying_party_paused: true,
   relying_party_resumed: false,
   deliveries_dismissed: true,
+  directory_dismissed: true,
 } as const
 export type ChangeKind = keyof typeof WEAKENING
 
@@ -48,6 +50,8 @@ export interface RealmSeen {
   readonly listener?: boolean
   /** What each trigger causes, and the other settings of the policy, as they are in force. */
   readonly policy?: Readonly<Record<string, string>>
+  /** Absent where the extension does not tell. */
+  readonly dismissals?: Dismissals
   /** Where and how it is told, by client. */
   readonly targets: Readonly<Record<string, Target>>
 }
@@ -76,6 +80,11 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
       found.push({ kind: 'logout_uri_added', clientId, data: { is: is.uri } })
     } else if (!isSameTarget(was, is)) {
       found.push({ kind: 'logout_uri_changed', clientId, data: { was: was.uri, is: is.uri } })
+    }
+  }
+  for (const [id, { directory, atMs, by }] of Object.entries((before.dismissals && now.dismissals) ?? {})) {
+    if (before.dismissals?.[id]?.atMs !== atMs) {
+      found.push({ kind: 'directory_dismissed', ...(by === '' ? {} : { by }), data: { directory } })
     }
   }
   if (before.policy && now.policy) {
@@ -115,6 +124,8 @@ function isWeaker(setting: string, was: string, is: string): boolean {
       return is === 'shadow'
     case 'recent-factors.window':
     case 'operator.limit':
+    // Fewer changes of a directory end what is from before without somebody's word.
+    case 'directories.limit':
       return Number(is) < Number(was)
     // Longer, fewer users can be contained before somebody has to confirm.
     case 'operator.window':

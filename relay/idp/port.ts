@@ -1,6 +1,7 @@
 import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
+import type { Directory } from '../domain/directory.ts'
 import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
@@ -67,6 +68,8 @@ export interface RealmLook {
   readonly realm: Omit<RealmSeen, 'targets'>
   /** Absent where the realm does not tell. */
   readonly outbox?: { readonly waiting: number; readonly refused: number; readonly oldestMs?: number } | undefined
+  /** Where passwords lie outside of the identity provider; absent where the realm does not tell. */
+  readonly directories?: readonly Directory[] | undefined
 }
 
 /** The keys of a configured issuer, or undefined for one that is not. */

@@ -27,6 +27,9 @@ const KeptNote = z.object({
 const SeenNote = z.object({
   listener: z.boolean().exactOptional(),
   policy: z.record(z.string(), z.string()).exactOptional(),
+  dismissals: z
+    .record(z.string(), z.object({ directory: z.string(), atMs: z.number(), by: z.string() }))
+    .exactOptional(),
   targets: z.record(z.string(), z.object({ kind: z.string(), uri: z.string() }).catchall(z.string())),
 })
 
@@ -147,7 +150,7 @@ export class Registrar {
     issuer: string,
     name: string,
     text: string,
-    found: (was: string | undefined) => readonly Pick<Change, 'kind' | 'clientId' | 'data'>[],
+    found: (was: string | undefined) => readonly Omit<Change, 'issuer' | 'atMs'>[],
   ): Promise<void> {
     const { notes, observer, nowMs } = this.#ports
     for (let tries = 0; tries < TRIES; tries++) {

@@ -128,10 +128,11 @@ async function look({ provider, registrar, metrics, clock, trouble }: FollowPort
     trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
   }
   const readMs = clock.nowMs()
-  const { parties, realm, outbox } = await provider.look()
+  const { parties, realm, outbox, directories } = await provider.look()
   metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
   metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
   setOrRemove(metrics.outboxOldest, issuer, outbox?.oldestMs)
+  metrics.directories.set(issuer, directories ?? [])
   await registrar.saw(issuer, parties, realm, readMs)
   return parties.length
 }

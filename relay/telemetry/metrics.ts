@@ -1,7 +1,11 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
 import type { Store } from '../store/port.ts'
+import { showDirectories } from './directories.ts'
 
-/** What Prometheus reads at /metrics. Labels are issuers, client ids and stable words: no person and no session. */
+/**
+ * What Prometheus reads at /metrics. Labels are issuers, client ids, what an administrator has named a directory, and stable
+ * words: no person and no session.
+ */
 export function makeMetrics() {
   const registry = new Registry()
   const registers = [registry]
@@ -151,6 +155,7 @@ export function makeMetrics() {
       labelNames: ['issuer', 'client_id'],
       registers,
     }),
+    directories: showDirectories(registry),
   }
 }
 

@@ -97,6 +97,44 @@ describe('with the extension', () => {
     expect(await foundWith({})).toEqual(sound)
   })
 
+  test('a realm of which too little is heard has each finding about doors and directories once', async () => {
+    const sound = idsOf(await found('audit', env))
+    const readOnly = await addDirectory(admin, 'read-only', { importEnabled: ['false'] })
+    const unsynced = await addDirectory(admin, 'unsynced', { vendor: ['ad'], editMode: ['UNSYNCED'] })
+    await admin.must('POST', '/components', {
+      ...{ name: 'roles', parentId: readOnly, providerId: 'role-ldap-mapper' },
+      providerType: 'org.keycloak.storage.ldap.mappers.LDAPStorageMapper',
+      config: {
+        ...{ 'roles.dn': ['ou=roles,dc=example,dc=org'], 'role.name.ldap.attribute': ['cn'] },
+        ...{ 'role.object.classes': ['groupOfNames'], 'membership.ldap.attribute': ['member'] },
+        ...{ 'membership.attribute.type': ['DN'], 'membership.user.ldap.attribute': ['uid'], mode: ['READ_ONLY'] },
+        ...{ 'use.realm.roles.mapping': ['true'] },
+        'user.roles.retrieve.strategy': ['LOAD_ROLES_BY_MEMBER_ATTRIBUTE'],
+      },
+    })
+    await admin.must('PUT', '', { attributes: { 'logout-relay.policy.account-deleted': 'off' } })
+    try {
+      const { findings } = await found('audit', env)
+      const added = [
+        'directory-clock',
+        'directory-not-imported',
+        'directory-unsynced',
+        'door-off',
+        'roles-from-elsewhere',
+      ]
+      expect(findings.map(({ id }) => id).toSorted()).toEqual([...sound, ...added].toSorted())
+      const of = (id: string) => findings.find((one) => one.id === id)
+      expect(of('directory-clock')).toMatchObject({ level: 'medium', where: { name: 'read-only' } })
+      expect(of('directory-unsynced')).toMatchObject({ level: 'medium', where: { name: 'unsynced' } })
+      expect(of('roles-from-elsewhere')?.detail).toBe('By: role-ldap-mapper.')
+      expect(of('door-off')?.detail).toBe('Nothing is ended on: account-deleted.')
+    } finally {
+      await admin.must('PUT', '', { attributes: {} })
+      await Promise.all([readOnly, unsynced].map((id) => admin.must('DELETE', `/components/${id}`)))
+    }
+    expect(idsOf(await found('audit', env))).toEqual(sound)
+  })
+
   test('an administrator of another realm, a token and the table do as well', async () => {
     const { username, password } = server.administrator
     // One finding less: an administrator of the server is told its version.
@@ -152,7 +190,10 @@ describe('without the extension', () => {
   test('every finding that such a realm can have is found in it, each once', async () => {
     const all = idsOf(await found('all', env))
     // The version is one without such a hole.
-    const withExtension = ['keycloak-hole', 'own-change', 'push-off', 'shadow-mode', 'trigger-off']
+    const withExtension = [
+      ...['keycloak-hole', 'own-change', 'push-off', 'shadow-mode', 'trigger-off', 'door-off'],
+      ...['directory-clock', 'directory-not-imported', 'roles-from-elsewhere'],
+    ]
     const expected = Object.keys(CATALOGUE).filter((id) => ![...withExtension, 'unread'].includes(id))
     expect(all).toEqual(expected.toSorted())
   })
@@ -239,10 +280,20 @@ async function realmOfAllFindings(admin: RealmAdmin): Promise<void> {
   const withOffline = await admin.clientUuid('offline-access')
   await admin.must('PUT', `/clients/${withOffline}/optional-client-scopes/${offline}`)
 
+  await addDirectory(admin, 'directory', { editMode: ['UNSYNCED'] })
+  await admin.must('POST', `/identity-provider/instances`, {
+    alias: 'elsewhere',
+    providerId: 'google',
+    enabled: true,
+    config: { clientId: 'x', clientSecret: 'x' },
+  })
+}
+
+/** A directory that nobody asks. @returns its id */
+async function addDirectory(admin: RealmAdmin, name: string, more: Record<string, string[]>): Promise<string> {
+  const type = 'org.keycloak.storage.UserStorageProvider'
   await admin.must('POST', `/components`, {
-    name: 'directory',
-    providerId: 'ldap',
-    providerType: 'org.keycloak.storage.UserStorageProvider',
+    ...{ name, providerId: 'ldap', providerType: type },
     config: {
       enabled: ['true'],
       vendor: ['other'],
@@ -254,12 +305,9 @@ async function realmOfAllFindings(admin: RealmAdmin): Promise<void> {
       rdnLDAPAttribute: ['uid'],
       uuidLDAPAttribute: ['entryUUID'],
       userObjectClasses: ['inetOrgPerson'],
+      ...more,
     },
   })
-  await admin.must('POST', `/identity-provider/instances`, {
-    alias: 'elsewhere',
-    providerId: 'google',
-    enabled: true,
-    config: { clientId: 'x', clientSecret: 'x' },
-  })
+  const [made] = (await admin.must<{ id: string }[]>('GET', `/components?type=${type}&name=${name}`)).json()
+  return made?.id ?? ''
 }

@@ -1,5 +1,8 @@
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { checkRealm } from '../../relay/idp/keycloak/check/realm.ts'
+import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { type ActiveDirectory, startActiveDirectory } from '../../scripts/stage/active-directory.ts'
 import { type Directory, startDirectory } from '../../scripts/stage/ldap.ts'
@@ -14,6 +17,7 @@ import {
   DEMO_ENV,
   nextSecond,
   REDIRECT_URI,
+  SECRET,
   type SharedDemoRealm,
   shareDemoRealm,
   startDemoRealm,
@@ -40,6 +44,27 @@ async function loggedIn(name: string, password = OLD, at: Pick<SharedDemoRealm, 
     alive,
     dead: () => until(`what ${name} had is dead`, async () => (await alive()) === 0),
     user: await at.admin.userId(name),
+  }
+}
+
+/** What `logout-relay check` says of a directory. */
+async function checkedLine(name: string, { issuer } = realm) {
+  const relay = { issuer, clientId: 'logout-relay', clientSecret: SECRET, identifier: 'logout-relay', clients: [] }
+  const { findings } = await checkRealm(relay, Date.now)
+  return findings.find(({ check, says }) => check === 'directory' && says.startsWith(`${name} `))
+}
+
+/** The metrics of a directory as a relay has them after a look at the realm. */
+async function metricsOf(id: string): Promise<string> {
+  const { issuer } = realm
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: SECRET, allowHttp: true })
+  try {
+    const { directories } = await keycloak.look()
+    const metrics = makeMetrics()
+    metrics.directories.set(issuer, directories?.filter((one) => one.id === id) ?? [])
+    return await metrics.registry.metrics()
+  } finally {
+    await keycloak.close()
   }
 }
 
@@ -222,16 +247,17 @@ describe.each([
 
 describe('of an OpenLDAP', () => {
   const [writable, unit] = ['writable', 'many']
+  const lets = ['locked', 'let', 'also-let']
   const many = ['one', 'two', 'three', 'four', 'five', 'six', 'seven']
   let directory: Directory
   let ids: Record<string, string>
   beforeAll(async () => {
     directory = await startDirectory(
-      { [writable]: ['through', 'both', 'temporary', 'off'], [unit]: many, quick: ['hidden'] },
+      { [writable]: ['through', 'both', 'temporary', 'off'], [unit]: many, quick: ['hidden'], lets },
       OLD,
     )
     ids = {}
-    for (const one of [writable, unit, 'quick']) {
+    for (const one of [writable, unit, 'quick', 'lets']) {
       ids[one] = await add(realm, directory.federation(one, { importUsers: true }))
     }
   })
@@ -324,6 +350,36 @@ describe('of an OpenLDAP', () => {
     expect(await after.alive()).toBe(2)
   })
 
+  test('changes that policy has end nothing make nobody wait: of as many as the limit the others end', async () => {
+    const [off, on] = ['logout-relay.policy.directory-password-changed', 'logout-relay.directories.limit']
+    const people = await Promise.all(lets.map((name) => loggedIn(name)))
+    await looked(realm, ids['lets'] ?? '')
+    await realm.admin.must('PUT', '', { attributes: { [off]: 'off', [on]: '1' } })
+    try {
+      await nextSecond()
+      const [disabled = '', ...changed] = lets.map((name) => directory.dn('lets', name))
+      directory.modify(
+        changed
+          .map((dn) => ldif(dn, 'changetype: modify', 'replace: userPassword', `userPassword: ${NEW}`))
+          .join('\n\n'),
+      )
+      // What is younger than two seconds is not judged yet.
+      await nextSecond()
+      await nextSecond()
+      await nextSecond()
+      await looked(realm, ids['lets'] ?? '')
+      directory.modify(
+        ldif(disabled, 'changetype: modify', 'replace: pwdAccountLockedTime', 'pwdAccountLockedTime: 000001010000Z'),
+      )
+      await people[0]?.dead()
+      await looked(realm, ids['lets'] ?? '')
+      expect(await Promise.all(people.map((one) => one.alive()))).toEqual([0, 2, 2])
+      expect((await realm.toldOnce(people[0]?.user ?? '')).trigger).toBe('directory-account-disabled')
+    } finally {
+      await realm.admin.must('PUT', '', { attributes: { [off]: '', [on]: '' } })
+    }
+  })
+
   test('more changes at once than the limit wait for a word, which ends them or leaves them', async () => {
     const id = ids[unit] ?? ''
     await realm.admin.must('PUT', '', { attributes: { 'logout-relay.directories.limit': '2' } })
@@ -361,6 +417,8 @@ describe('of an OpenLDAP', () => {
       expect((await realm.call('directories', { id, decision: 'confirm' })).status).toBe(403)
       expect((await decide('dismiss')).status).toBe(200)
       await until('it goes on', async () => (await state())?.state === 'watched')
+      const decider = await realm.admin.userId('decider')
+      expect(await state()).toMatchObject({ decision: 'dismissed', decided_by: decider, provider: 'ldap' })
       await looked(realm, id)
       expect(await Promise.all(dismissed.map((one) => one.alive()))).toEqual([2, 2, 2])
       expect((await decide('confirm')).status).toBe(400)
@@ -427,19 +485,33 @@ describe('of a directory that is down', () => {
         )
       await until('it shows', () => failing() === 't')
       await loggedIn('local')
-      const shown = await realm.ask<{
-        realm: { directories: { id: string; failing_since_ms?: number; failure?: string }[] }
-      }>('relying-parties')
-      expect(shown.realm.directories.find((one) => one.id === id)).toMatchObject({ failure: 'CommunicationException' })
+      expect(await checkedLine(unit)).toMatchObject({ ok: false })
+      expect((await checkedLine(unit))?.says).toMatch(/cannot be looked at since .*CommunicationException.*is it up/)
+      expect(await metricsOf(id)).toMatch(/logout_relay_directory_state{.*state="failing"} 1/)
       const back = await directory.restart()
       back.setPassword(unit, 'away', NEW)
       await before.dead()
       await until('it shows no more', () => failing() === 'f')
+      expect(await checkedLine(unit)).toMatchObject({ ok: true })
+      expect(await metricsOf(id)).toMatch(/logout_relay_directory_state{.*state="watched"} 1/)
       await back.stop()
     } finally {
       await realm.admin.must('DELETE', `/components/${id}`)
     }
   })
+})
+
+test('of a user storage provider that is no LDAP directory it is said that it is not watched', async () => {
+  const other = await shareDemoRealm('directories-kerberos')
+  await add(other, {
+    ...{ name: 'kdc', providerId: 'kerberos', providerType: 'org.keycloak.storage.UserStorageProvider' },
+    config: {
+      ...{ enabled: ['true'], kerberosRealm: ['EXAMPLE.ORG'], serverPrincipal: ['HTTP/idp.example.org@EXAMPLE.ORG'] },
+      ...{ keyTab: ['/etc/http.keytab'], allowPasswordAuthentication: ['false'], editMode: ['READ_ONLY'] },
+    },
+  })
+  expect(await checkedLine('kdc', other)).toMatchObject({ ok: false })
+  expect((await checkedLine('kdc', other))?.says).toMatch(/not watched: it is no LDAP directory .*\(kerberos\)/)
 })
 
 describe('on Keycloak 26.5.0', { timeout: 600_000 }, () => {

@@ -87,6 +87,9 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
   const isEnabled = async (user: string) =>
     (await people.admin.must<{ enabled: boolean }>('GET', `/users/${user}`)).json().enabled
 
+  const groupsOf = async (user: string) =>
+    (await people.admin.must<{ id: string }[]>('GET', `/users/${user}/groups`)).json().map(({ id }) => id)
+
   let scimToken: Promise<string> | undefined
   const startScim = async () => {
     await people.admin.must('PUT', '', { scimApiEnabled: true })
@@ -108,9 +111,9 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
     await nextSecond()
     return realm.tokens.serviceAccount('scim', 'of-scim')
   }
-  const scim = async (path: string, operation: object) => {
+  const patch = async (path: string, operation: object) => {
     scimToken ??= startScim()
-    const patched = await fetch(`${realm.issuer}/scim/v2/${path}`, {
+    return fetch(`${realm.issuer}/scim/v2/${path}`, {
       method: 'PATCH',
       headers: { authorization: `Bearer ${await scimToken}`, 'content-type': 'application/scim+json' },
       body: JSON.stringify({
@@ -118,6 +121,9 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
         Operations: [operation],
       }),
     })
+  }
+  const scim = async (path: string, operation: object) => {
+    const patched = await patch(path, operation)
     expect(patched.ok, await patched.text()).toBe(true)
   }
 
@@ -355,6 +361,19 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
       expect(told.flatMap(({ sessions }) => sessions.map(({ sid }) => sid)).sort()).toEqual(person.sids)
     },
   )
+
+  test.runIf(version === '26.7.3')('SCIM puts nobody into a group with an administrator’s role', async () => {
+    const person = await people.loggedIn(`scim-${randomUUID()}`)
+    const id = await group('admins')
+    await makePrivileged(id)
+    const member = { op: 'add', path: 'members', value: [{ value: person.user }] }
+    expect((await patch(`Groups/${id}`, member)).status).toBe(403)
+    expect((await patch(`Users/${person.user}`, { op: 'add', path: 'groups', value: [{ value: id }] })).status).toBe(
+      403,
+    )
+    expect(await groupsOf(person.user)).toEqual([])
+    expect(await person.alive()).toEqual(EVERYBODY)
+  })
 
   test('nothing ends when a login has the password hashed anew', async () => {
     const person = await people.loggedIn(`rehash-${randomUUID()}`)

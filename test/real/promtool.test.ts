@@ -9,10 +9,32 @@ test('promtool accepts the alert rules', () => {
   expect(said).toMatch(/SUCCESS: \d+ rules found/)
 })
 
+test('an alert about a directory is raised where it fails, is late or waits for a word, and nowhere else', () => {
+  const said = execFileSync('promtool', ['test', 'rules', join(import.meta.dirname, 'alerts-directories.yaml')], {
+    encoding: 'utf8',
+  })
+  expect(said).toContain('SUCCESS')
+})
+
 test('promtool has nothing to say against the metrics', async () => {
   const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1 }
   const metrics = makeMetrics()
   countOpen(metrics, { open: () => Promise.resolve([open]) })
+  metrics.directories.set(open.issuer, [
+    {
+      ...{
+        id: '0d1c',
+        name: 'ad',
+        provider: 'ldap',
+        state: 'watched',
+        users: 3,
+        withoutClock: 0,
+        held: 0,
+        lookedMs: 1,
+      },
+      failing: { sinceMs: 1, why: 'CommunicationException' },
+    },
+  ])
   const input = await metrics.registry.metrics()
   expect(execFileSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })).toBe('')
 })

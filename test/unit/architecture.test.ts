@@ -31,7 +31,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'idp/keycloak': ['domain/', 'flow/ports.ts', 'idp/', 'delivery/', 'signing/key.ts'],
   'idp/keycloak/audit': ['domain/'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
-  'idp/keycloak/check': ['domain/', 'delivery/', 'idp/', 'idp/keycloak/audit/', 'idp/keycloak/claims.ts'],
+  'idp/keycloak/check': [
+    'domain/',
+    'delivery/',
+    'idp/',
+    'idp/keycloak/audit/',
+    'idp/keycloak/claims.ts',
+    'idp/keycloak/directories.ts',
+  ],
   config: ['domain/', 'signing/key.ts'],
   // A kind has a folder; kinds.ts, which lists them, imports the one file of it that the others need not know.
   delivery: ['domain/', 'delivery/backchannel/backchannel.ts'],

@@ -2,10 +2,11 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { CATALOGUE, type FindingId } from '../../relay/idp/keycloak/audit/catalogue.ts'
-import { findings, type Level, levelOf } from '../../relay/idp/keycloak/audit/findings.ts'
-import type { Client, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
+import { type Level, levelOf } from '../../relay/idp/keycloak/audit/danger.ts'
+import { findings } from '../../relay/idp/keycloak/audit/findings.ts'
+import type { Client, Federation, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
 import { survivals } from '../../relay/idp/keycloak/audit/survive.ts'
-import { client, contained, DAY, stock } from './audit-given.ts'
+import { client, contained, DAY, federation, stock } from './audit-given.ts'
 
 const HOUR = 3600
 const MONTH = 30 * DAY
@@ -21,9 +22,14 @@ const extension = (installed: boolean, info: Record<string, string>) => ({
   info: { ...contained().extension?.info, ...info },
 })
 
+/** A realm with one directory, that the extension looks at. */
+const looking = (directory: Partial<Federation>, policy: Record<string, string> = {}) => {
+  const triggers = 'admin-reset-password,user-update-password,directory-password-changed'
+  return contained({ federations: [federation(directory)], policy, extension: extension(true, { triggers }) })
+}
+
 type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
 /** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
-const LOOKS = 'admin-reset-password,user-update-password,directory-password-changed'
 const TABLE: Row[] = [
   ['extension-missing', 'no jar', stock(), contained(), 'high', 10 * HOUR],
   [
@@ -55,6 +61,22 @@ const TABLE: Row[] = [
     'a reset ends nothing',
     contained({ policy: { 'logout-relay.policy.admin-reset-password': 'off' } }),
     contained({ policy: { 'logout-relay.policy.username-changed': 'off' } }),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'door-off',
+    'a deleted account ends nothing',
+    contained({ policy: { 'logout-relay.policy.account-deleted': ' off ' } }),
+    contained({ policy: { 'logout-relay.policy.account-deleted': 'sessions', 'logout-relay.policy.operator': 'off' } }),
+    'medium',
+    10 * HOUR,
+  ],
+  [
+    'door-off',
+    'an account that a directory disables',
+    looking({}, { 'logout-relay.policy.directory-account-disabled': 'off' }),
+    contained({ policy: { 'logout-relay.policy.directory-account-disabled': 'off' } }),
     'medium',
     10 * HOUR,
   ],
@@ -100,23 +122,72 @@ const TABLE: Row[] = [
   [
     'user-federation',
     'a directory, with an extension that does not look at it',
-    contained({ federations: [{ name: 'ldap', provider: 'ldap' }] }),
-    contained({ federations: [{ name: 'ldap', provider: 'ldap' }], extension: extension(true, { triggers: LOOKS }) }),
+    contained({ federations: [federation()] }),
+    looking({}),
     'medium',
     10 * HOUR,
   ],
   [
     'user-federation',
     'a directory that is not LDAP, even with the extension',
-    contained({ federations: [{ name: 'own', provider: 'own' }], extension: extension(true, { triggers: LOOKS }) }),
-    contained({ extension: extension(true, { triggers: LOOKS }) }),
+    looking({ provider: 'own' }),
+    looking({}),
     'medium',
     10 * HOUR,
   ],
   [
+    'directory-clock',
+    'a directory that may be without',
+    looking({ vendor: 'other' }),
+    looking({ vendor: 'other' }, { 'logout-relay.directories.clock': 'krbLastPwdChange' }),
+    'low',
+    undefined,
+  ],
+  [
+    'directory-clock',
+    'one whose passwords Keycloak cannot set either',
+    looking({ vendor: 'rhds', editMode: 'READ_ONLY' }),
+    looking({ editMode: 'READ_ONLY' }),
+    'medium',
+    undefined,
+  ],
+  [
+    'directory-unsynced',
+    'also without the extension',
+    stock({ federations: [federation({ editMode: 'UNSYNCED' })] }),
+    stock({ federations: [federation({ editMode: 'READ_ONLY' })] }),
+    'medium',
+    undefined,
+  ],
+  ['directory-not-imported', 'names alone', looking({ imports: false }), looking({}), 'low', undefined],
+  [
+    'directory-not-imported',
+    'not beside the word that it is not looked at',
+    looking({ imports: false }),
+    looking({ imports: false, provider: 'own' }),
+    'low',
+    undefined,
+  ],
+  [
+    'roles-from-elsewhere',
+    'a directory’s groups',
+    looking({ mappers: ['group-ldap-mapper', 'user-attribute-ldap-mapper'] }),
+    looking({ mappers: ['hardcoded-ldap-role-mapper', 'user-attribute-ldap-mapper'] }),
+    'low',
+    undefined,
+  ],
+  [
+    'roles-from-elsewhere',
+    'a broker’s claims',
+    contained({ identityProviders: [{ name: 'google', provider: 'google', mappers: ['oidc-role-idp-mapper'] }] }),
+    stock({ identityProviders: [{ name: 'google', provider: 'google', mappers: ['oidc-role-idp-mapper'] }] }),
+    'low',
+    undefined,
+  ],
+  [
     'identity-provider',
     'a broker, even with the extension',
-    contained({ identityProviders: [{ name: 'google', provider: 'google' }] }),
+    contained({ identityProviders: [{ name: 'google', provider: 'google', mappers: [] }] }),
     contained(),
     'medium',
     10 * HOUR,

@@ -1,4 +1,4 @@
-import type { Client, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
+import type { Client, Federation, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
 
 export const DAY = 86_400
 
@@ -67,4 +67,9 @@ export function contained(more: Partial<RealmDescription> = {}): RealmDescriptio
 /** The same realm on a server without the extension. */
 export function stock(more: Partial<RealmDescription> = {}): RealmDescription {
   return contained({ eventsListeners: ['jboss-logging'], extension: { installed: false, info: {} }, ...more })
+}
+
+/** A directory of which everything is heard. */
+export function federation(more: Partial<Federation> = {}): Federation {
+  return { name: 'ad', provider: 'ldap', mappers: [], editMode: 'WRITABLE', imports: true, vendor: 'ad', ...more }
 }

@@ -33,12 +33,25 @@ const ANSWERS: Readonly<Record<string, unknown>> = {
   '/roles': [{ id: 'r', name: 'offline_access' }],
   '/roles/defaults/composites': [{ id: 'r', name: 'offline_access' }],
   '/components': [
-    { name: 'ldap', providerId: 'ldap', config: { enabled: ['true'], bindCredential: [SECRET] } },
-    { name: 'old', providerId: 'ldap', config: { enabled: ['false'] } },
+    {
+      ...{ id: 'c1', name: 'ldap', providerId: 'ldap' },
+      config: { enabled: ['true'], bindCredential: [SECRET], editMode: ['READ_ONLY'], vendor: ['ad'] },
+    },
+    { id: 'c2', name: 'old', providerId: 'ldap', config: { enabled: ['false'] } },
+    { id: 'c3', name: 'own', providerId: 'own', config: { importEnabled: ['false'] } },
   ],
+  '/components?parent=c1': [
+    { id: 'm1', providerId: 'role-ldap-mapper', config: { 'roles.dn': [SECRET] } },
+    { id: 'm2', providerId: 'group-ldap-mapper' },
+    { id: 'm3', providerId: 'role-ldap-mapper' },
+  ],
+  '/components?parent=c3': [],
   '/identity-provider/instances': [
     { alias: 'google', providerId: 'google', enabled: true, config: { clientSecret: SECRET } },
     { alias: 'old', enabled: false },
+  ],
+  '/identity-provider/instances/google/mappers': [
+    { name: 'x', identityProviderMapper: 'oidc-role-idp-mapper', config: { role: SECRET } },
   ],
   serverinfo: { providers: { eventsListener: { providers: { 'jboss-logging': { order: 0 } } } } },
 }
@@ -51,7 +64,8 @@ async function keycloak(special: (path: string, url: URL, token: string) => Answ
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '', 'http://localhost')
     const token = request.headers.authorization ?? ''
-    const path = url.pathname.replace('/admin/realms/main', '').replace('/admin/', '')
+    const below = url.searchParams.has('parent') ? `?parent=${url.searchParams.get('parent') ?? ''}` : ''
+    const path = url.pathname.replace('/admin/realms/main', '').replace('/admin/', '') + below
     seen.push(`${request.method ?? ''} ${url.pathname}${url.search}`)
     const isPage2 = url.searchParams.has('first') && url.searchParams.get('first') !== '0'
     const known = path in ANSWERS ? { status: 200, body: isPage2 ? [] : ANSWERS[path] } : { status: 404 }
@@ -78,12 +92,18 @@ test('a realm is read with its defaults, and what is switched off is left out', 
     realm: 'main',
     offlineRole: 'everybody',
     extension: { installed: false },
-    federations: [{ name: 'ldap', provider: 'ldap' }],
-    identityProviders: [{ name: 'google' }],
+    federations: [
+      {
+        ...{ name: 'ldap', provider: 'ldap', mappers: ['group-ldap-mapper', 'role-ldap-mapper'] },
+        ...{ editMode: 'READ_ONLY', imports: true, vendor: 'ad' },
+      },
+      { name: 'own', provider: 'own', mappers: [], editMode: '', imports: false, vendor: '' },
+    ],
+    identityProviders: [{ name: 'google', mappers: ['oidc-role-idp-mapper'] }],
     unread: [],
     lifespans: { ssoSession: 36_000, offlineSession: undefined, login: 1800 },
   })
-  expect(realm.federations).toHaveLength(1)
+  expect(realm.federations).toHaveLength(2)
   expect(realm.identityProviders).toHaveLength(1)
   expect(realm.clients).toMatchObject([
     { clientId: 'app-1', attributes: { 'access.token.lifespan': '600' }, alive: { online: 2, offline: 1 } },

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { LEVELS } from '../../relay/idp/keycloak/audit/findings.ts'
+import { LEVELS } from '../../relay/idp/keycloak/audit/danger.ts'
 import { asJson, asText, reaches } from '../../relay/idp/keycloak/audit/show.ts'
-import { client, contained, stock } from './audit-given.ts'
+import { client, contained, federation, stock } from './audit-given.ts'
 
 const STOCK = stock({ clients: [client({ scopes: ['offline_access'], directGrants: true })] })
 
@@ -33,8 +33,8 @@ test('names from the server do not drive the terminal', () => {
   const realm = contained({
     realm: evil,
     clients: [client({ clientId: evil, directGrants: true, attributes: {} })],
-    federations: [{ name: evil, provider: evil }],
-    identityProviders: [{ name: evil, provider: evil }],
+    federations: [federation({ name: evil, provider: evil, mappers: [`role ${evil}`] })],
+    identityProviders: [{ name: evil, provider: evil, mappers: [`role ${evil}`] }],
     unread: [{ what: evil, why: evil }],
     eventsListeners: [evil],
     keycloak: evil,

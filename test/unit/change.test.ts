@@ -14,6 +14,7 @@ const seen: RealmSeen = {
     clients: 'logout-relay-operator, oncall',
     'operator.limit': '20',
     'operator.window': '3600',
+    'directories.limit': '100',
   },
   targets: { wiki: backchannelAt('https://wiki.example.org/logout') },
 }
@@ -67,6 +68,8 @@ describe('between two looks at a realm', () => {
     ['one client’s tokens may act no more', { clients: 'logout-relay-operator' }, 'policy_changed'],
     ['fewer owe a second factor', { 'step-up.users': 'privileged' }, 'policy_weakened'],
     ['fewer may be ended on somebody’s word', { 'operator.limit': '5' }, 'policy_weakened'],
+    ['more changes of a directory wait for somebody', { 'directories.limit': '10' }, 'policy_weakened'],
+    ['fewer changes of a directory wait for somebody', { 'directories.limit': '1000' }, 'policy_changed'],
     ['more may be ended on somebody’s word', { 'operator.limit': '100' }, 'policy_changed'],
     ['words count against the limit for longer', { 'operator.window': '7200' }, 'policy_weakened'],
     ['words count against the limit for less long', { 'operator.window': '60' }, 'policy_changed'],

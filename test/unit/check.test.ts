@@ -47,6 +47,7 @@ const RIGHT = {
   policy: { clients: 'logout-relay-operator' },
   issuer_fixed: true,
   clock_ahead_ms: 3,
+  directories: [],
 }
 const HERE = ['logout-relay-operator']
 
@@ -95,7 +96,7 @@ test('a realm that is well is ok in every line, and its relying parties are read
   expect(findings.map(({ check }) => check)).toEqual([
     ...['keycloak', 'issuer', 'keys', 'client', 'signature', 'clocks', 'roles', 'roles it must not have'],
     ...['extension', 'keycloak version', 'logout tokens', 'listener', 'policy', 'audience', 'host name'],
-    ...['node clock', 'push', 'outbox', 'clients'],
+    ...['node clock', 'push', 'outbox', 'directory', 'clients'],
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])

@@ -13,7 +13,7 @@ import { deliverersBy, securityEvent, temporaryFolder } from './given.ts'
 import { hmacRealm, type OddRealm, realm } from './signed.ts'
 
 /** What a relay says from its start on of a realm that signs so. A stand-in for the realm, since it answers in milliseconds. */
-async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
+async function follow({ sign, jwks }: OddRealm, answers: object = {}) {
   const access_token = await sign({ sub: 'service-account-logout-relay' }, { typ: 'JWT' })
   const server: Server = createServer((question, response) => {
     const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
@@ -26,7 +26,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
           ? { access_token, token_type: 'Bearer', expires_in: 300 }
           : path.endsWith('/outbox')
             ? { sets: {} }
-            : { relying_parties: [] }
+            : { relying_parties: [], ...answers }
     response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -39,6 +39,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
   onTestFinished(() => store.close())
   const troubles: string[] = []
   const stop = new AbortController()
+  const metrics = makeMetrics()
   await followRealm(
     {
       provider: new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true }),
@@ -51,7 +52,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
         observer: { changed: () => undefined },
         nowMs: () => Date.now(),
       }),
-      metrics: makeMetrics(),
+      metrics,
       log: makeLog('silent'),
       clock: systemClock,
       pollMs: 60_000,
@@ -68,11 +69,18 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
     },
     stop.signal,
   )
-  return troubles
+  return { troubles, metrics }
 }
 
 test('the start says of a realm whose signature nobody can verify that its events will be refused, and what to do', async () => {
-  expect(await troublesWith(await realm())).toEqual([])
-  const [trouble] = await troublesWith(await hmacRealm())
+  expect((await follow(await realm())).troubles).toEqual([])
+  const [trouble] = (await follow(await hmacRealm())).troubles
   expect(trouble).toMatch(/Every security event of http.* will be refused\. .*choose another.*RS256/)
+})
+
+test('what the realm tells of the directories behind it is in the metrics after the first look', async () => {
+  const directory = { id: '0d1c', name: 'ad', state: 'held', users: 300, held: 300 }
+  const { metrics } = await follow(await realm(), { realm: { listener: true, directories: [directory] } })
+  const text = await metrics.registry.metrics()
+  expect(text).toMatch(/logout_relay_directory_held{issuer="http:.*",directory="ad",directory_id="0d1c"} 300/)
 })

@@ -7,9 +7,11 @@ import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
 import type { Genuine, Minted } from '../../delivery/port.ts'
+import { dismissalsOf } from '../../domain/directory.ts'
 import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
+import { DirectoryItem } from './directories.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -38,14 +40,16 @@ const RelyingPartiesAnswer = z.object({
       listener: z.boolean(),
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
+      directories: z.array(DirectoryItem).optional(),
     })
-    .transform(({ outbox, ...realm }) => ({
-      realm,
+    .transform(({ outbox, directories, ...realm }) => ({
+      realm: { ...realm, ...(directories ? { dismissals: dismissalsOf(directories) } : {}) },
       outbox: outbox && {
         waiting: outbox.waiting,
         refused: outbox.refused,
         ...(outbox.oldest_ms === undefined ? {} : { oldestMs: outbox.oldest_ms }),
       },
+      directories,
     }))
     .optional(),
 })
@@ -172,7 +176,7 @@ export class Keycloak implements IdentityProvider {
     return ended.map(({ id }) => id).filter((id) => done.has(id))
   }
 
-  /** Of an extension that does not tell, without what the realm and its outbox are like. */
+  /** Of an extension that does not tell, without what the realm, its outbox and its directories are like. */
   async look(): Promise<RealmLook> {
     let answer: z.infer<typeof RelyingPartiesAnswer>['realm']
     const parties: RelyingParty[] = []
@@ -191,7 +195,7 @@ export class Keycloak implements IdentityProvider {
       answer = page.realm ?? answer
       first = page.next
     }
-    return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox }
+    return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox, directories: answer?.directories }
   }
 
   /** The relay's own service account has no such right to give. */

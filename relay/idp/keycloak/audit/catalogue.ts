@@ -18,6 +18,11 @@ export const CATALOGUE = {
     remedy:
       'Remove the realm attribute logout-relay.policy.… that says off, so that the default counts (docs/policy.md).',
   },
+  'door-off': {
+    title: 'Policy leaves a door open by which old sessions stay alive',
+    remedy:
+      'Remove the realm attribute logout-relay.policy.… of the trigger that is named, so that the default counts (docs/policy.md), or be sure that whatever makes the change signs the user out.',
+  },
   'keycloak-hole': {
     title: 'This Keycloak has a published hole by which something outlives a reset, or somebody gets past it',
     remedy: 'Upgrade Keycloak to the version that is named. The extension closes such a hole in part at most.',
@@ -50,6 +55,25 @@ export const CATALOGUE = {
     title: 'Passwords live in a directory and change there unseen',
     remedy:
       'Install and switch on the extension, which looks at LDAP directories. Of any other: after a password has changed there, reset it through Keycloak too, or sign the user out there; best from the directory’s own change process.',
+  },
+  'directory-clock': {
+    title: 'A directory may not say when a password was changed',
+    remedy:
+      'Switch that on in the directory and let Keycloak’s account read it, or name its attribute in the realm attribute logout-relay.directories.clock (docs/directories.md). `logout-relay check` says whether it is told.',
+  },
+  'directory-unsynced': {
+    title: 'A password that is set at Keycloak stands in place of the directory’s',
+    remedy:
+      'Make the provider writable or read-only (“Edit mode”), and remove the passwords that users have at Keycloak. Until then reset a stolen account’s password at Keycloak, not in the directory alone.',
+  },
+  'directory-not-imported': {
+    title: 'Users of a directory are not copied to Keycloak: what is written to them past its events is not heard',
+    remedy: 'Switch “Import users” on, or let whatever writes to them sign them out (logout-relay contain).',
+  },
+  'roles-from-elsewhere': {
+    title: 'Roles come from a directory or an identity provider: that somebody is given more is not heard',
+    remedy:
+      'Give privileged roles in Keycloak, or sign the user out when they are given one there: an old session or token would have it as well.',
   },
   'identity-provider': {
     title: 'Passwords live at another identity provider and change there unseen',

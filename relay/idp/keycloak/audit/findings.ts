@@ -1,47 +1,21 @@
 import { isLoopback } from '../../../domain/uri.ts'
 import { duration, many } from '../../../text.ts'
 import type { FindingId } from './catalogue.ts'
+import { atLeast, type Finding, LEVELS, levelOf } from './danger.ts'
+import { ofElsewhere } from './directories.ts'
 import { knownHoles } from './known-holes.ts'
-import type { RealmDescription, Source } from './realm.ts'
+import type { RealmDescription } from './realm.ts'
 import * as judge from './survive.ts'
 
-/** From the worst to the least. */
-export const LEVELS = ['critical', 'high', 'medium', 'low'] as const
-export type Level = (typeof LEVELS)[number]
-
-/** One thing that makes a password reset worth less than people think. */
-export interface Finding {
-  readonly id: FindingId
-  readonly level: Level
-  /** The realm, or the client, user federation or identity provider of that name. */
-  readonly kind: 'realm' | 'client' | 'user federation' | 'identity provider'
-  readonly name: string
-  /** Seconds that something stays alive after a reset at worst; Infinity: no end. Undefined: nothing by this alone. */
-  readonly worst: number | undefined
-  /** What is special about this place, in a sentence. */
-  readonly detail: string
-}
-
 const MINUTE = 60
-const DAY = 86_400
 /** Keycloak's default; nobody is alarmed by that. */
 const USUAL_ACCESS_TOKEN = 5 * MINUTE
 
 /** What people do when an account is stolen, by the names of docs/policy.md. */
 const OF_A_STOLEN_ACCOUNT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
 
-/** Danger is how long a stolen account goes on: without end, longer than a day, than a quarter of an hour, or less. */
-export function levelOf(worst: number): Level {
-  if (worst === Infinity) {
-    return 'critical'
-  }
-  return worst > DAY ? 'high' : worst > 15 * MINUTE ? 'medium' : 'low'
-}
-
-/** The worse of the two. */
-function atLeast(level: Level, other: Level): Level {
-  return LEVELS.indexOf(level) < LEVELS.indexOf(other) ? level : other
-}
+/** Off by default, or a word that is refused aloud: who has these off lets nothing live unsaid. */
+const OFF_OF_ITSELF = ['username-changed', 'user-logout', 'brute-force-lockout', 'operator']
 
 /** All findings, in order of danger; of one level, the longest-lived first. */
 export function findings(realm: RealmDescription): Finding[] {
@@ -78,6 +52,16 @@ function ofServer({ realm, keycloak }: RealmDescription): Finding[] {
   }))
 }
 
+/** The further triggers that policy has off, in the order of their names. */
+function doorsOff({ policy, federations }: RealmDescription): string[] {
+  const known = [...OF_A_STOLEN_ACCOUNT, ...OFF_OF_ITSELF]
+  const hasDirectory = federations.some(({ provider }) => provider === 'ldap')
+  return Object.entries(policy)
+    .flatMap(([name, value]) => (value.trim() === 'off' ? (/^logout-relay\.policy\.(.+)$/.exec(name)?.[1] ?? []) : []))
+    .filter((trigger) => !known.includes(trigger) && (hasDirectory || !trigger.startsWith('directory-')))
+    .sort()
+}
+
 function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]): Finding[] {
   const { lifespans, extension } = realm
   const contained = judge.isContained(realm)
@@ -110,6 +94,10 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
   if (contained && off.length > 0) {
     add('trigger-off', nothingEnded, `Nothing is ended on: ${off.join(', ')}.`)
   }
+  const doors = contained ? doorsOff(realm) : []
+  if (doors.length > 0) {
+    add('door-off', nothingEnded, `Nothing is ended on: ${doors.join(', ')}.`)
+  }
   for (const { what, why } of realm.unread) {
     add('unread', undefined, `${what}: ${why}`, 'high')
   }
@@ -141,12 +129,8 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
     add('mailed-link', undefined, `Whoever reads the mail gets ${gives.join(', and ')}.`, 'medium')
   }
   const looks = contained && extension?.info['triggers']?.split(',').includes('directory-password-changed') === true
-  for (const source of realm.federations.filter(({ provider }) => !(looks && provider === 'ldap'))) {
-    found.push(elsewhere('user-federation', 'user federation', source, nothingEnded))
-  }
-  for (const source of realm.identityProviders) {
-    found.push(elsewhere('identity-provider', 'identity provider', source, nothingEnded))
-  }
+  const unheard = { worst: nothingEnded, level: levelOf(nothingEnded) }
+  found.push(...ofElsewhere(realm, { contained, looks, unheard }))
   if (!contained) {
     add('sso-session', lifespans.ssoSession, 'Whoever has the session’s cookie is logged in at every application.')
     if (lifespans.ssoSessionRememberMe !== undefined) {
@@ -165,11 +149,6 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
     add('push-off', 5, 'That is every 5 seconds while the relay is up.')
   }
   return found
-}
-
-function elsewhere(id: FindingId, kind: Finding['kind'], { name, provider }: Source, worst: number): Finding {
-  const detail = `A password changed there ends nothing here (${provider}).`
-  return { id, level: levelOf(worst), kind, name, worst, detail }
 }
 
 function ofClient(realm: RealmDescription, survival: judge.Survival): Finding[] {

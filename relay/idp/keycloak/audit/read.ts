@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { RelayError } from '../../../errors.ts'
 import { AdminApi, Forbidden } from './admin-api.ts'
 import { ApplicationItem, applicationOf, flag } from './application.ts'
-import type { Client, MailedLink, RealmDescription, Source } from './realm.ts'
+import type { Client, Federation, MailedLink, RealmDescription, Source } from './realm.ts'
 
 /** An account without view-realm gets the realm's name and a few fields more, with 200. */
 const Realm = z.object({
@@ -37,11 +37,14 @@ const ClientItem = ApplicationItem.extend({
 })
 const Named = z.object({ id: z.string(), name: z.string() })
 const Stats = z.array(z.object({ clientId: z.string(), active: z.coerce.number(), offline: z.coerce.number() }))
+const Setting = z.array(z.string()).optional()
 const Component = z.object({
+  id: z.string(),
   name: z.string().nullish(),
   providerId: z.string().nullish(),
-  config: z.object({ enabled: z.array(z.string()).optional() }).default({}),
+  config: z.object({ enabled: Setting, editMode: Setting, importEnabled: Setting, vendor: Setting }).default({}),
 })
+const Mapper = z.object({ providerId: z.string().nullish(), identityProviderMapper: z.string().nullish() })
 const Execution = z.object({
   level: z.number(),
   requirement: z.string(),
@@ -191,17 +194,36 @@ function withoutDisabled<T extends { level: number; requirement: string }>(execu
   })
 }
 
-async function readFederations(api: AdminApi, base: string): Promise<Source[]> {
+async function readFederations(api: AdminApi, base: string): Promise<Federation[]> {
   const path = `${base}/components?type=org.keycloak.storage.UserStorageProvider`
-  return (await api.get(path, z.array(Component)))
-    .filter(({ config }) => config.enabled?.[0] !== 'false')
-    .map(({ name, providerId }) => ({ name: name ?? 'without a name', provider: providerId ?? 'unknown' }))
+  const switchedOn = (await api.get(path, z.array(Component))).filter(({ config }) => config.enabled?.[0] !== 'false')
+  const read = switchedOn.map(async ({ id, name, providerId, config }): Promise<Federation> => ({
+    name: name ?? 'without a name',
+    provider: providerId ?? 'unknown',
+    mappers: await readMappers(api, `${base}/components?parent=${encodeURIComponent(id)}`),
+    editMode: config.editMode?.[0] ?? '',
+    imports: config.importEnabled?.[0] !== 'false',
+    vendor: config.vendor?.[0] ?? '',
+  }))
+  return Promise.all(read)
 }
 
 async function readProviders(api: AdminApi, base: string): Promise<Source[]> {
-  return (await api.get(`${base}/identity-provider/instances`, z.array(IdentityProvider)))
-    .filter(({ enabled }) => enabled)
-    .map(({ alias, providerId }) => ({ name: alias, provider: providerId ?? 'unknown' }))
+  const path = `${base}/identity-provider/instances`
+  const switchedOn = (await api.get(path, z.array(IdentityProvider))).filter(({ enabled }) => enabled)
+  const read = switchedOn.map(async ({ alias, providerId }): Promise<Source> => ({
+    name: alias,
+    provider: providerId ?? 'unknown',
+    mappers: await readMappers(api, `${path}/${encodeURIComponent(alias)}/mappers`),
+  }))
+  return Promise.all(read)
+}
+
+async function readMappers(api: AdminApi, path: string): Promise<string[]> {
+  const mappers = await api.get(path, z.array(Mapper))
+  return [
+    ...new Set(mappers.flatMap(({ providerId, identityProviderMapper }) => providerId ?? identityProviderMapper ?? [])),
+  ].sort()
 }
 
 /** Turns "you may not" into which role to give. */

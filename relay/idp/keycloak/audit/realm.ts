@@ -11,7 +11,7 @@ export interface RealmDescription {
   readonly clients: readonly Client[]
   /** What the link of a forgotten password gives besides a new password; undefined where nobody can ask for one. */
   readonly mailedLink: MailedLink | undefined
-  readonly federations: readonly Source[]
+  readonly federations: readonly Federation[]
   readonly identityProviders: readonly Source[]
   /** Undefined where the server's list of providers cannot be read. */
   readonly extension: Extension | undefined
@@ -51,6 +51,17 @@ export type Extension = { readonly installed: boolean; readonly info: Readonly<R
 export interface Source {
   readonly name: string
   readonly provider: string
+  /** The kinds of its mappers, each once. */
+  readonly mappers: readonly string[]
+}
+
+export interface Federation extends Source {
+  /** Keycloak's word: `READ_ONLY`, `WRITABLE`, `UNSYNCED`; empty where it says nothing. */
+  readonly editMode: string
+  /** Whether its users are copied to Keycloak's database. */
+  readonly imports: boolean
+  /** Keycloak's word for the product: `ad`, `rhds`, `tivoli`, `edirectory`, `other`. */
+  readonly vendor: string
 }
 
 /** What says of a client whether people log in to it, and whether its application keeps a session. */

@@ -1,6 +1,7 @@
 import { many, plain } from '../../../text.ts'
 import { CATALOGUE } from './catalogue.ts'
-import { type Finding, findings, lasts, type Level, LEVELS } from './findings.ts'
+import { type Finding, type Level, LEVELS } from './danger.ts'
+import { findings, lasts } from './findings.ts'
 import type { RealmDescription } from './realm.ts'
 import { isContained, type Survival, survivals } from './survive.ts'
 

@@ -10,7 +10,9 @@ import { isJwt, signatureComplaint } from '../../unverifiable.ts'
 import { RelayError } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
 import { ask } from './ask.ts'
+import { DirectoryItem } from '../directories.ts'
 import { judgeClients } from './clients.ts'
+import { judgeDirectories } from './directories.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 import { judgeRoles } from './roles.ts'
 import { judgeVersion } from './version.ts'
@@ -46,6 +48,7 @@ const Extension = z.object({
       policy: z.record(z.string(), z.string()).optional(),
       issuer_fixed: z.boolean().default(true),
       clock_ahead_ms: z.number().default(0),
+      directories: z.array(DirectoryItem).optional(),
     })
     .optional(),
 })
@@ -296,6 +299,7 @@ export function judgeRealm(
             `holds ${waiting} events, the oldest for ${Math.round(oldMs / 1000)} s: start the relay; if it runs, its log says why`,
           )
         : ok('outbox', `${waiting} events wait`),
+    ...judgeDirectories(issuer, { directories: undefined, ...realm, policy: realm.policy ?? {} }, nowMs),
   ]
 }
 

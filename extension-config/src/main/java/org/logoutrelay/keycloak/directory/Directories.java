@@ -142,6 +142,7 @@ public final class Directories {
 
     private void watchAll() {
         List<Provider> providers = KeycloakModelUtils.runJobInTransactionWithResult(factory, Directories::providers);
+        makeRows(providers);
         Set<String> ids = providers.stream().map(Provider::id).collect(Collectors.toSet());
         synchronized (watched) {
             watched.entrySet().stream().filter(one -> !ids.contains(one.getKey())).forEach(one -> one.getValue().thread().shutdown());
@@ -152,7 +153,6 @@ public final class Directories {
             synchronized (watched) {
                 one = watched.get(provider.id());
             }
-            makeRow(provider);
             if (one == null) {
                 ScheduledExecutorService thread = Executors.newSingleThreadScheduledExecutor(
                         task -> daemon(task, "logout-relay-directory-" + provider.id()));
@@ -170,17 +170,21 @@ public final class Directories {
         }
     }
 
+    private void makeRows(List<Provider> providers) {
+        Set<String> known = providers.isEmpty() ? Set.of() : KeycloakModelUtils.runJobInTransactionWithResult(factory, session ->
+                Set.copyOf(Jpa.em(session).createQuery("select d.providerId from DirectoryRow d", String.class).getResultList()));
+        providers.stream().filter(provider -> !known.contains(provider.id())).forEach(this::makeRow);
+    }
+
     private void makeRow(Provider provider) {
         try {
             KeycloakModelUtils.runJobInTransaction(factory, session -> {
-                if (Jpa.em(session).find(DirectoryRow.class, provider.id()) == null) {
-                    DirectoryRow row = new DirectoryRow();
-                    row.providerId = provider.id();
-                    row.realmId = provider.realmId();
-                    row.reached = LiveUsers.FROM_THE_FIRST;
-                    row.state = Sweep.WATCHED;
-                    Jpa.em(session).persist(row);
-                }
+                DirectoryRow row = new DirectoryRow();
+                row.providerId = provider.id();
+                row.realmId = provider.realmId();
+                row.reached = LiveUsers.FROM_THE_FIRST;
+                row.state = Sweep.WATCHED;
+                Jpa.em(session).persist(row);
             });
         } catch (RuntimeException e) {
             LOG.debug("Another node has begun to watch a directory in the same moment", e);
@@ -199,10 +203,9 @@ public final class Directories {
                 }).toList();
     }
 
-    /** What the LDAP providers of a realm are like, for whoever looks for what is missing. */
+    /** What the user storage providers of a realm are like, for whoever looks for what is missing. */
     public static List<Map<String, Object>> list(KeycloakSession session, RealmModel realm) {
         return realm.getComponentsStream(realm.getId(), UserStorageProvider.class.getName())
-                .filter(component -> LDAPConstants.LDAP_PROVIDER.equals(component.getProviderId()))
                 .map(component -> shown(session, realm, component)).toList();
     }
 
@@ -211,8 +214,10 @@ public final class Directories {
         Map<String, Object> shown = new LinkedHashMap<>();
         shown.put("id", component.getId());
         shown.put("name", component.getName());
+        shown.put("provider", component.getProviderId());
         boolean on = LogoutRelay.isOn(realm) && new UserStorageProviderModel(component).isEnabled();
-        shown.put("state", !on ? "off" : row == null ? "new" : row.state);
+        boolean asked = LDAPConstants.LDAP_PROVIDER.equals(component.getProviderId());
+        shown.put("state", !on ? "off" : !asked ? "unwatched" : row == null ? "new" : row.state);
         if (row != null) {
             shown.put("users", row.users);
             shown.put("without_clock", row.withoutClock);
@@ -222,6 +227,8 @@ public final class Directories {
             Optional.ofNullable(row.failingSinceMs).ifPresent(ms -> shown.put("failing_since_ms", ms));
             Optional.ofNullable(row.failure).ifPresent(why -> shown.put("failure", why));
             Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
+            Optional.ofNullable(row.decision).ifPresent(decision -> shown.put("decision", decision));
+            Optional.ofNullable(row.decidedMs).ifPresent(ms -> shown.put("decided_ms", ms));
         }
         return shown;
     }
@@ -235,6 +242,8 @@ public final class Directories {
         }
         row.state = confirmed ? Sweep.CONFIRMED : Sweep.DISMISSED;
         row.decidedBy = by;
+        row.decision = row.state;
+        row.decidedMs = DbClock.now(session);
         row.reached = LiveUsers.FROM_THE_FIRST;
         row.dueMs = 0;
         return Optional.of(shown(session, realm, component));

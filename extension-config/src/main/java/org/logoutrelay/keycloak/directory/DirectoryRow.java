@@ -45,6 +45,13 @@ public class DirectoryRow {
     @Column(name = "DECIDED_BY")
     String decidedBy;
 
+    /** {@code confirmed} or {@code dismissed}, which {@link #state} is only until all have been looked at. */
+    @Column(name = "DECISION")
+    String decision;
+
+    @Column(name = "DECIDED_MS")
+    Long decidedMs;
+
     /** When all users had been looked at. */
     @Column(name = "LOOKED_MS")
     Long lookedMs;

@@ -85,18 +85,22 @@ final class Sweep {
         }
         Look look = new Look(factory, provider, ahead);
         look.at(users);
-        List<Look.Found> ending = fromBefore(look);
+        Policy policy = policy();
+        List<Look.Found> fromBefore = fromBefore(look);
+        List<Look.Found> ending = ending(fromBefore, policy);
         // Else the sweep finds them, and holds them.
-        if (ending.size() <= limit()) {
-            act(look.changes, ending, ending);
+        if (ending.size() <= policy.directoryLimit()) {
+            act(look.changes, fromBefore, ending);
         }
         return look.again;
     }
 
     /** @return how it stands from now on */
     private String answer(DirectoryRow row, Look look) {
-        List<Look.Found> ending = fromBefore(look);
-        long limit = limit();
+        Policy policy = policy();
+        long limit = policy.directoryLimit();
+        List<Look.Found> fromBefore = fromBefore(look);
+        List<Look.Found> ending = ending(fromBefore, policy);
         if (row.state.equals(WATCHED) && ending.size() > limit || row.state.equals(HELD) && !ending.isEmpty()) {
             if (row.state.equals(WATCHED)) {
                 LOG.warnf("%d users of directory %s have changed at once, and the realm's limit is %d: nothing is ended until"
@@ -106,14 +110,19 @@ final class Sweep {
             row.held = ending.size();
             return HELD;
         }
-        act(look.changes, ending, !row.state.equals(DISMISSED) ? ending
+        act(look.changes, fromBefore, !row.state.equals(DISMISSED) ? ending
                 : ending.stream().filter(found -> found.change().earliestMs() > row.heldMs).toList());
         row.held = 0;
         return WATCHED;
     }
 
-    private long limit() {
-        return inTransaction(session -> Policy.of(session, session.realms().getRealm(provider.realmId())).directoryLimit());
+    private Policy policy() {
+        return inTransaction(session -> Policy.of(session, session.realms().getRealm(provider.realmId())));
+    }
+
+    /** Who is to be contained: a change that policy lets be must not make others wait for a person's word. */
+    private static List<Look.Found> ending(List<Look.Found> fromBefore, Policy policy) {
+        return fromBefore.stream().filter(found -> policy.steps(found.change().trigger()).isPresent()).toList();
     }
 
     private List<Look.Found> fromBefore(Look look) {
