@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { packChart } from './release/chart.ts'
 import { makeExtension } from './release/extension.ts'
 import { obstacles } from './release/obstacles.ts'
 import { packGuard, packRelay } from './release/packages.ts'
@@ -12,7 +13,7 @@ import { temporary } from './stage/temporary.ts'
 const USAGE = `npm run release -- VERSION
 
 Makes what a release of the commit that is checked out consists of, in dist/: the extension's jar with its sources and POM, the
-npm packages logout-relay and @logout-relay/guard, what each is made of (CycloneDX), and SHA256SUMS. It publishes nothing.
+npm packages logout-relay and @logout-relay/guard, the Helm chart, what each is made of (CycloneDX), and SHA256SUMS. It publishes nothing.
 
 Where files name another version, it writes this one and ends with 1: commit them, and run it again.`
 
@@ -41,7 +42,9 @@ if (files.length > 0) {
 // The commit alone, in a folder of its own: what git ignores does not get in, and nothing here is written but dist/.
 const source = temporary('source')
 execFileSync('/bin/sh', ['-c', 'git archive HEAD | tar -x -C "$1"', 'sh', source], { cwd: ROOT })
-symlinkSync(join(ROOT, 'node_modules'), join(source, 'node_modules'))
+for (const brought of ['node_modules', '.cache']) {
+  symlinkSync(join(ROOT, brought), join(source, brought))
+}
 
 rmSync(DIST, { recursive: true, force: true })
 mkdirSync(DIST)
@@ -50,6 +53,8 @@ makeExtension(source, DIST, git('show', '--no-patch', '--format=%cI', 'HEAD'))
 say('The npm packages')
 packRelay(source, DIST)
 packGuard(source, DIST)
+say('The chart')
+packChart(source, DIST, version)
 
 const made = readdirSync(DIST).sort()
 const hash = (file: string) =>

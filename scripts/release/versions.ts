@@ -7,6 +7,8 @@ const PLACES: readonly (readonly [file: string, place: RegExp])[] = [
   ['package-lock.json', /(?<="name": "logout-relay",\s+"version": ")[^"]+/g],
   ['guard/package.json', /(?<="version": ")[^"]+/],
   ['extension-config/pom.xml', /(?<=<artifactId>logout-relay-keycloak<\/artifactId>\s*<version>)[^<]+/],
+  ['deploy/helm/Chart.yaml', /(?<=^(?:version|appVersion): ).+/gm],
+  ['deploy/kubernetes/logout-relay.yaml', /(?<=image: \S+\/logout-relay:).+/],
 ]
 
 export const FILES = PLACES.map(([file]) => file)
