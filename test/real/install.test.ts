@@ -7,8 +7,8 @@ import { VERSION } from '../../relay/version.ts'
 import { packRelay } from '../../scripts/release/packages.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { freePort, ROOT, start, untilUp } from '../../scripts/stage/process.ts'
+import { StandInIdp } from '../../scripts/stage/stand-in-idp.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
-import { SECRET, shareDemoRealm } from './demo-realm.ts'
 
 let folder: string
 let installed: string
@@ -77,12 +77,13 @@ test('a Node that is too old is told which one it takes, before anything else is
 })
 
 test('with the least of a config the installed relay is ready on SQLite, serves the console’s files and ends at SIGTERM', async () => {
-  const realm = await shareDemoRealm('install')
+  const realm = await StandInIdp.start([])
+  onTestFinished(() => realm.stop())
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const dir = temporary('service')
   const secret = join(dir, 'keycloak.secret')
-  writeFileSync(secret, SECRET, { mode: 0o600 })
+  writeFileSync(secret, realm.clientSecret, { mode: 0o600 })
   const issuer = { issuer: realm.issuer, client_secret_file: secret }
   const people = { issuer: realm.issuer, client_secret_file: secret, url: `${url}/console` }
   writeFileSync(join(dir, 'relay.yaml'), stringify({ listen: { port }, issuers: [issuer], console: people }))
