@@ -1,5 +1,14 @@
 import { execFileSync, spawnSync } from 'node:child_process'
-import { copyFileSync, existsSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { VERSION } from '../../relay/version.ts'
@@ -17,6 +26,8 @@ const release = (version: string) =>
 beforeAll(() => {
   clone = join(temporary('release'), 'clone')
   execFileSync('git', ['clone', '-q', ROOT, clone])
+  // .gitignore has them as folders.
+  appendFileSync(join(clone, '.git', 'info', 'exclude'), 'node_modules\n.cache\n')
   for (const brought of ['node_modules', '.cache']) {
     symlinkSync(join(ROOT, brought), join(clone, brought))
   }
@@ -26,7 +37,7 @@ test('a release of a commit holds all that is to be installed, bears its sums, a
   const first = release(VERSION)
   expect([first.status, first.stderr]).toEqual([0, expect.stringContaining(`Logout Relay ${VERSION}`)])
   const dist = join(clone, 'dist')
-  expect(readdirSync(dist)).toEqual([
+  expect(readdirSync(dist).sort()).toEqual([
     'SHA256SUMS',
     `logout-relay-${VERSION}.cdx.json`,
     `logout-relay-${VERSION}.tgz`,
