@@ -7,7 +7,10 @@ COPY extension-config/src src
 RUN mvn -q -B package -DskipTests
 
 FROM keycloak/keycloak:26.7.3 AS keycloak
+ARG KC_DB=postgres
+ENV KC_DB=$KC_DB KC_HEALTH_ENABLED=true KC_METRICS_ENABLED=true
 COPY --from=extension --chown=keycloak:keycloak /src/target/logout-relay-keycloak.jar /opt/keycloak/providers/
+RUN /opt/keycloak/bin/kc.sh build
 
 FROM node:26-alpine AS modules
 WORKDIR /app

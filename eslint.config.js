@@ -4,7 +4,7 @@ export default tseslint.config(
   {
     ignores: [
       'relay/console/assets/',
-      'guard/dist/',
+      '**/dist/',
       'node_modules/',
       '.cache/',
       'extension-config/',

@@ -323,8 +323,8 @@ program
 
 addKeyCommands(program, show)
 
-// Not when it is imported, for its help.
-if (import.meta.main) {
+/** Does what the process was started for. */
+export async function main(): Promise<void> {
   // Whoever reads only the first lines has closed the pipe: what is left is for nobody.
   process.stdout.on('error', (cause: NodeJS.ErrnoException) => {
     if (cause.code !== 'EPIPE') {
@@ -339,4 +339,9 @@ if (import.meta.main) {
     process.stderr.write(`logout-relay: ${cause instanceof RelayError ? cause.message : String(cause)}\n`)
     process.exit(cause instanceof RelayError && cause.code === 'config_invalid' ? 78 : 1)
   }
+}
+
+// Not when it is imported, for its help.
+if (import.meta.main) {
+  await main()
 }
