@@ -23,6 +23,8 @@ export default defineConfig({
           include: ['test/real/**/*.test.ts'],
           // Three files at a time, since more than half of it is waiting for real servers.
           maxWorkers: 3,
+          // Without it the two cannot be listed together.
+          sequence: { groupOrder: 1 },
         },
       },
       // What takes minutes to show; each has a quick sibling in `real`.
