@@ -396,7 +396,18 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
   const checks = ['config', 'store', 'relay', 'guard key', 'keycloak', 'issuer', 'keys', 'client']
   expect(lines.map((line) => line.check)).toEqual([
     ...[...checks, 'signature', 'clocks', 'roles', 'roles it must not have', 'extension', 'keycloak version'],
-    ...['logout tokens', 'listener', 'policy', 'audience', 'host name', 'node clock', 'push', 'outbox', 'directory', 'clients'],
+    ...[
+      'logout tokens',
+      'listener',
+      'policy',
+      'audience',
+      'host name',
+      'node clock',
+      'push',
+      'outbox',
+      'directory',
+      'clients',
+    ],
     ...['console', 'console', 'logout URLs', 'relying party', 'relying party', 'relying party'],
   ])
   expect(lines.find((line) => line.check === 'extension')?.says).toContain('26.7.3')
