@@ -86,6 +86,23 @@ describe('where Keycloak has no host name but that of each request', () => {
     expect(await told(user)).toEqual(asTheRelayHasIt())
   })
 
+  test('before the relay has ever asked, whoever logs in by another address says nothing of the issuer of a reset', async () => {
+    const user = await loggedIn('visited')
+    const { port } = new URL(realm.keycloak.url)
+    const elsewhere = await fetch(`http://127.0.0.1:${port}/realms/demo/protocol/openid-connect/token`, {
+      method: 'POST',
+      body: new URLSearchParams({
+        ...{ grant_type: 'password', client_id: 'relative', scope: 'openid' },
+        ...{ username: 'visited', password: 'password' },
+      }),
+    })
+    expect(elsewhere.status).toBe(200)
+    await nextSecond()
+    realm.postgres.psql('delete from logout_relay_issuer')
+    await realm.admin.resetPassword(user, 'another')
+    expect((await told(user))?.iss).toBe(realm.issuer)
+  })
+
   test('so has one that comes by SCIM: the account is disabled there', async () => {
     const { admin } = realm
     await admin.must('PUT', '', { scimApiEnabled: true })

@@ -21,27 +21,27 @@ public final class Issuers {
     }
 
     /**
-     * By configuration; else as the relay asks for its events; else as the newest login had it; else as this request has it.
+     * By configuration; else as the relay asks for its events; else as this request has it; else, off a request, as the newest
+     * login had it. That one comes last, since whoever can log in can say which host they came by.
      *
      * @throws IllegalStateException off a request, where nothing says it; the event is then refused
      */
     public static String of(KeycloakSession session, RealmModel realm) {
-        if (!isFixed(realm)) {
-            IssuerRow asked = Jpa.em(session).find(IssuerRow.class, realm.getId());
-            Optional<String> known = asked == null ? ofNewestLogin(session, realm) : Optional.of(asked.iss);
-            if (known.isPresent()) {
-                return known.get();
-            }
+        boolean fixed = isFixed(realm);
+        IssuerRow asked = fixed ? null : Jpa.em(session).find(IssuerRow.class, realm.getId());
+        if (asked != null) {
+            return asked.iss;
         }
         try {
             return ofRequest(session, realm);
         } catch (RuntimeException e) {
-            if (isFixed(realm)) {
+            if (fixed) {
                 // Off a request 26.5 does not even give what is fixed, but by this; the realm's own is that of the context.
                 return Urls.realmIssuer(session.getProvider(HostnameProvider.class).getBaseUri(null, UrlType.FRONTEND), realm.getName());
             }
-            throw new IllegalStateException("The issuer of realm " + realm.getName() + " is not known here: set the option"
-                    + " hostname to Keycloak's full address, or the realm's frontend URL, or let the relay ask or somebody log in once", e);
+            return ofNewestLogin(session, realm).orElseThrow(() -> new IllegalStateException("The issuer of realm "
+                    + realm.getName() + " is not known here: set the option hostname to Keycloak's full address, or the realm's"
+                    + " frontend URL, or let the relay ask or somebody log in once", e));
         }
     }
 
