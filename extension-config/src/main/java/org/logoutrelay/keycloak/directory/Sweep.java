@@ -122,7 +122,7 @@ final class Sweep {
 
     /** Who is to be contained: a change that policy lets be must not make others wait for a person's word. */
     private static List<Look.Found> ending(List<Look.Found> fromBefore, Policy policy) {
-        return fromBefore.stream().filter(found -> policy.steps(found.change().trigger()).isPresent()).toList();
+        return fromBefore.stream().filter(found -> policy.acts(found.change().trigger())).toList();
     }
 
     private List<Look.Found> fromBefore(Look look) {

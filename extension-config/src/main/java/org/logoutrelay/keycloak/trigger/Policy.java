@@ -100,7 +100,7 @@ public final class Policy {
     }
 
     /** Whether the trigger causes anything. */
-    boolean acts(Trigger trigger) {
+    public boolean acts(Trigger trigger) {
         return steps(trigger).isPresent();
     }
 
