@@ -13,6 +13,7 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.representations.RefreshToken;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.gate.Gate;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEvent;
@@ -56,9 +57,9 @@ public final class Watch {
         em.persist(row);
     }
 
-    public static AllOrNothing.Recording loggedIn(KeycloakSession session, String realmId, String userId) {
-        return () -> {
-            count(session, realmId, userId, Sight.LOGIN);
+    public static AllOrNothing.Recording loggedIn(KeycloakSession session, RealmModel realm, String userId) {
+        return !Gate.of(session).hasWatermark(realm, userId) ? AllOrNothing.Recording.NOTHING : () -> {
+            count(session, realm.getId(), userId, Sight.LOGIN);
             return null;
         };
     }

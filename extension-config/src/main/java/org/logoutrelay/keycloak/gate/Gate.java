@@ -146,6 +146,11 @@ public final class Gate {
         return rows(realm.getId(), userId, 0).stream().filter(row -> !row.linksOnly).mapToLong(row -> row.watermarkMs).max().orElse(0);
     }
 
+    /** Whether any event has ended something of the user: what an event leaves behind is asked for only then. */
+    public boolean hasWatermark(RealmModel realm, String userId) {
+        return newest(realm, userId) > 0;
+    }
+
     private List<WatermarkRow> rows(String realmId, String userId, long beganMs) {
         String key = key(realmId, userId);
         Known before = known.get(key);

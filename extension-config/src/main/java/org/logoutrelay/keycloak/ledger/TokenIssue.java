@@ -16,6 +16,7 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.protocol.oidc.OIDCLoginProtocol;
 import org.keycloak.protocol.oidc.utils.OIDCResponseType;
+import org.keycloak.util.TokenUtil;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.client.RelyingParty;
@@ -62,10 +63,16 @@ public final class TokenIssue {
             return List.of();
         }
         // With offline_access as the first thing it asked for, the client is left with the offline session alone.
-        AuthenticatedClientSessionModel givenOffline = clientSession(
+        AuthenticatedClientSessionModel givenOffline = given != null && isOnlineAlone(event) ? null : clientSession(
                 SessionStore.of(session).getOfflineUserSession(realm, event.getSessionId()), client);
         return Stream.of(Optional.ofNullable(given), Optional.ofNullable(givenOffline)).flatMap(Optional::stream)
                 .map(clientSession -> Ledger.row(session, realm, clientSession, issuer)).toList();
+    }
+
+    /** A login that Keycloak itself says gave a refresh token of the online session: no need to ask for another one. */
+    private static boolean isOnlineAlone(Event event) {
+        return Set.of(EventType.LOGIN, EventType.CODE_TO_TOKEN).contains(event.getType()) && event.getDetails() != null
+                && TokenUtil.TOKEN_TYPE_REFRESH.equals(event.getDetails().get(Details.REFRESH_TOKEN_TYPE));
     }
 
     private static AuthenticatedClientSessionModel clientSession(UserSessionModel userSession, ClientModel client) {

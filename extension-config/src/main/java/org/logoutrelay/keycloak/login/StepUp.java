@@ -16,6 +16,7 @@ import org.keycloak.sessions.AuthenticationSessionModel;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.gate.Gate;
 
 /**
  * After an event the password alone does not prove who somebody is: it may have been reset by whoever reads their mail.
@@ -41,6 +42,9 @@ public final class StepUp {
 
     /** Whether this user owes a second factor that this login has not proven yet. */
     static boolean isOwed(KeycloakSession session, RealmModel realm, String userId, AuthenticationSessionModel login) {
+        if (!Gate.of(session).hasWatermark(realm, userId)) {
+            return false;
+        }
         Long since = Jpa.em(session).createQuery("select max(s.sinceMs) from StepUpRow s where s.userId = :user"
                 + " and s.realmId = :realm", Long.class).setParameter("user", userId).setParameter("realm", realm.getId())
                 .getSingleResult();

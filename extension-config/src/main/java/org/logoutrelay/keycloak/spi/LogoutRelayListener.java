@@ -61,8 +61,9 @@ final class LogoutRelayListener implements EventListenerProvider {
         }
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
-            allOrNothing.run(() -> StepUp.loggedIn(session, session.realms().getRealm(event.getRealmId()), event.getUserId(), login));
-            allOrNothing.run(() -> Watch.loggedIn(session, event.getRealmId(), event.getUserId()));
+            RealmModel realm = session.realms().getRealm(event.getRealmId());
+            allOrNothing.run(() -> StepUp.loggedIn(session, realm, event.getUserId(), login));
+            allOrNothing.run(() -> Watch.loggedIn(session, realm, event.getUserId()));
         }
         if (event.getType() == EventType.REGISTER && event.getUserId() != null) {
             allOrNothing.run(() -> registered(event));
