@@ -126,6 +126,21 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
     const patched = await patch(path, operation)
     expect(patched.ok, await patched.text()).toBe(true)
   }
+  /** SCIM leaves groups alone that have a role of an administrator's; which roles are privileged is the realm's to say. */
+  const withGroupCalledPrivileged = async (act: (id: string) => Promise<unknown>) => {
+    const [{ id: roleId, name }, id] = [await role(), await group('called')]
+    await people.admin.must('POST', `/groups/${id}/role-mappings/realm`, [{ id: roleId, name }])
+    const called = (roles: string) => {
+      const attributes = { 'logout-relay.privileged.roles': roles }
+      return people.admin.must('PUT', '', { scimApiEnabled: true, attributes })
+    }
+    await called(name)
+    try {
+      await act(id)
+    } finally {
+      await called('')
+    }
+  }
 
   interface Door {
     readonly what: string
@@ -297,6 +312,26 @@ describe.each(['26.5.0', '26.7.3'] as const)('through the doors of Keycloak %s',
           op: 'replace',
           path: 'emails',
           value: [{ value: `scim-${name}@example.org`, primary: true }],
+        }),
+    },
+    {
+      what: 'SCIM adds the person to the members of a group with a role that the realm calls privileged',
+      only: '26.7.3',
+      trigger: 'privileged-role-added',
+      act: ({ user }) =>
+        withGroupCalledPrivileged(async (id) => {
+          await scim(`Groups/${id}`, { op: 'add', path: 'members', value: [{ value: user }] })
+          expect(await groupsOf(user)).toEqual([id])
+        }),
+    },
+    {
+      what: 'SCIM adds a group with a role that the realm calls privileged to those of the person',
+      only: '26.7.3',
+      trigger: 'privileged-role-added',
+      act: ({ user }) =>
+        withGroupCalledPrivileged(async (id) => {
+          await scim(`Users/${user}`, { op: 'add', path: 'groups', value: [{ value: id }] })
+          expect(await groupsOf(user)).toEqual([id])
         }),
     },
     {

@@ -12,9 +12,11 @@ import java.util.stream.Collectors;
  */
 public final class RequestPath {
     /** Below the path that Keycloak may be served at; a parameter further on that looks like it is none. */
-    private static final String OPENID_CONNECT = "(?:(?!realms/)[^/]+/)*realms/[^/]+/protocol/openid-connect/";
+    private static final String REALM = "(?:(?!realms/)[^/]+/)*realms/[^/]+/";
+    private static final String OPENID_CONNECT = REALM + "protocol/openid-connect/";
     private static final Pattern TOKEN_ENDPOINT = Pattern.compile(OPENID_CONNECT + "token");
     private static final Pattern PROTOCOL = Pattern.compile(OPENID_CONNECT + ".*");
+    private static final Pattern LOGIN = Pattern.compile(REALM + "(?:protocol|login-actions|broker)/.*");
 
     private RequestPath() {
     }
@@ -26,6 +28,11 @@ public final class RequestPath {
 
     public static boolean isOfProtocol(String path) {
         return PROTOCOL.matcher(path).matches();
+    }
+
+    /** Where people log in, by whatever protocol, by a mailed link, or at another identity provider. */
+    public static boolean isOfALogin(String path) {
+        return LOGIN.matcher(path).matches();
     }
 
     /** Without empty segments and matrix parameters, percent-encoding undone; null stays null. */

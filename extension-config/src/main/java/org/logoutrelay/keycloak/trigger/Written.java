@@ -21,6 +21,7 @@ import org.keycloak.models.jpa.entities.UserEntity;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.base.LogoutRelay;
+import org.logoutrelay.keycloak.base.RequestPath;
 
 /** What one of Keycloak's sessions has written of users, groups and roles, by whatever way: {@link Writes} notes it. */
 public final class Written {
@@ -141,7 +142,7 @@ public final class Written {
         Map<String, Optional<RealmModel>> realms = new LinkedHashMap<>();
         Function<String, Optional<RealmModel>> on = id -> realms.computeIfAbsent(id == null ? "" : id,
                 one -> Optional.ofNullable(session.realms().getRealm(one)).filter(LogoutRelay::isOn));
-        boolean login = written.ofALogin || session.getContext().getAuthenticationSession() != null;
+        boolean login = written.ofALogin || isLoggingIn(session);
         List<Found> found = new ArrayList<>();
         for (Given one : written.given) {
             String realmId = one.realmId != null ? one.realmId : written.realmOf(session, one.holder, one.holderId);
@@ -162,6 +163,12 @@ public final class Written {
             }
         });
         return found;
+    }
+
+    /** Of a request by SCIM, too, Keycloak has an authentication session, in which nobody logs in. */
+    private static boolean isLoggingIn(KeycloakSession session) {
+        return session.getContext().getAuthenticationSession() != null
+                && RequestPath.isOfALogin(RequestPath.of(session.getContext().getUri().getPath()));
     }
 
     private String realmOf(KeycloakSession session, Holder holder, String id) {

@@ -37,6 +37,18 @@ class RequestPathTest {
     }
 
     @Test
+    void peopleLogInByAProtocolALinkOrAnotherProviderAndNowhereElse() {
+        for (String login : new String[] {"/realms/main/login-actions/authenticate", "/realms/main/broker/x/endpoint/",
+            "/auth/realms/main/protocol/saml/", "/realms/main/protocol/openid-connect/token"}) {
+            assertTrue(RequestPath.isOfALogin(RequestPath.of(login)), login);
+        }
+        for (String other : new String[] {"/realms/main/scim/v2/Users/1", "/admin/realms/main/users/1", "/realms/main/account/",
+            "/realms/main/scim/v2/realms/x/broker/y", "/realms/main/logout-relay/containments"}) {
+            assertFalse(RequestPath.isOfALogin(RequestPath.of(other)), other);
+        }
+    }
+
+    @Test
     void anIdKeepsItsOwnSigns() {
         assertEquals("users/f:1:a+b@example.org", RequestPath.of("users/f:1:a+b@example.org/"));
     }
