@@ -35,7 +35,9 @@ export function packRelay(root: string, into: string): string {
   // What is read as it runs: the console's files, the store's scripts for Redis.
   const isRead = (path: string) => !['.ts', '.json'].includes(extname(path))
   cpSync(join(root, 'relay'), join(folder, 'relay'), { recursive: true, filter: isRead })
-  for (const path of ['LICENSE', 'CHANGELOG.md', 'relay.example.yaml', 'docs', join('deploy', 'systemd')]) {
+  const compiled = readdirSync(folder)
+  const beside = ['LICENSE', 'CHANGELOG.md', 'relay.example.yaml', 'docs', join('deploy', 'systemd')]
+  for (const path of beside) {
     cpSync(join(root, path), join(folder, path), { recursive: true })
   }
   cpSync(join(root, 'scripts', 'release', 'relay-readme.md'), join(folder, 'README.md'))
@@ -46,6 +48,8 @@ export function packRelay(root: string, into: string): string {
   write(join(folder, 'package.json'), {
     ...{ name, version, description, license, type: 'module', engines: { node: NODE } },
     ...{ bin: { 'logout-relay': 'relay/bin.js' }, dependencies: ofTheRelay, bundleDependencies: true },
+    // Else whatever a program leaves in the folder meanwhile would be in the package.
+    files: [...compiled, ...beside],
   })
   cpSync(join(root, 'package-lock.json'), join(folder, 'package-lock.json'))
   npm(folder, 'install', '--ignore-scripts', '--prefer-offline')
