@@ -10,10 +10,11 @@ import { check } from './check/check.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
+import { containedWords } from './cli/contained.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
-import { openByParty, unknownWords } from './cli/open-by-party.ts'
+import { addStatusCommand } from './cli/status.ts'
 import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
@@ -32,6 +33,8 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
   ],
   [2, '`audit`: wrong use, or the realm could not be read'],
   [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
+  [4, '`status`: nothing is open, but sessions may still live that nobody can be told about'],
+  [5, '`status`: nothing is open, but the relay or its realm needs something, as the lines with TO DO say'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],
 ]
 
@@ -151,7 +154,7 @@ onDeliveries('list', 'list deliveries; needs the role view')
       ...(options.containment === undefined ? {} : { containment_id: options.containment }),
     }
     for await (const one of api(options).list(filter)) {
-      const words = [one.id, one.state, one.client_id, time(one.created_at * 1000), many(one.attempts, 'attempt')]
+      const words = [one.id, one.state, one.client_id, time(one.created_at_ms), many(one.attempts, 'attempt')]
       show(options.json, one, [...words, one.last_reason ?? ''])
     }
   })
@@ -199,24 +202,7 @@ onRelay(
     show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing and taken up now`])
   })
 
-onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
-  .addHelpText(
-    'after',
-    '\nExit status: 0 nothing is open, 3 something is. What its relying party is shown not to know is said and counts as nothing.\n\n  logout-relay status --json',
-  )
-  .action(async (options: RelayOptions) => {
-    const parties = await openByParty(api(options).list({ state: 'open' }))
-    for (const one of parties) {
-      const words = one.open > 0 ? [`${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason] : []
-      const unknown = one.unknown_there === undefined ? [] : [unknownWords(one.unknown_there)]
-      show(options.json, one, [one.client_id, ...words, ...unknown])
-    }
-    const isCalm = parties.every(({ open }) => open === 0)
-    if (isCalm && !options.json) {
-      print(parties.length === 0 ? 'Nothing is open: every relying party has answered' : 'Nothing else is open')
-    }
-    process.exitCode = isCalm ? 0 : 3
-  })
+addStatusCommand(program)
 
 onRelay(program, 'containments', 'the latest containments, or the evidence of one; needs the role view')
   .argument('[id]', 'of this one, all its evidence')
@@ -233,7 +219,9 @@ onRelay(program, 'containments', 'the latest containments, or the evidence of on
     for (const one of await api(options).containments(Number(options.limit))) {
       const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
       const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
-      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, counted(one.deliveries), state])
+      const lives = (one.unreachable_until_ms ?? 0) > Date.now()
+      const untold = lives ? [`${many(one.unreachable, 'session')} that nobody can be told about`] : []
+      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, counted(one.deliveries), state, ...untold])
     }
   })
 
@@ -265,12 +253,7 @@ Exit status: 0 all is done, 1 something is not.
           progress.say(`${n + 1} of ${users.length}: ${subject}`)
           const one = await api(asked).contain({ subject, reason, dry_run: dryRun, confirm })
           progress.clear()
-          const ends = dryRun || one.shadow ? 'would end' : 'ended'
-          const untold = one.unreachable > 0 ? `, ${one.unreachable} of them at clients without a logout URL` : ''
-          const held = dryRun && one.confirmation_required ? '; takes --confirm' : ''
-          const at = many(one.relying_parties, 'relying party', 'relying parties')
-          const said = `${ends} ${many(one.sessions, 'session')} at ${at}${untold}${held}`
-          show(asked.json, one, [subject, said, one.containment_id ?? ''])
+          show(asked.json, one, [subject, containedWords(one), one.containment_id ?? ''])
         } catch (cause) {
           progress.clear()
           if (!(cause instanceof RelayError && cause.code === 'invalid_request')) {

@@ -20,6 +20,9 @@ function prune(tables: Tables, { nowMs, endedBeforeMs, fed, limit }: Past): Prun
   some('watermarks', tables.watermarks, ([, { untilMs }]) => untilMs < nowMs).forEach(([name]) =>
     tables.watermarks.delete(name),
   )
+  some('watermarks', tables.unreachable, ([, { untilMs }]) => untilMs < nowMs).forEach(([name]) =>
+    tables.unreachable.delete(name),
+  )
   drop(
     tables.changes,
     some('changes', tables.changes, ({ atMs }) => atMs < endedBeforeMs),

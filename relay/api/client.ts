@@ -14,6 +14,7 @@ import {
   Registered,
   RelyingParties,
   Reread,
+  Status,
   Unregistered,
   WithEvidence,
 } from './answers.ts'
@@ -95,6 +96,7 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
+    status: () => call('status', Status),
     /** Newest first. */
     containments: async (limit: number) => (await call(`containments?limit=${limit}`, Containments)).containments,
     /** Line by line of the evidence, oldest first. */

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Agent } from 'undici'
@@ -11,10 +11,10 @@ import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
 import { inspect, LONE_WRITER } from '../store/redis/server.ts'
 import { isOpenToOthers } from '../store/sqlite/owner.ts'
-import { hasTables } from '../store/sqlite/schema.ts'
+import { roomComplaint } from '../store/sqlite/room.ts'
+import { formOf } from '../store/sqlite/schema.ts'
 import { type Finding, findingsOn } from '../domain/finding.ts'
 
-const ROOM_BYTES = 200 * 1024 * 1024
 const TIMEOUT_MS = 5000
 
 /** What `/readyz` answers, ready or not. */
@@ -43,15 +43,9 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
       held: false,
     }
   }
-  const { bavail, bsize } = statfsSync(folder)
-  if (bavail * bsize < ROOM_BYTES) {
-    return {
-      finding: todo(
-        'store',
-        `has ${Math.floor((bavail * bsize) / 1024 / 1024)} MiB of disk left: make room; with none, no event is taken`,
-      ),
-      held: false,
-    }
+  const full = roomComplaint(folder)
+  if (full !== undefined) {
+    return { finding: todo('store', full), held: false }
   }
   if (!existsSync(file)) {
     return { finding: ok('store', 'is not there yet and can be created'), held: false }
@@ -60,7 +54,7 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     const db = new DatabaseSync(file)
     try {
       db.exec('pragma busy_timeout = 0; begin immediate; rollback')
-      hasTables(db, path)
+      formOf(db, path)
     } finally {
       db.close()
     }

@@ -2,7 +2,7 @@ import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
 import { duration, many } from '../text.ts'
 import { type Html, instant } from './layout.ts'
-import { summary } from './now.ts'
+import { summary, toneOf } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
 import { type Attempts, timeline } from './timeline.ts'
 import { triggerWords, words } from './words.ts'
@@ -27,7 +27,9 @@ export async function containmentPage(
   const deliveries = await store.deliveries({ issuer, containmentId: id, limit: SESSIONS })
   return html`<p class="back"><a href="/console/containments">Containments</a></p>
     <h1>${triggerWords(containment.trigger)}</h1>
-    <p class="meta">${instant(containment.eventMs)} · ${summary(containment)} · <code>${id}</code></p>
+    <p class="meta ${toneOf(containment, nowMs())}">
+      ${instant(containment.eventMs)} · <span class="state">${summary(containment)}</span> · <code>${id}</code>
+    </p>
     ${
       deliveries.length === 0
         ? ''
@@ -36,7 +38,7 @@ export async function containmentPage(
             ${containment.deliveries > SESSIONS ? html`<p class="meta">The first ${SESSIONS} sessions.</p>` : ''}
           </section>`
     }
-    <h2>Its story</h2>
+    <h2>Timeline</h2>
     <ol class="story">
       ${[...evidence.slice(0, LINES)]
         .sort((a, b) => a.atMs - b.atMs)
@@ -59,11 +61,15 @@ export async function containmentPage(
 
 /** Every containment, newest first, a page at a time. */
 export async function containmentsPage(
-  { store }: Pick<ConsolePorts, 'store'>,
+  { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
   issuer: string,
   before: number | undefined,
 ): Promise<Html> {
-  const found = await store.containments(issuer, PAGE, before)
+  const found = await store.containments({
+    issuer,
+    limit: PAGE,
+    ...(before === undefined ? {} : { beforeMs: before }),
+  })
   const last = found.length === PAGE ? found.at(-1)?.createdMs : undefined
   return html`<h1>Containments</h1>
     ${found.length === 0 ? html`<p class="empty">There are none${before === undefined ? ' yet' : ' before that'}.</p>` : ''}
@@ -73,9 +79,7 @@ export async function containmentsPage(
           html`<li>
             <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
             <span>${instant(one.eventMs)}</span>
-            <span class="${one.closedMs === undefined ? 'open' : 'confirmed'}"
-              ><span class="state">${summary(one)}</span></span
-            >
+            <span class="${toneOf(one, nowMs())}"><span class="state">${summary(one)}</span></span>
           </li>`,
       )}
     </ul>
@@ -143,7 +147,7 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
       return `${many(Number(data['deliveries'] ?? 0), 'logout')} owed${Number(data['unreachable'] ?? 0) > 0 ? `, and ${many(Number(data['unreachable']), 'session')} that nobody can be told about` : ''}.`
     case 'no_logout_uri':
       return html`${client} has no logout URL: its session may live until
-      ${instant(Number(data['may_live_until'] ?? 0) * 1000)}.`
+      ${instant(Number(data['may_live_until_ms'] ?? Number(data['may_live_until'] ?? 0) * 1000))}.`
     case 'attempt':
       return html`${client}, attempt
       ${data['attempt'] ?? ''}${data['status'] === undefined ? '' : html` (${data['status']})`},

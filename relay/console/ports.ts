@@ -1,3 +1,4 @@
+import type { Finding } from '../domain/finding.ts'
 import type { KeysOf } from '../idp/port.ts'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { Registrar } from '../registry/registrar.ts'
@@ -11,13 +12,15 @@ import type { LoginClaims } from './sessions.ts'
 export interface ConsolePorts {
   readonly client: ConsoleClient
   readonly login: RealmLogin
-  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'changes'>
+  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'unreachable' | 'changes'>
   readonly relyingParties: Pick<RelyingParties, 'list' | 'find' | 'lane'>
   readonly registrar: Pick<
     Registrar,
     'check' | 'lastCheck' | 'register' | 'unregister' | 'pause' | 'resume' | 'isListenerOff'
   >
   readonly answers: LastAnswers
+  /** What is amiss now, as the relay's own work has met it. */
+  readonly findings: () => readonly Finding[]
   /** What the realm publishes, with the relay's own keys: the console is told to log out by the relay it belongs to. */
   readonly keysOf: KeysOf
   /** Whether a login counts no more, by what the store knows at this moment of its subject and its session. */

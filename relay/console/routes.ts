@@ -28,8 +28,8 @@ const MAX_BODY = 128 * 1024
 const MAX_STREAMS = 200
 const MAX_STREAMS_OF_ONE = 6
 const LOOK_MS = 1000
-/** A word now and then, so that a broken connection is noticed and nothing between closes a quiet one. */
-const QUIET_LOOKS = 20
+/** A word now and then, so that a broken connection is noticed at both ends and nothing between closes a quiet one. */
+const QUIET_LOOKS = 10
 const UNREAD_MS = 30_000
 const NOTHING = { clientId: '', logoutUri: '', reason: '' }
 const NO_SCOPE = `The realm does not give the client scope ${AUDIT_SCOPE} to the console’s client; docs/console.md says how it is made.`
@@ -287,7 +287,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
             shown = body
             quiet = 0
           } else if (quiet % QUIET_LOOKS === QUIET_LOOKS - 1) {
-            read = await isRead(stream.write(': still here\n\n'))
+            read = await isRead(stream.writeSSE({ event: 'still', data: '' }))
           }
           if (!read && !isOver()) {
             hangUp(c)

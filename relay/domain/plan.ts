@@ -1,4 +1,4 @@
-import type { Delivery, Evidence, ListedSession, SecurityEvent, Target } from './model.ts'
+import type { Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
@@ -6,6 +6,7 @@ import { type Watermark, watermarksOf } from './watermark.ts'
 export interface Plan {
   readonly containmentId: string
   readonly deliveries: readonly Delivery[]
+  readonly unreachable: readonly Unreachable[]
   readonly evidence: readonly Evidence[]
   readonly watermarks: readonly Watermark[]
   /** When none of the sessions that the event lists can live any more, told or not. */
@@ -32,15 +33,11 @@ export function plan(
 ): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
-  const untold: Evidence[] = []
+  const unreachable: Unreachable[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
     const target = targetOf(session)
     if (!target) {
-      untold.push({
-        kind: 'no_logout_uri',
-        atMs: nowMs,
-        data: { client_id: session.clientId, sid: session.sid, may_live_until: Math.floor(session.latestEndMs / 1000) },
-      })
+      unreachable.push({ clientId: session.clientId, sid: session.sid, untilMs: session.latestEndMs })
       continue
     }
     deliveries.push({
@@ -67,6 +64,7 @@ export function plan(
     return {
       containmentId,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: refusedAfter.map(({ use, clientId, address, count }) => ({
@@ -80,6 +78,7 @@ export function plan(
     return {
       containmentId,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: [
@@ -99,6 +98,7 @@ export function plan(
   return {
     containmentId,
     deliveries,
+    unreachable,
     lastEndMs,
     watermarks: watermarksOf(event),
     evidence: [
@@ -133,11 +133,18 @@ export function plan(
         data: {
           jti,
           deliveries: deliveries.length,
-          unreachable: untold.length,
+          unreachable: unreachable.length,
           ...(before > 0 ? { ended_before: before } : {}),
         },
       },
-      ...untold,
+      ...unreachable.map(
+        ({ clientId, sid, untilMs }) =>
+          ({
+            kind: 'no_logout_uri',
+            atMs: nowMs,
+            data: { client_id: clientId, sid, may_live_until_ms: untilMs },
+          }) as const,
+      ),
     ],
   }
 }

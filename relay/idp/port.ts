@@ -1,6 +1,7 @@
 import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
+import type { Finding } from '../domain/finding.ts'
 import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
@@ -33,6 +34,8 @@ export interface IdentityProvider extends Idp {
     readonly sets: Readonly<Record<string, string>>
     readonly ended: ReadonlySet<string>
   }>
+  /** What is amiss with the relay's own access token, the latest of which tells its roles and the realm's clock. */
+  ownFindings(): readonly Finding[]
   /** The relying parties, and what the realm and its outbox are like at that moment. */
   look(): Promise<RealmLook>
   /**
@@ -65,6 +68,8 @@ export interface RealmLook {
   readonly parties: readonly RelyingParty[]
   /** Whether its events are recorded, and what each trigger causes there; empty where the realm does not tell. */
   readonly realm: Omit<RealmSeen, 'targets'>
+  /** What is amiss there, and what is well, as far as the realm tells. */
+  readonly findings: readonly Finding[]
   /** Absent where the realm does not tell. */
   readonly outbox?: { readonly waiting: number; readonly refused: number; readonly oldestMs?: number } | undefined
 }

@@ -1,4 +1,7 @@
 import type { Logger } from 'pino'
+import { findingsOn } from '../domain/finding.ts'
+import type { Findings } from '../telemetry/findings.ts'
+import { failureOf, watched } from '../telemetry/measure.ts'
 import { type Metrics, setOrRemove } from '../telemetry/metrics.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import type { Clock } from '../flow/ports.ts'
@@ -17,6 +20,7 @@ export interface FollowPorts {
   readonly provider: IdentityProvider
   readonly registrar: Registrar
   readonly metrics: Metrics
+  readonly findings: Pick<Findings, 'found'>
   readonly log: Logger
   readonly clock: Clock
   readonly pollMs: number
@@ -35,7 +39,7 @@ export interface FollowPorts {
 
 /** Follows every realm that is configured. */
 export function followRealms(parts: Parts, intake: Intake, stop: AbortSignal): Promise<void>[] {
-  const { config, registrar, metrics, log, clock, leads, store, providers, observer } = parts
+  const { config, registrar, metrics, findings, log, clock, leads, store, providers, observer } = parts
   const { verify, receive, fetchMissing, waitingFor } = intake
   return config.issuers.flatMap(({ issuer, poll_interval_s }) => {
     const provider = providers.get(issuer)
@@ -43,7 +47,7 @@ export function followRealms(parts: Parts, intake: Intake, stop: AbortSignal): P
       return []
     }
     const ports: FollowPorts = {
-      ...{ provider, registrar, metrics, log, clock, leads, verify },
+      ...{ provider, registrar, metrics, findings, log, clock, leads, verify },
       pollMs: poll_interval_s * 1000,
       receive: (event) => receive(event, 'poll'),
       stored: async (untilMs) => store.shared?.stored(issuer, untilMs),
@@ -65,11 +69,13 @@ export async function followRealm(ports: FollowPorts, stop: AbortSignal): Promis
       await provider.keys()
       const count = await look(ports)
       ports.waits(undefined)
+      ports.findings.found(findingsOn(issuer).ok('keycloak', 'answers'))
       log.info({ issuer, relying_parties: count }, 'Connected to the identity provider')
       break
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : 'unknown'
       ports.waits(why)
+      ports.findings.found(failureOf(issuer, 'keycloak', cause))
       if (tries % TOLD_EVERY === 0) {
         log.warn({ issuer, why }, 'Waiting for the identity provider')
       }
@@ -86,7 +92,7 @@ function poll(ports: FollowPorts, stop: AbortSignal): Promise<void> {
   const { issuer } = provider
   const ask: IdentityProvider['poll'] = async (...asked) => {
     const atMs = clock.nowMs()
-    const answer = await provider.poll(...asked)
+    const answer = await watched(issuer, 'poll', ports.findings, () => provider.poll(...asked))
     if (Object.keys(answer.sets).length === 0) {
       await ports.stored(atMs).catch(() => undefined)
     }
@@ -98,6 +104,10 @@ function poll(ports: FollowPorts, stop: AbortSignal): Promise<void> {
       verify: ports.verify,
       receive: ports.receive,
       polled: () => leads() && metrics.polled.set({ issuer }, clock.nowMs() / 1000),
+      refused: (why) =>
+        ports.findings.found(
+          findingsOn(issuer).todo('events', `one is refused (${why}); it stays in the outbox, and is asked for again`),
+        ),
       trouble: ports.trouble,
     },
     clock,
@@ -110,7 +120,7 @@ async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
     await ports.clock.sleep(REFRESH_MS, stop)
     try {
-      await look(ports)
+      await watched(ports.provider.issuer, 'relying parties', ports.findings, () => look(ports))
     } catch (cause) {
       ports.trouble('The relying parties could not be refreshed; those known are kept', cause)
     }
@@ -121,14 +131,24 @@ async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
  * How the realm is now: its relying parties, whether it is switched on, what its outbox holds, whether its signature can be
  * verified. Says how many parties.
  */
-async function look({ provider, registrar, metrics, clock, trouble }: FollowPorts): Promise<number> {
+async function look({ provider, registrar, metrics, findings, clock, trouble }: FollowPorts): Promise<number> {
   const { issuer } = provider
+  const { ok, todo } = findingsOn(issuer)
   const complaint = await provider.signatureComplaint()
+  findings.found(
+    complaint === undefined
+      ? ok('signature', 'can be verified')
+      : todo('signature', `every event will be refused. ${complaint}`),
+  )
   if (complaint !== undefined) {
     trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
   }
   const readMs = clock.nowMs()
-  const { parties, realm, outbox } = await provider.look()
+  const { parties, realm, findings: found, outbox } = await provider.look()
+  ;[...found, ...provider.ownFindings()].forEach((one) => findings.found(one))
+  if (outbox?.refused === 0) {
+    findings.found(ok('events', 'are taken'))
+  }
   metrics.outboxWaiting.set({ issuer }, outbox?.waiting ?? 0)
   metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
   setOrRemove(metrics.outboxOldest, issuer, outbox?.oldestMs)

@@ -13,6 +13,7 @@ import { settingsInForce } from '../console/settings.ts'
 import { readRealmOf } from '../idp/keycloak/audit/read.ts'
 import { readAccess } from '../idp/keycloak/claims.ts'
 import { pushRoute } from '../ingest/push.ts'
+import { STORE } from '../telemetry/measure.ts'
 import { endedBy, judgedBy } from '../watermarks/ended.ts'
 import type { Parts } from './connect.ts'
 import type { Intake } from './intake.ts'
@@ -53,12 +54,15 @@ function pushes({ metrics, log, clock }: Parts, { verify, receive }: Intake): Ho
 }
 
 function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPorts): ReturnType<typeof apiRoutes> {
-  const { config, store, relyingParties, registrar, metrics, flow, providers } = parts
+  const { config, store, relyingParties, registrar, metrics, findings, flow, providers, clock } = parts
   return apiRoutes({
     ...callers,
     ...{ store, relyingParties, registrar, metrics, flow, reread },
     clientsOf: (issuer) => config.issuers.find((realm) => realm.issuer === issuer)?.clients ?? [],
     contain: (issuer, token, request) => providers.get(issuer)?.contain(token, request),
+    findings: (issuer) => findings.about(issuer, STORE),
+    allFindings: () => findings.about(STORE, ...providers.keys()),
+    nowMs: () => clock.nowMs(),
     notReady: () => [
       ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
       ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),
@@ -67,7 +71,7 @@ function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPort
 }
 
 function consoleOf(people: NonNullable<Config['console']>, parts: Parts): ReturnType<typeof consoleRoutes> {
-  const { config, store, relyingParties, registrar, answers, flow, providers, clock } = parts
+  const { config, store, relyingParties, registrar, answers, findings, flow, providers, clock } = parts
   const { issuer, url } = people
   const client = {
     ...{ issuer, url, audience: config.identifier },
@@ -82,6 +86,7 @@ function consoleOf(people: NonNullable<Config['console']>, parts: Parts): Return
     keysOf: (of) => providers.get(of)?.keys(),
     // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.
     isRevoked: async (login) => (await judge(issuer, { ...login })) === 'revoked',
+    findings: () => findings.about(issuer, STORE),
     settings: settingsInForce(config),
     nowMs: () => clock.nowMs(),
     sleep: (ms, signal) => clock.sleep(ms, signal),

@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, type Server } from 'node:http'
@@ -16,6 +18,12 @@ import { startSharedWorld } from './shared.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
+const CLI = join(ROOT, 'relay', 'cli.ts')
+const FORMS = [
+  ['light', 'light', 1280],
+  ['dark', 'dark', 1280],
+  ['phone', 'light', 390],
+] as const
 const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
 
 let world: World<KeycloakAt>
@@ -148,11 +156,7 @@ describe('with deliveries that stay open', () => {
   test('axe finds nothing on any page, in light, dark and on a phone; and they are kept as pictures', async () => {
     const found: string[] = []
     const state = await olivia.context().storageState()
-    for (const [look, colorScheme, width] of [
-      ['light', 'light', 1280],
-      ['dark', 'dark', 1280],
-      ['phone', 'light', 390],
-    ] as const) {
+    for (const [look, colorScheme, width] of FORMS) {
       const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
       const page = await context.newPage()
       const one = (await list(page))[0] ?? ''
@@ -308,7 +312,7 @@ test('pages can be read without JavaScript', async () => {
   const page = await loggedIn('victor', { javaScriptEnabled: false })
   expect(await page.textContent('h1')).toBe('Now')
   await page.click('text=Open deliveries')
-  expect(await page.textContent('main')).toContain('every relying party has answered')
+  expect(await page.textContent('main')).toContain('no relying party owes an answer')
   await page.context().close()
 })
 
@@ -318,6 +322,66 @@ test('a logout token that is not the realm’s ends nobody’s session', async (
   expect((await call('POST', url, { form: { logout_token: 'garbage' } })).status).toBe(400)
   expect((await call('POST', url, { form: {} })).status).toBe(400)
   expect((await olivia.goto(world.consoleUrl))?.status()).toBe(200)
+})
+
+describe('what still lives is said on the first page', () => {
+  /** One look at the page in each form, which axe has nothing against. */
+  const look = async (name: string) => {
+    const state = await olivia.context().storageState()
+    for (const [form, colorScheme, width] of FORMS) {
+      const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
+      const page = await context.newPage()
+      await page.goto(world.consoleUrl)
+      expect(await findings(page)).toEqual([])
+      await shoot(page, `${name}-${form}`)
+      await context.close()
+    }
+  }
+
+  test('where an application was never asked, since the relay may not have logout tokens: not that it has not answered', async () => {
+    const { admin } = world.demo
+    const account = await admin.userId('service-account-logout-relay')
+    const roles = `/users/${account}/role-mappings/clients/${await admin.clientUuid('logout-relay')}`
+    const held = (await admin.must('GET', roles)).json() as { name: string }[]
+    const role = held.find(({ name }) => name === 'logout-tokens')
+    await admin.must('DELETE', roles, [role])
+    await admin.createUser('never-asked', 'password')
+    const person = new Person()
+    world.demo.express = await world.demo.express.restart()
+    await person.login(world.demo.express.url, 'never-asked', 'password')
+    await nextSecond()
+    await reset('never-asked')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('.alarm:has-text("logout-tokens answered 403")')
+    await olivia.waitForSelector('text=1 relying party has not been asked yet')
+    expect(await olivia.textContent('main')).not.toMatch(/not answered yet|All answered/)
+    await look('not-asked')
+    await admin.must('POST', roles, [role])
+    await olivia.waitForSelector('text=All answered', { timeout: 60_000 })
+    expect(await olivia.locator('.alarm:has-text("logout-tokens")').count()).toBe(0)
+    expect(await person.isAlive(world.demo.express.url)).toBe(false)
+  })
+
+  test('where nobody can be told: amber, with the client and until when, and green again once it was told', async () => {
+    await world.demo.admin.createUser('untold', 'password')
+    await world.demo.tokens.directGrant('mobile-app', 'untold', 'password')
+    await nextSecond()
+    await reset('untold')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('text=1 session nobody can be told about')
+    expect(await olivia.textContent('li:has-text("mobile-app")')).toMatch(/1 session.*until .* UTC at worst/s)
+    await look('unreachable')
+    await olivia.goto(`${world.consoleUrl}/containments`)
+    expect(await olivia.textContent('.rows li:first-child .open')).toContain('that nobody could be told about')
+    const env = { ...process.env, LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_TOKEN: world.operatorToken }
+    const status = await promisify(execFile)(process.execPath, [CLI, 'status'], { env }).catch(
+      (cause: unknown) => cause,
+    )
+    expect(status).toMatchObject({
+      code: 4,
+      stdout: expect.stringMatching(/^mobile-app {2}1 session that nobody can be told about/) as string,
+    })
+  })
 })
 
 test('an operator’s own reset ends their session at the console while they watch', async () => {
@@ -335,6 +399,21 @@ test('who logs out here is logged out at the realm', async () => {
   await victor.waitForURL(`${world.consoleUrl}/bye`)
   await victor.goto(world.consoleUrl)
   expect(await victor.locator('#kc-login').count()).toBe(1)
+})
+
+test('a page whose relay is gone says so, and of when it is, and is alive again when the relay is', async () => {
+  const victor = await loggedIn('victor')
+  await victor.waitForSelector('text=Now')
+  await world.relay.stop()
+  await victor.waitForSelector('.stale:not([hidden])')
+  expect(await victor.textContent('.stale')).toMatch(/does not answer\. What you see is of 20\d\d-.* UTC/)
+  expect(await findings(victor)).toEqual([])
+  await shoot(victor, 'stale')
+  const relay = await world.relay.restart()
+  // Sessions went with the relay: the page comes back through the realm's login, which lets people in.
+  await victor.waitForSelector('.stale', { state: 'hidden', timeout: 60_000 })
+  expect(await victor.textContent('h1')).toBe('Now')
+  await relay.stop()
 })
 
 async function list(page: Page): Promise<string[]> {

@@ -10,7 +10,7 @@ test('promtool accepts the alert rules', () => {
 })
 
 test('promtool has nothing to say against the metrics', async () => {
-  const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1 }
+  const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1, asked: true }
   const metrics = makeMetrics()
   countOpen(metrics, { open: () => Promise.resolve([open]) })
   const input = await metrics.registry.metrics()

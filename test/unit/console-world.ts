@@ -64,6 +64,7 @@ export function consoleWorld(
     relyingParties,
     registrar,
     answers: new LastAnswers(),
+    findings: () => [],
     keysOf: () => undefined,
     isRevoked: async (login) => (await judgedBy(store, nowMs)(ISSUER, { ...login })) === 'revoked',
     flow: {

@@ -183,7 +183,16 @@ describe('a session at the console', () => {
 test('nobody gets past the door without a session, and a stream or a post is not sent to a login', async () => {
   const never = () => Promise.reject(new Error('the store was asked'))
   const { app } = consoleWorld({
-    store: { containments: never, containment: never, deliveries: never, open: never, changes: never },
+    store: {
+      ...{
+        containments: never,
+        containment: never,
+        deliveries: never,
+        open: never,
+        unreachable: never,
+        changes: never,
+      },
+    },
     flow: { retryNow: never, dismiss: never, unhealthyLanes: () => [] },
   })
   for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read']) {

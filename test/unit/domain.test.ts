@@ -86,13 +86,16 @@ describe('the plan', () => {
   test('a session that nobody can be told of is in the evidence with its worst end', () => {
     const jti = uuid(1)
     const silent = session(jti, 0, 'silent', { named: { kind: 'backchannel' }, latestEndMs: NOW_MS + 5999 })
-    const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
+    const { deliveries, unreachable, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
     expect(deliveries).toEqual([])
+    expect(unreachable).toEqual([{ clientId: 'silent', sid: silent.sid, untilMs: NOW_MS + 5999 }])
     expect(evidence).toContainEqual({ kind: 'planned', atMs: NOW_MS, data: { jti, deliveries: 0, unreachable: 1 } })
+    const shadow = securityEvent(1, [], { sessions: [silent], shadow: true })
+    expect(plan(shadow, NOW_MS).unreachable).toEqual([])
     expect(evidence).toContainEqual({
       kind: 'no_logout_uri',
       atMs: NOW_MS,
-      data: { client_id: 'silent', sid: silent.sid, may_live_until: NOW_MS / 1000 + 5 },
+      data: { client_id: 'silent', sid: silent.sid, may_live_until_ms: NOW_MS + 5999 },
     })
   })
 

@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest'
 import { makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { followRealm } from '../../relay/run/follow.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
+import type { Finding } from '../../relay/domain/finding.ts'
 import { makeLog } from '../../relay/telemetry/observer.ts'
 import { systemClock } from '../../relay/run/open.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -13,7 +14,7 @@ import { deliverersBy, securityEvent, temporaryFolder } from './given.ts'
 import { hmacRealm, type OddRealm, realm } from './signed.ts'
 
 /** What a relay says from its start on of a realm that signs so. A stand-in for the realm, since it answers in milliseconds. */
-async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
+async function troublesWith({ sign, jwks }: OddRealm, found: Finding[] = []): Promise<string[]> {
   const access_token = await sign({ sub: 'service-account-logout-relay' }, { typ: 'JWT' })
   const server: Server = createServer((question, response) => {
     const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
@@ -52,6 +53,7 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
         nowMs: () => Date.now(),
       }),
       metrics: makeMetrics(),
+      findings: { found: (one) => void found.push(one) },
       log: makeLog('silent'),
       clock: systemClock,
       pollMs: 60_000,
@@ -73,6 +75,10 @@ async function troublesWith({ sign, jwks }: OddRealm): Promise<string[]> {
 
 test('the start says of a realm whose signature nobody can verify that its events will be refused, and what to do', async () => {
   expect(await troublesWith(await realm())).toEqual([])
-  const [trouble] = await troublesWith(await hmacRealm())
+  const found: Finding[] = []
+  const [trouble] = await troublesWith(await hmacRealm(), found)
+  expect(found.filter(({ ok }) => !ok)).toMatchObject([
+    { check: 'signature', says: expect.stringMatching(/^every event will be refused/) as string },
+  ])
   expect(trouble).toMatch(/Every security event of http.* will be refused\. .*choose another.*RS256/)
 })

@@ -32,7 +32,7 @@ test('a store that cannot be read takes no other metric with it, and is read onc
     reads += 1
     return broken
       ? Promise.reject(new RelayError('store_unavailable', 'away'))
-      : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS }])
+      : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS, asked: true }])
   }
   const { registry, troubles } = counting(open)
   troubles.inc()

@@ -32,7 +32,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       accept(securityEvent(99, ['orders'], { sessions: [session('99', 0, 'orders', { latestEndMs: 9e15 })] }))
     const prune = (endedBeforeMs: number, limit = 1000, fed: readonly string[] = []): Promise<Pruned> =>
       store.prune({ nowMs: NOW_MS, endedBeforeMs, fed, limit })
-    const ids = async (issuer = ISSUER) => (await store.containments(issuer, 100)).map(({ id }) => id).sort()
+    const ids = async (issuer = ISSUER) => (await store.containments({ issuer, limit: 100 })).map(({ id }) => id).sort()
     const nothing = { watermarks: 0, containments: 0, deliveries: 0, evidence: 0, changes: 0 }
 
     test('a closed containment goes with its deliveries, its evidence and its jti, and none of another issuer', async () => {

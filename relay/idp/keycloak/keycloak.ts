@@ -2,6 +2,7 @@ import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
+import type { Finding } from '../../domain/finding.ts'
 import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
@@ -34,17 +35,18 @@ const RelyingPartiesAnswer = z.object({
   relying_parties: z.array(z.looseObject({ client_id: z.string(), enabled: z.boolean() })),
   next: z.number().optional(),
   realm: z
-    .object({
+    .looseObject({
       listener: z.boolean(),
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
     })
-    .transform(({ outbox, ...realm }) => ({
-      realm,
-      outbox: outbox && {
-        waiting: outbox.waiting,
-        refused: outbox.refused,
-        ...(outbox.oldest_ms === undefined ? {} : { oldestMs: outbox.oldest_ms }),
+    .transform((said) => ({
+      said,
+      realm: { listener: said.listener, ...(said.policy ? { policy: said.policy } : {}) },
+      outbox: said.outbox && {
+        waiting: said.outbox.waiting,
+        refused: said.outbox.refused,
+        ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
       },
     }))
     .optional(),
@@ -67,6 +69,15 @@ export interface KeycloakOptions {
   readonly clientSecret: string
   /** Only where the config names the exception, or the issuer is on loopback. */
   readonly allowHttp: boolean
+  /** Judges what comes by the way, as `logout-relay check` does. */
+  readonly judges?: Judges
+}
+
+export interface Judges {
+  /** An access token that the realm has just made. */
+  token(accessToken: string): readonly Finding[]
+  /** What the extension says of the realm. */
+  realm(said: unknown): readonly Finding[]
 }
 
 /** The extension's endpoints in one realm (docs/protocol.md), called as the realm's service account `logout-relay`. */
@@ -76,6 +87,7 @@ export class Keycloak implements IdentityProvider {
   readonly #agent = new Agent({ connect: { timeout: 2000 } })
   #config: oidc.Configuration | undefined
   #keys: ReturnType<typeof createRemoteJWKSet> | undefined
+  #own: readonly Finding[] = []
   #token: { readonly value: Promise<string>; endsMs: number } | undefined
 
   constructor(options: KeycloakOptions) {
@@ -121,6 +133,10 @@ export class Keycloak implements IdentityProvider {
     } catch (cause) {
       throw unavailable(this.issuer, cause)
     }
+  }
+
+  ownFindings(): readonly Finding[] {
+    return this.#own
   }
 
   async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {
@@ -191,7 +207,8 @@ export class Keycloak implements IdentityProvider {
       answer = page.realm ?? answer
       first = page.next
     }
-    return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox }
+    const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
+    return { parties, realm: answer?.realm ?? {}, findings, outbox: answer?.outbox }
   }
 
   /** The relay's own service account has no such right to give. */
@@ -331,6 +348,7 @@ export class Keycloak implements IdentityProvider {
     try {
       const answer = await oidc.clientCredentialsGrant(config)
       lives(answer.expires_in ?? 60)
+      this.#own = this.#options.judges?.token(answer.access_token) ?? []
       return answer.access_token
     } catch (cause) {
       throw unavailable(this.issuer, cause)

@@ -47,6 +47,14 @@ export function pruneOn(sql: (text: string) => StatementSync, commits: Commits):
           what.nowMs,
           left,
         )
+        // As short-lived as watermarks, and as little of anybody's history.
+        drop(
+          'watermarks',
+          `delete from unreachable where (issuer, client_id, sid) in
+             (select issuer, client_id, sid from unreachable where until_ms < ? order by until_ms limit ?)`,
+          what.nowMs,
+          left,
+        )
         drop(
           'changes',
           'delete from change where at_ms < ? and seq in (select seq from change order by seq limit ?)',
