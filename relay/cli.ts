@@ -7,10 +7,13 @@ import { type Level, LEVELS } from './idp/keycloak/audit/findings.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
 import { check } from './check/check.ts'
+import { addLoginCommands } from './cli/login.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
+import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
+import { addContainmentsCommand } from './cli/containments.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -107,7 +110,7 @@ const instant = (text: string): number => {
 }
 const deliveries = program
   .command('deliveries')
-  .description('what relying parties have not confirmed; the access token comes from LOGOUT_RELAY_TOKEN')
+  .description('what relying parties have not confirmed; log in first, with logout-relay login or by the environment')
 
 function onDeliveries(name: string, description: string): Command {
   return onRelay(deliveries, name, description)
@@ -204,26 +207,7 @@ onRelay(
 
 addStatusCommand(program)
 
-onRelay(program, 'containments', 'the latest containments, or the evidence of one; needs the role view')
-  .argument('[id]', 'of this one, all its evidence')
-  .option('--limit <n>', 'how many', '20')
-  .addHelpText('after', '\n  logout-relay containments --limit 5\n  logout-relay containments b7c1… --json')
-  .action(async (id: string | undefined, options: RelayOptions & { limit: string }) => {
-    if (id !== undefined) {
-      for await (const line of api(options).evidence(id)) {
-        const data = Object.entries(line.data).map(([name, value]) => `${name}=${value}`)
-        show(options.json, line, [time(line.at_ms), line.kind, ...data])
-      }
-      return
-    }
-    for (const one of await api(options).containments(Number(options.limit))) {
-      const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
-      const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
-      const lives = (one.unreachable_until_ms ?? 0) > Date.now()
-      const untold = lives ? [`${many(one.unreachable, 'session')} that nobody can be told about`] : []
-      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, counted(one.deliveries), state, ...untold])
-    }
-  })
+addContainmentsCommand(program)
 
 onRelay(
   program,
@@ -268,6 +252,7 @@ Exit status: 0 all is done, 1 something is not.
   )
 
 addRelyingPartyCommands(program)
+addLoginCommands(program)
 
 interface Audited {
   readonly url: string
@@ -305,6 +290,7 @@ program
   })
 
 addKeyCommands(program, show)
+addCompletionCommand(program, print)
 
 // Not when it is imported, for its help.
 if (import.meta.main) {

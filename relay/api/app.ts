@@ -30,7 +30,6 @@ export interface ApiPorts extends RelyingPartyPorts {
   readonly findings: (issuer: string) => readonly Finding[]
   /** The same of all realms. */
   readonly allFindings: () => readonly Finding[]
-  readonly nowMs: () => number
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
 }

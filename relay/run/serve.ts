@@ -26,6 +26,7 @@ export function routes(parts: Parts, intake: Intake): Hono {
     readAccess,
     audience: config.identifier,
     isEnded: endedBy(store, () => clock.nowMs()),
+    nowMs: () => clock.nowMs(),
   }
   const api = apiOf(parts, intake, callers)
   const app = new Hono()
@@ -54,7 +55,7 @@ function pushes({ metrics, log, clock }: Parts, { verify, receive }: Intake): Ho
 }
 
 function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPorts): ReturnType<typeof apiRoutes> {
-  const { config, store, relyingParties, registrar, metrics, findings, flow, providers, clock } = parts
+  const { config, store, relyingParties, registrar, metrics, findings, flow, providers } = parts
   return apiRoutes({
     ...callers,
     ...{ store, relyingParties, registrar, metrics, flow, reread },
@@ -62,7 +63,6 @@ function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPort
     contain: (issuer, token, request) => providers.get(issuer)?.contain(token, request),
     findings: (issuer) => findings.about(issuer, STORE),
     allFindings: () => findings.about(STORE, ...providers.keys()),
-    nowMs: () => clock.nowMs(),
     notReady: () => [
       ...[store.shared?.problem() ?? []].flat().map((why) => `store: ${why}`),
       ...[...waitingFor].map(([issuer, why]) => `${issuer}: ${why}`),

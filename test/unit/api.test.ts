@@ -112,7 +112,7 @@ beforeEach(async () => {
     clientsOf: (issuer) => (issuer === ISSUER ? ['program', 'oncall'] : ['program']),
     findings: (issuer) => (issuer === ISSUER ? findings : []),
     allFindings: () => findings,
-    nowMs: () => NOW_MS,
+    nowMs: () => Date.now(),
     notReady: () => notReady,
   })
 })
@@ -201,6 +201,31 @@ describe('the lists are closed', () => {
     const answer = await get('/api/v1/deliveries', await make())
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
+  })
+
+  test.each<[string, () => Promise<string>, RegExp]>([
+    [
+      'one that has expired, and when',
+      () => token({ exp: Math.floor(Date.now() / 1000) - 175 }),
+      /^The token expired 2 min 5[56] s ago: get a fresh one$/,
+    ],
+    [
+      'one for another audience',
+      () => token({ aud: 'account' }),
+      /^The token is not for the audience logout-relay: its holder needs a role/,
+    ],
+    [
+      'one of another issuer',
+      () => token({ iss: foreign.issuer }, foreign),
+      /of an issuer \(iss\) that this relay does not serve/,
+    ],
+    ['one that is none', () => Promise.resolve('garbage'), /no token that the relay can read/],
+    ['one that others have signed', () => token({}, foreign), /not signed by its realm/],
+    ['an ID token', () => token({ typ: 'ID' }), /not an access token/],
+  ])('and whoever sent it is told what is wrong with %s', async (_, make, says) => {
+    const answer = await get('/api/v1/deliveries', await make())
+    const { error, error_description } = (await answer.json()) as Record<string, string>
+    expect([answer.status, error, error_description]).toEqual([401, 'invalid_token', expect.stringMatching(says)])
   })
 
   test('to a caller without the role, who is told which', async () => {
@@ -320,25 +345,26 @@ test('a store that cannot be read is a 503, not a lie and not a stack', async ()
 })
 
 test('the status says whom nobody can be told about and what is amiss, of the caller’s realm alone', async () => {
+  const later = Date.now() + 60_000
   const silent = (n: number) =>
-    session(uuid(n), 0, 'legacy', { named: { kind: 'backchannel' }, latestEndMs: NOW_MS + n })
+    session(uuid(n), 0, 'legacy', { named: { kind: 'backchannel' }, latestEndMs: later + n })
   await acceptInto(store, securityEvent(5, [], { sessions: [silent(5)] }))
   await acceptInto(store, securityEvent(6, [], { issuer: OTHER_ISSUER, sessions: [silent(6)] }))
   findings = [{ check: 'listener', about: ISSUER, ok: false, says: 'is OFF' }]
   const status = async (bearer: string) => (await get('/api/v1/status', bearer)).json()
   expect(await status(await token())).toEqual({
-    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: NOW_MS + 5 }],
+    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: later + 5 }],
     to_do: [{ check: 'listener', about: ISSUER, says: 'is OFF' }],
   })
   expect(await status(await token({ iss: OTHER_ISSUER }, others))).toEqual({
-    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: NOW_MS + 6 }],
+    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: later + 6 }],
     to_do: [],
   })
   expect((await get('/api/v1/status')).status).toBe(401)
   const { containments } = (await (await get('/api/v1/containments?limit=1', await token())).json()) as {
     containments: object[]
   }
-  expect(containments[0]).toMatchObject({ id: 'txn-5', unreachable: 1, unreachable_until_ms: NOW_MS + 5 })
+  expect(containments[0]).toMatchObject({ id: 'txn-5', unreachable: 1, unreachable_until_ms: later + 5 })
 })
 
 test('containments say whose account it was, and are found by it', async () => {
