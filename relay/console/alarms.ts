@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import type { Finding } from '../domain/finding.ts'
 import { duration } from '../text.ts'
 import { type Html, partyHref } from './layout.ts'
+import type { NameOf } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 
 const SHOWN = 5
@@ -33,7 +34,7 @@ type AlarmPorts = Pick<ConsolePorts, 'relyingParties' | 'registrar' | 'findings'
 export function alarms(
   { relyingParties, registrar, findings, nowMs }: AlarmPorts,
   issuer: string,
-  nameOf: (subject: string) => string,
+  nameOf: NameOf,
 ): Html | '' {
   const paused = relyingParties
     .list(issuer)

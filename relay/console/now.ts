@@ -3,6 +3,7 @@ import type { Containment, OpenLane, UnreachableAt } from '../store/port.ts'
 import { duration, many } from '../text.ts'
 import { isBlind } from './alarms.ts'
 import { type Html, instant } from './layout.ts'
+import { who } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 import { timeline } from './timeline.ts'
 import { triggerWords } from './words.ts'
@@ -152,7 +153,10 @@ async function cards(
     containments.map(async (one) => {
       const deliveries = await store.deliveries({ issuer, containmentId: one.id, limit: SESSIONS })
       return html`<article class="card">
-        <h3><a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a></h3>
+        <h3>
+          <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a
+          >${one.subject === undefined ? '' : html` <small>${who(one.subject)}</small>`}
+        </h3>
         <p class="meta ${toneOf(one, nowMs())}">${instant(one.eventMs)} · <span class="state">${summary(one)}</span></p>
         ${deliveries.length === 0 ? '' : timeline(one, deliveries, nowMs(), BARS)}
       </article>`

@@ -6,6 +6,7 @@ import type { RelyingParties } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import type { LastAnswers } from '../telemetry/answers.ts'
 import type { RealmDescription } from '../idp/keycloak/audit/realm.ts'
+import type { UserLookup } from '../idp/keycloak/users.ts'
 import type { ConsoleClient, RealmLogin } from './login.ts'
 import type { LoginClaims } from './sessions.ts'
 
@@ -31,6 +32,8 @@ export interface ConsolePorts {
     /** Lanes that are not healthy. */
     unhealthyLanes(): LaneHealth[]
   }
+  /** Users of the realm, each time with the access token of whoever looks. */
+  readonly users: UserLookup
   /** Reads the realm with the access token of whoever has asked for it. */
   readonly readRealm: (accessToken: string) => Promise<RealmDescription>
   /** What is configured, by name, without anything secret. */

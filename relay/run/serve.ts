@@ -12,6 +12,7 @@ import { consoleRoutes } from '../console/routes.ts'
 import { settingsInForce } from '../console/settings.ts'
 import { readRealmOf } from '../idp/keycloak/audit/read.ts'
 import { readAccess } from '../idp/keycloak/claims.ts'
+import { usersOf } from '../idp/keycloak/users.ts'
 import { pushRoute } from '../ingest/push.ts'
 import { STORE } from '../telemetry/measure.ts'
 import { endedBy, judgedBy } from '../watermarks/ended.ts'
@@ -81,7 +82,8 @@ function consoleOf(people: NonNullable<Config['console']>, parts: Parts): Return
   const judge = judgedBy(store, () => clock.nowMs())
   return consoleRoutes({
     ...{ client, store, relyingParties, registrar, answers, flow },
-    login: realmLogin(client, readAccess),
+    login: realmLogin(client, readAccess, () => clock.nowMs()),
+    users: usersOf(issuer),
     readRealm: (accessToken) => readRealmOf(issuer, accessToken),
     keysOf: (of) => providers.get(of)?.keys(),
     // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.

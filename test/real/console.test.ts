@@ -1,6 +1,6 @@
-import { execFile } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { promisify } from 'node:util'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
@@ -381,6 +381,85 @@ describe('what still lives is said on the first page', () => {
       code: 4,
       stdout: expect.stringMatching(/^mobile-app {2}1 session that nobody can be told about/) as string,
     })
+  })
+})
+
+test('whoever may look up users sees whose account it was, and finds it by name; anybody else sees the id', async () => {
+  const subject = await world.demo.admin.userId('untold')
+  await olivia.goto(`${world.consoleUrl}/containments`)
+  expect(await olivia.textContent('.rows li:first-child bdi')).toBe('untold')
+  await olivia.fill('input[name=user]', 'untold')
+  await olivia.click('text="Search"')
+  await olivia.waitForURL(`${world.consoleUrl}/containments?subject=${subject}`)
+  expect(await olivia.locator('.rows li').count()).toBe(1)
+  expect(await findings(olivia)).toEqual([])
+  await shoot(olivia, 'of-a-user')
+  const victor = await loggedIn('victor')
+  await victor.goto(`${world.consoleUrl}/containments`)
+  expect(await victor.textContent('.rows li:first-child bdi')).toBe(subject)
+  expect(await victor.textContent('main')).not.toContain('untold')
+  await victor.fill('input[name=user]', 'untold')
+  await victor.click('text="Search"')
+  expect(await victor.textContent('main')).toContain('You may not look up users')
+  await victor.goto(`${world.consoleUrl}/containments?subject=${subject}`)
+  expect(await victor.locator('.rows li').count()).toBe(1)
+  await victor.context().close()
+  const { text } = await call('GET', `${world.relay.url}/metrics`)
+  const log = readFileSync(join(world.relay.dir, 'log'), 'utf8')
+  expect([text.includes('untold'), log.includes('untold')]).toEqual([false, false])
+})
+
+test('somebody logs in on the command line by the browser that they have, acts as themselves there, and logs out', async () => {
+  const { admin, issuer } = world.demo
+  const client = await admin.clientUuid('logout-relay-operator')
+  const attributes = { 'oauth2.device.authorization.grant.enabled': 'true' }
+  await admin.must('PUT', `/clients/${client}`, { attributes })
+  const { value } = (await admin.must('GET', `/clients/${client}/client-secret`)).json() as { value: string }
+  const [secret, kept] = [join(world.relay.dir, 'operator-secret'), join(world.relay.dir, 'login.json')]
+  writeFileSync(secret, value, { mode: 0o600 })
+  const env = {
+    ...process.env,
+    ...{ LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_ISSUER: issuer, LOGOUT_RELAY_LOGIN_FILE: kept },
+  }
+  const withSecret = { ...env, LOGOUT_RELAY_CLIENT_SECRET_FILE: secret }
+  const login = spawn(process.execPath, [CLI, 'login'], { env: withSecret, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [said, printed] = ['', '']
+  login.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  login.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+  await until('it says where to go', () => said.includes('user_code='), { seconds: 60 })
+  const page = await olivia.context().newPage()
+  await page.goto(/https?:\S+/.exec(said)?.[0] ?? '')
+  await page.click('[name=accept]')
+  await until('it has its token', () => login.exitCode !== null, { seconds: 60 })
+  expect([login.exitCode, printed]).toEqual([
+    0,
+    expect.stringMatching(/^Logged in as olivia; kept for you alone in /) as string,
+  ])
+  expect(`${said}${printed}`).not.toContain(value)
+  const run = (own: NodeJS.ProcessEnv, ...args: string[]) =>
+    promisify(execFile)(process.execPath, [CLI, ...args], { env: own }).then(
+      ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
+      (cause: unknown) => cause as { code: number; stdout: string; stderr: string },
+    )
+  const found = await run(env, 'containments', '--user', 'untold')
+  expect([found.code, found.stdout.trim().split('\n')]).toEqual([
+    0,
+    [expect.stringContaining(await admin.userId('untold'))],
+  ])
+  // The client by itself, with no login and no token: what a program does, which may not look up users.
+  const program = {
+    ...withSecret,
+    ...{ LOGOUT_RELAY_CLIENT_ID: 'logout-relay-operator', LOGOUT_RELAY_LOGIN_FILE: `${kept}.none` },
+  }
+  expect(await run(program, 'containments', '--limit', '1')).toMatchObject({ code: 0 })
+  expect(await run(program, 'containments', '--user', 'untold')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/not look up users \(403\).*--user 5b2e…/) as string,
+  })
+  expect(await run(withSecret, 'logout')).toMatchObject({ stdout: 'Logged out, here and at the realm\n' })
+  expect(await run(env, 'status')).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('Log in with logout-relay login') as string,
   })
 })
 
