@@ -59,7 +59,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
   }
 
   return {
-    accept: (event, { containmentId, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
+    accept: (event, { containmentId, atMs: createdMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
       write((tables) => {
         const { issuer, jti } = event
         if (tables.events.has(keyOf(issuer, jti))) {
@@ -70,7 +70,6 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           throw new RelayError('store_unavailable', 'A session is named twice')
         }
         tables.events.set(keyOf(issuer, jti), containmentId)
-        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const key = keyOf(issuer, containmentId)
         const containment: Changing<Kept> = tables.containments.get(key) ?? {
           id: containmentId,

@@ -235,18 +235,18 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   app.use('/api/v1/outbox/reread', requireRole('operate', ports))
   app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', ports))
   app.openapi(retryDeliveries, async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { deliveries } = c.req.valid('json')
-    return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), subject) }, 200)
+    return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), by) }, 200)
   })
   app.openapi(rereadOutbox, async (c) => {
     const { since_ms, after } = c.req.valid('json')
     return c.json(await reread(c.var.caller.issuer, { sinceMs: since_ms, after }), 200)
   })
   app.openapi(dismissDeliveries, async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { deliveries, reason } = c.req.valid('json')
-    return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), subject, reason) }, 200)
+    return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), by, reason) }, 200)
   })
   addRelyingPartyRoutes(app, ports)
   app.openapi(showStatus, async (c) => {
@@ -280,7 +280,8 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     if (!found) {
       return c.json({ error: 'not_found', error_description: 'No such containment in this realm' }, 404)
     }
-    const evidence = found.evidence.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
+    const inOrder = found.evidence.toSorted((a, b) => a.atMs - b.atMs)
+    const evidence = inOrder.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
     const next = evidence.length === limit ? { next: from + limit } : {}
     return c.json({ ...containmentOut(found.containment), evidence, ...next }, 200)
   })

@@ -12,8 +12,12 @@ export type Role = 'view' | 'operate' | 'dismiss'
 /** The caller, as its access token says. It sees its own issuer's data and no other's. */
 export interface Caller {
   readonly issuer: string
-  /** The token's `sub`, for the evidence of what the caller does. */
   readonly subject: string
+  /**
+   * For the evidence of what the caller does: the token's `sub`, of a service account behind its name. The `sub` stays, since a
+   * person may have chosen such a name.
+   */
+  readonly by: string
   /** The client that the token was issued to. */
   readonly clientId: string
   /** The token's end, in seconds. */
@@ -94,8 +98,8 @@ function requireToken(role: Role | 'guard', ports: CallerPorts, mayAct: (caller:
         403,
       )
     }
-    const { issuer, subject, clientId, exp } = verdict
-    c.set('caller', { issuer, subject, clientId, exp })
+    const { issuer, subject, by, clientId, exp } = verdict
+    c.set('caller', { issuer, subject, by, clientId, exp })
     await next()
     return undefined
   })
@@ -129,7 +133,8 @@ async function verify(token: string, ports: CallerPorts): Promise<Verdict> {
         refused: 'The login that the token is from has ended, by a reset or a logout of its holder: log in again',
       }
     }
-    return { ...access, issuer, subject: access.subject }
+    const { subject, serviceAccount } = access
+    return { ...access, issuer, subject, by: serviceAccount === undefined ? subject : `${serviceAccount} (${subject})` }
   } catch (cause) {
     return isVerdict(cause) ? { refused: whyRefused(cause, audience, ports.nowMs()) } : 'unavailable'
   }

@@ -18,7 +18,7 @@ import { type Finding, findingsOn } from '../domain/finding.ts'
 const TIMEOUT_MS = 5000
 
 /** What `/readyz` answers, ready or not. */
-const Readiness = z.object({ waiting_for: z.array(z.string()).default([]) })
+const Readiness = z.object({ waiting_for: z.array(z.string()).default([]), to_do: z.array(z.string()).default([]) })
 
 /**
  * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
@@ -114,10 +114,13 @@ export async function checkRunning({ host, port, tls }: Config['listen']): Promi
     const pinned = tls && { ca: readFileSync(tls.cert_file), checkServerIdentity: () => undefined }
     dispatcher = new Agent({ connect: pinned ? { ...pinned, allowPartialTrustChain: true } : {} })
     const { status, json } = await exchange(`${url}/readyz`, { dispatcher, timeoutMs: TIMEOUT_MS })
-    const { waiting_for } = Readiness.parse(json)
-    return status === 200
-      ? ok('relay', 'runs and is ready')
-      : todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
+    const { waiting_for, to_do } = Readiness.parse(json)
+    if (status === 200) {
+      // What else it says, the other lines say as well.
+      const pushes = to_do.find((one) => one.includes(': push '))
+      return pushes === undefined ? ok('relay', 'runs and is ready') : todo('relay', `runs, and says of ${pushes}`)
+    }
+    return todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
   } catch {
     return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
   } finally {

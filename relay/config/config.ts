@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { laneOf } from '../domain/model.ts'
@@ -217,6 +218,14 @@ const EXAMPLES: Readonly<Record<string, string>> = {
  * @throws RelayError `config_invalid` whose message names every field that is wrong, why, and an example; no values
  */
 export function loadConfig(path: string, env: Readonly<Record<string, string | undefined>>): Config {
+  if (!existsSync(path)) {
+    throw new RelayError(
+      'config_invalid',
+      `There is no config file ${resolve(path)}: name yours with --config or LOGOUT_RELAY_CONFIG. The least that it needs:\n\n` +
+        'issuers:\n  - issuer: https://idp.example.org/realms/main\n    client_secret_file: /run/secrets/logout-relay\n\n' +
+        'docs/configuration.md has all the rest',
+    )
+  }
   return parseConfig(read(path, 'the config file'), path, env)
 }
 
@@ -241,9 +250,9 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     throw new RelayError('config_invalid', parsed.error.issues.map((issue) => describe(path, issue)).join('\n'))
   }
   const config = parsed.data
-  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }) => ({
+  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }, n) => ({
     ...issuer,
-    client_secret: secretOf({ client_secret, client_secret_file }, 'issuers'),
+    client_secret: secretOf({ client_secret, client_secret_file }, `issuers[${n}]`),
   }))
   const names = issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
   if (new Set(names).size < names.length) {
@@ -351,11 +360,28 @@ function substitute(value: unknown, env: Readonly<Record<string, string | undefi
   return value
 }
 
+/** @param what the setting that names it */
 function read(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${codeOf(cause) ?? 'unknown'})`)
+    throw new RelayError('config_invalid', `${what}: ${resolve(path)} cannot be read: ${whyUnread(path, cause)}`)
+  }
+}
+
+function whyUnread(path: string, cause: unknown): string {
+  const code = codeOf(cause) ?? 'unknown'
+  switch (code) {
+    case 'ENOENT':
+      return existsSync(dirname(resolve(path)))
+        ? 'there is no such file in that folder (ENOENT). Put it there, or name where it is'
+        : 'there is no such folder (ENOENT). A path that does not begin with / is taken from the folder in which the relay is started'
+    case 'EACCES':
+      return 'the user that the relay runs as may not read it, or a folder above it (EACCES). Give it to that user'
+    case 'EISDIR':
+      return 'it is a folder (EISDIR). Name the file in it'
+    default:
+      return `(${code})`
   }
 }
 
@@ -364,7 +390,7 @@ function certificates(path: string, what: string): string {
   try {
     return (found ?? ['']).map((pem) => new X509Certificate(pem).toString()).join('')
   } catch {
-    throw new RelayError('config_invalid', `${path}: ${what} does not hold certificates in PEM form`)
+    throw new RelayError('config_invalid', `${what}: ${path} does not hold certificates in PEM form`)
   }
 }
 

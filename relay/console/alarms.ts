@@ -22,11 +22,12 @@ const LEADS: Readonly<Record<string, string>> = {
   outbox: 'Keycloak’s outbox',
   events: 'Security events are refused:',
   policy: 'The realm',
+  push: 'Keycloak’s push',
   store: 'The store',
   room: 'The store',
 }
 /** What lets something live that is to end, or may do so soon; all else that is found does so now. */
-const SOON = ['node clock', 'policy', 'room', 'answers', 'relying parties']
+const SOON = ['push', 'node clock', 'policy', 'room', 'answers', 'relying parties']
 
 type AlarmPorts = Pick<ConsolePorts, 'relyingParties' | 'registrar' | 'findings' | 'nowMs'>
 

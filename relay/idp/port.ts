@@ -68,6 +68,8 @@ export interface RealmLook {
   readonly parties: readonly RelyingParty[]
   /** Whether its events are recorded, and what each trigger causes there; empty where the realm does not tell. */
   readonly realm: Omit<RealmSeen, 'targets'>
+  /** Whether the realm is told where to push events; absent where it does not tell. */
+  readonly pushes?: boolean | undefined
   /** What is amiss there, and what is well, as far as the realm tells. */
   readonly findings: readonly Finding[]
   /** Absent where the realm does not tell. */
@@ -86,6 +88,8 @@ export interface Access {
   readonly exp: number
   /** Of the client that was asked for. */
   readonly roles: readonly string[]
+  /** Of the service account of a client: its name, which is no person's. */
+  readonly serviceAccount?: string
 }
 
 /** Reads a token whose signature is verified; undefined for what is no access token. @param client whose roles count */

@@ -15,7 +15,7 @@ import type { Store } from '../store/port.ts'
 import { LastAnswers } from '../telemetry/answers.ts'
 import { Findings } from '../telemetry/findings.ts'
 import { measureIdp, measureStore, watchIdp } from '../telemetry/measure.ts'
-import { countOpen, makeMetrics, type Metrics } from '../telemetry/metrics.ts'
+import { countAmiss, countOpen, makeMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { makeObserver } from '../telemetry/observer.ts'
 import { type StreamKey, readStreamKey } from '../watermarks/key.ts'
 import { WatermarkStream } from '../watermarks/stream.ts'
@@ -74,6 +74,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
   const findings = new Findings()
   const kept = measureStore(opened, metrics, findings)
   const store = underAllNames(kept, names.former)
+  countAmiss(metrics, store, findings, () => systemClock.nowMs())
   const answers = new LastAnswers()
   const told = { config, log, clock: systemClock, names, metrics, answers, findings, kept, store, ownKeys }
   const observer = makeObserver(log, metrics, answers, () => systemClock.nowMs())

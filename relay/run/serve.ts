@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createServer as createHttpsServer } from 'node:https'
+import { resolve } from 'node:path'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { apiRoutes } from '../api/app.ts'
@@ -7,6 +8,8 @@ import type { CallerPorts } from '../api/auth.ts'
 import { otherMethods } from '../api/described.ts'
 import { guardRoutes } from '../api/guard.ts'
 import type { Config } from '../config/config.ts'
+import { whyNotListening } from '../config/listen.ts'
+import { codeOf, RelayError } from '../errors.ts'
 import { realmLogin } from '../console/login.ts'
 import { consoleRoutes } from '../console/routes.ts'
 import { settingsInForce } from '../console/settings.ts'
@@ -95,6 +98,7 @@ function consoleOf(people: NonNullable<Config['console']>, parts: Parts): Return
   })
 }
 
+/** @throws RelayError `config_invalid` where nobody can be listened for, with what to do */
 export function listen(
   app: Hono,
   { listen: { host, port, tls } }: Config,
@@ -102,14 +106,26 @@ export function listen(
   const options = tls
     ? {
         createServer: createHttpsServer,
-        serverOptions: { cert: readFileSync(tls.cert_file), key: readFileSync(tls.key_file) },
+        serverOptions: { cert: pem(tls.cert_file, 'cert_file'), key: pem(tls.key_file, 'key_file') },
       }
     : {}
-  return new Promise((resolve, reject) => {
+  return new Promise((up, reject) => {
     const server = serve({ fetch: app.fetch, hostname: host, port, ...options }, (address) => {
       const name = address.family === 'IPv6' ? `[${address.address}]` : address.address
-      resolve({ server, url: `${tls ? 'https' : 'http'}://${name}:${address.port}` })
+      up({ server, url: `${tls ? 'https' : 'http'}://${name}:${address.port}` })
     })
-    server.once('error', reject)
+    server.once('error', (cause: Error) => {
+      const why = whyNotListening({ host, port }, cause)
+      reject(why === undefined ? cause : new RelayError('config_invalid', `listen: ${why}`))
+    })
   })
+}
+
+function pem(file: string, name: string): Buffer {
+  try {
+    return readFileSync(file)
+  } catch (cause) {
+    const why = codeOf(cause) ?? 'unknown'
+    throw new RelayError('config_invalid', `listen.tls.${name}: ${resolve(file)} cannot be read by this user (${why})`)
+  }
 }

@@ -17,6 +17,10 @@ export class Findings {
     }
   }
 
+  all(): readonly Finding[] {
+    return [...this.#toDo.values()]
+  }
+
   /** Those about one of these; the same cause of several is told once. */
   about(...things: readonly string[]): readonly Finding[] {
     const those = [...this.#toDo.values()].filter(({ about }) => things.includes(about))

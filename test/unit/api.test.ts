@@ -469,6 +469,28 @@ describe('what a person does to open deliveries', () => {
     ])
   })
 
+  test('is done by a service account in its name, and its sub stays beside it', async () => {
+    const bearer = await token({
+      resource_access: { 'logout-relay': { roles: ['operate'] } },
+      preferred_username: 'service-account-program',
+    })
+    const body = JSON.stringify(orders)
+    const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }
+    await app.request('/api/v1/deliveries/retry', { method: 'POST', headers, body })
+    expect(acts.at(-1)?.at(-1)).toBe('service-account-program (operator-1)')
+    // Such a name of another client is a name that somebody has chosen.
+    const other = await token({
+      resource_access: { 'logout-relay': { roles: ['operate'] } },
+      preferred_username: 'service-account-wiki',
+    })
+    await app.request('/api/v1/deliveries/retry', {
+      method: 'POST',
+      headers: { ...headers, authorization: `Bearer ${other}` },
+      body,
+    })
+    expect(acts.at(-1)?.at(-1)).toBe('operator-1')
+  })
+
   test.each([
     ['retry', 'view'],
     ['retry', 'dismiss'],

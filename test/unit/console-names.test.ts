@@ -67,9 +67,9 @@ test('the page that follows what happens shows names as well, to each as they ma
   const victor = await shown.logIn({ subject: 'victor-1' })
   const first = async (person: { get(path: string): Response | Promise<Response> }) => {
     const reader = (await person.get('/live')).body?.getReader()
-    const { value } = (await reader?.read()) ?? {}
+    const read = await reader?.read()
     await reader?.cancel()
-    return new TextDecoder().decode(value as Uint8Array)
+    return new TextDecoder().decode(read?.value as Uint8Array)
   }
   expect(await first(olivia)).toContain('>alice</bdi>')
   const his = await first(victor)

@@ -194,8 +194,8 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       await accept(securityEvent(2, ['orders']))
       const next = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(next?.lines.map(({ containmentId, evidence }) => `${containmentId} ${evidence.kind}`)).toEqual([
-        'txn-2 received',
         'txn-2 upstream_sessions_ended',
+        'txn-2 received',
         'txn-2 planned',
       ])
     })

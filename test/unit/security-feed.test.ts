@@ -80,7 +80,7 @@ test('while nobody takes them lines wait and are tried again, ever more slowly; 
   down = false
   await clock.until(() => lines.length >= 300)
   const wanted = Array.from({ length: 100 }, (_, n) =>
-    ['received', 'upstream_sessions_ended', 'planned'].map((kind) => `txn-${n + 1} ${kind}`),
+    ['upstream_sessions_ended', 'received', 'planned'].map((kind) => `txn-${n + 1} ${kind}`),
   ).flat()
   expect(lines.map(parsed).map(({ containment, kind }) => `${containment} ${kind}`)).toEqual(wanted)
   await clock.advance(5000)

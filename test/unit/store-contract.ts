@@ -77,14 +77,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       ])
       const found = await store.containment(ISSUER, 'txn-1')
       expect(found?.containment).toMatchObject({ trigger: 'admin-reset-password', deliveries: 2, open: 2 })
-      expect(found?.evidence.map(({ kind }) => kind)).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+      expect(found?.evidence.map(({ kind }) => kind)).toEqual(['upstream_sessions_ended', 'received', 'planned'])
     })
 
     test('evidence can be had in parts, in order, none twice and none left out', async () => {
       await accept(securityEvent(1, ['orders']))
       const part = async (from: number, limit: number) =>
         (await store.containment(ISSUER, 'txn-1', { from, limit }))?.evidence.map(({ kind }) => kind)
-      expect(await part(0, 2)).toEqual(['received', 'upstream_sessions_ended'])
+      expect(await part(0, 2)).toEqual(['upstream_sessions_ended', 'received'])
       expect(await part(2, 2)).toEqual(['planned'])
       expect(await part(3, 2)).toEqual([])
     })

@@ -37,6 +37,7 @@ const RelyingPartiesAnswer = z.object({
   realm: z
     .looseObject({
       listener: z.boolean(),
+      push: z.boolean().optional(),
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
     })
@@ -208,7 +209,7 @@ export class Keycloak implements IdentityProvider {
       first = page.next
     }
     const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
-    return { parties, realm: answer?.realm ?? {}, findings, outbox: answer?.outbox }
+    return { parties, realm: answer?.realm ?? {}, findings, pushes: answer?.said.push, outbox: answer?.outbox }
   }
 
   /** The relay's own service account has no such right to give. */

@@ -11,10 +11,9 @@ export function acceptsOn(
   siblings: Siblings,
 ): Pick<Store, 'accept' | 'unknown'> {
   return {
-    accept: (event, { containmentId, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
+    accept: (event, { containmentId, atMs: createdMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
       commits.run(() => {
         const { issuer, jti } = event
-        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const fresh = sql('insert into event values (?, ?) on conflict do nothing').run(issuer, jti)
         if (fresh.changes === 0) {
           return 'duplicate'
