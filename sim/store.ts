@@ -343,8 +343,9 @@ function containmentOf({ containments }: Tables, { issuer, containmentId }: Row)
   return containment
 }
 
-function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evidence: Evidence): void {
-  tables.journal.push({ issuer, containmentId: id, trigger, evidence, n: ++tables.lines })
+function addEvidence(tables: Tables, { issuer, id, trigger, subject }: Containment, evidence: Evidence): void {
+  const whose = subject === undefined ? {} : { subject }
+  tables.journal.push({ issuer, containmentId: id, trigger, ...whose, evidence, n: ++tables.lines })
 }
 
 function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {

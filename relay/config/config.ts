@@ -57,6 +57,12 @@ const SecurityFeed = z
     authorization_file: Text.optional().describe('a file that holds the value of the `Authorization` header'),
     ca_file: Text.optional().describe('PEM; certificates of CAs that are trusted for this in addition'),
     allow_http: z.boolean().default(false).describe('for a `url` on http that is not on this machine'),
+    subject: z
+      .boolean()
+      .default(false)
+      .describe(
+        'whether each line says whose account it was, by the `sub` of the user; a SIEM keeps that for as long as it keeps lines',
+      ),
   })
   .refine((feed) => (feed.file === undefined) !== (feed.url === undefined), {
     path: ['file'],
@@ -88,6 +94,15 @@ export const Schema = z.strictObject({
     .default(400)
     .describe(
       'how long containments, their evidence and who changed what are kept after they have ended: [operate.md](operate.md#how-long-things-are-kept)',
+    ),
+  subject_retention_days: z
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .optional()
+    .describe(
+      'how long it is kept whose account a containment was about; as long as the containment where it is left out, 0 for no longer than it is open',
     ),
   issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
   delivery: z
@@ -160,8 +175,11 @@ export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'cons
   readonly store:
     | { readonly sqlite: string; readonly redis?: undefined }
     | { readonly redis: RedisConfig; readonly sqlite?: undefined }
-  readonly security_feed?:
+  readonly security_feed?: (
     { readonly file: string } | { readonly url: string; readonly authorization?: string; readonly ca?: string }
+  ) & {
+    readonly subject: boolean
+  }
   readonly console?: Omit<z.infer<typeof Console>, 'client_secret' | 'client_secret_file'> & {
     readonly client_secret: string
   }
@@ -185,6 +203,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'store.redis.replicas': 'replicas: 1',
   'store.sqlite': 'sqlite: /var/lib/logout-relay/relay.db',
   retention_days: 'retention_days: 400',
+  subject_retention_days: 'subject_retention_days: 30',
   issuers: 'issuers: [{ issuer: https://idp.example.org/realms/main, client_secret_file: /run/secrets/logout-relay }]',
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
@@ -311,9 +330,9 @@ function secretOf(
   return secret
 }
 
-function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer<typeof SecurityFeed>) {
+function securityFeedOf({ file, url = '', authorization_file, ca_file, subject }: z.infer<typeof SecurityFeed>) {
   if (file !== undefined) {
-    return { file }
+    return { file, subject }
   }
   const where = 'security_feed.authorization_file'
   const authorization = authorization_file === undefined ? undefined : read(authorization_file, where).trim()
@@ -324,7 +343,7 @@ function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer
     )
   }
   return {
-    url,
+    ...{ url, subject },
     ...(authorization === undefined ? {} : { authorization }),
     ...(ca_file === undefined ? {} : { ca: certificates(ca_file, 'security_feed.ca_file') }),
   }

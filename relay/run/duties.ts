@@ -45,6 +45,7 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
         {
           ...{ store, clock, leads: parts.leads },
           retentionDays: config.retention_days,
+          ...(config.subject_retention_days === undefined ? {} : { subjectDays: config.subject_retention_days }),
           fed: config.security_feed ? [...parts.names.today.keys()] : [],
           dropped: (pruned) => {
             Object.entries(pruned).forEach(([kind, count]) => metrics.pruned.inc({ kind }, count))
@@ -102,6 +103,7 @@ function tellSecurityFeeds(
       {
         store,
         sink,
+        named: to.subject,
         clock,
         random: Math.random,
         leads,

@@ -106,6 +106,8 @@ export interface Act {
 export interface EvidenceLine {
   readonly containmentId: string
   readonly trigger: string
+  /** Whose account it was, where that is kept. */
+  readonly subject?: string
   readonly evidence: Evidence
 }
 
@@ -227,5 +229,10 @@ export interface Store extends WatermarkLog, Notes {
    * stay. With less than `limit` dropped there is no more for now. The cost does not grow with history.
    */
   prune(past: Past): Promise<Pruned>
+  /**
+   * Drops of at most `limit` containments whose account they were about: of those that are closed, all of whose sessions' lives
+   * are over, both before that time. Says of how many; with less than `limit` there are no more for now.
+   */
+  forgetSubjects(beforeMs: number, limit: number): Promise<number>
   close(): Promise<void>
 }

@@ -72,7 +72,7 @@ test('a file of 0.1.0 is brought up as it is opened, with what is open in it, an
   await acceptInto(first, securityEvent(1, ['orders']))
   await first.close()
   const old = new DatabaseSync(file)
-  old.exec(`drop table unreachable; drop index containment_by_subject;
+  old.exec(`drop table unreachable; drop index containment_by_subject; drop index containment_named;
     alter table containment drop column subject; alter table containment drop column unreachable;
     alter table containment drop column unreachable_until_ms;
     pragma user_version = 1; update written_by set version = '0.1.0'`)

@@ -10,6 +10,9 @@ const SINCE_2 = `
   alter table containment add column subject text;
   alter table containment add column unreachable integer not null default 0;
   alter table containment add column unreachable_until_ms integer not null default 0;
+  -- Whose subject may be forgotten, the longest past first.
+  create index containment_named on containment (max(closed_ms, last_end_ms))
+    where closed_ms is not null and subject is not null;
   create index containment_by_subject on containment (issuer, subject, created_ms) where subject is not null;
 
   -- Sessions that nobody can be told about, until they end by themselves.

@@ -98,6 +98,7 @@ for _, issuer in ipairs(redis.call('SMEMBERS', P .. 'issuers')) do
           redis.call('ZREM', P .. 'containments-of:' .. issuer .. ' ' .. subject, id)
         end
         redis.call('DEL', key)
+        redis.call('ZREM', P .. 'named', of)
         redis.call('ZREM', index, id)
         redis.call('ZREM', P .. 'containments:' .. issuer, id)
         containments, left = containments + 1, left - 1
