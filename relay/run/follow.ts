@@ -12,6 +12,8 @@ import type { Parts } from './connect.ts'
 import type { Intake } from './intake.ts'
 
 const REFRESH_MS = 60_000
+/** While something is amiss: whoever has just mended it wants to see that. */
+const AMISS_MS = 5000
 const CONNECT_PAUSE_MS = 2000
 /** One may be late for other reasons. */
 const UNPUSHED = 3
@@ -24,7 +26,7 @@ export interface FollowPorts {
   readonly provider: IdentityProvider
   readonly registrar: Registrar
   readonly metrics: Metrics
-  readonly findings: Pick<Findings, 'found'>
+  readonly findings: Pick<Findings, 'found' | 'about'>
   readonly log: Logger
   readonly clock: Clock
   readonly pollMs: number
@@ -148,7 +150,8 @@ function poll(ports: FollowPorts, taken: string[], stop: AbortSignal): Promise<v
 
 async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
   while (!stop.aborted) {
-    await ports.clock.sleep(REFRESH_MS, stop)
+    const isWell = ports.findings.about(ports.provider.issuer).length === 0
+    await ports.clock.sleep(isWell ? REFRESH_MS : AMISS_MS, stop)
     try {
       await watched(ports.provider.issuer, 'relying parties', ports.findings, () => look(ports))
     } catch (cause) {

@@ -7,6 +7,7 @@ import type { IdentityProvider, RealmLook } from '../../relay/idp/port.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import type { Finding } from '../../relay/domain/finding.ts'
+import { Findings } from '../../relay/telemetry/findings.ts'
 import { makeLog } from '../../relay/telemetry/observer.ts'
 import { systemClock } from '../../relay/run/open.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -55,7 +56,7 @@ async function troublesWith({ sign, jwks }: OddRealm, found: Finding[] = []): Pr
         nowMs: () => Date.now(),
       }),
       metrics: makeMetrics(),
-      findings: { found: (one) => void found.push(one) },
+      findings: { found: (one) => void found.push(one), about: () => [] },
       log: makeLog('silent'),
       clock: systemClock,
       pollMs: 60_000,
@@ -93,6 +94,8 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
   const stop = new AbortController()
   const polls: (readonly string[])[] = []
   const found: Finding[] = []
+  const findings = new Findings()
+  const looks: number[] = []
   const store = openSqliteStore(`${temporaryFolder()}/relay.db`)
   const provider = {
     issuer: ISSUER,
@@ -100,7 +103,10 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
     keys: () => Promise.resolve(),
     signatureComplaint: () => Promise.resolve(undefined),
     ownFindings: () => [],
-    look: () => Promise.resolve({ parties: [], realm: {}, findings: [], ...look }),
+    look: () => {
+      looks.push(clock.nowMs())
+      return Promise.resolve({ parties: [], realm: {}, findings: [], ...look })
+    },
     poll: (_: number, ack: readonly string[]) => {
       polls.push(ack)
       return Promise.resolve({ sets: {} })
@@ -118,7 +124,13 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
   const running = followRealm(
     {
       ...{ provider, registrar, metrics: makeMetrics(), log: makeLog('silent'), clock, pollMs: 5000 },
-      findings: { found: (one) => void found.push(one) },
+      findings: {
+        found: (one) => {
+          found.push(one)
+          findings.found(one)
+        },
+        about: (...things) => findings.about(...things),
+      },
       leads: () => true,
       verify: () => Promise.resolve(securityEvent(1, [])),
       receive: () => Promise.resolve(),
@@ -137,7 +149,7 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
     await running
     await store.close()
   })
-  return { clock, polls, found }
+  return { clock, polls, found, looks }
 }
 
 test('what was refused when the relay ran last is asked for again at the start, and the outbox is told of it', async () => {
@@ -175,4 +187,17 @@ test.each([
     ok,
     ...(ok ? {} : { says: expect.stringMatching(/came by the poll.*push-url/) as string }),
   })
+})
+
+test('a realm in which something is amiss is looked at again within seconds, and one that is well each minute', async () => {
+  const findings: Finding[] = [{ check: 'listener', about: ISSUER, ok: false, says: 'is OFF' }]
+  const { clock, looks } = followed({ findings })
+  await settle()
+  await clock.advance(10_000)
+  expect(looks).toHaveLength(3)
+  findings[0] = { check: 'listener', about: ISSUER, ok: true, says: 'is on' }
+  await clock.advance(64_999)
+  expect(looks).toHaveLength(4)
+  await clock.advance(1)
+  expect(looks).toHaveLength(5)
 })
