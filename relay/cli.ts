@@ -121,8 +121,8 @@ function onDeliveries(name: string, description: string): Command {
 function onSelection(name: string, description: string): Command {
   return onDeliveries(name, description)
     .option('--id <id>', 'this one')
-    .option('--from <time>', 'taken up at this time or later', instant)
-    .option('--before <time>', 'taken up before this time', instant)
+    .option('--from <time>', 'received at this time or later', instant)
+    .option('--before <time>', 'received before this time', instant)
 }
 
 function selection({ id, client, containment, from, before }: Selected): SelectionMembers {
@@ -202,7 +202,7 @@ onRelay(
       progress.say(`${many(read, 'event')} read, ${taken} of them missing`)
     }
     progress.clear()
-    show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing and taken up now`])
+    show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing, and received now`])
   })
 
 addStatusCommand(program)

@@ -14,7 +14,7 @@ const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a ne
 
 const Listen = z
   .strictObject({
-    host: Text.default('127.0.0.1').describe('another than loopback needs `tls` or `plain_http_behind_proxy`'),
+    host: Text.default('127.0.0.1').describe('anything but loopback needs `tls` or `plain_http_behind_proxy`'),
     port: z.number().int().min(0).max(65_535).default(8484).describe('0: a free one'),
     tls: z
       .strictObject({

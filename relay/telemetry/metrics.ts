@@ -188,7 +188,7 @@ export function countOpen({ registry }: Metrics, store: Pick<Store, 'open'>): vo
   })
   new Gauge({
     name: 'logout_relay_deliveries_open_oldest_timestamp_seconds',
-    help: 'When the longest open logout of a relying party was taken up',
+    help: 'When the longest open logout of a relying party was received',
     ...{ labelNames, registers },
     async collect() {
       this.reset()
