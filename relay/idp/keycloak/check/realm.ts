@@ -267,7 +267,9 @@ export function judgesOf(realm: Pick<RealmToCheck, 'issuer' | 'identifier'>, now
     realm: (said: unknown): readonly Finding[] => {
       const known = Extension.shape.realm.safeParse(said).data
       const isShadow = known?.policy?.['mode'] === 'shadow'
-      return judgeRealm(realm, known, nowMs()).filter(({ check }) => check !== 'host name' && (check !== 'policy' || isShadow))
+      return judgeRealm(realm, known, nowMs()).filter(
+        ({ check }) => check !== 'host name' && (check !== 'policy' || isShadow),
+      )
     },
   }
 }
