@@ -20,13 +20,17 @@ type NowPorts = Pick<ConsolePorts, 'store' | 'registrar' | 'findings' | 'flow' |
 
 /** What is going on: who has not answered or was never asked, whom nobody can tell, and containments as they go on. */
 export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
-  const { store, nowMs } = ports
+  const { store, flow, nowMs } = ports
+  // What is due at one that is only probed waits unsent, and it is that relying party that has not answered.
+  const probed = new Set(flow.unhealthyLanes().flatMap((lane) => (lane.issuer === issuer ? [lane.clientId] : [])))
   const [latest, open, unreachable] = await Promise.all([
     store.containments({ issuer, limit: LATEST }),
     store.open(),
     store.unreachable(nowMs()),
   ])
-  const lanes = open.filter((lane) => lane.issuer === issuer).sort((a, b) => a.oldestMs - b.oldestMs)
+  const lanes = open
+    .flatMap((lane) => (lane.issuer === issuer ? [{ ...lane, asked: lane.asked || probed.has(lane.clientId) }] : []))
+    .sort((a, b) => a.oldestMs - b.oldestMs)
   const untold = unreachable.filter((one) => one.issuer === issuer).sort((a, b) => b.count - a.count)
   const underWay = latest.filter(({ closedMs }) => closedMs === undefined)
   const shown = underWay.slice(0, SHOWN)
@@ -44,7 +48,7 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
                   html`<li>
                     <a href="/console/deliveries?client_id=${encodeURIComponent(lane.clientId)}">${lane.clientId}</a>
                     <span>${many(lane.count, 'session')}</span><span>for ${duration(nowMs() - lane.oldestMs)}</span>
-                    <span>${isAsked(lane, ports) ? 'has not answered' : 'not asked yet'}</span>
+                    <span>${lane.asked ? 'has not answered' : 'not asked yet'}</span>
                   </li>`,
               )}
             </ul>
@@ -101,11 +105,6 @@ function more(count: number): Html | '' {
   return count > LINES ? html`<p class="meta">and ${count - LINES} more: <code>logout-relay status</code></p>` : ''
 }
 
-/** In a lane that is only probed what is due waits unsent: it is the relying party that has not answered. */
-function isAsked({ issuer, clientId, asked }: OpenLane, { flow }: Pick<NowPorts, 'flow'>): boolean {
-  return asked || flow.unhealthyLanes().some((lane) => lane.issuer === issuer && lane.clientId === clientId)
-}
-
 /** The whole in a box. It is calm only if nothing is open, everybody could be told, and the relay sees all that happens. */
 function summaryOf(
   lanes: readonly OpenLane[],
@@ -124,17 +123,17 @@ function summaryOf(
   return html`<section class="summary ${calm ? 'calm' : 'waiting'}" role="status">
     <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
     ${head === '' ? html`<p>${calm ? CALM : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
-    ${sessions === 0 ? '' : html`<p>${owing(lanes, ports)}</p>`}
+    ${sessions === 0 ? '' : html`<p>${owing(lanes, ports.nowMs())}</p>`}
     ${living === 0 ? '' : html`<p>${living === 1 ? 'It lives' : 'They live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
   </section>`
 }
 
 const CALM = 'Every relying party has confirmed every logout.'
 
-function owing(lanes: readonly OpenLane[], ports: NowPorts): string {
-  const asked = lanes.filter((lane) => isAsked(lane, ports))
+function owing(lanes: readonly OpenLane[], nowMs: number): string {
+  const asked = lanes.filter((lane) => lane.asked)
   const never = lanes.length - asked.length
-  const oldest = duration(ports.nowMs() - (lanes[0]?.oldestMs ?? ports.nowMs()))
+  const oldest = duration(nowMs - (lanes[0]?.oldestMs ?? nowMs))
   const said = [
     ...(asked.length > 0
       ? [`${many(asked.length, 'relying party has', 'relying parties have')} not answered yet`]

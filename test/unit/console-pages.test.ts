@@ -68,6 +68,11 @@ describe('the first page', () => {
     const one = await (await olivia.get('')).text()
     expect(one).toMatch(/1 relying party has not answered yet, 1 relying party has not been asked yet/)
     expect(one).toMatch(/has not answered<\/span>.*not asked yet<\/span>/s)
+    // What waits at one that fails is not sent, and that is its own doing.
+    const probed = { issuer: ISSUER, state: 'probed', failures: 9 } as const
+    const lanes = ['orders', 'wiki'].map((clientId) => ({ ...probed, clientId }))
+    Object.assign(world.ports.flow, { unhealthyLanes: () => lanes })
+    expect(await (await olivia.get('')).text()).toMatch(/2 relying parties have not answered yet, the oldest/)
   })
 
   test.each([
