@@ -15,6 +15,8 @@ import { isJwt, signatureComplaint } from '../unverifiable.ts'
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
 const RENEW_BEFORE_MS = 10_000
+/** A token that may not is renewed this soon: its roles are those of when it was made, and somebody may have given one since. */
+const RENEW_REFUSED_MS = 10_000
 const PAGE = 500
 
 const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvailable: z.boolean().optional() })
@@ -89,7 +91,7 @@ export class Keycloak implements IdentityProvider {
   #config: oidc.Configuration | undefined
   #keys: ReturnType<typeof createRemoteJWKSet> | undefined
   #own: readonly Finding[] = []
-  #token: { readonly value: Promise<string>; endsMs: number } | undefined
+  #token: { readonly value: Promise<string>; readonly madeMs: number; endsMs: number } | undefined
 
   constructor(options: KeycloakOptions) {
     this.issuer = options.issuer
@@ -262,6 +264,9 @@ export class Keycloak implements IdentityProvider {
       this.#token = undefined
       response = await this.#send(path, body)
     }
+    if (response.status === 403 && this.#token && performance.now() - this.#token.madeMs > RENEW_REFUSED_MS) {
+      this.#token = undefined
+    }
     const endpoint = path.split(/[?/]/)[0] ?? path
     if (response.status === 404 && absent !== undefined) {
       return absent
@@ -333,6 +338,7 @@ export class Keycloak implements IdentityProvider {
     }
     const token = {
       value: this.#requestToken((seconds) => (token.endsMs = performance.now() + seconds * 1000 - RENEW_BEFORE_MS)),
+      madeMs: performance.now(),
       endsMs: Infinity,
     }
     this.#token = token
