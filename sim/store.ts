@@ -59,7 +59,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
   }
 
   return {
-    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
+    accept: (event, { containmentId, atMs: createdMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
       write((tables) => {
         const { issuer, jti } = event
         if (tables.events.has(keyOf(issuer, jti))) {
@@ -70,7 +70,6 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           throw new RelayError('store_unavailable', 'A session is named twice')
         }
         tables.events.set(keyOf(issuer, jti), containmentId)
-        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const key = keyOf(issuer, containmentId)
         const containment: Changing<Kept> = tables.containments.get(key) ?? {
           id: containmentId,
@@ -82,7 +81,17 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           open: 0,
           parts: event.parts,
           arrived: 0,
+          subject: event.subject,
+          unreachable: 0,
+          unreachableUntilMs: 0,
           lastEndMs,
+        }
+        containment.unreachable += unreachable.length
+        for (const { clientId, sid, untilMs } of unreachable) {
+          containment.unreachableUntilMs = Math.max(containment.unreachableUntilMs, untilMs)
+          const name = `${laneOf(issuer, clientId)} ${sid}`
+          const known = tables.unreachable.get(name)?.untilMs ?? 0
+          tables.unreachable.set(name, { issuer, clientId, untilMs: Math.max(known, untilMs) })
         }
         containment.lastEndMs = Math.max(containment.lastEndMs, lastEndMs)
         containment.deliveries += deliveries.length
@@ -97,6 +106,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         }
         tables.containments.set(key, containment)
         for (const delivery of deliveries) {
+          tables.unreachable.delete(`${laneOf(issuer, delivery.clientId)} ${delivery.sid}`)
           tables.deliveries.set(delivery.id, { ...delivery, fence: 0, leased: false, reported: false })
         }
         evidence.forEach((line) => addEvidence(tables, containment, line))
@@ -226,10 +236,11 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         }
       }),
 
-    containments: (issuer, limit, before = Infinity) =>
+    containments: ({ issuer, subject, beforeMs = Infinity, limit }) =>
       read(({ containments }) =>
         [...containments.values()]
-          .filter((each) => each.issuer === issuer && each.createdMs < before)
+          .filter((each) => each.issuer === issuer && each.createdMs < beforeMs)
+          .filter((each) => subject === undefined || each.subject === subject)
           .sort((a, b) => b.createdMs - a.createdMs)
           .slice(0, limit)
           .map(listedOf),
@@ -267,9 +278,25 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           ({ issuer, clientId }) => laneOf(issuer, clientId),
         )
         return [...lanes.values()].flatMap((rows) => {
-          const [first] = rows
-          const oldestMs = Math.min(...rows.map(({ createdMs }) => createdMs))
-          return first ? [{ issuer: first.issuer, clientId: first.clientId, count: rows.length, oldestMs }] : []
+          const [oldest] = rows.sort((a, b) => a.createdMs - b.createdMs)
+          return oldest
+            ? [
+                {
+                  ...{ issuer: oldest.issuer, clientId: oldest.clientId, count: rows.length },
+                  ...{ oldestMs: oldest.createdMs, asked: oldest.attempts > 0 },
+                },
+              ]
+            : []
+        })
+      }),
+
+    unreachable: (nowMs) =>
+      read(({ unreachable }) => {
+        const live = [...unreachable.values()].filter(({ untilMs }) => untilMs > nowMs)
+        return [...Map.groupBy(live, ({ issuer, clientId }) => laneOf(issuer, clientId)).values()].flatMap((those) => {
+          const [first] = those
+          const untilMs = Math.max(...those.map((one) => one.untilMs))
+          return first ? [{ ...first, count: those.length, untilMs }] : []
         })
       }),
 
@@ -316,8 +343,9 @@ function containmentOf({ containments }: Tables, { issuer, containmentId }: Row)
   return containment
 }
 
-function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evidence: Evidence): void {
-  tables.journal.push({ issuer, containmentId: id, trigger, evidence, n: ++tables.lines })
+function addEvidence(tables: Tables, { issuer, id, trigger, subject }: Containment, evidence: Evidence): void {
+  const whose = subject === undefined ? {} : { subject }
+  tables.journal.push({ issuer, containmentId: id, trigger, ...whose, evidence, n: ++tables.lines })
 }
 
 function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {

@@ -6,7 +6,7 @@ import type { Registry } from '../flow/ports.ts'
 import { checkConsole } from '../idp/keycloak/check/console.ts'
 import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
-import { checkCertificate, checkGuardKey, checkSecurityFeed, checkSigning } from './own.ts'
+import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
 import { checkRedis, checkRunning, checkSqlite } from './store.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
@@ -33,6 +33,10 @@ export async function* check(
   const { tls } = config.listen
   if (store.held) {
     yield await checkRunning(config.listen)
+  } else {
+    // With Redis nothing tells whether a relay runs here, but that it answers where it is to listen.
+    const running = kept.redis ? await checkRunning(config.listen) : undefined
+    yield running?.ok === true ? running : await checkListen(config.listen)
   }
   if (tls) {
     yield checkCertificate(tls, nowMs())

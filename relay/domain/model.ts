@@ -11,6 +11,7 @@
  * - sibling: a delivery for the same session at the same relying party, owed for another security event
  * - attempt: one freshly made token, sent once
  * - evidence: the append-only record of a containment
+ * - unreachable: a session that nobody can be told about
  * - lane: the deliveries of one relying party; what is slow in one delays no other
  * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
  * - operator request: a person's or a program's word that a subject is to be contained
@@ -134,6 +135,13 @@ export type OperatorOutcome =
       readonly confirmationRequired: boolean
     }
   | { readonly kind: 'refused'; readonly status: number; readonly error: string; readonly description: string }
+
+/** A session that nobody can be told about, since its client has no logout URL: it lives on, at worst until `untilMs`. */
+export interface Unreachable {
+  readonly clientId: string
+  readonly sid: string
+  readonly untilMs: number
+}
 
 /** A client that can be told. */
 export interface RelyingParty {

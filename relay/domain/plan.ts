@@ -1,11 +1,15 @@
-import type { Delivery, Evidence, ListedSession, SecurityEvent, Target } from './model.ts'
+import type { Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
 /** What is owed for one security event, to be written in one transaction. */
 export interface Plan {
   readonly containmentId: string
+  /** When the event was taken. */
+  readonly atMs: number
   readonly deliveries: readonly Delivery[]
+  readonly unreachable: readonly Unreachable[]
+  /** In the order in which it happened: what the identity provider had done before it told comes first. */
   readonly evidence: readonly Evidence[]
   readonly watermarks: readonly Watermark[]
   /** When none of the sessions that the event lists can live any more, told or not. */
@@ -32,15 +36,11 @@ export function plan(
 ): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
-  const untold: Evidence[] = []
+  const unreachable: Unreachable[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
     const target = targetOf(session)
     if (!target) {
-      untold.push({
-        kind: 'no_logout_uri',
-        atMs: nowMs,
-        data: { client_id: session.clientId, sid: session.sid, may_live_until: Math.floor(session.latestEndMs / 1000) },
-      })
+      unreachable.push({ clientId: session.clientId, sid: session.sid, untilMs: session.latestEndMs })
       continue
     }
     deliveries.push({
@@ -66,7 +66,9 @@ export function plan(
   if (refusedAfter) {
     return {
       containmentId,
+      atMs: nowMs,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: refusedAfter.map(({ use, clientId, address, count }) => ({
@@ -79,7 +81,9 @@ export function plan(
   if (watched) {
     return {
       containmentId,
+      atMs: nowMs,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: [
@@ -96,48 +100,58 @@ export function plan(
       ],
     }
   }
+  const evidence: Evidence[] = [
+    { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
+    ...(operator
+      ? [
+          {
+            kind: 'asked',
+            atMs: event.watermarkMs,
+            data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
+          } as const,
+        ]
+      : []),
+    ...(event.shadow
+      ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
+      : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
+    ...Object.entries(first ? event.steps : {}).map(
+      ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
+    ),
+    ...(event.survivors > 0
+      ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
+      : []),
+    ...((first && event.sparedOffline) || []).map(
+      (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
+    ),
+    ...((first && event.identityProviders) || []).map(
+      (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
+    ),
+    {
+      kind: 'planned',
+      atMs: nowMs,
+      data: {
+        jti,
+        deliveries: deliveries.length,
+        unreachable: unreachable.length,
+        ...(before > 0 ? { ended_before: before } : {}),
+      },
+    },
+    ...unreachable.map(
+      ({ clientId, sid, untilMs }) =>
+        ({
+          kind: 'no_logout_uri',
+          atMs: nowMs,
+          data: { client_id: clientId, sid, may_live_until_ms: untilMs },
+        }) as const,
+    ),
+  ]
   return {
     containmentId,
+    atMs: nowMs,
     deliveries,
+    unreachable,
     lastEndMs,
     watermarks: watermarksOf(event),
-    evidence: [
-      { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
-      ...(operator
-        ? [
-            {
-              kind: 'asked',
-              atMs: event.watermarkMs,
-              data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
-            } as const,
-          ]
-        : []),
-      ...(event.shadow
-        ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
-        : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
-      ...Object.entries(first ? event.steps : {}).map(
-        ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
-      ),
-      ...(event.survivors > 0
-        ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
-        : []),
-      ...((first && event.sparedOffline) || []).map(
-        (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
-      ),
-      ...((first && event.identityProviders) || []).map(
-        (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
-      ),
-      {
-        kind: 'planned',
-        atMs: nowMs,
-        data: {
-          jti,
-          deliveries: deliveries.length,
-          unreachable: untold.length,
-          ...(before > 0 ? { ended_before: before } : {}),
-        },
-      },
-      ...untold,
-    ],
+    evidence: evidence.sort((a, b) => a.atMs - b.atMs),
   }
 }

@@ -54,6 +54,9 @@ export function containmentOf(row: Row): Containment {
     open: integer(row, 'open'),
     parts: integer(row, 'parts'),
     arrived: integer(row, 'arrived'),
+    unreachable: Number(row['unreachable'] ?? 0),
+    unreachableUntilMs: Number(row['unreachableUntilMs'] ?? 0),
+    ...(row['subject'] === undefined ? {} : { subject: row['subject'] }),
     ...(row['closedMs'] === undefined ? {} : { closedMs: integer(row, 'closedMs') }),
   }
 }

@@ -46,6 +46,9 @@ export function containmentOf(row: Row): Containment {
     open: integer(row, 'open'),
     parts: integer(row, 'parts'),
     arrived: integer(row, 'arrived'),
+    unreachable: integer(row, 'unreachable'),
+    unreachableUntilMs: integer(row, 'unreachable_until_ms'),
+    ...(row['subject'] == null ? {} : { subject: text(row, 'subject') }),
     ...(row['closed_ms'] == null ? {} : { closedMs: integer(row, 'closed_ms') }),
   }
 }

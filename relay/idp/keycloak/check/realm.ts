@@ -255,6 +255,28 @@ async function genuineTokens(issuer: string, token: string, clientId: string): R
   }
 }
 
+/**
+ * What of the findings a relay that runs has by the way: nothing is asked for them. Of policy and of how the realm is set up
+ * those are left to the check that somebody has decided for good, but for shadow mode.
+ */
+export function judgesOf(realm: Pick<RealmToCheck, 'issuer' | 'identifier'>, nowMs: () => number) {
+  const { issuer } = realm
+  return {
+    token: (accessToken: string): readonly Finding[] => {
+      const clock = judgeClocks(issuer, accessToken, nowMs())
+      const roles = judgeRoles(issuer, accessToken).filter(({ check }) => check === 'roles')
+      return [...(clock ? [clock] : []), ...roles]
+    },
+    realm: (said: unknown): readonly Finding[] => {
+      const known = Extension.shape.realm.safeParse(said).data
+      const isShadow = known?.policy?.['mode'] === 'shadow'
+      return judgeRealm(realm, known, nowMs()).filter(
+        ({ check }) => check !== 'host name' && (check !== 'policy' || isShadow),
+      )
+    },
+  }
+}
+
 /** Whether what the extension says of itself is as it must be. */
 export function judgeRealm(
   { issuer, identifier }: Pick<RealmToCheck, 'issuer' | 'identifier'>,
