@@ -14,6 +14,7 @@ import { ROOT } from '../../scripts/stage/process.ts'
 import { startRedis } from '../../scripts/stage/redis.ts'
 import type { RelayServer } from '../../scripts/stage/relay.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
+import { nextSecond } from './demo-realm.ts'
 import { startRecorder } from './recorder.ts'
 import { startSharedWorld } from './shared.ts'
 
@@ -370,6 +371,8 @@ const IN_REALM: readonly Row[] = [
     'the relay’s account may manage users',
     async () => {
       await account('POST', 'realm-management', 'manage-users')
+      // More rights end what the account has within that second.
+      await nextSecond()
       return { mend: () => account('DELETE', 'realm-management', 'manage-users') }
     },
     ['roles it must not have', /realms\/check$/, /take from its service account: realm-management\/manage-users/],
