@@ -127,8 +127,9 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
-    contain: (request: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
-      call('containments', Contained, request),
+    contain: (
+      request: ({ subject: string } | { client_id: string }) & { reason: string; dry_run: boolean; confirm: boolean },
+    ) => call('containments', Contained, request),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason }, LONG_TIMEOUT_MS)).changed,
   }
