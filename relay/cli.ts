@@ -94,6 +94,7 @@ interface Selected extends RelayOptions {
 }
 
 interface Contained {
+  readonly client?: string[]
   readonly reason: string
   readonly dryRun?: boolean
   readonly confirm?: boolean
@@ -212,9 +213,10 @@ addContainmentsCommand(program)
 onRelay(
   program,
   'contain',
-  'end everything of these users, at the identity provider and everywhere; needs the role operate',
+  'end everything of these users or clients, at the identity provider and everywhere; needs the role operate',
 )
-  .argument('<user...>', 'ids or user names in the realm of the token')
+  .argument('[user...]', 'ids or user names in the realm of the token')
+  .option('--client <id...>', 'clients, with all that their service accounts have; they keep their secrets')
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
   .option('--dry-run', 'only say what would end')
   .option('--confirm', 'it is meant, though many were signed out this way already; needs the role confirm')
@@ -224,27 +226,35 @@ onRelay(
 Exit status: 0 all is done, 1 something is not.
 
   logout-relay contain alice --reason "laptop stolen" --dry-run
-  logout-relay contain alice bob --reason "INC-4711"`,
+  logout-relay contain alice bob --reason "INC-4711"
+  logout-relay contain --client nightly-export --reason "secret in a public repository"`,
   )
   .action(
     async (
       users: string[],
-      { reason, dryRun = false, confirm = false, ...asked }: RelayOptions & Contained,
+      { client: clients = [], reason, dryRun = false, confirm = false, ...asked }: RelayOptions & Contained,
     ): Promise<void> => {
+      const all = [
+        ...users.map((subject) => ({ name: subject, word: { subject } })),
+        ...clients.map((client_id) => ({ name: client_id, word: { client_id } })),
+      ]
+      if (all.length === 0) {
+        throw new RelayError('invalid_request', 'Say who: users, or --client and a client')
+      }
       const progress = openProgress(asked.json)
-      for (const [n, subject] of users.entries()) {
+      for (const [n, { name, word }] of all.entries()) {
         try {
-          progress.say(`${n + 1} of ${users.length}: ${subject}`)
-          const one = await api(asked).contain({ subject, reason, dry_run: dryRun, confirm })
+          progress.say(`${n + 1} of ${all.length}: ${name}`)
+          const one = await api(asked).contain({ ...word, reason, dry_run: dryRun, confirm })
           progress.clear()
-          show(asked.json, one, [subject, containedWords(one), one.containment_id ?? ''])
+          show(asked.json, one, [name, containedWords(one), one.containment_id ?? ''])
         } catch (cause) {
           progress.clear()
           if (!(cause instanceof RelayError && cause.code === 'invalid_request')) {
             throw cause
           }
           // The others are not to wait for one whose name is misspelt.
-          process.stderr.write(`logout-relay: ${subject}: ${cause.message}\n`)
+          process.stderr.write(`logout-relay: ${name}: ${cause.message}\n`)
           process.exitCode = 1
         }
       }

@@ -59,9 +59,10 @@ export const Status = z.object({
 export const Changed = z.object({ changed: z.number() })
 export const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
 
-/** Of a user, on somebody's word. */
+/** Of a user or a client, on somebody's word. */
 export const Contained = z.object({
   subject: z.string(),
+  client_id: z.string().optional(),
   containment_id: z.string().optional(),
   sessions: z.number(),
   relying_parties: z.number(),

@@ -130,8 +130,9 @@ export function openApi(url: string, token: string | (() => Promise<string>)) {
         more = after !== undefined
       }
     },
-    contain: (request: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
-      call('containments', Contained, request),
+    contain: (
+      request: ({ subject: string } | { client_id: string }) & { reason: string; dry_run: boolean; confirm: boolean },
+    ) => call('containments', Contained, request),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason }, LONG_TIMEOUT_MS)).changed,
   }

@@ -137,7 +137,8 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
   const client = html`<strong>${data['client_id'] ?? ''}</strong>`
   switch (kind) {
     case 'received':
-      return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
+      return html`The event was taken:
+      ${data['client_id'] === undefined ? '' : html`client ${client}${data['all_tokens'] === true ? ' and all that was issued to it' : ''}, `}${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
     case 'asked':
       return html`${by} asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'upstream_sessions_ended':

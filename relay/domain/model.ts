@@ -23,6 +23,7 @@
  * - security feed: evidence and changes as they go to a SIEM
  * - outbox: the realm's record of what relying parties have to be told
  * - spared: an offline token that lives on because the realm's policy says so
+ * - service account: the user that a client is where it acts for itself
  * - kept: the session in which the person goes on who made the change
  */
 
@@ -72,6 +73,8 @@ export interface SecurityEvent {
   readonly keptSid?: string
   /** Its subject has a privileged role: served first. */
   readonly privileged: boolean
+  /** The client whose service account the subject is, or which is the subject itself. */
+  readonly client?: ContainedClient
   /** Found and reported only: nothing was ended, and nobody is told. */
   readonly shadow: boolean
   /** Sessions from before the watermark that a later look found alive, and ended. */
@@ -89,6 +92,12 @@ export interface SecurityEvent {
   /** What the identity provider has refused since the event, and not been told before: somebody still holds something. */
   readonly refusedAfter?: readonly Refused[]
   readonly sessions: readonly ListedSession[]
+}
+
+/** `allTokens`: everything that was issued to it has ended, and not its service account's alone. */
+export interface ContainedClient {
+  readonly clientId: string
+  readonly allTokens: boolean
 }
 
 /** Uses of what is from before an event, all refused. */
@@ -109,10 +118,12 @@ export interface Watched {
   readonly refusedRefreshes: number
 }
 
-/** A person's or a program's word that a subject is to be contained. */
+/** A person's or a program's word that a subject is to be contained. One of `subject` and `clientId` is there. */
 export interface OperatorRequest {
   /** A user's id or user name in the issuer's realm. */
-  readonly subject: string
+  readonly subject?: string
+  /** A client, with all that its service account has. */
+  readonly clientId?: string
   readonly reason: string
   /** Only say what would end. */
   readonly dryRun: boolean
@@ -125,6 +136,8 @@ export type OperatorOutcome =
   | {
       readonly kind: 'done'
       readonly subject: string
+      /** The client whose service account the subject is, or which is the subject itself. */
+      readonly clientId?: string
       /** Absent for a dry run. */
       readonly containmentId?: string
       readonly sessions: number

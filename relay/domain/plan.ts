@@ -58,7 +58,7 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, operator, watched, refusedAfter } = event
+  const { jti, trigger, part, parts, operator, client, watched, refusedAfter } = event
   // Each part of a large event says what was done once for all of them.
   const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
@@ -101,7 +101,14 @@ export function plan(
     }
   }
   const evidence: Evidence[] = [
-    { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
+    {
+      kind: 'received',
+      atMs: nowMs,
+      data: {
+        ...{ jti, trigger, part, parts, sessions: event.sessions.length },
+        ...(client === undefined ? {} : { client_id: client.clientId, all_tokens: client.allTokens }),
+      },
+    },
     ...(operator
       ? [
           {

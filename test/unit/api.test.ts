@@ -655,6 +655,14 @@ describe("a person's or a program's own word", () => {
     expect(acts).toEqual([['contain', ISSUER, bearer, { ...word, dryRun: false, confirm: true }]])
   })
 
+  test('may be of a client, and the answer names it', async () => {
+    outcome = { ...done, clientId: 'export' }
+    const answer = await post({ client_id: 'export', reason: 'leaked' }, await tokenFor('operate'))
+    expect(await answer.json()).toMatchObject({ subject: 'user-1', client_id: 'export', containment_id: 'txn-1' })
+    const request = { clientId: 'export', reason: 'leaked', dryRun: false, confirm: false }
+    expect(acts).toEqual([['contain', ISSUER, expect.any(String), request]])
+  })
+
   test.each(['view', 'dismiss'])('is not taken from whoever has the role %s alone', async (role) => {
     outcome = done
     expect((await post(word, await tokenFor(role))).status).toBe(403)
@@ -663,6 +671,8 @@ describe("a person's or a program's own word", () => {
 
   test.each<[string, object, RegExp]>([
     ['no subject', { reason: 'laptop stolen' }, /subject/],
+    ['a user and a client', { ...word, client_id: 'export' }, /not both/],
+    ['an empty client', { reason: 'laptop stolen', client_id: ' ' }, /client_id: give a client’s id/],
     ['an empty subject', { ...word, subject: ' ' }, /subject: give a user’s id or user name/],
     ['no reason', { subject: 'alice' }, /reason/],
     ['a misspelt dry run', { ...word, dryrun: true }, /dryrun/],

@@ -86,6 +86,12 @@ describe('a right SET', () => {
     expect(event.sparedOffline).toEqual(['backup'])
   })
 
+  test('says of which client its subject is the account, and whether anything that it was issued lives on', async () => {
+    const client = { client_id: 'nightly-export', all_tokens: true }
+    const event = await verify(await demo.sign(withPart({ ...relayPart, client })))
+    expect(event.client).toEqual({ clientId: 'nightly-export', allTokens: true })
+  })
+
   test('says to which identity providers its subject is still linked', async () => {
     const event = await verify(await demo.sign(withPart({ ...relayPart, identity_providers: ['google', 'partner'] })))
     expect(event.identityProviders).toEqual(['google', 'partner'])

@@ -65,6 +65,7 @@ const RelyingPartiesAnswer = z.object({
 
 const ContainAnswer = z.object({
   subject: z.string(),
+  client_id: z.string().optional(),
   sessions: z.number(),
   relying_parties: z.number(),
   unreachable: z.number(),
@@ -226,15 +227,19 @@ export class Keycloak implements IdentityProvider {
   }
 
   /** The relay's own service account has no such right to give. */
-  async contain(callersToken: string, { subject, reason, dryRun, confirm }: OperatorRequest): Promise<OperatorOutcome> {
-    const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
+  async contain(
+    callersToken: string,
+    { subject, clientId, reason, dryRun, confirm }: OperatorRequest,
+  ): Promise<OperatorOutcome> {
+    const body = JSON.stringify({ user: subject, client: clientId, reason, dry_run: dryRun, confirm })
     const answer = await this.#request('containments', body, callersToken)
     const done = ContainAnswer.safeParse(answer.json)
     if (answer.status === 200 && done.success) {
-      const { txn, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
+      const { txn, client_id, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
       return {
         kind: 'done',
         subject: done.data.subject,
+        ...(client_id === undefined ? {} : { clientId: client_id }),
         ...(txn === undefined ? {} : { containmentId: txn }),
         sessions,
         relyingParties: relying_parties,

@@ -79,7 +79,7 @@ const TABLES = `
   ) strict, without rowid;
 
   create table watermark (
-    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept')), name text not null,
+    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
     watermark_ms integer not null, until_ms integer not null, seq integer not null,
     -- Of a session: which event has named it last.
     containment_id text,
