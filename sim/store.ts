@@ -308,8 +308,11 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           .slice(0, limit),
       ),
 
-    watermarksOf: (issuer, sub, sid) =>
-      read((tables) => changesOf(tables, issuer).filter(({ kind, name }) => name === (kind === 'sub' ? sub : sid))),
+    watermarksOf: (issuer, sub, sid, client) =>
+      read((tables) => {
+        const names = { sub, sid, kept: sid, client }
+        return changesOf(tables, issuer).filter(({ kind, name }) => name === names[kind])
+      }),
 
     ...modelSecurityFeed(write),
     ...modelNotes(write, read),

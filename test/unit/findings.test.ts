@@ -108,8 +108,10 @@ test('what a relay meets by the way is judged as logout-relay check judges it: r
       .realm({ ...said, ...more })
       .filter(({ ok }) => !ok)
       .map(({ check }) => check)
-  expect(found({})).toEqual(['listener', 'policy', 'outbox'])
+  expect(found({})).toEqual(['listener', 'policy', 'outbox', 'directory'])
   // What somebody has decided is among the changes; that nothing at all is ended is said all the time.
   const off = { mode: 'enforce', 'admin-reset-password': 'off' }
-  expect(found({ listener: true, issuer_fixed: false, policy: off, outbox: { waiting: 0, refused: 0 } })).toEqual([])
+  expect(
+    found({ listener: true, issuer_fixed: false, policy: off, outbox: { waiting: 0, refused: 0 }, directories: [] }),
+  ).toEqual([])
 })

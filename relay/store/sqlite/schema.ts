@@ -20,7 +20,21 @@ const SINCE_2 = `
     issuer text not null, client_id text not null, sid text not null, until_ms integer not null,
     primary key (issuer, client_id, sid)
   ) strict, without rowid;
-  create index unreachable_by_end on unreachable (until_ms)`
+  create index unreachable_by_end on unreachable (until_ms);
+
+  -- With the watermarks of clients, which the table of before refuses.
+  create table watermark_of_2 (
+    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
+    watermark_ms integer not null, until_ms integer not null, seq integer not null,
+    -- Of a session: which event has named it last.
+    containment_id text,
+    primary key (issuer, kind, name)
+  ) strict, without rowid;
+  insert into watermark_of_2 select * from watermark;
+  drop table watermark;
+  alter table watermark_of_2 rename to watermark;
+  create index watermark_by_seq on watermark (issuer, seq);
+  create index watermark_by_end on watermark (until_ms)`
 
 const TABLES = `
   create table event (
@@ -79,14 +93,12 @@ const TABLES = `
   ) strict, without rowid;
 
   create table watermark (
-    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
+    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept')), name text not null,
     watermark_ms integer not null, until_ms integer not null, seq integer not null,
     -- Of a session: which event has named it last.
     containment_id text,
     primary key (issuer, kind, name)
   ) strict, without rowid;
-  create index watermark_by_seq on watermark (issuer, seq);
-  create index watermark_by_end on watermark (until_ms);
 
   create table note (
     issuer text not null, name text not null, text text not null,
