@@ -18,7 +18,11 @@ import { type Finding, findingsOn } from '../domain/finding.ts'
 const TIMEOUT_MS = 5000
 
 /** What `/readyz` answers, ready or not. */
-const Readiness = z.object({ waiting_for: z.array(z.string()).default([]), to_do: z.array(z.string()).default([]) })
+const Readiness = z.object({
+  status: z.enum(['ready', 'not ready']),
+  waiting_for: z.array(z.string()).default([]),
+  to_do: z.array(z.string()).default([]),
+})
 
 /**
  * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
@@ -104,9 +108,12 @@ export async function checkRedis({ where, access, replicas }: RedisConfig): Prom
   }
 }
 
-/** What the relay that runs at this address says of itself. Over TLS it must be the one with the configured certificate. */
-export async function checkRunning({ host, port, tls }: Config['listen']): Promise<Finding> {
-  const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+/**
+ * What the relay that runs at this address says of itself; undefined where none does. Over TLS it must be the one with the
+ * configured certificate.
+ */
+export async function checkRunning({ host, port, tls }: Config['listen']): Promise<Finding | undefined> {
+  const url = urlOf({ host, port, tls })
   const { ok, todo } = findingsOn(url)
   let dispatcher: Agent | undefined
   try {
@@ -122,10 +129,22 @@ export async function checkRunning({ host, port, tls }: Config['listen']): Promi
     }
     return todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
   } catch {
-    return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
+    return undefined
   } finally {
     await dispatcher?.destroy()
   }
+}
+
+/** Of one that must run, since it has the store open. */
+export function silent(listen: Config['listen']): Finding {
+  return findingsOn(urlOf(listen)).todo(
+    'relay',
+    'has the store open and does not answer: does listen in this config say where it runs?',
+  )
+}
+
+function urlOf({ host, port, tls }: Pick<Config['listen'], 'host' | 'port' | 'tls'>): string {
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function existing(folder: string): string {
