@@ -22,6 +22,7 @@ const LEADS: Readonly<Record<string, string>> = {
   outbox: 'Keycloak’s outbox',
   events: 'Security events are refused:',
   policy: 'The realm',
+  directory: 'Directory',
   push: 'Keycloak’s push',
   store: 'The store',
   room: 'The store',

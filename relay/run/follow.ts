@@ -186,7 +186,7 @@ async function look({
   }
   const readMs = clock.nowMs()
   const { parties, realm, findings: found, pushes, outbox, directories } = await provider.look()
-  ;[...found, ...provider.ownFindings()].forEach((one) => findings.found(one))
+  findings.found(...found, ...provider.ownFindings())
   findings.found(judgePush(issuer, pushes === true, unpushed()))
   if (outbox?.refused === 0) {
     findings.found(ok('events', 'are taken'))

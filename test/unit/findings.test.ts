@@ -30,6 +30,17 @@ test('a finding is there until the same check finds it well, and is of its own r
   expect(toDo(findings, ISSUER)).toEqual([])
 })
 
+test('of several things that one check finds at once, none hides another, and the next time counts', () => {
+  const findings = new Findings()
+  const { ok, todo } = findingsOn(ISSUER)
+  findings.found(todo('directory', 'ad is held'), todo('directory', 'ldap is late'), ok('directory', 'ipa is watched'))
+  expect(toDo(findings, ISSUER)).toEqual(['directory ad is held', 'directory ldap is late'])
+  findings.found(ok('directory', 'ad is watched'), todo('directory', 'ldap is late'))
+  expect(toDo(findings, ISSUER)).toEqual(['directory ldap is late'])
+  findings.found(ok('directory', 'each is watched'))
+  expect(toDo(findings, ISSUER)).toEqual([])
+})
+
 test('one cause that several calls meet is told once', () => {
   const findings = new Findings()
   const { todo } = findingsOn(ISSUER)
@@ -108,10 +119,57 @@ test('what a relay meets by the way is judged as logout-relay check judges it: r
       .realm({ ...said, ...more })
       .filter(({ ok }) => !ok)
       .map(({ check }) => check)
-  expect(found({})).toEqual(['listener', 'policy', 'outbox', 'directory'])
+  expect(found({})).toEqual(['listener', 'policy', 'outbox'])
   // What somebody has decided is among the changes; that nothing at all is ended is said all the time.
   const off = { mode: 'enforce', 'admin-reset-password': 'off' }
   expect(
     found({ listener: true, issuer_fixed: false, policy: off, outbox: { waiting: 0, refused: 0 }, directories: [] }),
   ).toEqual([])
+})
+
+test('whatever a running relay has found of a realm is gone once the realm is well', () => {
+  const findings = new Findings()
+  const judges = judgesOf({ issuer: ISSUER, identifier: 'logout-relay' }, () => NOW_MS)
+  const outbox = { waiting: 0, refused: 0 }
+  const directory = { id: '0d1c', name: 'ad', provider: 'ldap', state: 'held', held: 300, looked_ms: NOW_MS }
+  const well = { listener: true, push: true, audience: 'logout-relay', keycloak: '26.7.3', policy: {}, outbox }
+  findings.found(
+    ...judges.realm({
+      ...{ listener: false, push: true, audience: 'another', keycloak: '26.7.3', policy: { mode: 'shadow' } },
+      ...{ outbox: { ...outbox, refused: 1 }, clock_ahead_ms: 9000, directories: [directory] },
+    }),
+  )
+  const checks = findings.all().map(({ check }) => check)
+  expect(checks).toEqual(['listener', 'policy', 'audience', 'node clock', 'outbox', 'directory'])
+  findings.found(...judges.realm({ ...well, directories: [{ ...directory, state: 'watched', held: 0 }] }))
+  expect(findings.all()).toEqual([])
+})
+
+test('of directories a relay that runs tells what came about by itself, and not how somebody has set them up', () => {
+  const judges = judgesOf({ issuer: ISSUER, identifier: 'logout-relay' }, () => NOW_MS)
+  const directory = (name: string, more: object) => ({ id: name, name, provider: 'ldap', looked_ms: NOW_MS, ...more })
+  const directories = [
+    directory('own', { provider: 'own', state: 'unwatched' }),
+    directory('off', { state: 'off' }),
+    directory('new', { state: 'new', looked_ms: undefined }),
+    directory('without', { state: 'watched', users: 2, without_clock: 2 }),
+    directory('held', { state: 'held', held: 300 }),
+    directory('down', { state: 'watched', failing_since_ms: NOW_MS, failure: 'CommunicationException' }),
+    directory('late', { state: 'watched', looked_ms: NOW_MS - 600_001 }),
+    directory('well', { state: 'watched' }),
+  ]
+  const told = (some: readonly object[]) =>
+    judges
+      .realm({
+        ...{ listener: true, push: false, audience: 'logout-relay', keycloak: '26.7.3', directories: some },
+        ...{ outbox: { waiting: 0, refused: 0 }, policy: { 'directory-password-changed': 'off' } },
+      })
+      .filter(({ check }) => check === 'directory')
+      .map(({ ok, says }) => [ok, says.split(' ')[0]])
+  expect(told(directories)).toEqual([
+    [false, 'held:'],
+    [false, 'down'],
+    [false, 'late'],
+  ])
+  expect(told(directories.slice(0, 4))).toEqual([[true, 'each']])
 })

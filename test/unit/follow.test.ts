@@ -57,7 +57,7 @@ async function follow({ sign, jwks }: OddRealm, answers: object = {}, found: Fin
         nowMs: () => Date.now(),
       }),
       metrics,
-      findings: { found: (one) => void found.push(one), about: () => [] },
+      findings: { found: (...some) => void found.push(...some), about: () => [] },
       log: makeLog('silent'),
       clock: systemClock,
       pollMs: 60_000,
@@ -133,9 +133,9 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
     {
       ...{ provider, registrar, metrics: makeMetrics(), log: makeLog('silent'), clock, pollMs: 5000 },
       findings: {
-        found: (one) => {
-          found.push(one)
-          findings.found(one)
+        found: (...some) => {
+          found.push(...some)
+          findings.found(...some)
         },
         about: (...things) => findings.about(...things),
       },
