@@ -90,8 +90,8 @@ export async function containmentsPage(
       <button class="quiet">Search</button>
       ${subject === undefined ? '' : html`<a href="/console/containments">All users</a>`}
     </form>
-    ${found.length === 0 ? html`<p class="empty">There are none${before === undefined ? ' yet' : ' before that'}.</p>` : ''}
-    <ul class="rows">
+    ${found.length === 0 ? html`<p class="empty">There are none${noneOf(before, subject)}.</p>` : ''}
+    <ul class="rows" ${found.length === 0 ? 'hidden' : ''}>
       ${found.map(
         (one) =>
           html`<li>
@@ -105,6 +105,10 @@ export async function containmentsPage(
       )}
     </ul>
     ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?${of}before=${last}">Older</a></p>`}`
+}
+
+function noneOf(before: number | undefined, subject: string | undefined): string {
+  return `${subject === undefined ? '' : ' of this user'}${before === undefined ? ' yet' : ' before that'}`
 }
 
 /** When each relying party was asked, and whether it said yes. */
