@@ -134,7 +134,7 @@ function summaryOf(
     <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
     ${head === '' ? html`<p>${calm ? calmWords(done) : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
     ${sessions === 0 ? '' : html`<p>${owing(lanes, ports.nowMs())}</p>`}
-    ${living === 0 ? '' : html`<p>${living === 1 ? 'It lives' : 'They live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
+    ${living === 0 ? '' : html`<p>${living === 1 ? 'The one that nobody can be told about lives' : 'Those that nobody can be told about live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
   </section>`
 }
 

@@ -34,7 +34,7 @@ export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
   })
 }
 
-const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'ended without an answer' } as const
+const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'without an answer' } as const
 
 /** When a relying party was asked, by its client id. */
 export type Attempts = ReadonlyMap<string, readonly { readonly atMs: number; readonly confirmed: boolean }[]>
