@@ -163,7 +163,17 @@ test('changes names what is weaker, and by whom and why', async () => {
 
 test('a containment shows its evidence line by line', async () => {
   const one = {
-    ...{ id: 'txn-1', trigger: 't', event_at_ms: 1, received_at_ms: 2, deliveries: 3, open: 1, parts: 1, arrived: 1 },
+    ...{
+      id: 'txn-1',
+      trigger: 't',
+      event_at_ms: 1,
+      received_at_ms: 2,
+      deliveries: 3,
+      open: 1,
+      dismissed: 0,
+      parts: 1,
+      arrived: 1,
+    },
     unreachable: 0,
   }
   const { out } = await run({ ...one, evidence: [{ at_ms: 0, kind: 'planned', data: { n: 3 } }] }, 'containments', 'x')

@@ -174,6 +174,7 @@ test('containments, one with its evidence, and relying parties are asked for by 
     open: 1,
     parts: 1,
     arrived: 1,
+    dismissed: 0,
     unreachable: 0,
   }
   const evidence = [{ at_ms: 1, kind: 'received', data: { part: 1 } }]
