@@ -29,6 +29,7 @@ export async function spine({ rounds }: Size): Promise<Line[]> {
         ...(await addedToReset(world, postgres, rounds)),
         ...(await addedToLogin(world, rounds)),
         ...(await addedToRefresh(world, rounds)),
+        ...(await addedToClientCredentials(world, rounds)),
       ]
     } finally {
       recorders.splice(0).forEach((recorder) => recorder.close())
@@ -195,5 +196,34 @@ async function addedToRefresh({ keycloak, demo, stock }: World, rounds: number):
     { what: 'refresh, stock', unit: 'ms', figure: figure(times.stock) },
     { what: 'refresh, with the extension', unit: 'ms', figure: figure(times.demo) },
     { what: 'added to a refresh', unit: 'ms', figure: figure(added), goal: ['median', 'at most', 1] },
+  ]
+}
+
+/** Shortly after a new secret, when the gate asks the most. */
+async function addedToClientCredentials({ keycloak, demo, stock }: World, rounds: number): Promise<Line[]> {
+  progress('What the extension adds to a request by client credentials')
+  const secrets = new Map<string, string>()
+  for (const { name } of [demo, stock]) {
+    const job = { clientId: 'bench-job', serviceAccountsEnabled: true, standardFlowEnabled: false }
+    await keycloak.admin.createClient(name, job)
+    const path = `/${name}/clients/${await keycloak.admin.clientUuid(name, job.clientId)}/client-secret`
+    secrets.set(name, (await keycloak.admin.must<{ value: string }>('POST', path)).json().value)
+  }
+  await delay(1100)
+  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
+  for (let round = -10 * WARM_UP; round < rounds * 40; round++) {
+    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
+      const began = performance.now()
+      await realm.tokens.serviceAccount('bench-job', secrets.get(realm.name) ?? '')
+      if (round >= 0) {
+        times[realm.name].push(performance.now() - began)
+      }
+    }
+  }
+  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
+  return [
+    { what: 'client credentials, stock', unit: 'ms', figure: figure(times.stock) },
+    { what: 'client credentials, with the extension', unit: 'ms', figure: figure(times.demo) },
+    { what: 'added to client credentials', unit: 'ms', figure: figure(added), goal: ['median', 'at most', 2] },
   ]
 }

@@ -6,6 +6,8 @@ export const KIND = {
   sid: 2,
   /** The session of the flow that made the change: it passes within the watermark's own second. */
   kept: 3,
+  /** A client, by its client id: everything that was issued to it. */
+  client: 4,
 } as const
 export type Kind = (typeof KIND)[keyof typeof KIND]
 

@@ -22,7 +22,7 @@ export class Watermarks {
   readonly #k0: number
   readonly #k1: number
   readonly #hash: Hash = { first: 0, last: 0 }
-  readonly #counts = new Float64Array(4)
+  readonly #counts = new Float64Array(5)
   #size = 0
   #first = new Uint32Array(LEAST_CAPACITY)
   #last = new Uint32Array(LEAST_CAPACITY)
@@ -49,6 +49,8 @@ export class Watermarks {
    */
   check(claims: Claims, nowMs: number): Verdict {
     const { sub, sid, iat, auth_time } = claims
+    // Keycloak's tokens have the one, those of RFC 9068 the other.
+    const client = claims['azp'] ?? claims['client_id']
     if (!isTime(iat) || (auth_time !== undefined && !isTime(auth_time))) {
       return 'revoked'
     }
@@ -84,6 +86,12 @@ export class Watermarks {
         return 'revoked'
       }
     }
+    if (isName(client) && (this.#counts[KIND.client] ?? 0) > 0) {
+      const watermark = this.#find(KIND.client, client)
+      if (watermark > 0 && issued <= Math.floor(watermark / 1000)) {
+        return 'revoked'
+      }
+    }
     return verdict
   }
 
@@ -111,7 +119,7 @@ export class Watermarks {
       const kind = view.getUint8(at + 8)
       const until = view.getUint32(at + 16)
       // A kind from a later version of the protocol is somebody else's rule.
-      if (kind >= 1 && kind <= 3 && until >= now) {
+      if (kind >= 1 && kind <= 4 && until >= now) {
         const watermarkMs = view.getUint16(at + 10) * 0x1_0000_0000 + view.getUint32(at + 12)
         this.#put(view.getUint32(at, true), view.getUint32(at + 4, true), kind as Kind, watermarkMs, until)
       }

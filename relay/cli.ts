@@ -7,13 +7,17 @@ import { type Level, LEVELS } from './idp/keycloak/audit/danger.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
 import { check } from './check/check.ts'
+import { addLoginCommands } from './cli/login.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
+import { addCompletionCommand } from './cli/completion.ts'
+import { containedWords } from './cli/contained.ts'
+import { addContainmentsCommand } from './cli/containments.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
-import { openByParty, unknownWords } from './cli/open-by-party.ts'
+import { addStatusCommand } from './cli/status.ts'
 import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
@@ -32,6 +36,8 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
   ],
   [2, '`audit`: wrong use, or the realm could not be read'],
   [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
+  [4, '`status`: nothing is open, but sessions may still live that nobody can be told about'],
+  [5, '`status`: nothing is open, but the relay or its realm needs something, as the lines with TO DO say'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],
 ]
 
@@ -88,6 +94,7 @@ interface Selected extends RelayOptions {
 }
 
 interface Contained {
+  readonly client?: string[]
   readonly reason: string
   readonly dryRun?: boolean
   readonly confirm?: boolean
@@ -104,7 +111,7 @@ const instant = (text: string): number => {
 }
 const deliveries = program
   .command('deliveries')
-  .description('what relying parties have not confirmed; the access token comes from LOGOUT_RELAY_TOKEN')
+  .description('what relying parties have not confirmed; log in first, with logout-relay login or by the environment')
 
 function onDeliveries(name: string, description: string): Command {
   return onRelay(deliveries, name, description)
@@ -115,8 +122,8 @@ function onDeliveries(name: string, description: string): Command {
 function onSelection(name: string, description: string): Command {
   return onDeliveries(name, description)
     .option('--id <id>', 'this one')
-    .option('--from <time>', 'taken up at this time or later', instant)
-    .option('--before <time>', 'taken up before this time', instant)
+    .option('--from <time>', 'received at this time or later', instant)
+    .option('--before <time>', 'received before this time', instant)
 }
 
 function selection({ id, client, containment, from, before }: Selected): SelectionMembers {
@@ -151,7 +158,7 @@ onDeliveries('list', 'list deliveries; needs the role view')
       ...(options.containment === undefined ? {} : { containment_id: options.containment }),
     }
     for await (const one of api(options).list(filter)) {
-      const words = [one.id, one.state, one.client_id, time(one.created_at * 1000), many(one.attempts, 'attempt')]
+      const words = [one.id, one.state, one.client_id, time(one.created_at_ms), many(one.attempts, 'attempt')]
       show(options.json, one, [...words, one.last_reason ?? ''])
     }
   })
@@ -196,53 +203,20 @@ onRelay(
       progress.say(`${many(read, 'event')} read, ${taken} of them missing`)
     }
     progress.clear()
-    show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing and taken up now`])
+    show(options.json, { read, taken }, [`${many(read, 'event')} read, ${taken} of them missing, and received now`])
   })
 
-onRelay(program, 'status', 'who has not answered yet, oldest first; needs the role view')
-  .addHelpText(
-    'after',
-    '\nExit status: 0 nothing is open, 3 something is. What its relying party is shown not to know is said and counts as nothing.\n\n  logout-relay status --json',
-  )
-  .action(async (options: RelayOptions) => {
-    const parties = await openByParty(api(options).list({ state: 'open' }))
-    for (const one of parties) {
-      const words = one.open > 0 ? [`${one.open} open since ${time(one.oldest_at * 1000)}`, one.last_reason] : []
-      const unknown = one.unknown_there === undefined ? [] : [unknownWords(one.unknown_there)]
-      show(options.json, one, [one.client_id, ...words, ...unknown])
-    }
-    const isCalm = parties.every(({ open }) => open === 0)
-    if (isCalm && !options.json) {
-      print(parties.length === 0 ? 'Nothing is open: every relying party has answered' : 'Nothing else is open')
-    }
-    process.exitCode = isCalm ? 0 : 3
-  })
+addStatusCommand(program)
 
-onRelay(program, 'containments', 'the latest containments, or the evidence of one; needs the role view')
-  .argument('[id]', 'of this one, all its evidence')
-  .option('--limit <n>', 'how many', '20')
-  .addHelpText('after', '\n  logout-relay containments --limit 5\n  logout-relay containments b7c1… --json')
-  .action(async (id: string | undefined, options: RelayOptions & { limit: string }) => {
-    if (id !== undefined) {
-      for await (const line of api(options).evidence(id)) {
-        const data = Object.entries(line.data).map(([name, value]) => `${name}=${value}`)
-        show(options.json, line, [time(line.at_ms), line.kind, ...data])
-      }
-      return
-    }
-    for (const one of await api(options).containments(Number(options.limit))) {
-      const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
-      const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
-      show(options.json, one, [one.id, time(one.event_at_ms), one.trigger, counted(one.deliveries), state])
-    }
-  })
+addContainmentsCommand(program)
 
 onRelay(
   program,
   'contain',
-  'end everything of these users, at the identity provider and everywhere; needs the role operate',
+  'end everything of these users or clients, at the identity provider and everywhere; needs the role operate',
 )
-  .argument('<user...>', 'ids or user names in the realm of the token')
+  .argument('[user...]', 'ids or user names in the realm of the token')
+  .option('--client <id...>', 'clients, with all that their service accounts have; they keep their secrets')
   .requiredOption('--reason <text>', 'why, for whoever reads the evidence')
   .option('--dry-run', 'only say what would end')
   .option('--confirm', 'it is meant, though many were signed out this way already; needs the role confirm')
@@ -252,32 +226,35 @@ onRelay(
 Exit status: 0 all is done, 1 something is not.
 
   logout-relay contain alice --reason "laptop stolen" --dry-run
-  logout-relay contain alice bob --reason "INC-4711"`,
+  logout-relay contain alice bob --reason "INC-4711"
+  logout-relay contain --client nightly-export --reason "secret in a public repository"`,
   )
   .action(
     async (
       users: string[],
-      { reason, dryRun = false, confirm = false, ...asked }: RelayOptions & Contained,
+      { client: clients = [], reason, dryRun = false, confirm = false, ...asked }: RelayOptions & Contained,
     ): Promise<void> => {
+      const all = [
+        ...users.map((subject) => ({ name: subject, word: { subject } })),
+        ...clients.map((client_id) => ({ name: client_id, word: { client_id } })),
+      ]
+      if (all.length === 0) {
+        throw new RelayError('invalid_request', 'Say who: users, or --client and a client')
+      }
       const progress = openProgress(asked.json)
-      for (const [n, subject] of users.entries()) {
+      for (const [n, { name, word }] of all.entries()) {
         try {
-          progress.say(`${n + 1} of ${users.length}: ${subject}`)
-          const one = await api(asked).contain({ subject, reason, dry_run: dryRun, confirm })
+          progress.say(`${n + 1} of ${all.length}: ${name}`)
+          const one = await api(asked).contain({ ...word, reason, dry_run: dryRun, confirm })
           progress.clear()
-          const ends = dryRun || one.shadow ? 'would end' : 'ended'
-          const untold = one.unreachable > 0 ? `, ${one.unreachable} of them at clients without a logout URL` : ''
-          const held = dryRun && one.confirmation_required ? '; takes --confirm' : ''
-          const at = many(one.relying_parties, 'relying party', 'relying parties')
-          const said = `${ends} ${many(one.sessions, 'session')} at ${at}${untold}${held}`
-          show(asked.json, one, [subject, said, one.containment_id ?? ''])
+          show(asked.json, one, [name, containedWords(one), one.containment_id ?? ''])
         } catch (cause) {
           progress.clear()
           if (!(cause instanceof RelayError && cause.code === 'invalid_request')) {
             throw cause
           }
           // The others are not to wait for one whose name is misspelt.
-          process.stderr.write(`logout-relay: ${subject}: ${cause.message}\n`)
+          process.stderr.write(`logout-relay: ${name}: ${cause.message}\n`)
           process.exitCode = 1
         }
       }
@@ -285,6 +262,7 @@ Exit status: 0 all is done, 1 something is not.
   )
 
 addRelyingPartyCommands(program)
+addLoginCommands(program)
 
 interface Audited {
   readonly url: string
@@ -322,6 +300,7 @@ program
   })
 
 addKeyCommands(program, show)
+addCompletionCommand(program, print)
 
 /** Does what the process was started for. */
 export async function main(): Promise<void> {

@@ -4,7 +4,7 @@ import type { Command } from 'commander'
 import { z } from 'zod'
 import { apiRoutes, type ApiPorts } from '../relay/api/app.ts'
 import { DOCUMENT } from '../relay/api/described.ts'
-import { countOpen, makeMetrics } from '../relay/telemetry/metrics.ts'
+import { countAmiss, countOpen, makeMetrics } from '../relay/telemetry/metrics.ts'
 import { HOLES } from '../relay/idp/keycloak/audit/known-holes.ts'
 import { EXIT_STATUSES, program } from '../relay/cli.ts'
 import { Schema } from '../relay/config/config.ts'
@@ -92,6 +92,7 @@ function fields(schema: JsonSchema, path = '', must = 'required'): (readonly str
 async function metrics(): Promise<string> {
   const metrics = makeMetrics()
   countOpen(metrics, { open: () => Promise.resolve([]) })
+  countAmiss(metrics, { unreachable: () => Promise.resolve([]) }, { all: () => [] }, () => 0)
   const { registry } = metrics
   const rows = (await registry.getMetricsAsJSON()).map(({ name, help: says, type }) => {
     const { labelNames } = registry.getSingleMetric(name) as unknown as { labelNames: readonly string[] }

@@ -32,6 +32,8 @@ export interface Tables extends NoteTables, SecurityFeedTables {
   readonly events: Map<string, string>
   readonly containments: Map<string, Changing<Kept>>
   readonly deliveries: Map<string, Row>
+  /** When each ends by itself, by issuer, client and session. */
+  readonly unreachable: Map<string, { readonly issuer: string; readonly clientId: string; untilMs: number }>
   readonly watermarks: Map<string, WatermarkChange & { readonly issuer: string }>
   readonly shared: SharedTables
 }
@@ -40,6 +42,7 @@ export const emptyTables = (): Tables => ({
   events: new Map(),
   containments: new Map(),
   deliveries: new Map(),
+  unreachable: new Map(),
   watermarks: new Map(),
   journal: [],
   lines: 0,

@@ -2,8 +2,21 @@ import type { Past, Pruned, Store } from '../relay/store/port.ts'
 import type { Kept, Tables } from './disk.ts'
 
 /** Pruning on the model of a disk. */
-export function modelPrune(write: <T>(change: (tables: Tables) => T) => Promise<T>): Pick<Store, 'prune'> {
-  return { prune: (past) => write((tables) => prune(tables, past)) }
+export function modelPrune(
+  write: <T>(change: (tables: Tables) => T) => Promise<T>,
+): Pick<Store, 'prune' | 'forgetSubjects'> {
+  return {
+    prune: (past) => write((tables) => prune(tables, past)),
+    forgetSubjects: (beforeMs, limit) =>
+      write(({ containments }) => {
+        const past = [...containments.values()].filter(
+          ({ subject, closedMs = Infinity, lastEndMs }) =>
+            subject !== undefined && Math.max(closedMs, lastEndMs) < beforeMs,
+        )
+        past.slice(0, limit).forEach((containment) => delete containment.subject)
+        return Math.min(past.length, limit)
+      }),
+  }
 }
 
 function prune(tables: Tables, { nowMs, endedBeforeMs, fed, limit }: Past): Pruned {
@@ -19,6 +32,9 @@ function prune(tables: Tables, { nowMs, endedBeforeMs, fed, limit }: Past): Prun
   const drop = <T>(from: T[], those: readonly T[]) => those.forEach((one) => from.splice(from.indexOf(one), 1))
   some('watermarks', tables.watermarks, ([, { untilMs }]) => untilMs < nowMs).forEach(([name]) =>
     tables.watermarks.delete(name),
+  )
+  some('watermarks', tables.unreachable, ([, { untilMs }]) => untilMs < nowMs).forEach(([name]) =>
+    tables.unreachable.delete(name),
   )
   drop(
     tables.changes,

@@ -120,6 +120,7 @@ export class SimulatedRelay {
           verify: (set) => process.learn(idp.verify(set)),
           receive: (event) => this.#flow.receive(event, 'poll'),
           polled: () => undefined,
+          refused: () => undefined,
           trouble,
         },
         process.clock,

@@ -25,7 +25,10 @@ export function modelSecurityFeed(
         }
         const taken = { at: feed.at, fence: Math.max(feed.fence + 1, shared.floor), leaseMs: nowMs + leaseMs }
         securityFeeds.set(issuer, taken)
-        const told = lines.map(({ containmentId, trigger, evidence }) => ({ containmentId, trigger, evidence }))
+        const told = lines.map(({ containmentId, trigger, subject, evidence }) => ({
+          ...{ containmentId, trigger, evidence },
+          ...(subject === undefined ? {} : { subject }),
+        }))
         return { issuer, fence: taken.fence, next: String(last.n), lines: told }
       }),
 

@@ -59,7 +59,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
   }
 
   return {
-    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
+    accept: (event, { containmentId, atMs: createdMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
       write((tables) => {
         const { issuer, jti } = event
         if (tables.events.has(keyOf(issuer, jti))) {
@@ -70,7 +70,6 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           throw new RelayError('store_unavailable', 'A session is named twice')
         }
         tables.events.set(keyOf(issuer, jti), containmentId)
-        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const key = keyOf(issuer, containmentId)
         const containment: Changing<Kept> = tables.containments.get(key) ?? {
           id: containmentId,
@@ -80,9 +79,20 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           createdMs,
           deliveries: 0,
           open: 0,
+          dismissed: 0,
           parts: event.parts,
           arrived: 0,
+          subject: event.subject,
+          unreachable: 0,
+          unreachableUntilMs: 0,
           lastEndMs,
+        }
+        containment.unreachable += unreachable.length
+        for (const { clientId, sid, untilMs } of unreachable) {
+          containment.unreachableUntilMs = Math.max(containment.unreachableUntilMs, untilMs)
+          const name = `${laneOf(issuer, clientId)} ${sid}`
+          const known = tables.unreachable.get(name)?.untilMs ?? 0
+          tables.unreachable.set(name, { issuer, clientId, untilMs: Math.max(known, untilMs) })
         }
         containment.lastEndMs = Math.max(containment.lastEndMs, lastEndMs)
         containment.deliveries += deliveries.length
@@ -97,6 +107,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         }
         tables.containments.set(key, containment)
         for (const delivery of deliveries) {
+          tables.unreachable.delete(`${laneOf(issuer, delivery.clientId)} ${delivery.sid}`)
           tables.deliveries.set(delivery.id, { ...delivery, fence: 0, leased: false, reported: false })
         }
         evidence.forEach((line) => addEvidence(tables, containment, line))
@@ -159,6 +170,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         if (state !== 'open') {
           row.endedMs = atMs
           containment.open -= 1
+          containment.dismissed += Number(state === 'dismissed')
           closeIfEnded(tables, containment, atMs)
           endSiblings(tables, row, outcome)
         }
@@ -197,6 +209,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
           addEvidence(tables, containment, { kind: 'dismissed', atMs, data })
           containment.open -= 1
+          containment.dismissed += 1
           closeIfEnded(tables, containment, atMs)
         }
         return rows.length
@@ -226,10 +239,11 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         }
       }),
 
-    containments: (issuer, limit, before = Infinity) =>
+    containments: ({ issuer, subject, beforeMs = Infinity, limit }) =>
       read(({ containments }) =>
         [...containments.values()]
-          .filter((each) => each.issuer === issuer && each.createdMs < before)
+          .filter((each) => each.issuer === issuer && each.createdMs < beforeMs)
+          .filter((each) => subject === undefined || each.subject === subject)
           .sort((a, b) => b.createdMs - a.createdMs)
           .slice(0, limit)
           .map(listedOf),
@@ -267,9 +281,25 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           ({ issuer, clientId }) => laneOf(issuer, clientId),
         )
         return [...lanes.values()].flatMap((rows) => {
-          const [first] = rows
-          const oldestMs = Math.min(...rows.map(({ createdMs }) => createdMs))
-          return first ? [{ issuer: first.issuer, clientId: first.clientId, count: rows.length, oldestMs }] : []
+          const [oldest] = rows.sort((a, b) => a.createdMs - b.createdMs)
+          return oldest
+            ? [
+                {
+                  ...{ issuer: oldest.issuer, clientId: oldest.clientId, count: rows.length },
+                  ...{ oldestMs: oldest.createdMs, asked: oldest.attempts > 0 },
+                },
+              ]
+            : []
+        })
+      }),
+
+    unreachable: (nowMs) =>
+      read(({ unreachable }) => {
+        const live = [...unreachable.values()].filter(({ untilMs }) => untilMs > nowMs)
+        return [...Map.groupBy(live, ({ issuer, clientId }) => laneOf(issuer, clientId)).values()].flatMap((those) => {
+          const [first] = those
+          const untilMs = Math.max(...those.map((one) => one.untilMs))
+          return first ? [{ ...first, count: those.length, untilMs }] : []
         })
       }),
 
@@ -281,8 +311,11 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           .slice(0, limit),
       ),
 
-    watermarksOf: (issuer, sub, sid) =>
-      read((tables) => changesOf(tables, issuer).filter(({ kind, name }) => name === (kind === 'sub' ? sub : sid))),
+    watermarksOf: (issuer, sub, sid, client) =>
+      read((tables) => {
+        const names = { sub, sid, kept: sid, client }
+        return changesOf(tables, issuer).filter(({ kind, name }) => name === names[kind])
+      }),
 
     ...modelSecurityFeed(write),
     ...modelNotes(write, read),
@@ -316,8 +349,9 @@ function containmentOf({ containments }: Tables, { issuer, containmentId }: Row)
   return containment
 }
 
-function addEvidence(tables: Tables, { issuer, id, trigger }: Containment, evidence: Evidence): void {
-  tables.journal.push({ issuer, containmentId: id, trigger, evidence, n: ++tables.lines })
+function addEvidence(tables: Tables, { issuer, id, trigger, subject }: Containment, evidence: Evidence): void {
+  const whose = subject === undefined ? {} : { subject }
+  tables.journal.push({ issuer, containmentId: id, trigger, ...whose, evidence, n: ++tables.lines })
 }
 
 function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {

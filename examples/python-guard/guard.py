@@ -11,7 +11,7 @@ import struct
 
 import jwt
 
-KINDS = {"sub": 1, "sid": 2, "kept": 3}
+KINDS = {"sub": 1, "sid": 2, "kept": 3, "client": 4}
 SKEW_MS = 60_000
 
 
@@ -87,6 +87,10 @@ class Watermarks:
                 verdict = "step-up"
         ended = self._find("sid", sid) if sid else 0
         if ended and (began is None or began <= ended // 1000):
+            return "revoked"
+        client = claims.get("azp", claims.get("client_id"))
+        ended = self._find("client", client) if _is_name(client) else 0
+        if ended and issued <= ended // 1000:
             return "revoked"
         return verdict
 

@@ -2,19 +2,23 @@ import { z } from 'zod'
 import { SOURCES } from '../registry/registry.ts'
 
 /**
- * What the relay's API answers, for its routes and for whoever calls them. Names ending in `_ms` are milliseconds since the
- * epoch, the other times of a delivery whole seconds.
+ * What the relay's API answers, for its routes and for whoever calls them. Every time is in milliseconds since the epoch,
+ * and its name ends in `_ms`.
  */
 const Containment = z.object({
   id: z.string(),
+  subject: z.string().optional(),
   trigger: z.string(),
   event_at_ms: z.number(),
   received_at_ms: z.number(),
   closed_at_ms: z.number().optional(),
   deliveries: z.number(),
   open: z.number(),
+  dismissed: z.number(),
   parts: z.number(),
   arrived: z.number(),
+  unreachable: z.number(),
+  unreachable_until_ms: z.number().optional(),
 })
 export const Containments = z.object({ containments: z.array(Containment) })
 export const WithEvidence = Containment.extend({
@@ -39,20 +43,27 @@ export const Deliveries = z.object({
       attempts: z.number(),
       last_status: z.number().optional(),
       last_reason: z.string().optional(),
-      next_attempt_at: z.number().optional(),
-      latest_end: z.number(),
-      created_at: z.number(),
-      ended_at: z.number().optional(),
+      next_attempt_at_ms: z.number().optional(),
+      latest_end_ms: z.number(),
+      created_at_ms: z.number(),
+      ended_at_ms: z.number().optional(),
     }),
   ),
   next: z.string().optional(),
 })
+/** What whoever is awake has to know: whom nobody can tell, and what is amiss. What is open is among the deliveries. */
+export const Status = z.object({
+  unreachable: z.array(z.object({ client_id: z.string(), sessions: z.number(), until_ms: z.number() })),
+  to_do: z.array(z.object({ check: z.string(), about: z.string(), says: z.string() })),
+})
+
 export const Changed = z.object({ changed: z.number() })
 export const Reread = z.object({ read: z.number(), taken: z.number(), next: z.string().optional() })
 
-/** Of a user, on somebody's word. */
+/** Of a user or a client, on somebody's word. */
 export const Contained = z.object({
   subject: z.string(),
+  client_id: z.string().optional(),
   containment_id: z.string().optional(),
   sessions: z.number(),
   relying_parties: z.number(),

@@ -1,10 +1,11 @@
 import { OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
 import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
+import type { Finding } from '../domain/finding.ts'
 import type { Delivery } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Containment, Selection, Store } from '../store/port.ts'
-import { Changed, Containments, Deliveries, Refused, Reread, WithEvidence } from './answers.ts'
+import { Changed, Containments, Deliveries, Refused, Reread, Status, WithEvidence } from './answers.ts'
 import { type ApiEnv, requireRole, smallBody } from './auth.ts'
 import { type Contain, containRoute } from './contain.ts'
 import { BODY_REFUSALS, describeOthers, DOCUMENT, json, REFUSALS } from './described.ts'
@@ -25,11 +26,14 @@ export interface ApiPorts extends RelyingPartyPorts {
     which: { readonly sinceMs?: number | undefined; readonly after?: string | undefined },
   ) => Promise<{ read: number; taken: number; next?: string }>
   readonly contain: Contain
+  /** What is amiss now in a realm and with the store, as the relay's own work has met it. */
+  readonly findings: (issuer: string) => readonly Finding[]
+  /** The same of all realms. */
+  readonly allFindings: () => readonly Finding[]
   /** What is not ready, in words; empty when all is. */
   readonly notReady: () => string[]
 }
 
-const seconds = (ms: number) => Math.floor(ms / 1000)
 const UNAVAILABLE = {
   store_unavailable: 'The store cannot be read now',
   idp_unavailable: 'The identity provider does not answer now',
@@ -55,9 +59,19 @@ const route = <P extends string, Q extends z.ZodObject, T extends z.ZodType>(
 
 const listContainments = route(
   '/api/v1/containments',
-  z.object({ limit: Limit, before_ms: z.coerce.number().int().optional() }),
+  z.object({
+    limit: Limit,
+    before_ms: z.coerce.number().int().optional(),
+    subject: z.string().min(1).max(255).optional(),
+  }),
   Containments,
-  'Containments, newest first',
+  'Containments, newest first; of one subject, by the sub of the user',
+)
+const showStatus = route(
+  '/api/v1/status',
+  z.object({}),
+  Status,
+  'Sessions that nobody can be told about and that may still live, by client; and what is amiss now',
 )
 const listDeliveries = route(
   '/api/v1/deliveries',
@@ -162,7 +176,7 @@ function selectionOf(issuer: string, selected: z.infer<typeof Selected>): Select
 
 /** Health, metrics, and the lists for programs. */
 export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
-  const { store, metrics, flow, reread, contain, notReady } = ports
+  const { store, metrics, flow, reread, contain, notReady, findings, allFindings, nowMs } = ports
   const app = new OpenAPIHono<ApiEnv>({
     defaultHook: (result, c) => {
       if (!result.success) {
@@ -197,9 +211,10 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   app.get('/healthz', (c) => c.json({ status: 'ok' }))
   app.get('/readyz', (c) => {
     const missing = notReady()
+    const to_do = allFindings().map(({ check, about, says }) => `${about}: ${check} ${says}`)
     return missing.length === 0
-      ? c.json({ status: 'ready' })
-      : c.json({ status: 'not ready', waiting_for: missing }, 503)
+      ? c.json({ status: 'ready', to_do })
+      : c.json({ status: 'not ready', waiting_for: missing, to_do }, 503)
   })
   app.get('/metrics', async (c) =>
     c.text(await metrics.registry.metrics(), 200, { 'Content-Type': metrics.registry.contentType }),
@@ -212,7 +227,7 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   describeOthers(app)
   app.doc31('/api/v1/openapi.json', DOCUMENT)
 
-  for (const path of ['containments', 'containments/:id', 'deliveries']) {
+  for (const path of ['status', 'containments', 'containments/:id', 'deliveries']) {
     app.get(`/api/v1/${path}`, requireRole('view', ports))
   }
   containRoute(app, contain, requireRole('operate', ports))
@@ -220,23 +235,43 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
   app.use('/api/v1/outbox/reread', requireRole('operate', ports))
   app.use('/api/v1/deliveries/dismiss', requireRole('dismiss', ports))
   app.openapi(retryDeliveries, async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { deliveries } = c.req.valid('json')
-    return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), subject) }, 200)
+    return c.json({ changed: await flow.retryNow(selectionOf(issuer, deliveries), by) }, 200)
   })
   app.openapi(rereadOutbox, async (c) => {
     const { since_ms, after } = c.req.valid('json')
     return c.json(await reread(c.var.caller.issuer, { sinceMs: since_ms, after }), 200)
   })
   app.openapi(dismissDeliveries, async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { deliveries, reason } = c.req.valid('json')
-    return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), subject, reason) }, 200)
+    return c.json({ changed: await flow.dismiss(selectionOf(issuer, deliveries), by, reason) }, 200)
   })
   addRelyingPartyRoutes(app, ports)
+  app.openapi(showStatus, async (c) => {
+    const { issuer } = c.var.caller
+    const unreachable = (await store.unreachable(nowMs())).filter((one) => one.issuer === issuer)
+    const to_do = findings(issuer).map(({ check, about, says }) => ({ check, about, says }))
+    return c.json(
+      {
+        unreachable: unreachable.map(({ clientId, count, untilMs }) => ({
+          client_id: clientId,
+          sessions: count,
+          until_ms: untilMs,
+        })),
+        to_do,
+      },
+      200,
+    )
+  })
   app.openapi(listContainments, async (c) => {
-    const { limit, before_ms } = c.req.valid('query')
-    const found = await store.containments(c.var.caller.issuer, limit, before_ms)
+    const { limit, before_ms, subject } = c.req.valid('query')
+    const found = await store.containments({
+      ...{ issuer: c.var.caller.issuer, limit },
+      ...(before_ms === undefined ? {} : { beforeMs: before_ms }),
+      ...(subject === undefined ? {} : { subject }),
+    })
     return c.json({ containments: found.map(containmentOut) }, 200)
   })
   app.openapi(showContainment, async (c) => {
@@ -245,7 +280,8 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
     if (!found) {
       return c.json({ error: 'not_found', error_description: 'No such containment in this realm' }, 404)
     }
-    const evidence = found.evidence.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
+    const inOrder = found.evidence.toSorted((a, b) => a.atMs - b.atMs)
+    const evidence = inOrder.map(({ atMs, kind, data }) => ({ at_ms: atMs, kind, data: { ...data } }))
     const next = evidence.length === limit ? { next: from + limit } : {}
     return c.json({ ...containmentOut(found.containment), evidence, ...next }, 200)
   })
@@ -266,17 +302,22 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
 }
 
 function containmentOut(containment: Containment) {
-  const { id, trigger, eventMs, createdMs, closedMs, deliveries, open, parts, arrived } = containment
+  const { id, subject, trigger, eventMs, createdMs, closedMs, deliveries, open, parts, arrived } = containment
+  const { dismissed, unreachable, unreachableUntilMs } = containment
   return {
     id,
+    ...(subject === undefined ? {} : { subject }),
     trigger,
     event_at_ms: eventMs,
     received_at_ms: createdMs,
     ...(closedMs === undefined ? {} : { closed_at_ms: closedMs }),
     deliveries,
     open,
+    dismissed,
     parts,
     arrived,
+    unreachable,
+    ...(unreachable > 0 ? { unreachable_until_ms: unreachableUntilMs } : {}),
   }
 }
 
@@ -291,9 +332,9 @@ function deliveryOut(delivery: Delivery) {
     attempts,
     ...(lastStatus === undefined ? {} : { last_status: lastStatus }),
     ...(lastReason === undefined ? {} : { last_reason: lastReason }),
-    ...(state === 'open' ? { next_attempt_at: seconds(delivery.dueMs) } : {}),
-    latest_end: seconds(delivery.latestEndMs),
-    created_at: seconds(delivery.createdMs),
-    ...(endedMs === undefined ? {} : { ended_at: seconds(endedMs) }),
+    ...(state === 'open' ? { next_attempt_at_ms: delivery.dueMs } : {}),
+    latest_end_ms: delivery.latestEndMs,
+    created_at_ms: delivery.createdMs,
+    ...(endedMs === undefined ? {} : { ended_at_ms: endedMs }),
   }
 }

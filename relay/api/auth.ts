@@ -1,8 +1,9 @@
 import { bodyLimit } from 'hono/body-limit'
 import { createMiddleware } from 'hono/factory'
-import { decodeJwt, type JWTPayload } from 'jose'
+import { decodeJwt, errors, type JWTPayload } from 'jose'
 import { isVerdict } from '../../guard/bearer.ts'
 import { verifyJwt } from '../../guard/jwt.ts'
+import { duration } from '../text.ts'
 import type { Access, KeysOf, ReadAccess } from '../idp/port.ts'
 
 /** Of people and their programs. */
@@ -11,8 +12,12 @@ export type Role = 'view' | 'operate' | 'dismiss'
 /** The caller, as its access token says. It sees its own issuer's data and no other's. */
 export interface Caller {
   readonly issuer: string
-  /** The token's `sub`, for the evidence of what the caller does. */
   readonly subject: string
+  /**
+   * For the evidence of what the caller does: the token's `sub`, of a service account behind its name. The `sub` stays, since a
+   * person may have chosen such a name.
+   */
+  readonly by: string
   /** The client that the token was issued to. */
   readonly clientId: string
   /** The token's end, in seconds. */
@@ -31,6 +36,7 @@ export interface CallerPorts {
   /** The relay's identifier. */
   readonly audience: string
   readonly isEnded: IsEnded
+  readonly nowMs: () => number
 }
 
 /** And what those are who act on a person's word. */
@@ -77,12 +83,9 @@ function requireToken(role: Role | 'guard', ports: CallerPorts, mayAct: (caller:
       c.header('Retry-After', '5')
       return c.json({ error: 'temporarily_unavailable', error_description: 'The token cannot be judged now' }, 503)
     }
-    if (verdict === undefined) {
+    if ('refused' in verdict) {
       c.header('WWW-Authenticate', 'Bearer error="invalid_token"')
-      return c.json(
-        { error: 'invalid_token', error_description: `The token is not a valid one for the audience ${audience}` },
-        401,
-      )
+      return c.json({ error: 'invalid_token', error_description: verdict.refused }, 401)
     }
     if (!mayAct(verdict)) {
       c.header('WWW-Authenticate', 'Bearer error="insufficient_scope"')
@@ -95,8 +98,8 @@ function requireToken(role: Role | 'guard', ports: CallerPorts, mayAct: (caller:
         403,
       )
     }
-    const { issuer, subject, clientId, exp } = verdict
-    c.set('caller', { issuer, subject, clientId, exp })
+    const { issuer, subject, by, clientId, exp } = verdict
+    c.set('caller', { issuer, subject, by, clientId, exp })
     await next()
     return undefined
   })
@@ -107,23 +110,54 @@ function whyNotThrough(clientId: string): string {
   return `${what} not count here: log in through a client that issuers[].clients in relay.yaml names, or name this one there`
 }
 
-async function verify(
-  token: string,
-  { keysOf, readAccess, audience, isEnded }: CallerPorts,
-): Promise<(Caller & Pick<Access, 'roles'>) | 'unavailable' | undefined> {
+type Verdict = (Caller & Pick<Access, 'roles'>) | { readonly refused: string } | 'unavailable'
+
+async function verify(token: string, ports: CallerPorts): Promise<Verdict> {
+  const { keysOf, readAccess, audience, isEnded } = ports
+  const issuer = issuerIn(token)
+  if (issuer === undefined) {
+    return { refused: 'This is no token that the relay can read: send an access token, a JWT, as it was issued' }
+  }
+  const keys = keysOf(issuer)
+  if (!keys) {
+    return { refused: 'The token is of an issuer (iss) that this relay does not serve: log in at a realm of the relay' }
+  }
   try {
-    const issuer = decodeJwt(token).iss
-    const keys = issuer === undefined ? undefined : keysOf(issuer)
-    if (issuer === undefined || !keys) {
-      return undefined
-    }
     const { payload } = await verifyJwt(token, await keys, { issuer, audience, requiredClaims: ['exp'] })
     const access = readAccess(payload, audience)
-    if (access?.subject === undefined || (await isEnded(issuer, payload))) {
-      return undefined
+    if (access?.subject === undefined) {
+      return { refused: 'This is not an access token (typ Bearer, with a sub): an ID or refresh token is none' }
     }
-    return { ...access, issuer, subject: access.subject }
+    if (await isEnded(issuer, payload)) {
+      return {
+        refused: 'The login that the token is from has ended, by a reset or a logout of its holder: log in again',
+      }
+    }
+    const { subject, serviceAccount } = access
+    return { ...access, issuer, subject, by: serviceAccount === undefined ? subject : `${serviceAccount} (${subject})` }
   } catch (cause) {
-    return isVerdict(cause) ? undefined : 'unavailable'
+    return isVerdict(cause) ? { refused: whyRefused(cause, audience, ports.nowMs()) } : 'unavailable'
   }
+}
+
+function issuerIn(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss
+  } catch {
+    return undefined
+  }
+}
+
+/** In words for whoever sent it. The claims are only judged once the signature is. */
+function whyRefused(cause: unknown, audience: string, nowMs: number): string {
+  if (cause instanceof errors.JWTExpired) {
+    const { exp } = cause.payload
+    return `The token expired ${exp === undefined ? '' : `${duration(Math.max(1000, nowMs - exp * 1000))} ago`}: get a fresh one`
+  }
+  if (cause instanceof errors.JWTClaimValidationFailed) {
+    return cause.claim === 'aud'
+      ? `The token is not for the audience ${audience}: its holder needs a role of the client ${audience}, in the scope of the token’s client`
+      : `The claim ${cause.claim} of the token is not acceptable here`
+  }
+  return 'The token is not signed by its realm, or with a key that the realm no longer publishes: get a fresh one'
 }

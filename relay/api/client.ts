@@ -14,6 +14,7 @@ import {
   Registered,
   RelyingParties,
   Reread,
+  Status,
   Unregistered,
   WithEvidence,
 } from './answers.ts'
@@ -41,22 +42,20 @@ export type SelectionMembers = Readonly<Record<string, string | number>>
 /**
  * A relay's API as the command line uses it.
  *
- * @throws RelayError `config_invalid` for a URL or token that cannot be used, `access_denied` for 401, 403 and 409,
+ * @param token an access token whose audience is the relay, or where to get one
+ * @throws RelayError `config_invalid` for a URL that cannot be used, `access_denied` for 401, 403 and 409,
  *   `invalid_request` for what the relay refuses, `store_unavailable` when it cannot be reached or fails
  */
-export function openApi(url: string, token: string | undefined) {
+export function openApi(url: string, token: string | (() => Promise<string>)) {
   if (!URL.canParse(url) || !(url.startsWith('https://') || (url.startsWith('http://') && isLoopback(url)))) {
     throw new RelayError(
       'config_invalid',
       'The relay’s address (--url, LOGOUT_RELAY_URL) must be https, or http on this machine. Example: https://logout-relay.example.org',
     )
   }
-  if (token === undefined || !/^[\w.~+/-]+=*$/.test(token)) {
-    throw new RelayError(
-      'config_invalid',
-      'LOGOUT_RELAY_TOKEN must hold an access token whose audience is the relay; docs/operate.md shows how to get one',
-    )
-  }
+  // Asked for once, and not before it is needed.
+  let asked: Promise<string> | undefined
+  const ask = () => (asked ??= typeof token === 'string' ? Promise.resolve(token) : token())
   const call = async <T>(
     path: string,
     schema: z.ZodType<T>,
@@ -64,7 +63,7 @@ export function openApi(url: string, token: string | undefined) {
     timeoutMs: number = TIMEOUT_MS,
   ): Promise<T> => {
     const place = new URL(`/api/v1/${path}`, url)
-    const { status, json } = await reach(place, token, body, timeoutMs)
+    const { status, json } = await reach(place, await ask(), body, timeoutMs)
     const said = Said.safeParse(json).data?.error_description
     const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) {
@@ -95,8 +94,12 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
+    status: () => call('status', Status),
     /** Newest first. */
-    containments: async (limit: number) => (await call(`containments?limit=${limit}`, Containments)).containments,
+    containments: async (limit: number, subject?: string) => {
+      const query = new URLSearchParams({ limit: String(limit), ...(subject === undefined ? {} : { subject }) })
+      return (await call(`containments?${query.toString()}`, Containments)).containments
+    },
     /** Line by line of the evidence, oldest first. */
     async *evidence(id: string): AsyncGenerator<z.infer<typeof WithEvidence>['evidence'][number]> {
       for (let from: number | undefined = 0; from !== undefined;) {
@@ -127,8 +130,9 @@ export function openApi(url: string, token: string | undefined) {
         more = after !== undefined
       }
     },
-    contain: (request: { subject: string; reason: string; dry_run: boolean; confirm: boolean }) =>
-      call('containments', Contained, request),
+    contain: (
+      request: ({ subject: string } | { client_id: string }) & { reason: string; dry_run: boolean; confirm: boolean },
+    ) => call('containments', Contained, request),
     dismiss: async (deliveries: SelectionMembers, reason: string) =>
       (await call('deliveries/dismiss', Changed, { deliveries, reason }, LONG_TIMEOUT_MS)).changed,
   }

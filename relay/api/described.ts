@@ -52,8 +52,15 @@ export function describeOthers({ openAPIRegistry: registry }: OpenAPIHono<ApiEnv
     path: '/readyz',
     summary: 'Whether every realm has been reached once',
     responses: {
-      200: json(z.object({ status: z.literal('ready') }), 'All is there'),
-      503: json(z.object({ status: z.literal('not ready'), waiting_for: z.array(z.string()) }), 'What is missing'),
+      200: json(z.object({ status: z.literal('ready'), to_do: z.array(z.string()) }), 'All is there'),
+      503: json(
+        z.object({
+          status: z.literal('not ready'),
+          waiting_for: z.array(z.string()),
+          to_do: z.array(z.string()),
+        }),
+        'What is missing',
+      ),
     },
   })
   registry.registerPath({

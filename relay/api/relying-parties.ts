@@ -95,7 +95,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
     },
   })
   app.openapi(register, async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { client_id, backchannel_logout_uri, reason, despite_check } = c.req.valid('json')
     const { registered, finding } = await registrar.register(
       {
@@ -103,7 +103,7 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
         clientId: client_id,
         logoutUri: backchannel_logout_uri,
       },
-      { by: subject, reason },
+      { by, reason },
       despite_check,
     )
     const check = { ok: finding.ok, says: finding.says }
@@ -121,19 +121,19 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
   )
   app.openapi(act('/unregister', NamedWithReason, Unregistered, 'Take a registration back'), async (c) => {
     const { client_id, reason } = c.req.valid('json')
-    await registrar.unregister(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })
+    await registrar.unregister(c.var.caller.issuer, client_id, { by: c.var.caller.by, reason })
     return c.json({ registered: false as const }, 200)
   })
   app.openapi(act('/pause', NamedWithReason, Paused, 'Attempt nothing there; what is owed stays open'), async (c) => {
     const { client_id, reason } = c.req.valid('json')
-    await registrar.pause(c.var.caller.issuer, client_id, { by: c.var.caller.subject, reason })
+    await registrar.pause(c.var.caller.issuer, client_id, { by: c.var.caller.by, reason })
     return c.json({ paused: true }, 200)
   })
   app.openapi(act('/resume', Named, Paused, 'Attempt again, at once'), async (c) => {
-    const { issuer, subject } = c.var.caller
+    const { issuer, by } = c.var.caller
     const { client_id } = c.req.valid('json')
-    await registrar.resume(issuer, client_id, subject)
-    await flow.retryNow({ issuer, clientId: client_id }, subject)
+    await registrar.resume(issuer, client_id, by)
+    await flow.retryNow({ issuer, clientId: client_id }, by)
     return c.json({ paused: false }, 200)
   })
 

@@ -1,9 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { dirname, resolve } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import { Agent } from 'undici'
 import type { Config } from '../config/config.ts'
+import { whyNotListening } from '../config/listen.ts'
 import { networkCodeOf, RelayError } from '../errors.ts'
 import { readStreamKey } from '../watermarks/key.ts'
 import { exchange } from '../http.ts'
@@ -40,6 +42,23 @@ export function checkCertificate(
   return days < RENEW_DAYS
     ? todo(check, `${days < 0 ? 'has expired' : `expires in ${days} days`}: renew it and start the relay again`)
     : ok(check, `counts for ${days} more days`)
+}
+
+/** Whether a relay could listen where it is to; nobody may be listening there. */
+export async function checkListen({ host, port }: Config['listen']): Promise<Finding> {
+  const { ok, todo } = findingsOn(`${host}:${port}`)
+  const server = createServer()
+  try {
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject)
+      server.listen({ host, port, exclusive: true }, resolve)
+    })
+    return ok('listen', 'is free')
+  } catch (cause) {
+    return todo('listen', whyNotListening({ host, port }, cause) ?? `cannot be listened at (${networkCodeOf(cause)})`)
+  } finally {
+    server.close()
+  }
 }
 
 /** The key that signs the watermark stream. */

@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Agent } from 'undici'
@@ -11,14 +11,18 @@ import { makeClient, wordsOf } from '../store/redis/connection.ts'
 import { Locator } from '../store/redis/locate.ts'
 import { inspect, LONE_WRITER } from '../store/redis/server.ts'
 import { isOpenToOthers } from '../store/sqlite/owner.ts'
-import { hasTables } from '../store/sqlite/schema.ts'
+import { roomComplaint } from '../store/sqlite/room.ts'
+import { formOf } from '../store/sqlite/schema.ts'
 import { type Finding, findingsOn } from '../domain/finding.ts'
 
-const ROOM_BYTES = 200 * 1024 * 1024
 const TIMEOUT_MS = 5000
 
 /** What `/readyz` answers, ready or not. */
-const Readiness = z.object({ waiting_for: z.array(z.string()).default([]) })
+const Readiness = z.object({
+  status: z.enum(['ready', 'not ready']),
+  waiting_for: z.array(z.string()).default([]),
+  to_do: z.array(z.string()).default([]),
+})
 
 /**
  * Whether the store on SQLite can be written, without writing it: a check that somebody runs as root must not leave a file
@@ -43,15 +47,9 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
       held: false,
     }
   }
-  const { bavail, bsize } = statfsSync(folder)
-  if (bavail * bsize < ROOM_BYTES) {
-    return {
-      finding: todo(
-        'store',
-        `has ${Math.floor((bavail * bsize) / 1024 / 1024)} MiB of disk left: make room; with none, no event is taken`,
-      ),
-      held: false,
-    }
+  const full = roomComplaint(folder)
+  if (full !== undefined) {
+    return { finding: todo('store', full), held: false }
   }
   if (!existsSync(file)) {
     return { finding: ok('store', 'is not there yet and can be created'), held: false }
@@ -60,7 +58,7 @@ export function checkSqlite(path: string, access = accessSync): { finding: Findi
     const db = new DatabaseSync(file)
     try {
       db.exec('pragma busy_timeout = 0; begin immediate; rollback')
-      hasTables(db, path)
+      formOf(db, path)
     } finally {
       db.close()
     }
@@ -110,9 +108,12 @@ export async function checkRedis({ where, access, replicas }: RedisConfig): Prom
   }
 }
 
-/** What the relay that runs at this address says of itself. Over TLS it must be the one with the configured certificate. */
-export async function checkRunning({ host, port, tls }: Config['listen']): Promise<Finding> {
-  const url = `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
+/**
+ * What the relay that runs at this address says of itself; undefined where none does. Over TLS it must be the one with the
+ * configured certificate.
+ */
+export async function checkRunning({ host, port, tls }: Config['listen']): Promise<Finding | undefined> {
+  const url = urlOf({ host, port, tls })
   const { ok, todo } = findingsOn(url)
   let dispatcher: Agent | undefined
   try {
@@ -120,15 +121,30 @@ export async function checkRunning({ host, port, tls }: Config['listen']): Promi
     const pinned = tls && { ca: readFileSync(tls.cert_file), checkServerIdentity: () => undefined }
     dispatcher = new Agent({ connect: pinned ? { ...pinned, allowPartialTrustChain: true } : {} })
     const { status, json } = await exchange(`${url}/readyz`, { dispatcher, timeoutMs: TIMEOUT_MS })
-    const { waiting_for } = Readiness.parse(json)
-    return status === 200
-      ? ok('relay', 'runs and is ready')
-      : todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
+    const { waiting_for, to_do } = Readiness.parse(json)
+    if (status === 200) {
+      // What else it says, the other lines say as well.
+      const pushes = to_do.find((one) => one.includes(': push '))
+      return pushes === undefined ? ok('relay', 'runs and is ready') : todo('relay', `runs, and says of ${pushes}`)
+    }
+    return todo('relay', `runs and waits for: ${waiting_for.join('; ') || `it answers ${status}`}`)
   } catch {
-    return todo('relay', 'has the store open and does not answer: does listen in this config say where it runs?')
+    return undefined
   } finally {
     await dispatcher?.destroy()
   }
+}
+
+/** Of one that must run, since it has the store open. */
+export function silent(listen: Config['listen']): Finding {
+  return findingsOn(urlOf(listen)).todo(
+    'relay',
+    'has the store open and does not answer: does listen in this config say where it runs?',
+  )
+}
+
+function urlOf({ host, port, tls }: Pick<Config['listen'], 'host' | 'port' | 'tls'>): string {
+  return `${tls ? 'https' : 'http'}://${host.includes(':') ? `[${host}]` : host}:${port}`
 }
 
 function existing(folder: string): string {

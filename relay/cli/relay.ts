@@ -1,6 +1,8 @@
 import { type Command, Option } from 'commander'
+import { decodeJwt } from 'jose'
 import { openApi } from '../api/client.ts'
 import { plain } from '../text.ts'
+import { accessToken } from './token.ts'
 
 /** What the commands that speak to a running relay have in common. */
 export interface RelayOptions {
@@ -16,7 +18,19 @@ export function onRelay(parent: Command, name: string, description: string, more
     .option('--json', 'one JSON object a line')
 }
 
-export const api = ({ url }: { readonly url: string }) => openApi(url, process.env['LOGOUT_RELAY_TOKEN'])
+/** The caller's own, one for all that a command asks. */
+let token: Promise<string> | undefined
+export const ownToken = () => (token ??= accessToken(process.env, Date.now()))
+export const api = ({ url }: { readonly url: string }) => openApi(url, ownToken)
+
+/** Whose token it is, as it says of itself; undefined of one that says nothing. */
+export function issuerOf(token: string): string | undefined {
+  try {
+    return decodeJwt(token).iss
+  } catch {
+    return undefined
+  }
+}
 export const print = (line: string) => process.stdout.write(`${line}\n`)
 export const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
   print(json ? JSON.stringify(one) : plain(words.join('  ')))

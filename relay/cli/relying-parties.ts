@@ -16,7 +16,7 @@ const WHY = ['--reason <text>', 'why, for whoever reads the list of changes'] as
 export function addRelyingPartyCommands(program: Command): void {
   const parties = program
     .command('relying-parties')
-    .description('whom the relay tells; the access token comes from LOGOUT_RELAY_TOKEN')
+    .description('whom the relay tells; log in first, with logout-relay login or by the environment')
   const on = (name: string, description: string) => onRelay(parties, name, description)
 
   // The default, as it was before there was more than a list.

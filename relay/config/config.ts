@@ -1,5 +1,6 @@
 import { X509Certificate } from 'node:crypto'
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { laneOf } from '../domain/model.ts'
@@ -13,7 +14,7 @@ const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a ne
 
 const Listen = z
   .strictObject({
-    host: Text.default('127.0.0.1').describe('another than loopback needs `tls` or `plain_http_behind_proxy`'),
+    host: Text.default('127.0.0.1').describe('anything but loopback needs `tls` or `plain_http_behind_proxy`'),
     port: z.number().int().min(0).max(65_535).default(8484).describe('0: a free one'),
     tls: z
       .strictObject({
@@ -56,6 +57,12 @@ const SecurityFeed = z
     authorization_file: Text.optional().describe('a file that holds the value of the `Authorization` header'),
     ca_file: Text.optional().describe('PEM; certificates of CAs that are trusted for this in addition'),
     allow_http: z.boolean().default(false).describe('for a `url` on http that is not on this machine'),
+    subject: z
+      .boolean()
+      .default(false)
+      .describe(
+        'whether each line says whose account it was, by the `sub` of the user; a SIEM keeps that for as long as it keeps lines',
+      ),
   })
   .refine((feed) => (feed.file === undefined) !== (feed.url === undefined), {
     path: ['file'],
@@ -87,6 +94,15 @@ export const Schema = z.strictObject({
     .default(400)
     .describe(
       'how long containments, their evidence and who changed what are kept after they have ended: [operate.md](operate.md#how-long-things-are-kept)',
+    ),
+  subject_retention_days: z
+    .number()
+    .int()
+    .min(0)
+    .max(36_500)
+    .optional()
+    .describe(
+      'how long it is kept whose account a containment was about; as long as the containment where it is left out, 0 for no longer than it is open',
     ),
   issuers: z.array(Issuer).min(1, 'is empty: name at least one realm'),
   delivery: z
@@ -159,8 +175,11 @@ export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'cons
   readonly store:
     | { readonly sqlite: string; readonly redis?: undefined }
     | { readonly redis: RedisConfig; readonly sqlite?: undefined }
-  readonly security_feed?:
+  readonly security_feed?: (
     { readonly file: string } | { readonly url: string; readonly authorization?: string; readonly ca?: string }
+  ) & {
+    readonly subject: boolean
+  }
   readonly console?: Omit<z.infer<typeof Console>, 'client_secret' | 'client_secret_file'> & {
     readonly client_secret: string
   }
@@ -184,6 +203,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'store.redis.replicas': 'replicas: 1',
   'store.sqlite': 'sqlite: /var/lib/logout-relay/relay.db',
   retention_days: 'retention_days: 400',
+  subject_retention_days: 'subject_retention_days: 30',
   issuers: 'issuers: [{ issuer: https://idp.example.org/realms/main, client_secret_file: /run/secrets/logout-relay }]',
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
@@ -217,6 +237,14 @@ const EXAMPLES: Readonly<Record<string, string>> = {
  * @throws RelayError `config_invalid` whose message names every field that is wrong, why, and an example; no values
  */
 export function loadConfig(path: string, env: Readonly<Record<string, string | undefined>>): Config {
+  if (!existsSync(path)) {
+    throw new RelayError(
+      'config_invalid',
+      `There is no config file ${resolve(path)}: name yours with --config or LOGOUT_RELAY_CONFIG. The least that it needs:\n\n` +
+        'issuers:\n  - issuer: https://idp.example.org/realms/main\n    client_secret_file: /run/secrets/logout-relay\n\n' +
+        'docs/configuration.md has all the rest',
+    )
+  }
   return parseConfig(read(path, 'the config file'), path, env)
 }
 
@@ -241,9 +269,9 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     throw new RelayError('config_invalid', parsed.error.issues.map((issue) => describe(path, issue)).join('\n'))
   }
   const config = parsed.data
-  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }) => ({
+  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }, n) => ({
     ...issuer,
-    client_secret: secretOf({ client_secret, client_secret_file }, 'issuers'),
+    client_secret: secretOf({ client_secret, client_secret_file }, `issuers[${n}]`),
   }))
   const names = issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
   if (new Set(names).size < names.length) {
@@ -302,9 +330,9 @@ function secretOf(
   return secret
 }
 
-function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer<typeof SecurityFeed>) {
+function securityFeedOf({ file, url = '', authorization_file, ca_file, subject }: z.infer<typeof SecurityFeed>) {
   if (file !== undefined) {
-    return { file }
+    return { file, subject }
   }
   const where = 'security_feed.authorization_file'
   const authorization = authorization_file === undefined ? undefined : read(authorization_file, where).trim()
@@ -315,7 +343,7 @@ function securityFeedOf({ file, url = '', authorization_file, ca_file }: z.infer
     )
   }
   return {
-    url,
+    ...{ url, subject },
     ...(authorization === undefined ? {} : { authorization }),
     ...(ca_file === undefined ? {} : { ca: certificates(ca_file, 'security_feed.ca_file') }),
   }
@@ -351,11 +379,28 @@ function substitute(value: unknown, env: Readonly<Record<string, string | undefi
   return value
 }
 
+/** @param what the setting that names it */
 function read(path: string, what: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (cause) {
-    throw new RelayError('config_invalid', `${path}: ${what} cannot be read (${codeOf(cause) ?? 'unknown'})`)
+    throw new RelayError('config_invalid', `${what}: ${resolve(path)} cannot be read: ${whyUnread(path, cause)}`)
+  }
+}
+
+function whyUnread(path: string, cause: unknown): string {
+  const code = codeOf(cause) ?? 'unknown'
+  switch (code) {
+    case 'ENOENT':
+      return existsSync(dirname(resolve(path)))
+        ? 'there is no such file in that folder (ENOENT). Put it there, or name where it is'
+        : 'there is no such folder (ENOENT). A path that does not begin with / is taken from the folder in which the relay is started'
+    case 'EACCES':
+      return 'the user that the relay runs as may not read it, or a folder above it (EACCES). Give it to that user'
+    case 'EISDIR':
+      return 'it is a folder (EISDIR). Name the file in it'
+    default:
+      return `(${code})`
   }
 }
 
@@ -364,7 +409,7 @@ function certificates(path: string, what: string): string {
   try {
     return (found ?? ['']).map((pem) => new X509Certificate(pem).toString()).join('')
   } catch {
-    throw new RelayError('config_invalid', `${path}: ${what} does not hold certificates in PEM form`)
+    throw new RelayError('config_invalid', `${what}: ${path} does not hold certificates in PEM form`)
   }
 }
 

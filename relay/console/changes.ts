@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import { weakens } from '../domain/change.ts'
 import { many } from '../text.ts'
 import { type Html, instant, partyHref } from './layout.ts'
+import type { NameOf } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 import { CHANGES } from './words.ts'
 
@@ -12,7 +13,7 @@ export async function changesPage(
   { store }: Pick<ConsolePorts, 'store'>,
   issuer: string,
   before: number | undefined,
-  nameOf: (subject: string) => string,
+  nameOf: NameOf,
 ): Promise<Html> {
   const found = await store.changes(issuer, PAGE, before)
   const last = found.length === PAGE ? found.at(-1)?.seq : undefined
@@ -34,7 +35,7 @@ export async function changesPage(
             }
             ${difference(data)}
             <small
-              >${by === undefined ? (kind.startsWith('settings_') ? 'in relay.yaml' : 'in the realm') : `by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
+              >${by === undefined ? (kind.startsWith('settings_') ? 'in relay.yaml' : 'in the realm') : html`by ${nameOf(by)}`}${reason === undefined ? '' : `: “${reason}”`}</small
             >
           </span>
         </li>`

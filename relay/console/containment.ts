@@ -1,9 +1,11 @@
 import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
 import { duration, many } from '../text.ts'
-import { type Html, instant } from './layout.ts'
-import { summary } from './now.ts'
+import { csrf, type Html, instant } from './layout.ts'
+import { type NameOf, who } from './names.ts'
+import { summary, toneOf } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
+import type { Session } from './sessions.ts'
 import { type Attempts, timeline } from './timeline.ts'
 import { triggerWords, words } from './words.ts'
 
@@ -17,7 +19,7 @@ export async function containmentPage(
   { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
   issuer: string,
   id: string,
-  nameOf: (subject: string) => string,
+  nameOf: NameOf,
 ): Promise<Html | undefined> {
   const found = await store.containment(issuer, id, { from: 0, limit: LINES + 1 })
   if (!found) {
@@ -27,7 +29,17 @@ export async function containmentPage(
   const deliveries = await store.deliveries({ issuer, containmentId: id, limit: SESSIONS })
   return html`<p class="back"><a href="/console/containments">Containments</a></p>
     <h1>${triggerWords(containment.trigger)}</h1>
-    <p class="meta">${instant(containment.eventMs)} · ${summary(containment)} · <code>${id}</code></p>
+    <p class="meta ${toneOf(containment, nowMs())}">
+      ${
+        containment.subject === undefined
+          ? ''
+          : html`<a href="/console/containments?subject=${encodeURIComponent(containment.subject)}"
+                >${who(containment.subject)}</a
+              >
+              ·`
+      }
+      ${instant(containment.eventMs)} · <span class="state">${summary(containment)}</span> · <code>${id}</code>
+    </p>
     ${
       deliveries.length === 0
         ? ''
@@ -36,7 +48,7 @@ export async function containmentPage(
             ${containment.deliveries > SESSIONS ? html`<p class="meta">The first ${SESSIONS} sessions.</p>` : ''}
           </section>`
     }
-    <h2>Its story</h2>
+    <h2>Timeline</h2>
     <ol class="story">
       ${[...evidence.slice(0, LINES)]
         .sort((a, b) => a.atMs - b.atMs)
@@ -59,27 +71,44 @@ export async function containmentPage(
 
 /** Every containment, newest first, a page at a time. */
 export async function containmentsPage(
-  { store }: Pick<ConsolePorts, 'store'>,
+  { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
   issuer: string,
-  before: number | undefined,
+  session: Session,
+  { before, subject }: { readonly before: number | undefined; readonly subject: string | undefined },
 ): Promise<Html> {
-  const found = await store.containments(issuer, PAGE, before)
+  const found = await store.containments({
+    ...{ issuer, limit: PAGE },
+    ...(before === undefined ? {} : { beforeMs: before }),
+    ...(subject === undefined ? {} : { subject }),
+  })
   const last = found.length === PAGE ? found.at(-1)?.createdMs : undefined
-  return html`<h1>Containments</h1>
-    ${found.length === 0 ? html`<p class="empty">There are none${before === undefined ? ' yet' : ' before that'}.</p>` : ''}
-    <ul class="rows">
+  const of = subject === undefined ? '' : `subject=${encodeURIComponent(subject)}&`
+  return html`<h1>Containments${subject === undefined ? '' : html` of ${who(subject)}`}</h1>
+    <form method="post" action="/console/containments" class="row search" role="search">
+      ${csrf(session)}
+      <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name or id" /></label>
+      <button class="quiet">Search</button>
+      ${subject === undefined ? '' : html`<a href="/console/containments">All users</a>`}
+    </form>
+    ${found.length === 0 ? html`<p class="empty">There are none${noneOf(before, subject)}.</p>` : ''}
+    <ul class="rows" ${found.length === 0 ? 'hidden' : ''}>
       ${found.map(
         (one) =>
           html`<li>
             <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
-            <span>${instant(one.eventMs)}</span>
-            <span class="${one.closedMs === undefined ? 'open' : 'confirmed'}"
-              ><span class="state">${summary(one)}</span></span
+            <span
+              >${one.subject === undefined ? '' : html`<a href="/console/containments?subject=${encodeURIComponent(one.subject)}">${who(one.subject)}</a>`}</span
             >
+            <span>${instant(one.eventMs)}</span>
+            <span class="${toneOf(one, nowMs())}"><span class="state">${summary(one)}</span></span>
           </li>`,
       )}
     </ul>
-    ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?before=${last}">Older</a></p>`}`
+    ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?${of}before=${last}">Older</a></p>`}`
+}
+
+function noneOf(before: number | undefined, subject: string | undefined): string {
+  return `${subject === undefined ? '' : ' of this user'}${before === undefined ? ' yet' : ' before that'}`
 }
 
 /** When each relying party was asked, and whether it said yes. */
@@ -101,20 +130,21 @@ function tone({ kind, data }: Evidence): string {
   }
   return kind === 'closed'
     ? 'confirmed'
-    : kind === 'dismissed' || kind === 'expired' || kind === 'no_logout_uri'
+    : kind === 'dismissed' || kind === 'expired' || (kind === 'no_logout_uri' && data['tokens_only'] !== true)
       ? 'given-up'
       : ''
 }
 
 /** A line of evidence as a sentence. */
-function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Html | string {
+function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
   const by = nameOf(String(data['by'] ?? ''))
   const client = html`<strong>${data['client_id'] ?? ''}</strong>`
   switch (kind) {
     case 'received':
-      return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
+      return html`The event was taken:
+      ${data['client_id'] === undefined ? '' : html`client ${client}${data['all_tokens'] === true ? ' and all that was issued to it' : ''}, `}${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
     case 'asked':
-      return html`<code>${data['by'] ?? ''}</code> asked for it with ${client}: “${data['reason'] ?? ''}”`
+      return html`${by} asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'upstream_sessions_ended':
       return 'The identity provider has ended its own sessions of this person.'
     case 'step':
@@ -142,8 +172,11 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
     case 'planned':
       return `${many(Number(data['deliveries'] ?? 0), 'logout')} owed${Number(data['unreachable'] ?? 0) > 0 ? `, and ${many(Number(data['unreachable']), 'session')} that nobody can be told about` : ''}.`
     case 'no_logout_uri':
+      if (data['tokens_only'] === true) {
+        return html`${client} has no logout URL, and nothing but tokens, which Keycloak no longer takes.`
+      }
       return html`${client} has no logout URL: its session may live until
-      ${instant(Number(data['may_live_until'] ?? 0) * 1000)}.`
+      ${instant(Number(data['may_live_until_ms'] ?? Number(data['may_live_until'] ?? 0) * 1000))}.`
     case 'attempt':
       return html`${client}, attempt
       ${data['attempt'] ?? ''}${data['status'] === undefined ? '' : html` (${data['status']})`},

@@ -35,7 +35,7 @@ export async function deliveriesPage(
     ${done(says)}
     ${
       found.length === 0
-        ? html`<p class="empty">None: every relying party has answered.</p>`
+        ? html`<p class="empty">None: no relying party owes an answer.</p>`
         : html`<form method="post" class="deliveries">
             ${csrf(session)}
             ${clientId === undefined ? '' : html`<input type="hidden" name="client_id" value="${clientId}" />`}
@@ -44,7 +44,7 @@ export async function deliveriesPage(
                 <tr>
                   ${mayAct ? html`<th scope="col"><span class="unseen">Tick</span></th>` : ''}
                   <th scope="col">Relying party</th>
-                  <th scope="col">Taken up</th>
+                  <th scope="col">Received</th>
                   <th scope="col">Open for</th>
                   <th scope="col">Last answer</th>
                   <th scope="col">Next attempt</th>
@@ -64,12 +64,12 @@ export async function deliveriesPage(
                       <th scope="row">
                         <a href="/console/deliveries?client_id=${encodeURIComponent(client)}">${client}</a>
                       </th>
-                      <td data-label="Taken up">
+                      <td data-label="Received">
                         <a href="/console/containments/${encodeURIComponent(containmentId)}">${instant(createdMs)}</a>
                       </td>
                       <td data-label="Open for">${duration(nowMs() - createdMs)}</td>
                       <td data-label="Last answer" class="open">
-                        ${lastReason === undefined ? html`<span class="none">none yet</span>` : html`<span class="state">${lastReason.replaceAll('_', ' ')}${lastStatus === undefined ? '' : ` (${lastStatus})`}</span>`}<small
+                        ${lastReason === undefined ? html`<span class="none">${attempts === 0 ? 'not asked yet' : 'none yet'}</span>` : html`<span class="state">${lastReason.replaceAll('_', ' ')}${lastStatus === undefined ? '' : ` (${lastStatus})`}</span>`}<small
                           >${many(attempts, 'attempt')}</small
                         >
                       </td>

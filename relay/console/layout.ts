@@ -50,6 +50,7 @@ export function page(
               : ''
           }
         </header>
+        ${live ? html`<p class="alarm stale" role="alert" hidden></p>` : ''}
         <main id="main" tabindex="-1" ${live ? html`data-live="/console/live"` : ''}>${above}${body}</main>
       </body>
     </html>`

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
 import type { ReadAccess } from '../idp/port.ts'
-import type { Login, Person } from './sessions.ts'
+import type { Login, Person, Rights } from './sessions.ts'
 
 const Id = z.object({
   sub: z.string().min(1),
@@ -27,11 +27,20 @@ export interface ConsoleClient {
 /** An optional client scope of the console's client that lets a person's token read the realm; docs/console.md. */
 export const AUDIT_SCOPE = 'logout-relay-audit'
 
+/** The realm's client whose roles let somebody look up users. The token has them only if the console's scope does. */
+const MANAGEMENT = 'realm-management'
+const MAY_LOOK_UP = ['view-users', 'query-users', 'manage-users', 'realm-admin']
+
 export interface RealmLogin {
   /** Where to send the browser, and what must match when it comes back. With `audit` it asks for that scope as well. */
   begin(returnTo: string, audit?: boolean): Promise<{ to: URL; login: Login }>
-  /** Who has come back; throws for an answer that does not belong to this login. The access token is for one reading. */
-  finish(query: string, login: Login): Promise<{ person: Person; accessToken: string }>
+  /**
+   * Who has come back; throws for an answer that does not belong to this login. The access token is for one reading; `rights`
+   * are there for who may look up users.
+   */
+  finish(query: string, login: Login): Promise<{ person: Person; accessToken: string; rights?: Rights }>
+  /** The same rights for longer; undefined where the realm has ended the login or takes them back. */
+  renew(refreshToken: string): Promise<Rights | undefined>
   /** The realm's own logout, for who wants to leave. */
   logoutUrl(idToken: string): Promise<URL>
 }
@@ -40,6 +49,7 @@ export interface RealmLogin {
 export function realmLogin(
   { issuer, clientId, clientSecret, url, audience }: ConsoleClient,
   readAccess: ReadAccess,
+  nowMs: () => number,
 ): RealmLogin {
   let known: oidc.Configuration | undefined
   const configuration = async () => {
@@ -58,6 +68,16 @@ export function realmLogin(
     }
   }
   const redirectUri = `${url}/callback`
+  const rightsIn = (tokens: oidc.TokenEndpointResponse): Rights | undefined => {
+    const roles = readAccess(decodeJwt(tokens.access_token), MANAGEMENT)?.roles ?? []
+    return roles.some((role) => MAY_LOOK_UP.includes(role))
+      ? {
+          accessToken: tokens.access_token,
+          untilMs: nowMs() + (tokens.expires_in ?? 60) * 1000,
+          ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
+        }
+      : undefined
+  }
   return {
     begin: async (returnTo, audit = false) => {
       const config = await configuration()
@@ -100,8 +120,12 @@ export function realmLogin(
         idToken: tokens.id_token ?? '',
         claims,
       }
-      return { person, accessToken: tokens.access_token }
+      const rights = rightsIn(tokens)
+      return { person, accessToken: tokens.access_token, ...(rights ? { rights } : {}) }
     },
+
+    renew: async (refreshToken) =>
+      oidc.refreshTokenGrant(await configuration(), refreshToken).then(rightsIn, () => undefined),
 
     logoutUrl: async (idToken) =>
       oidc.buildEndSessionUrl(await configuration(), {

@@ -1,7 +1,9 @@
 import { html } from 'hono/html'
-import type { Containment } from '../store/port.ts'
+import type { Containment, OpenLane, UnreachableAt } from '../store/port.ts'
 import { duration, many } from '../text.ts'
+import { isBlind } from './alarms.ts'
 import { type Html, instant } from './layout.ts'
+import { who } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 import { timeline } from './timeline.ts'
 import { triggerWords } from './words.ts'
@@ -9,44 +11,68 @@ import { triggerWords } from './words.ts'
 const LATEST = 30
 const SHOWN = 6
 const BARS = 12
+/** More lines of one list than this are on a page of their own. */
+const LINES = 50
 /** More sessions of one containment than this do not make its picture clearer. */
 const SESSIONS = 500
 
-/** What is going on: containments under way as they go on, and who has not answered, oldest first. */
-export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>, issuer: string): Promise<Html> {
-  const [latest, open] = await Promise.all([store.containments(issuer, LATEST), store.open()])
-  const lanes = open.filter((lane) => lane.issuer === issuer).sort((a, b) => a.oldestMs - b.oldestMs)
-  const sessions = lanes.reduce((sum, { count }) => sum + count, 0)
+type NowPorts = Pick<ConsolePorts, 'store' | 'registrar' | 'findings' | 'flow' | 'nowMs'>
+
+/** What is going on: who has not answered or was never asked, whom nobody can tell, and containments as they go on. */
+export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
+  const { store, nowMs } = ports
+  const probed = probedLanes(ports, issuer)
+  const [latest, open, unreachable] = await Promise.all([
+    store.containments({ issuer, limit: LATEST }),
+    store.open(),
+    store.unreachable(nowMs()),
+  ])
+  const lanes = open
+    .flatMap((lane) => (lane.issuer === issuer ? [{ ...lane, asked: lane.asked || probed.has(lane.clientId) }] : []))
+    .sort((a, b) => a.oldestMs - b.oldestMs)
+  const untold = unreachable.filter((one) => one.issuer === issuer).sort((a, b) => b.count - a.count)
   const underWay = latest.filter(({ closedMs }) => closedMs === undefined)
   const shown = underWay.slice(0, SHOWN)
   const done = latest.filter((one) => one.open === 0).slice(0, SHOWN - Math.min(shown.length, SHOWN - 2))
   return html`<h1>Now</h1>
-    <section class="summary ${sessions === 0 ? 'calm' : 'waiting'}" role="status">
-      ${
-        sessions === 0
-          ? html`<p class="big">All answered</p>
-              <p>Every relying party has confirmed every logout.</p>`
-          : html`<p class="big">${many(sessions, 'session')} open</p>
-              <p>
-                ${many(lanes.length, 'relying party has', 'relying parties have')} not answered yet, the oldest for
-                ${duration(nowMs() - (lanes[0]?.oldestMs ?? nowMs()))}.
-              </p>`
-      }
-    </section>
+    ${summaryOf(lanes, untold, ports, issuer, done)}
     ${
       lanes.length === 0
         ? ''
         : html`<section>
-            <h2>Not answered, oldest first</h2>
-            <ul class="rows three">
-              ${lanes.slice(0, 50).map(
-                ({ clientId, count, oldestMs }) =>
+            <h2>Open, oldest first</h2>
+            <ul class="rows">
+              ${lanes.slice(0, LINES).map(
+                (lane) =>
                   html`<li>
-                    <a href="/console/deliveries?client_id=${encodeURIComponent(clientId)}">${clientId}</a>
-                    <span>${many(count, 'session')}</span><span>for ${duration(nowMs() - oldestMs)}</span>
+                    <a href="/console/deliveries?client_id=${encodeURIComponent(lane.clientId)}">${lane.clientId}</a>
+                    <span>${many(lane.count, 'session')}</span><span>for ${duration(nowMs() - lane.oldestMs)}</span>
+                    <span>${lane.asked ? 'has not answered' : 'not asked yet'}</span>
                   </li>`,
               )}
             </ul>
+            ${more(lanes.length)}
+          </section>`
+    }
+    ${
+      untold.length === 0
+        ? ''
+        : html`<section>
+            <h2>Nobody can be told</h2>
+            <p class="meta">
+              These clients have no logout URL. End the sessions there by their own means, or register a logout URL and
+              end everything of the user once more.
+            </p>
+            <ul class="rows three">
+              ${untold.slice(0, LINES).map(
+                ({ clientId, count, untilMs }) =>
+                  html`<li class="open">
+                    <strong>${clientId}</strong>
+                    <span class="state">${many(count, 'session')}</span><span>until ${instant(untilMs)} at worst</span>
+                  </li>`,
+              )}
+            </ul>
+            ${more(untold.length)}
           </section>`
     }
     ${
@@ -61,7 +87,7 @@ export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'no
       done.length === 0
         ? ''
         : html`<section>
-            <h2>Lately contained</h2>
+            <h2>Recently contained</h2>
             <div class="pair">${await cards(done, { store, nowMs }, issuer)}</div>
           </section>`
     }
@@ -74,6 +100,63 @@ export async function nowPage({ store, nowMs }: Pick<ConsolePorts, 'store' | 'no
     }`
 }
 
+/**
+ * What is due at one that is only probed waits unsent, and it is that relying party that has not answered; but where there are
+ * no logout tokens, it is not asked either.
+ */
+function probedLanes({ flow, findings }: Pick<NowPorts, 'flow' | 'findings'>, issuer: string): ReadonlySet<string> {
+  const isAsked = !findings().some(({ check }) => check === 'logout tokens')
+  const lanes = flow.unhealthyLanes().filter((lane) => isAsked && lane.issuer === issuer)
+  return new Set(lanes.map(({ clientId }) => clientId))
+}
+
+function more(count: number): Html | '' {
+  return count > LINES ? html`<p class="meta">and ${count - LINES} more: <code>logout-relay status</code></p>` : ''
+}
+
+/** The whole in a box. It is calm only if nothing is open, everybody could be told, and the relay sees all that happens. */
+function summaryOf(
+  lanes: readonly OpenLane[],
+  untold: readonly UnreachableAt[],
+  ports: NowPorts,
+  issuer: string,
+  done: readonly Containment[],
+): Html {
+  const sessions = lanes.reduce((sum, { count }) => sum + count, 0)
+  const living = untold.reduce((sum, { count }) => sum + count, 0)
+  const blind = isBlind(ports, issuer)
+  const head = [
+    ...(sessions > 0 ? [`${many(sessions, 'session')} open`] : []),
+    ...(living > 0 ? [`${many(living, 'session')} nobody can be told about`] : []),
+  ].join(', ')
+  const calm = head === '' && !blind
+  return html`<section class="summary ${calm ? 'calm' : 'waiting'}" role="status">
+    <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
+    ${head === '' ? html`<p>${calm ? calmWords(done) : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
+    ${sessions === 0 ? '' : html`<p>${owing(lanes, ports.nowMs())}</p>`}
+    ${living === 0 ? '' : html`<p>${living === 1 ? 'The one that nobody can be told about lives' : 'Those that nobody can be told about live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
+  </section>`
+}
+
+function calmWords(done: readonly Containment[]): string {
+  return done.some(({ dismissed }) => dismissed > 0)
+    ? 'Every relying party has confirmed every logout, but for what was given up below.'
+    : 'Every relying party has confirmed every logout.'
+}
+
+function owing(lanes: readonly OpenLane[], nowMs: number): string {
+  const asked = lanes.filter((lane) => lane.asked)
+  const never = lanes.length - asked.length
+  const oldest = duration(nowMs - (lanes[0]?.oldestMs ?? nowMs))
+  const said = [
+    ...(asked.length > 0
+      ? [`${many(asked.length, 'relying party has', 'relying parties have')} not answered yet`]
+      : []),
+    ...(never > 0 ? [`${many(never, 'relying party has', 'relying parties have')} not been asked yet`] : []),
+  ]
+  return `${said.join(', ')}, the oldest for ${oldest}.`
+}
+
 async function cards(
   containments: readonly Containment[],
   { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
@@ -83,8 +166,11 @@ async function cards(
     containments.map(async (one) => {
       const deliveries = await store.deliveries({ issuer, containmentId: one.id, limit: SESSIONS })
       return html`<article class="card">
-        <h3><a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a></h3>
-        <p class="meta">${instant(one.eventMs)} · ${summary(one)}</p>
+        <h3>
+          <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a
+          >${one.subject === undefined ? '' : html` <small>${who(one.subject)}</small>`}
+        </h3>
+        <p class="meta ${toneOf(one, nowMs())}">${instant(one.eventMs)} · <span class="state">${summary(one)}</span></p>
         ${deliveries.length === 0 ? '' : timeline(one, deliveries, nowMs(), BARS)}
       </article>`
     }),
@@ -92,12 +178,27 @@ async function cards(
 }
 
 /** A containment in one line. */
-export function summary({ deliveries, open, closedMs, eventMs, parts, arrived }: Containment): string {
+export function summary(one: Containment): string {
+  const { deliveries, open, dismissed, closedMs, eventMs, parts, arrived, unreachable } = one
+  const ended = deliveries - open - dismissed
+  const untold = [
+    ...(dismissed > 0 ? [`, ${dismissed.toLocaleString('en')} given up`] : []),
+    ...(unreachable > 0 ? [`, ${many(unreachable, 'session')} that nobody could be told about`] : []),
+  ].join('')
   if (open > 0 || arrived < parts) {
     const missing = arrived < parts ? `, ${arrived} of ${parts} parts have come` : ''
-    return `${(deliveries - open).toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}`
+    return `${ended.toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}${untold}`
   }
   return deliveries === 0
-    ? 'no logout was owed'
-    : `${many(deliveries, 'session')} ended${closedMs === undefined ? '' : ` in ${duration(closedMs - eventMs)}`}`
+    ? `no logout was owed${untold}`
+    : `${many(ended, 'session')} ended${closedMs === undefined ? '' : ` in ${duration(closedMs - eventMs)}`}${untold}`
+}
+
+/** Green only where nothing of it can live any more. */
+export function toneOf(
+  { closedMs, dismissed, unreachableUntilMs }: Containment,
+  nowMs: number,
+): 'open' | 'given-up' | 'confirmed' {
+  const lives = closedMs === undefined || unreachableUntilMs > nowMs
+  return lives ? 'open' : dismissed > 0 ? 'given-up' : 'confirmed'
 }

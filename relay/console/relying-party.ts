@@ -5,6 +5,7 @@ import { duration, many } from '../text.ts'
 import { quantile } from '../telemetry/answers.ts'
 import { badges, type HealthPorts, healthOf, picture, time } from './health.ts'
 import { csrf, done, type Html, reasonField } from './layout.ts'
+import type { NameOf } from './names.ts'
 import type { Session } from './sessions.ts'
 import { sentence } from './words.ts'
 
@@ -22,7 +23,7 @@ export async function relyingPartyPage(
   issuer: string,
   session: Session,
   clientId: string,
-  { says, nameOf }: { says: string | undefined; nameOf: (subject: string) => string },
+  { says, nameOf }: { says: string | undefined; nameOf: NameOf },
 ): Promise<Html | undefined> {
   const { store, relyingParties, registrar, answers, nowMs } = ports
   const party = relyingParties.find(issuer, clientId)
@@ -115,10 +116,10 @@ export async function relyingPartyPage(
 function actions(
   { clientId, paused, source, outvoted }: ListedRelyingParty,
   session: Session,
-  nameOf: (subject: string) => string,
+  nameOf: NameOf,
   nowMs: number,
 ): Html {
-  const form = (act: string, fields: Html | '', button: string, says: string, danger = false) =>
+  const form = (act: string, fields: Html | '', button: string, says: Html | string, danger = false) =>
     html`<form method="post" action="/console/relying-party/${act}" class="act">
       ${csrf(session)}<input type="hidden" name="client_id" value="${clientId}" />
       <p class="row">${fields}<button class="${danger ? 'danger' : 'quiet'}">${button}</button></p>
@@ -134,7 +135,8 @@ function actions(
               'resume',
               '',
               'Resume',
-              `Paused for ${duration(nowMs - paused.atMs)} by ${nameOf(paused.by)}: “${paused.reason ?? ''}”. All that waits is attempted at once.`,
+              html`Paused for ${duration(nowMs - paused.atMs)} by ${nameOf(paused.by)}: “${paused.reason ?? ''}”. All
+              that waits is attempted at once.`,
             )
           : form(
               'pause',

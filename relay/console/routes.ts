@@ -7,6 +7,7 @@ import { createMiddleware } from 'hono/factory'
 import { html } from 'hono/html'
 import { streamSSE } from 'hono/streaming'
 import { RelayError } from '../errors.ts'
+import { isUserId } from '../idp/keycloak/users.ts'
 import { addActs, type ConsoleEnv, forged, formOf } from './acts.ts'
 import { alarms } from './alarms.ts'
 import { logoutTokenVerifier } from './backchannel.ts'
@@ -16,6 +17,7 @@ import { coveragePage } from './coverage.ts'
 import { deliveriesPage } from './deliveries.ts'
 import { type Html, notice, page } from './layout.ts'
 import { AUDIT_SCOPE } from './login.ts'
+import { Names, who } from './names.ts'
 import { nowPage } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
 import { registerPage } from './register.ts'
@@ -28,10 +30,13 @@ const MAX_BODY = 128 * 1024
 const MAX_STREAMS = 200
 const MAX_STREAMS_OF_ONE = 6
 const LOOK_MS = 1000
-/** A word now and then, so that a broken connection is noticed and nothing between closes a quiet one. */
-const QUIET_LOOKS = 20
+/** A word now and then, so that a broken connection is noticed at both ends and nothing between closes a quiet one. */
+const QUIET_LOOKS = 10
 const UNREAD_MS = 30_000
 const NOTHING = { clientId: '', logoutUri: '', reason: '' }
+const NO_SUCH_USER = 'There is no user of this name in the realm. Give the whole user name, or the user’s id.'
+const MAY_NOT_LOOK_UP =
+  'You may not look up users at the realm, so give the user’s id. docs/console.md says how names are shown.'
 const NO_SCOPE = `The realm does not give the client scope ${AUDIT_SCOPE} to the console’s client; docs/console.md says how it is made.`
 /** What was done, by the name in the address: nobody else’s words come onto a page by a link. */
 const SAYS = new Map([
@@ -82,8 +87,10 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       notice(
         'That did not work',
         known && cause.code === 'store_unavailable'
-          ? 'The store cannot be read now.'
-          : 'Try again; the relay’s log says more.',
+          ? 'The store cannot be read now. Every page says so, and what to do, as soon as one can be shown.'
+          : known
+            ? 'Keycloak does not answer now. Try again in a minute.'
+            : 'That is a fault of the relay. Load the page once more; if it stays, report it (SECURITY.md, CONTRIBUTING.md).',
       ),
       known ? 503 : 500,
     )
@@ -132,7 +139,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       return c.html(lacks('view'), 403)
     }
     const counts = found && !(await ports.isRevoked(found.person.claims))
-    const session = counts && sessions.begin(found.person)
+    const session = counts && sessions.begin(found.person, found.rights)
     if (!session) {
       return c.html(
         notice('The login did not succeed', 'It took too long, or it was not begun in this browser. Try again.'),
@@ -199,12 +206,19 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   })
 
   app.use('*', needs('view'))
-  const nameOf = (subject: string) => sessions.nameOf(subject)
-  const show = (c: Context<ConsoleEnv>, path: string, title: string, body: Html, status: 200 | 400 | 422 = 200) =>
-    c.html(
-      page({ session: c.var.session, path, title, live: path === '' }, body, alarms(ports, issuer, nameOf)),
-      status,
-    )
+  const names = new Names(ports)
+  const nameOf = (subject: string) => who(subject, sessions.nameOf(subject))
+  const show = async (
+    c: Context<ConsoleEnv>,
+    path: string,
+    title: string,
+    body: Html,
+    status: 200 | 400 | 422 = 200,
+  ) => {
+    const { session } = c.var
+    const drawn = await page({ session, path, title, live: path === '' }, body, alarms(ports, issuer, nameOf))
+    return c.html(await names.shown(session, drawn.toString()), status)
+  }
 
   /** One drawing for all who watch. */
   let drawn: { readonly atMs: number; readonly body: Promise<string> } | undefined
@@ -224,8 +238,36 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   }
   app.get('/', async (c) => show(c, '', 'Now', await nowPage(ports, issuer)))
   app.get('/containments', async (c) =>
-    show(c, '/containments', 'Containments', await containmentsPage(ports, issuer, before(c))),
+    show(
+      c,
+      '/containments',
+      'Containments',
+      await containmentsPage(ports, issuer, c.var.session, { before: before(c), subject: c.req.query('subject') }),
+    ),
   )
+  // A name goes into no address: it is posted, and what comes back is by the user's id.
+  app.post('/containments', async (c) => {
+    const form = await formOf(c)
+    if (!form) {
+      return forged(c)
+    }
+    const user = typeof form['user'] === 'string' ? form['user'].trim().slice(0, 255) : ''
+    const to = (subject: string) =>
+      c.redirect(`/console/containments${subject === '' ? '' : `?subject=${encodeURIComponent(subject)}`}`, 303)
+    if (user === '' || isUserId(user)) {
+      return to(user)
+    }
+    const found = await names.find(c.var.session, user).catch((cause: unknown) => {
+      if (!(cause instanceof RelayError && cause.code === 'access_denied')) {
+        throw cause
+      }
+      return { says: MAY_NOT_LOOK_UP }
+    })
+    if (typeof found !== 'string') {
+      return c.html(notice('Nobody was found', found?.says ?? NO_SUCH_USER, c.var.session), 400)
+    }
+    return to(found)
+  })
   app.get('/containments/:id', async (c) => {
     const body = await containmentPage(ports, issuer, c.req.param('id'), nameOf)
     return body
@@ -280,14 +322,14 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
           Promise.race([write.then(() => true), ports.sleep(UNREAD_MS, stop).then(() => false)])
         // Looking for the session ends one that is too old.
         for (let quiet = 0; (await stillIn(session.id)) && !isOver(); quiet++) {
-          const body = await draw()
+          const body = await names.shown(session, await draw())
           let read = true
           if (body !== shown) {
             read = await isRead(stream.writeSSE({ event: 'now', data: body }))
             shown = body
             quiet = 0
           } else if (quiet % QUIET_LOOKS === QUIET_LOOKS - 1) {
-            read = await isRead(stream.write(': still here\n\n'))
+            read = await isRead(stream.writeSSE({ event: 'still', data: '' }))
           }
           if (!read && !isOver()) {
             hangUp(c)

@@ -18,6 +18,13 @@ export interface Person {
   readonly claims: LoginClaims
 }
 
+/** What lets a person read users at the realm: their own tokens, in the memory of their session and nowhere else. */
+export interface Rights {
+  readonly accessToken: string
+  readonly untilMs: number
+  readonly refreshToken?: string
+}
+
 /** What of the ID token says whether it still counts. */
 export interface LoginClaims {
   readonly sub: string
@@ -32,6 +39,12 @@ export interface Session extends Person {
   readonly beganMs: number
   /** Aborted when the session ends, with where it was ended for a reason. */
   readonly ended: AbortController
+  /** What lets this person read names at the realm; absent for who may not. */
+  rights?: Rights
+  /** Names that those rights have shown, by `sub`; empty for somebody who is not there. */
+  readonly names: Map<string, string>
+  /** Until when no more names are asked for, after a failure. */
+  namesRestMs: number
   /** What this person's own rights let them read of the realm, when they asked for it. */
   audit?: { readonly atMs: number } & ({ readonly realm: RealmDescription } | { readonly refused: string })
 }
@@ -78,7 +91,7 @@ export class Sessions {
   }
 
   /** A new session with an id that nobody has seen; undefined if the realm has ended its session meanwhile. */
-  begin(person: Person): Session | undefined {
+  begin(person: Person, rights?: Rights): Session | undefined {
     if (this.#loggedOut.has(person.sid)) {
       return undefined
     }
@@ -90,7 +103,11 @@ export class Sessions {
       }
       this.end(id)
     }
-    const session = { ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() }
+    const session: Session = {
+      ...{ ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() },
+      ...(rights ? { rights } : {}),
+      ...{ names: new Map(), namesRestMs: 0 },
+    }
     this.#sessions.set(session.id, session)
     dropOldest(this.#names, MAX_SESSIONS)
     this.#names.set(person.subject, person.name)

@@ -12,6 +12,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['identifier', config.identifier],
     ['store', config.store.redis ? 'Redis' : config.store.sqlite],
     ['retention_days', String(config.retention_days)],
+    ['subject_retention_days', String(config.subject_retention_days ?? config.retention_days)],
     ...config.issuers.map(
       ({ issuer, client_id, clients, poll_interval_s, signing, former_issuers }) =>
         [

@@ -9,6 +9,8 @@ interface Bar {
   readonly clientId: string
   readonly count: number
   readonly open: number
+  /** Whether it was sent anything. */
+  readonly asked: boolean
   readonly endMs: number
   readonly state: 'confirmed' | 'open' | 'given-up'
   readonly reason: string | undefined
@@ -24,6 +26,7 @@ export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
       clientId,
       count: those.length,
       open: open.length,
+      asked: those.some(({ attempts }) => attempts > 0),
       endMs,
       state: open.length > 0 ? 'open' : all ? 'confirmed' : 'given-up',
       reason,
@@ -31,7 +34,7 @@ export function barsOf(deliveries: readonly Delivery[], nowMs: number): Bar[] {
   })
 }
 
-const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'ended without an answer' } as const
+const SAYS = { confirmed: 'confirmed', open: 'open', 'given-up': 'without an answer' } as const
 
 /** When a relying party was asked, by its client id. */
 export type Attempts = ReadonlyMap<string, readonly { readonly atMs: number; readonly confirmed: boolean }[]>
@@ -63,7 +66,7 @@ export function timeline(
         </tr>
       </thead>
       <tbody>
-        ${bars.slice(0, shown).map(({ clientId, count, open, endMs, state, reason }) => {
+        ${bars.slice(0, shown).map(({ clientId, count, open, asked, endMs, state, reason }) => {
           const tookMs = Math.max(0, endMs - containment.eventMs)
           return html`<tr class="${state}">
             <th scope="row">
@@ -89,7 +92,8 @@ export function timeline(
             </td>
             <td>
               <strong>${duration(tookMs)}</strong>
-              <span class="state">${state === 'open' ? many(open, SAYS.open, SAYS.open) : SAYS[state]}</span
+              <span class="state"
+                >${state === 'open' ? (asked ? many(open, SAYS.open, SAYS.open) : 'not asked yet') : SAYS[state]}</span
               >${reason === undefined ? '' : html`<small>${reason.replaceAll('_', ' ')}</small>`}
             </td>
           </tr>`

@@ -22,6 +22,13 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'realm-logout': 'Everybody signed out by an administrator',
   'user-logout': 'Signed out by the user',
   'brute-force-lockout': 'Locked after wrong passwords',
+  'client-secret-changed': 'New secret of a client',
+  'client-keys-changed': 'New keys of a client',
+  'client-authentication-changed': 'Client proves itself in another way',
+  'client-service-account-off': 'Service account switched off',
+  'client-disabled': 'Client disabled',
+  'client-deleted': 'Client deleted',
+  'client-contained': 'Client contained by an operator',
 }
 
 export const CHANGES: Readonly<Record<ChangeKind, string>> = {

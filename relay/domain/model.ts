@@ -11,6 +11,7 @@
  * - sibling: a delivery for the same session at the same relying party, owed for another security event
  * - attempt: one freshly made token, sent once
  * - evidence: the append-only record of a containment
+ * - unreachable: a session that nobody can be told about
  * - lane: the deliveries of one relying party; what is slow in one delays no other
  * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
  * - operator request: a person's or a program's word that a subject is to be contained
@@ -22,6 +23,7 @@
  * - security feed: evidence and changes as they go to a SIEM
  * - outbox: the realm's record of what relying parties have to be told
  * - spared: an offline token that lives on because the realm's policy says so
+ * - service account: the user that a client is where it acts for itself
  * - kept: the session in which the person goes on who made the change
  */
 
@@ -50,6 +52,8 @@ export interface ListedSession {
   /** How its client is told, at the time of the event. */
   readonly named: Named
   readonly latestEndMs: number
+  /** Its client has nothing but tokens, which the identity provider no longer takes, and so no session of its own. */
+  readonly tokensOnly?: true
 }
 
 /** A verified security event. `issuer` and `jti` together name it. */
@@ -71,6 +75,8 @@ export interface SecurityEvent {
   readonly keptSid?: string
   /** Its subject has a privileged role: served first. */
   readonly privileged: boolean
+  /** The client whose service account the subject is, or which is the subject itself. */
+  readonly client?: ContainedClient
   /** Found and reported only: nothing was ended, and nobody is told. */
   readonly shadow: boolean
   /** Sessions from before the watermark that a later look found alive, and ended. */
@@ -88,6 +94,12 @@ export interface SecurityEvent {
   /** What the identity provider has refused since the event, and not been told before: somebody still holds something. */
   readonly refusedAfter?: readonly Refused[]
   readonly sessions: readonly ListedSession[]
+}
+
+/** `allTokens`: everything that was issued to it has ended, and not its service account's alone. */
+export interface ContainedClient {
+  readonly clientId: string
+  readonly allTokens: boolean
 }
 
 /** Uses of what is from before an event, all refused. */
@@ -108,10 +120,12 @@ export interface Watched {
   readonly refusedRefreshes: number
 }
 
-/** A person's or a program's word that a subject is to be contained. */
+/** A person's or a program's word that a subject is to be contained. One of `subject` and `clientId` is there. */
 export interface OperatorRequest {
   /** A user's id or user name in the issuer's realm. */
-  readonly subject: string
+  readonly subject?: string
+  /** A client, with all that its service account has. */
+  readonly clientId?: string
   readonly reason: string
   /** Only say what would end. */
   readonly dryRun: boolean
@@ -124,6 +138,8 @@ export type OperatorOutcome =
   | {
       readonly kind: 'done'
       readonly subject: string
+      /** The client whose service account the subject is, or which is the subject itself. */
+      readonly clientId?: string
       /** Absent for a dry run. */
       readonly containmentId?: string
       readonly sessions: number
@@ -134,6 +150,13 @@ export type OperatorOutcome =
       readonly confirmationRequired: boolean
     }
   | { readonly kind: 'refused'; readonly status: number; readonly error: string; readonly description: string }
+
+/** A session that nobody can be told about, since its client has no logout URL: it lives on, at worst until `untilMs`. */
+export interface Unreachable {
+  readonly clientId: string
+  readonly sid: string
+  readonly untilMs: number
+}
 
 /** A client that can be told. */
 export interface RelyingParty {

@@ -1,11 +1,15 @@
-import type { Delivery, Evidence, ListedSession, SecurityEvent, Target } from './model.ts'
+import type { Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
 /** What is owed for one security event, to be written in one transaction. */
 export interface Plan {
   readonly containmentId: string
+  /** When the event was taken. */
+  readonly atMs: number
   readonly deliveries: readonly Delivery[]
+  readonly unreachable: readonly Unreachable[]
+  /** In the order in which it happened: what the identity provider had done before it told comes first. */
   readonly evidence: readonly Evidence[]
   readonly watermarks: readonly Watermark[]
   /** When none of the sessions that the event lists can live any more, told or not. */
@@ -19,7 +23,7 @@ function containmentIdOf(event: SecurityEvent): string {
 
 /**
  * One delivery for each session whose client can be told. A session whose client has no logout URL is not forgotten: the
- * evidence says that it lives on, and for how long at worst.
+ * evidence says that it lives on, and for how long at worst, or that its client has nothing but tokens.
  *
  * @param targetOf where and how the client of a session is told; by default as the event says
  * @param ended ids of sessions that have an end already, of an event that is read again; nothing is owed for them
@@ -32,15 +36,13 @@ export function plan(
 ): Plan {
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
-  const untold: Evidence[] = []
+  const unreachable: Unreachable[] = []
+  const tokensOnly: Unreachable[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
     const target = targetOf(session)
     if (!target) {
-      untold.push({
-        kind: 'no_logout_uri',
-        atMs: nowMs,
-        data: { client_id: session.clientId, sid: session.sid, may_live_until: Math.floor(session.latestEndMs / 1000) },
-      })
+      const { clientId, sid, latestEndMs: untilMs } = session
+      ;(session.tokensOnly ? tokensOnly : unreachable).push({ clientId, sid, untilMs })
       continue
     }
     deliveries.push({
@@ -58,7 +60,7 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, operator, watched, refusedAfter } = event
+  const { jti, trigger, part, parts, operator, client, watched, refusedAfter } = event
   // Each part of a large event says what was done once for all of them.
   const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
@@ -66,7 +68,9 @@ export function plan(
   if (refusedAfter) {
     return {
       containmentId,
+      atMs: nowMs,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: refusedAfter.map(({ use, clientId, address, count }) => ({
@@ -79,7 +83,9 @@ export function plan(
   if (watched) {
     return {
       containmentId,
+      atMs: nowMs,
       deliveries,
+      unreachable,
       lastEndMs,
       watermarks: [],
       evidence: [
@@ -96,48 +102,69 @@ export function plan(
       ],
     }
   }
+  const evidence: Evidence[] = [
+    {
+      kind: 'received',
+      atMs: nowMs,
+      data: {
+        ...{ jti, trigger, part, parts, sessions: event.sessions.length },
+        ...(client === undefined ? {} : { client_id: client.clientId, all_tokens: client.allTokens }),
+      },
+    },
+    ...(operator
+      ? [
+          {
+            kind: 'asked',
+            atMs: event.watermarkMs,
+            data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
+          } as const,
+        ]
+      : []),
+    ...(event.shadow
+      ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
+      : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
+    ...Object.entries(first ? event.steps : {}).map(
+      ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
+    ),
+    ...(event.survivors > 0
+      ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
+      : []),
+    ...((first && event.sparedOffline) || []).map(
+      (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
+    ),
+    ...((first && event.identityProviders) || []).map(
+      (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
+    ),
+    {
+      kind: 'planned',
+      atMs: nowMs,
+      data: {
+        jti,
+        deliveries: deliveries.length,
+        unreachable: unreachable.length,
+        ...(before > 0 ? { ended_before: before } : {}),
+      },
+    },
+    ...unreachable.map(
+      ({ clientId, sid, untilMs }) =>
+        ({
+          kind: 'no_logout_uri',
+          atMs: nowMs,
+          data: { client_id: clientId, sid, may_live_until_ms: untilMs },
+        }) as const,
+    ),
+    ...tokensOnly.map(
+      ({ clientId, sid }) =>
+        ({ kind: 'no_logout_uri', atMs: nowMs, data: { client_id: clientId, sid, tokens_only: true } }) as const,
+    ),
+  ]
   return {
     containmentId,
+    atMs: nowMs,
     deliveries,
+    unreachable,
     lastEndMs,
     watermarks: watermarksOf(event),
-    evidence: [
-      { kind: 'received', atMs: nowMs, data: { jti, trigger, part, parts, sessions: event.sessions.length } },
-      ...(operator
-        ? [
-            {
-              kind: 'asked',
-              atMs: event.watermarkMs,
-              data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
-            } as const,
-          ]
-        : []),
-      ...(event.shadow
-        ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]
-        : [{ kind: 'upstream_sessions_ended', atMs: event.removedAtMs, data: { jti } } as const]),
-      ...Object.entries(first ? event.steps : {}).map(
-        ([step, count]) => ({ kind: 'step', atMs: event.removedAtMs, data: { jti, step, ended: count } }) as const,
-      ),
-      ...(event.survivors > 0
-        ? [{ kind: 'survivors_ended', atMs: event.removedAtMs, data: { jti, sessions: event.survivors } } as const]
-        : []),
-      ...((first && event.sparedOffline) || []).map(
-        (clientId) => ({ kind: 'spared', atMs: event.removedAtMs, data: { jti, client_id: clientId } }) as const,
-      ),
-      ...((first && event.identityProviders) || []).map(
-        (alias) => ({ kind: 'linked', atMs: event.removedAtMs, data: { jti, identity_provider: alias } }) as const,
-      ),
-      {
-        kind: 'planned',
-        atMs: nowMs,
-        data: {
-          jti,
-          deliveries: deliveries.length,
-          unreachable: untold.length,
-          ...(before > 0 ? { ended_before: before } : {}),
-        },
-      },
-      ...untold,
-    ],
+    evidence: evidence.sort((a, b) => a.atMs - b.atMs),
   }
 }

@@ -1,7 +1,10 @@
 import type { SecurityEvent } from './model.ts'
 
-/** What a name in the watermark stream stands for. `kept`: the session in which the person goes on who made the change. */
-export type WatermarkKind = 'sub' | 'sid' | 'kept'
+/**
+ * What a name in the watermark stream stands for. `kept`: the session in which the person goes on who made the change;
+ * `client`: everything that was issued to it.
+ */
+export type WatermarkKind = 'sub' | 'sid' | 'kept' | 'client'
 
 /** Nothing issued before `watermarkMs` counts for who is named. `untilMs`: then nothing so old can be alive any more. */
 export interface Watermark {
@@ -16,9 +19,18 @@ const LONGEST_LIFE_MS = 30 * 86_400_000
 
 /**
  * What guards must know of a security event: the subject under every `sub` that it has at a client (pairwise ones differ),
- * and each session that was ended. An event about one session says nothing of its subject.
+ * and each session that was ended, and a client of which nothing lives on. An event about one session says nothing of its
+ * subject.
  */
-export function watermarksOf({ subject, watermarkMs, scope, shadow, keptSid, sessions }: SecurityEvent): Watermark[] {
+export function watermarksOf({
+  subject,
+  watermarkMs,
+  scope,
+  shadow,
+  keptSid,
+  client,
+  sessions,
+}: SecurityEvent): Watermark[] {
   if (shadow) {
     return []
   }
@@ -35,5 +47,6 @@ export function watermarksOf({ subject, watermarkMs, scope, shadow, keptSid, ses
     ...named('sub', scope === 'subject' ? subs : []),
     ...named('sid', sids),
     ...named('kept', keptSid === undefined ? [] : [keptSid]),
+    ...named('client', client?.allTokens === true ? [client.clientId] : []),
   ]
 }

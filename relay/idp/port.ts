@@ -2,6 +2,7 @@ import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
 import type { Directory } from '../domain/directory.ts'
+import type { Finding } from '../domain/finding.ts'
 import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
@@ -34,6 +35,8 @@ export interface IdentityProvider extends Idp {
     readonly sets: Readonly<Record<string, string>>
     readonly ended: ReadonlySet<string>
   }>
+  /** What is amiss with the relay's own access token, the latest of which tells its roles and the realm's clock. */
+  ownFindings(): readonly Finding[]
   /** The relying parties, and what the realm and its outbox are like at that moment. */
   look(): Promise<RealmLook>
   /**
@@ -66,6 +69,10 @@ export interface RealmLook {
   readonly parties: readonly RelyingParty[]
   /** Whether its events are recorded, and what each trigger causes there; empty where the realm does not tell. */
   readonly realm: Omit<RealmSeen, 'targets'>
+  /** Whether the realm is told where to push events; absent where it does not tell. */
+  readonly pushes?: boolean | undefined
+  /** What is amiss there, and what is well, as far as the realm tells. */
+  readonly findings: readonly Finding[]
   /** Absent where the realm does not tell. */
   readonly outbox?: { readonly waiting: number; readonly refused: number; readonly oldestMs?: number } | undefined
   /** Where passwords lie outside of the identity provider; absent where the realm does not tell. */
@@ -84,6 +91,8 @@ export interface Access {
   readonly exp: number
   /** Of the client that was asked for. */
   readonly roles: readonly string[]
+  /** Of the service account of a client: its name, which is no person's. */
+  readonly serviceAccount?: string
 }
 
 /** Reads a token whose signature is verified; undefined for what is no access token. @param client whose roles count */

@@ -10,6 +10,8 @@ export interface PollPorts extends Pick<IdentityProvider, 'poll'> {
   verify(set: string): Promise<SecurityEvent>
   receive(event: SecurityEvent): Promise<unknown>
   polled(): void
+  /** An event that cannot be taken, and why. */
+  refused(why: string): void
   trouble(what: string, cause: unknown): void
 }
 
@@ -40,6 +42,7 @@ export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: num
           } else if (cause instanceof RelayError && !['store_unavailable', 'idp_unavailable'].includes(cause.code)) {
             const err = cause.code === 'key_unknown' ? 'invalid_key' : cause.code
             setErrs[jti] = { err, description: cause.message }
+            ports.refused(`${err}: ${cause.message}`)
             ports.trouble(
               `A security event in the outbox cannot be taken (${err}: ${cause.message}); it stays there`,
               undefined,

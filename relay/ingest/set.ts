@@ -37,6 +37,7 @@ const Session = z.looseObject({
   client_id: Name,
   sid: Name,
   sub: Name.optional().catch(undefined),
+  tokens_only: z.boolean().optional().catch(undefined),
   latest_end: z
     .number()
     .min(0)
@@ -52,6 +53,7 @@ const Containment = z.object({
   scope: z.enum(['subject', 'session']).default('subject'),
   kept_sid: Name.optional(),
   privileged: z.boolean().default(false),
+  client: z.object({ client_id: Name, all_tokens: z.boolean() }).optional(),
   shadow: z.boolean().default(false),
   survivors: z.number().int().min(0).max(1_000_000).default(0),
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
@@ -145,6 +147,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     scope,
     kept_sid,
     privileged,
+    client,
     shadow,
     survivors,
     steps,
@@ -168,6 +171,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     scope,
     ...(kept_sid === undefined ? {} : { keptSid: kept_sid }),
     privileged,
+    ...(client === undefined ? {} : { client: { clientId: client.client_id, allTokens: client.all_tokens } }),
     shadow,
     survivors,
     steps,
@@ -199,6 +203,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       sid: s.sid,
       latestEndMs: s.latest_end * 1000,
       ...(s.sub === undefined ? {} : { sub: s.sub }),
+      ...(s.tokens_only === true ? { tokensOnly: true } : {}),
       named: named(s, issuer),
     })),
   }

@@ -13,8 +13,9 @@ import type { RealmKeys } from '../signing/realm-keys.ts'
 import { underAllNames } from '../store/names.ts'
 import type { Store } from '../store/port.ts'
 import { LastAnswers } from '../telemetry/answers.ts'
-import { measureIdp, measureStore } from '../telemetry/measure.ts'
-import { countOpen, makeMetrics, type Metrics } from '../telemetry/metrics.ts'
+import { Findings } from '../telemetry/findings.ts'
+import { measureIdp, measureStore, watchIdp } from '../telemetry/measure.ts'
+import { countAmiss, countOpen, makeMetrics, type Metrics } from '../telemetry/metrics.ts'
 import { makeObserver } from '../telemetry/observer.ts'
 import { type StreamKey, readStreamKey } from '../watermarks/key.ts'
 import { WatermarkStream } from '../watermarks/stream.ts'
@@ -31,6 +32,7 @@ export interface Parts {
   readonly names: Names
   readonly metrics: Metrics
   readonly answers: LastAnswers
+  readonly findings: Findings
   readonly observer: Observer
   /** As it is kept, each name of a realm by itself. */
   readonly kept: Store
@@ -69,12 +71,14 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
     metrics.containedSeconds.observe({ issuer }, sinceMs / 1000),
   )
   countOpen(metrics, opened)
-  const kept = measureStore(opened, metrics)
+  const findings = new Findings()
+  const kept = measureStore(opened, metrics, findings)
   const store = underAllNames(kept, names.former)
+  countAmiss(metrics, store, findings, () => systemClock.nowMs())
   const answers = new LastAnswers()
-  const told = { config, log, clock: systemClock, names, metrics, answers, kept, store, ownKeys }
+  const told = { config, log, clock: systemClock, names, metrics, answers, findings, kept, store, ownKeys }
   const observer = makeObserver(log, metrics, answers, () => systemClock.nowMs())
-  const providers = new Map(config.issuers.map((realm) => [realm.issuer, openProvider(realm)]))
+  const providers = new Map(config.issuers.map((realm) => [realm.issuer, openProvider(realm, config.identifier)]))
   const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const { give_up_unknown_days } = config.delivery
   const deliverers = openKinds({
@@ -106,7 +110,16 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
 
 type Sending = Pick<
   Parts,
-  'config' | 'names' | 'metrics' | 'observer' | 'store' | 'providers' | 'ownKeys' | 'relyingParties' | 'leads'
+  | 'config'
+  | 'names'
+  | 'metrics'
+  | 'findings'
+  | 'observer'
+  | 'store'
+  | 'providers'
+  | 'ownKeys'
+  | 'relyingParties'
+  | 'leads'
 > & { readonly deliverers: ReadonlyMap<string, Deliverer> }
 
 /** Before anything is delivered: until a realm has been asked, what was last seen of it counts. */
@@ -143,6 +156,7 @@ async function openRegistrar({
 function openFlow({
   names,
   metrics,
+  findings,
   observer,
   store,
   providers,
@@ -169,7 +183,7 @@ function openFlow({
     [issuer, ...(names.former.get(issuer) ?? [])].map((name) => {
       // A token of the relay's own making for a former name would have the wrong issuer.
       const idp = name === issuer ? signing(issuer, realm) : realm
-      return [name, measureIdp(issuer, idp, metrics)] as const
+      return [name, watchIdp(issuer, measureIdp(issuer, idp, metrics), findings)] as const
     }),
   )
   return new Flow({

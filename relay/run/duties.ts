@@ -1,3 +1,7 @@
+import { dirname, resolve } from 'node:path'
+import { findingsOn } from '../domain/finding.ts'
+import { roomComplaint } from '../store/sqlite/room.ts'
+import { STORE } from '../telemetry/measure.ts'
 import { setOrRemove } from '../telemetry/metrics.ts'
 import type { Config } from '../config/config.ts'
 import { tellSecurityFeed } from '../security-feed/feed.ts'
@@ -9,6 +13,7 @@ import { dropPast } from './retention.ts'
 /** How soon a change that another process stored is seen; one of this process is told at once. */
 const WATERMARKS_MS = 1000
 const NOTES_MS = 5000
+const ROOM_MS = 60_000
 const RETENTION_MS = 60_000
 /** How soon this process takes up what another one of the same store was told of. */
 const WAKE_MS = 200
@@ -33,12 +38,14 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
     ...[...(parts.watermarks?.streams.values() ?? [])].map((stream) =>
       every(WATERMARKS_MS, 'Guards could not be told', () => intake.tellGuards(stream)),
     ),
+    every(ROOM_MS, 'The disk of the store could not be looked at', () => lookAtRoom(parts)),
     every(NOTES_MS, 'What people said of relying parties could not be read', () => lookAtNotes(parts)),
     every(RETENTION_MS, 'What is past its retention could not be dropped; trying again', () =>
       dropPast(
         {
           ...{ store, clock, leads: parts.leads },
           retentionDays: config.retention_days,
+          ...(config.subject_retention_days === undefined ? {} : { subjectDays: config.subject_retention_days }),
           fed: config.security_feed ? [...parts.names.today.keys()] : [],
           dropped: (pruned) => {
             Object.entries(pruned).forEach(([kind, count]) => metrics.pruned.inc({ kind }, count))
@@ -61,6 +68,16 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
       : []),
     ...(config.security_feed ? tellSecurityFeeds(config.security_feed, parts, stop) : []),
   ]
+}
+
+/** What would keep the store from taking the next event. Redis has its own disk, and tells when it takes nothing. */
+function lookAtRoom({ config, findings }: Parts): void {
+  if (config.store.redis) {
+    return
+  }
+  const { ok, todo } = findingsOn(STORE)
+  const full = roomComplaint(dirname(resolve(config.store.sqlite)))
+  findings.found(full === undefined ? ok('room', 'is there') : todo('room', full))
 }
 
 /** What people have said at another process. */
@@ -89,6 +106,7 @@ function tellSecurityFeeds(
       {
         store,
         sink,
+        named: to.subject,
         clock,
         random: Math.random,
         leads,

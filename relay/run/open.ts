@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import type { Clock } from '../flow/ports.ts'
+import { judgesOf } from '../idp/keycloak/check/realm.ts'
 import { Keycloak } from '../idp/keycloak/keycloak.ts'
 import type { IdentityProvider } from '../idp/port.ts'
 import { RealmKeys } from '../signing/realm-keys.ts'
@@ -36,10 +37,14 @@ export async function openStore(
   return opened
 }
 
-/** The identity provider of a realm. */
-export function openProvider({ issuer, client_id, client_secret }: Config['issuers'][number]): IdentityProvider {
+/** The identity provider of a realm. @param identifier of the relay that is to judge what it meets there */
+export function openProvider(
+  { issuer, client_id, client_secret }: Config['issuers'][number],
+  identifier?: string,
+): IdentityProvider {
   const allowHttp = issuer.startsWith('http:')
-  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp })
+  const judges = identifier === undefined ? {} : { judges: judgesOf({ issuer, identifier }, () => systemClock.nowMs()) }
+  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ...judges })
 }
 
 /** The keys of the relay's own, of those realms that have any. */

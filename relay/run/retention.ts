@@ -7,10 +7,12 @@ const BATCH = 200
 const PAUSE_MS = 200
 
 export interface RetentionPorts {
-  readonly store: Pick<Store, 'prune'>
+  readonly store: Pick<Store, 'prune' | 'forgetSubjects'>
   readonly clock: Clock
   readonly leads: () => boolean
   readonly retentionDays: number
+  /** How long it is kept whose account it was; absent for as long as all else. */
+  readonly subjectDays?: number
   /** Issuers whose evidence the security feed tells. */
   readonly fed: readonly string[]
   /** All that one call of {@link dropPast} has dropped, if it was anything. */
@@ -19,9 +21,15 @@ export interface RetentionPorts {
 
 /** Drops everything that is past its retention, a little at a time, for as long as this process leads. Rejects with the store. */
 export async function dropPast(
-  { store, clock, leads, retentionDays, fed, dropped }: RetentionPorts,
+  { store, clock, leads, retentionDays, subjectDays, fed, dropped }: RetentionPorts,
   stop: AbortSignal,
 ): Promise<void> {
+  for (let more = subjectDays !== undefined; more && leads() && !stop.aborted;) {
+    more = (await store.forgetSubjects(clock.nowMs() - (subjectDays ?? 0) * DAY_MS, BATCH)) >= BATCH
+    if (more) {
+      await clock.sleep(PAUSE_MS, stop)
+    }
+  }
   const all = { watermarks: 0, containments: 0, deliveries: 0, evidence: 0, changes: 0 }
   try {
     for (let more = true; more && leads() && !stop.aborted;) {

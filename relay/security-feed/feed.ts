@@ -10,6 +10,8 @@ const LOOK_MS = 1000
 export interface SecurityFeedPorts {
   readonly store: Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed' | 'notes' | 'replaceNote' | 'changes'>
   readonly sink: Sink
+  /** Whether lines say whose account it was. */
+  readonly named: boolean
   readonly clock: Clock
   readonly random: () => number
   /** Of the processes that share a store one tells the changes; the evidence goes by leases. */

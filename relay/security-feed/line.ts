@@ -4,8 +4,8 @@ import { type Change, weakens } from '../domain/change.ts'
 import type { EvidenceLine } from '../store/port.ts'
 
 /**
- * A line of the security feed; docs/security-feed.schema.json is made of this. It names no subject: who
- * it was is known where people are known, at the identity provider, by the containment's id.
+ * A line of the security feed; docs/security-feed.schema.json is made of this. By default it names no subject: who it was is known
+ * where people are known, at the identity provider, by the containment's id.
  */
 export const SecurityFeedLine = z
   .strictObject({
@@ -17,6 +17,12 @@ export const SecurityFeedLine = z
       .optional()
       .describe('the answer to one security event; at Keycloak the TXN of its outbox rows; absent for a change'),
     trigger: z.string().optional().describe('what happened to the identity: docs/policy.md; absent for a change'),
+    subject: z
+      .string()
+      .optional()
+      .describe(
+        'whose account it was, by the `sub` of the user; only where security_feed.subject says so, and while it is kept',
+      ),
     kind: z
       .string()
       .describe(
@@ -30,9 +36,12 @@ export const SecurityFeedLine = z
   })
   .meta({ title: 'A line of the security feed of Logout Relay' })
 
-export function lineOf(issuer: string, { containmentId, trigger, evidence }: EvidenceLine): string {
+/** @param named whether it says whose account it was */
+export function lineOf(issuer: string, line: EvidenceLine, named = false): string {
+  const { containmentId, trigger, subject, evidence } = line
   const { kind, data } = evidence
-  return withId({ time: timeOf(evidence.atMs), issuer, containment: containmentId, trigger, kind, data })
+  const whose = named && subject !== undefined ? { subject } : {}
+  return withId({ time: timeOf(evidence.atMs), issuer, containment: containmentId, trigger, ...whose, kind, data })
 }
 
 /** A change that could keep an attacker in, or takes such a one back. */

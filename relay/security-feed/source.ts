@@ -21,13 +21,21 @@ export type Source = () => Promise<Batch | undefined>
 
 export function evidenceOf(
   issuer: string,
-  { store, clock }: { readonly store: Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'>; readonly clock: Clock },
+  {
+    store,
+    clock,
+    named,
+  }: {
+    readonly store: Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'>
+    readonly clock: Clock
+    readonly named: boolean
+  },
 ): Source {
   return async () => {
     const batch = await store.takeSecurityFeed(issuer, clock.nowMs(), LEASE_MS, BATCH)
     return (
       batch && {
-        lines: batch.lines.map((line) => lineOf(issuer, line)),
+        lines: batch.lines.map((line) => lineOf(issuer, line, named)),
         sinceMs: batch.lines[0]?.evidence.atMs ?? clock.nowMs(),
         settle: (delivered) => store.settleSecurityFeed(batch, delivered),
       }

@@ -23,6 +23,11 @@ export function underAllNames(store: Store, formerNames: ReadonlyMap<string, rea
     }
     return count
   }
+  /** Together what is of one client, under its realm's name of today. */
+  const byLane = <T extends { readonly issuer: string; readonly clientId: string }>(all: readonly T[]): T[][] => {
+    const named = all.map((one) => ({ ...one, issuer: today.get(one.issuer) ?? one.issuer }))
+    return [...Map.groupBy(named, ({ issuer, clientId }) => laneOf(issuer, clientId)).values()]
+  }
   return {
     ...store,
     unknown: async (issuer, jtis) => {
@@ -34,10 +39,10 @@ export function underAllNames(store: Store, formerNames: ReadonlyMap<string, rea
     },
     hasten: (selection, by, limit) => change(selection, limit, (one, left) => store.hasten(one, by, left)),
     dismiss: (selection, by, limit) => change(selection, limit, (one, left) => store.dismiss(one, by, left)),
-    containments: async (issuer, limit, before) =>
-      (await each(issuer, (name) => store.containments(name, limit, before)))
+    containments: async (filter) =>
+      (await each(filter.issuer, (issuer) => store.containments({ ...filter, issuer })))
         .sort((a, b) => b.createdMs - a.createdMs)
-        .slice(0, limit),
+        .slice(0, filter.limit),
     changes: async (issuer, limit, before) =>
       (await each(issuer, (name) => store.changes(name, limit, before))).sort((a, b) => b.seq - a.seq).slice(0, limit),
     containment: async (issuer, id, lines) => {
@@ -48,21 +53,19 @@ export function underAllNames(store: Store, formerNames: ReadonlyMap<string, rea
       (await each(filter.issuer, (issuer) => store.deliveries({ ...filter, issuer })))
         .sort((a, b) => (a.id < b.id ? -1 : 1))
         .slice(0, filter.limit),
-    open: async () => {
-      const lanes = Map.groupBy(await store.open(), ({ issuer, clientId }) =>
-        laneOf(today.get(issuer) ?? issuer, clientId),
-      )
-      return [...lanes.values()].flatMap((those) => {
-        const [first] = those
-        return first === undefined
-          ? []
-          : {
-              issuer: today.get(first.issuer) ?? first.issuer,
-              clientId: first.clientId,
-              count: those.reduce((sum, { count }) => sum + count, 0),
-              oldestMs: Math.min(...those.map(({ oldestMs }) => oldestMs)),
-            }
-      })
-    },
+    open: async () =>
+      byLane(await store.open()).map((those) => {
+        const oldest = those.reduce((a, b) => (b.oldestMs < a.oldestMs ? b : a))
+        return { ...oldest, count: sum(those) }
+      }),
+    unreachable: async (nowMs) =>
+      byLane(await store.unreachable(nowMs)).map((those) => {
+        const last = those.reduce((a, b) => (b.untilMs > a.untilMs ? b : a))
+        return { ...last, count: sum(those) }
+      }),
   }
+}
+
+function sum(those: readonly { readonly count: number }[]): number {
+  return those.reduce((all, { count }) => all + count, 0)
 }

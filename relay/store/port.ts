@@ -30,15 +30,51 @@ export const SIBLINGS = 100
 export interface Containment {
   readonly id: string
   readonly issuer: string
+  /** Whose account it was: the `sub` of the user in the realm. Absent of one that was kept by an older relay. */
+  readonly subject?: string
   readonly trigger: string
   readonly eventMs: number
   readonly createdMs: number
   readonly closedMs?: number
   readonly deliveries: number
   readonly open: number
+  /** Of the others those that were given up, by a person or by rule: nobody has confirmed them. */
+  readonly dismissed: number
+  /** Sessions that nobody could be told about, and when the last of them ends by itself. */
+  readonly unreachable: number
+  readonly unreachableUntilMs: number
   /** In how many SETs the event comes, and how many of them have come. It is open until all have. */
   readonly parts: number
   readonly arrived: number
+}
+
+export interface ContainmentFilter {
+  readonly issuer: string
+  /** Of this subject alone. */
+  readonly subject?: string
+  /** Taken up before. */
+  readonly beforeMs?: number
+  readonly limit: number
+}
+
+/** What a relying party has not confirmed. */
+export interface OpenLane {
+  readonly issuer: string
+  readonly clientId: string
+  readonly count: number
+  /** When the oldest was taken up. */
+  readonly oldestMs: number
+  /** Whether the relying party has been asked about that one: what was never sent, nobody can have answered. */
+  readonly asked: boolean
+}
+
+/** Sessions at a client that nobody can be told about and that may still live. */
+export interface UnreachableAt {
+  readonly issuer: string
+  readonly clientId: string
+  readonly count: number
+  /** When the last of them ends by itself. */
+  readonly untilMs: number
 }
 
 export interface DeliveryFilter {
@@ -72,6 +108,8 @@ export interface Act {
 export interface EvidenceLine {
   readonly containmentId: string
   readonly trigger: string
+  /** Whose account it was, where that is kept. */
+  readonly subject?: string
   readonly evidence: Evidence
 }
 
@@ -158,7 +196,8 @@ export interface Store extends WatermarkLog, Notes {
   unreported(issuer: string, limit: number): Promise<Delivery[]>
   reported(ids: readonly string[]): Promise<void>
 
-  containments(issuer: string, limit: number, before?: number): Promise<Containment[]>
+  /** Newest first. */
+  containments(filter: ContainmentFilter): Promise<Containment[]>
   /** With its evidence, of that `limit` lines from line `from` on (the first is 0) if they are given. */
   containment(
     issuer: string,
@@ -166,8 +205,13 @@ export interface Store extends WatermarkLog, Notes {
     lines?: { readonly from: number; readonly limit: number },
   ): Promise<{ containment: Containment; evidence: Evidence[] } | undefined>
   deliveries(filter: DeliveryFilter): Promise<Delivery[]>
-  /** Open deliveries by client, and when the oldest of them was created. */
-  open(): Promise<{ issuer: string; clientId: string; count: number; oldestMs: number }[]>
+  /** Open deliveries by client. */
+  open(): Promise<OpenLane[]>
+  /**
+   * By client. A session that several events have named is counted once, and no longer as soon as an event finds that it can be
+   * told.
+   */
+  unreachable(nowMs: number): Promise<UnreachableAt[]>
 
   /** Takes the next lines of evidence, at most `limit`; undefined if there are none, or another process holds them. */
   takeSecurityFeed(
@@ -180,11 +224,17 @@ export interface Store extends WatermarkLog, Notes {
   settleSecurityFeed(batch: SecurityFeedBatch, delivered: boolean): Promise<boolean>
 
   /**
-   * Drops at most `limit` rows of what is past: watermarks after their `until`; changes from before `endedBeforeMs`; and
+   * Drops at most `limit` rows of what is past: watermarks after their `until`, and with them what is unreachable and has ended;
+   * changes from before `endedBeforeMs`; and
    * containments that are closed, all of whose sessions' lives are over, both before it, each with its deliveries, its evidence
    * and the `jti`s of its events. A large one may take several calls; its containment goes last. What was written last may
    * stay. With less than `limit` dropped there is no more for now. The cost does not grow with history.
    */
   prune(past: Past): Promise<Pruned>
+  /**
+   * Drops of at most `limit` containments whose account they were about: of those that are closed, all of whose sessions' lives
+   * are over, both before that time. Says of how many; with less than `limit` there are no more for now.
+   */
+  forgetSubjects(beforeMs: number, limit: number): Promise<number>
   close(): Promise<void>
 }

@@ -13,6 +13,6 @@ export interface WatermarkChange extends Watermark {
 export interface WatermarkLog {
   /** Changes after `after`, oldest first. A change that is seen implies that all before it are. */
   watermarks(issuer: string, after: number, limit: number): Promise<WatermarkChange[]>
-  /** What a token with this `sub` and `sid` is judged by. */
-  watermarksOf(issuer: string, sub: string, sid: string | undefined): Promise<Watermark[]>
+  /** What a token with this `sub` and `sid`, issued to this client, is judged by. */
+  watermarksOf(issuer: string, sub: string, sid: string | undefined, client: string | undefined): Promise<Watermark[]>
 }

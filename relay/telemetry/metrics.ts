@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { Findings } from './findings.ts'
+import { VERSION } from '../version.ts'
 import type { Store } from '../store/port.ts'
 import { showDirectories } from './directories.ts'
 
@@ -9,6 +11,12 @@ import { showDirectories } from './directories.ts'
 export function makeMetrics() {
   const registry = new Registry()
   const registers = [registry]
+  new Gauge({
+    name: 'logout_relay_build_info',
+    help: 'Always 1; which version runs, and in which Node',
+    labelNames: ['version', 'node'],
+    registers,
+  }).set({ version: VERSION, node: process.versions.node }, 1)
   return {
     registry,
     events: new Counter({
@@ -185,13 +193,47 @@ export function countOpen({ registry }: Metrics, store: Pick<Store, 'open'>): vo
   })
   new Gauge({
     name: 'logout_relay_deliveries_open_oldest_timestamp_seconds',
-    help: 'When the longest open logout of a relying party was taken up',
+    help: 'When the longest open logout of a relying party was received',
     ...{ labelNames, registers },
     async collect() {
       this.reset()
       for (const { issuer, clientId, oldestMs } of await count()) {
         this.set({ issuer, client_id: clientId }, oldestMs / 1000)
       }
+    },
+  })
+}
+
+/** Adds what nobody can be told about and may still live, and what is amiss now. */
+export function countAmiss(
+  { registry }: Metrics,
+  store: Pick<Store, 'unreachable'>,
+  findings: Pick<Findings, 'all'>,
+  nowMs: () => number,
+): void {
+  const registers = [registry]
+  new Gauge({
+    name: 'logout_relay_sessions_unreachable',
+    help: 'Sessions that nobody can be told about, since their client has no logout URL, until they end by themselves',
+    labelNames: ['issuer', 'client_id'],
+    registers,
+    async collect() {
+      this.reset()
+      for (const { issuer, clientId, count } of await store.unreachable(nowMs()).catch(() => [])) {
+        this.set({ issuer, client_id: clientId }, count)
+      }
+    },
+  })
+  new Gauge({
+    name: 'logout_relay_to_do',
+    help: '1 for each thing that is amiss now, by the words of logout-relay check',
+    labelNames: ['about', 'check'],
+    registers,
+    collect() {
+      this.reset()
+      findings.all().forEach(({ about, check }) => {
+        this.set({ about, check }, 1)
+      })
     },
   })
 }

@@ -5,7 +5,9 @@ import { weakens } from '../domain/change.ts'
 import type { Observer } from '../flow/ports.ts'
 
 export function makeLog(level: string): Logger {
-  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime })
+  // Its level as a word, as everybody has it but pino.
+  const formatters = { level: (label: string) => ({ level: label }) }
+  return pino({ level, base: null, timestamp: pino.stdTimeFunctions.isoTime, formatters })
 }
 
 /** One wide line for each attempt, and the same facts as metrics. */

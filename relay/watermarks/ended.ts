@@ -11,17 +11,19 @@ const HASH_KEY = new Uint8Array(8)
  */
 export function judgedBy(log: Pick<WatermarkLog, 'watermarksOf'>, nowMs: () => number) {
   return async (issuer: string, claims: Claims): Promise<Verdict> => {
-    const { sub, sid } = claims
+    const { sub, sid, azp } = claims
     if (typeof sub !== 'string') {
       return 'revoked'
     }
     const watermarks = new Watermarks(HASH_KEY)
-    for (const found of await log.watermarksOf(issuer, sub, typeof sid === 'string' ? sid : undefined)) {
+    for (const found of await log.watermarksOf(issuer, sub, text(sid), text(azp))) {
       watermarks.add(KIND[found.kind], found.name, found.watermarkMs, Math.ceil(found.untilMs / 1000))
     }
     return watermarks.check(claims, nowMs())
   }
 }
+
+const text = (claim: unknown) => (typeof claim === 'string' ? claim : undefined)
 
 /** Whether a token counts no more; one that was refreshed since is refused for its login. */
 export function endedBy(log: Pick<WatermarkLog, 'watermarksOf'>, nowMs: () => number) {

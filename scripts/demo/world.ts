@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { join } from 'node:path'
-import { letAudit } from './audit-scope.ts'
+import { letAudit, letSeeNames } from './audit-scope.ts'
 import { RealmAdmin } from '../stage/admin.ts'
 import { type Application, apacheIsThere, startApache } from '../stage/apache.ts'
 import { type ExpressApplication, startExpress } from '../stage/express.ts'
@@ -130,6 +130,7 @@ export async function startParts<K extends KeycloakAt>(
   }
   try {
     await letAudit(demoAdmin, 'olivia')
+    await letSeeNames(demoAdmin, 'olivia')
     const issuer = keycloak.issuer(demoAdmin.realm)
     const [relay, stock, demo] = await Promise.all([
       startRelayProcess({

@@ -10,7 +10,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { parse, stringify } from 'yaml'
 import type { World } from '../../scripts/demo/world.ts'
 import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
-import { ROOT } from '../../scripts/stage/process.ts'
+import { ROOT, until } from '../../scripts/stage/process.ts'
 import { startRedis } from '../../scripts/stage/redis.ts'
 import type { RelayServer } from '../../scripts/stage/relay.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
@@ -119,8 +119,10 @@ async function pair(name: string, endsMs: number) {
   return { ...files, cert: made.cert, private: made.private }
 }
 
+/** Beside the relay that runs. */
 const elsewhere = (config: Yaml) => {
   config.store = { sqlite: join(dir, 'another.db') }
+  config.listen.port = 0
 }
 
 interface Broken {
@@ -491,13 +493,15 @@ describe('what is broken is named, with what to do and by no other line, and the
   })
 
   test('events that nobody takes while the relay is down', async () => {
+    const outbox = ({ lines }: { lines: readonly Line[] }) => lines.find((line) => line.check === 'outbox')?.says
+    await until('the relay has what was before', async () => outbox(await check()) === '0 events wait')
     await world.relay.stop()
     try {
       const user = await admin().createUser('waiting', 'password')
       expect((await admin().resetPassword(user, 'another')).status).toBe(204)
-      const { status, todo } = await check(undefined, 90_000)
+      const { status, todo, lines } = await check(undefined, 90_000)
       expect(todo.map((line) => line.check)).toEqual(expect.arrayContaining(['clocks', 'outbox']))
-      expect(todo.find((line) => line.check === 'outbox')?.says).toMatch(/holds 1 events, .*: start the relay/)
+      expect(outbox({ lines })).toMatch(/holds 1 events, .*: start the relay/)
       expect(status).toBe(1)
     } finally {
       relay = await world.relay.restart()

@@ -25,10 +25,11 @@ async function run(answer: object, ...args: string[]): Promise<{ code: number; o
   )
 }
 
-const delivery = (id: string, client_id: string, created_at: number) => ({
-  ...{ id, client_id, created_at, containment_id: 'txn-1', sid: 'sid-1', state: 'open', attempts: 2 },
-  ...{ last_reason: 'timeout', latest_end: 2_000_000_000 },
+const delivery = (id: string, client_id: string, created_at_ms: number) => ({
+  ...{ id, client_id, created_at_ms, containment_id: 'txn-1', sid: 'sid-1', state: 'open', attempts: 2 },
+  ...{ last_reason: 'timeout', latest_end_ms: 2_000_000_000_000 },
 })
+const CALM = { deliveries: [], unreachable: [], to_do: [] }
 
 const party = (client_id: string, enabled = true) => ({
   ...{ client_id, backchannel_logout_uri: 'https://o.example.org', enabled, source: 'realm', outvoted: [] },
@@ -36,7 +37,7 @@ const party = (client_id: string, enabled = true) => ({
 
 test('status names who has not answered, oldest first, and its exit status says that something is open', async () => {
   const deliveries = [delivery('a', 'wiki', 200), delivery('b', 'orders', 100), delivery('c', 'wiki', 150)]
-  const { code, out } = await run({ deliveries }, 'status', '--json')
+  const { code, out } = await run({ ...CALM, deliveries }, 'status', '--json')
   expect(code).toBe(3)
   expect(
     out
@@ -44,10 +45,10 @@ test('status names who has not answered, oldest first, and its exit status says 
       .split('\n')
       .map((line) => JSON.parse(line) as unknown),
   ).toEqual([
-    { client_id: 'orders', open: 1, oldest_at: 100, last_reason: 'timeout' },
-    { client_id: 'wiki', open: 2, oldest_at: 150, last_reason: 'timeout' },
+    { client_id: 'orders', open: 1, oldest_at_ms: 100, last_reason: 'timeout' },
+    { client_id: 'wiki', open: 2, oldest_at_ms: 150, last_reason: 'timeout' },
   ])
-  expect(await run({ deliveries: [] }, 'status')).toMatchObject({
+  expect(await run(CALM, 'status')).toMatchObject({
     code: 0,
     out: expect.stringContaining('Nothing is open') as string,
   })
@@ -55,16 +56,43 @@ test('status names who has not answered, oldest first, and its exit status says 
 
 test('sessions that a relying party is shown not to know are said once by status, and nothing is open for them alone', async () => {
   const unknown = (id: string) => ({ ...delivery(id, 'wiki', 100), last_reason: 'unknown_there:sid+sub' })
-  const { code, out } = await run({ deliveries: [unknown('a'), unknown('b')] }, 'status')
+  const { code, out } = await run({ ...CALM, deliveries: [unknown('a'), unknown('b')] }, 'status')
   expect([code, out.trim().split('\n')]).toEqual([
     0,
     [expect.stringMatching(/^wiki {2}2 sessions that it no longer has and says 400 to/), 'Nothing else is open'],
   ])
-  const both = await run({ deliveries: [unknown('a'), delivery('b', 'wiki', 200)] }, 'status')
+  const both = await run({ ...CALM, deliveries: [unknown('a'), delivery('b', 'wiki', 200)] }, 'status')
   expect([both.code, both.out]).toEqual([
     3,
     expect.stringMatching(/^wiki {2}1 open since .* {2}timeout {2}1 session that/),
   ])
+})
+
+test('status says whom nobody can be told about and what is to be done, each with an exit status of its own', async () => {
+  const unreachable = [{ client_id: 'legacy', sessions: 2, until_ms: 1_790_000_000_000 }]
+  const to_do = [{ check: 'listener', about: 'https://idp.example.org/realms/main', says: 'is OFF' }]
+  const says = async (more: object, ...args: string[]) => run({ ...CALM, ...more }, 'status', ...args)
+  expect(await says({ unreachable })).toEqual({
+    code: 4,
+    out: 'legacy  2 sessions that nobody can be told about: no logout URL  may live until 2026-09-21T14:13:20.000Z\n',
+  })
+  expect(await says({ to_do })).toEqual({
+    code: 5,
+    out: 'TO DO  listener  https://idp.example.org/realms/main  is OFF\n',
+  })
+  expect((await says({ unreachable, to_do })).code).toBe(4)
+  const all = await says({ unreachable, to_do, deliveries: [{ ...delivery('a', 'wiki', 1), attempts: 0 }] })
+  expect([all.code, all.out.split('\n')[0]]).toEqual([
+    3,
+    expect.stringMatching(/^wiki {2}1 open since .* {2}not asked yet$/),
+  ])
+  const { out } = await says({ unreachable, to_do }, '--json')
+  expect(
+    out
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as unknown),
+  ).toEqual([{ client_id: 'legacy', unreachable: 2, until_ms: 1_790_000_000_000 }, { to_do: to_do[0] }])
 })
 
 test('whoever reads only the first lines leaves no stack trace, and what one of is no more than one', async () => {
@@ -135,33 +163,39 @@ test('changes names what is weaker, and by whom and why', async () => {
 
 test('a containment shows its evidence line by line', async () => {
   const one = {
-    id: 'txn-1',
-    trigger: 't',
-    event_at_ms: 1,
-    received_at_ms: 2,
-    deliveries: 3,
-    open: 1,
-    parts: 1,
-    arrived: 1,
+    ...{
+      id: 'txn-1',
+      trigger: 't',
+      event_at_ms: 1,
+      received_at_ms: 2,
+      deliveries: 3,
+      open: 1,
+      dismissed: 0,
+      parts: 1,
+      arrived: 1,
+    },
+    unreachable: 0,
   }
   const { out } = await run({ ...one, evidence: [{ at_ms: 0, kind: 'planned', data: { n: 3 } }] }, 'containments', 'x')
   expect(out).toBe('1970-01-01T00:00:00.000Z  planned  n=3\n')
   expect((await run({ containments: [one] }, 'containments')).out).toContain('txn-1  1970-01-01T00:00:00.001Z  t')
 })
 
-test('contain says what has ended for each user, and what a dry run would have', async () => {
+test('contain says what has ended for each user and what lives on, and what a dry run would have', async () => {
   const one = { subject: 'u', sessions: 3, relying_parties: 2, unreachable: 1, shadow: false, dry_run: false }
   const ended = { ...one, confirmation_required: true, containment_id: 'txn-1' }
+  const dry = { ...ended, dry_run: true }
   const words = ['contain', 'alice', 'bob', '--reason', 'laptop stolen']
   const { code, out } = await run(ended, ...words)
   expect(code).toBe(0)
   expect(out.split('\n')).toEqual([
-    'alice  ended 3 sessions at 2 relying parties, 1 of them at clients without a logout URL  txn-1',
-    'bob  ended 3 sessions at 2 relying parties, 1 of them at clients without a logout URL  txn-1',
+    'alice  ended 2 sessions at 2 relying parties; 1 session lives on at clients without a logout URL  txn-1',
+    'bob  ended 2 sessions at 2 relying parties; 1 session lives on at clients without a logout URL  txn-1',
     '',
   ])
-  expect((await run(ended, ...words, '--dry-run')).out).toContain('would end 3 sessions')
-  expect((await run(ended, ...words, '--dry-run')).out).toContain('takes --confirm')
+  expect((await run(dry, ...words, '--dry-run')).out.split('\n')[0]).toBe(
+    'alice  would end 2 sessions at 2 relying parties; 1 session would live on at clients without a logout URL; takes --confirm  txn-1',
+  )
 })
 
 test('every command in the documents is one that a shell can read', async () => {

@@ -1,21 +1,30 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { execFile, spawn } from 'node:child_process'
+import { promisify } from 'node:util'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createServer, type Server } from 'node:http'
 import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { World } from '../../scripts/demo/world.ts'
 import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { Browser as Person } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startRecorder } from './recorder.ts'
 import { startSharedWorld } from './shared.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
 const ARTEFACTS = join(ROOT, 'test', 'artefacts', 'console')
+const CLI = join(ROOT, 'relay', 'cli.ts')
+const FORMS = [
+  ['light', 'light', 1280],
+  ['dark', 'dark', 1280],
+  ['phone', 'light', 390],
+] as const
 const PAGES = ['', '/containments', '/deliveries', '/relying-parties', '/coverage', '/changes', '/settings']
 
 let world: World<KeycloakAt>
@@ -148,11 +157,7 @@ describe('with deliveries that stay open', () => {
   test('axe finds nothing on any page, in light, dark and on a phone; and they are kept as pictures', async () => {
     const found: string[] = []
     const state = await olivia.context().storageState()
-    for (const [look, colorScheme, width] of [
-      ['light', 'light', 1280],
-      ['dark', 'dark', 1280],
-      ['phone', 'light', 390],
-    ] as const) {
+    for (const [look, colorScheme, width] of FORMS) {
       const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
       const page = await context.newPage()
       const one = (await list(page))[0] ?? ''
@@ -308,7 +313,7 @@ test('pages can be read without JavaScript', async () => {
   const page = await loggedIn('victor', { javaScriptEnabled: false })
   expect(await page.textContent('h1')).toBe('Now')
   await page.click('text=Open deliveries')
-  expect(await page.textContent('main')).toContain('every relying party has answered')
+  expect(await page.textContent('main')).toContain('no relying party owes an answer')
   await page.context().close()
 })
 
@@ -318,6 +323,158 @@ test('a logout token that is not the realm’s ends nobody’s session', async (
   expect((await call('POST', url, { form: { logout_token: 'garbage' } })).status).toBe(400)
   expect((await call('POST', url, { form: {} })).status).toBe(400)
   expect((await olivia.goto(world.consoleUrl))?.status()).toBe(200)
+})
+
+describe('what still lives is said on the first page', () => {
+  /** One look at the page in each form, which axe has nothing against. */
+  const look = async (name: string) => {
+    const state = await olivia.context().storageState()
+    for (const [form, colorScheme, width] of FORMS) {
+      const context = await chrome.newContext({ storageState: state, colorScheme, viewport: { width, height: 800 } })
+      const page = await context.newPage()
+      await page.goto(world.consoleUrl)
+      expect(await findings(page)).toEqual([])
+      await shoot(page, `${name}-${form}`)
+      await context.close()
+    }
+  }
+
+  test('where an application was never asked, since the relay may not have logout tokens: not that it has not answered', async () => {
+    const { admin } = world.demo
+    const account = await admin.userId('service-account-logout-relay')
+    const roles = `/users/${account}/role-mappings/clients/${await admin.clientUuid('logout-relay')}`
+    const held = (await admin.must('GET', roles)).json() as { name: string }[]
+    const role = held.find(({ name }) => name === 'logout-tokens')
+    await admin.must('DELETE', roles, [role])
+    await admin.createUser('never-asked', 'password')
+    const person = new Person()
+    world.demo.express = await world.demo.express.restart()
+    await person.login(world.demo.express.url, 'never-asked', 'password')
+    await nextSecond()
+    await reset('never-asked')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('.alarm:has-text("logout-tokens answered 403")')
+    await olivia.waitForSelector('text=1 relying party has not been asked yet')
+    expect(await olivia.textContent('main')).not.toMatch(/not answered yet|All answered/)
+    await look('not-asked')
+    await admin.must('POST', roles, [role])
+    await olivia.waitForSelector('text=All answered', { timeout: 60_000 })
+    expect(await olivia.locator('.alarm:has-text("logout-tokens")').count()).toBe(0)
+    expect(await person.isAlive(world.demo.express.url)).toBe(false)
+  })
+
+  test('where nobody can be told: amber, with the client and until when, and green again once it was told', async () => {
+    const { admin, tokens } = world.demo
+    const recorder = await startRecorder()
+    onTestFinished(() => recorder.close())
+    await admin.createUser('untold', 'password')
+    const secret = 'secret-of-a-test'
+    await admin.createClient({ clientId: 'legacy', secret, publicClient: false, directAccessGrantsEnabled: true })
+    await tokens.directGrant('legacy', 'untold', 'password', 'openid', secret)
+    // It has nothing but its tokens, which are dead.
+    await tokens.directGrant('mobile-app', 'untold', 'password')
+    await nextSecond()
+    await reset('untold')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('text=1 session nobody can be told about')
+    expect(await olivia.textContent('main')).not.toContain('mobile-app')
+    expect(await olivia.textContent('li:has-text("legacy")')).toMatch(/1 session.*until .* UTC at worst/s)
+    await look('unreachable')
+    await olivia.goto(`${world.consoleUrl}/containments`)
+    expect(await olivia.textContent('.rows li:first-child .open')).toContain('that nobody could be told about')
+    const env = { ...process.env, LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_TOKEN: world.operatorToken }
+    const status = await promisify(execFile)(process.execPath, [CLI, 'status'], { env }).catch(
+      (cause: unknown) => cause,
+    )
+    expect(status).toMatchObject({
+      code: 4,
+      stdout: expect.stringMatching(/^legacy {2}1 session that nobody can be told about/) as string,
+    })
+    await admin.setClientAttributes('legacy', { 'backchannel.logout.url': recorder.logoutUri })
+    await reset('untold')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('text=All answered', { timeout: 60_000 })
+    expect(recorder.tokens).toHaveLength(1)
+  })
+})
+
+test('whoever may look up users sees whose account it was, and finds it by name; anybody else sees the id', async () => {
+  const subject = await world.demo.admin.userId('untold')
+  await olivia.goto(`${world.consoleUrl}/containments`)
+  expect(await olivia.textContent('.rows li:first-child bdi')).toBe('untold')
+  await olivia.fill('input[name=user]', 'untold')
+  await olivia.click('text="Search"')
+  await olivia.waitForURL(`${world.consoleUrl}/containments?subject=${subject}`)
+  expect(await olivia.locator('.rows li').count()).toBe(2)
+  expect(await findings(olivia)).toEqual([])
+  await shoot(olivia, 'of-a-user')
+  const victor = await loggedIn('victor')
+  await victor.goto(`${world.consoleUrl}/containments`)
+  expect(await victor.textContent('.rows li:first-child bdi')).toBe(subject)
+  expect(await victor.textContent('main')).not.toContain('untold')
+  await victor.fill('input[name=user]', 'untold')
+  await victor.click('text="Search"')
+  expect(await victor.textContent('main')).toContain('You may not look up users')
+  await victor.goto(`${world.consoleUrl}/containments?subject=${subject}`)
+  expect(await victor.locator('.rows li').count()).toBe(2)
+  await victor.context().close()
+  const { text } = await call('GET', `${world.relay.url}/metrics`)
+  const log = readFileSync(join(world.relay.dir, 'log'), 'utf8')
+  expect([text.includes('untold'), log.includes('untold')]).toEqual([false, false])
+})
+
+test('somebody logs in on the command line by the browser that they have, acts as themselves there, and logs out', async () => {
+  const { admin, issuer } = world.demo
+  const client = await admin.clientUuid('logout-relay-operator')
+  const attributes = { 'oauth2.device.authorization.grant.enabled': 'true' }
+  await admin.must('PUT', `/clients/${client}`, { attributes })
+  const { value } = (await admin.must('GET', `/clients/${client}/client-secret`)).json() as { value: string }
+  const [secret, kept] = [join(world.relay.dir, 'operator-secret'), join(world.relay.dir, 'login.json')]
+  writeFileSync(secret, value, { mode: 0o600 })
+  const env = {
+    ...process.env,
+    ...{ LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_ISSUER: issuer, LOGOUT_RELAY_LOGIN_FILE: kept },
+  }
+  const withSecret = { ...env, LOGOUT_RELAY_CLIENT_SECRET_FILE: secret }
+  const login = spawn(process.execPath, [CLI, 'login'], { env: withSecret, stdio: ['ignore', 'pipe', 'pipe'] })
+  let [said, printed] = ['', '']
+  login.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  login.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+  await until('it says where to go', () => said.includes('user_code='), { seconds: 60 })
+  const page = await olivia.context().newPage()
+  await page.goto(/https?:\S+/.exec(said)?.[0] ?? '')
+  await page.click('[name=accept]')
+  await until('it has its token', () => login.exitCode !== null, { seconds: 60 })
+  expect([login.exitCode, printed]).toEqual([
+    0,
+    expect.stringMatching(/^Logged in as olivia; kept for you alone in /) as string,
+  ])
+  expect(`${said}${printed}`).not.toContain(value)
+  const run = (own: NodeJS.ProcessEnv, ...args: string[]) =>
+    promisify(execFile)(process.execPath, [CLI, ...args], { env: own }).then(
+      ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
+      (cause: unknown) => cause as { code: number; stdout: string; stderr: string },
+    )
+  const found = await run(env, 'containments', '--user', 'untold')
+  expect([found.code, found.stdout.trim().split('\n')]).toEqual([
+    0,
+    Array(2).fill(expect.stringContaining(await admin.userId('untold'))),
+  ])
+  // The client by itself, with no login and no token: what a program does, which may not look up users.
+  const program = {
+    ...withSecret,
+    ...{ LOGOUT_RELAY_CLIENT_ID: 'logout-relay-operator', LOGOUT_RELAY_LOGIN_FILE: `${kept}.none` },
+  }
+  expect(await run(program, 'containments', '--limit', '1')).toMatchObject({ code: 0 })
+  expect(await run(program, 'containments', '--user', 'untold')).toMatchObject({
+    code: 1,
+    stderr: expect.stringMatching(/not look up users \(403\).*--user 5b2e…/) as string,
+  })
+  expect(await run(withSecret, 'logout')).toMatchObject({ stdout: 'Logged out, here and at the realm\n' })
+  expect(await run(env, 'status')).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('Log in with logout-relay login') as string,
+  })
 })
 
 test('an operator’s own reset ends their session at the console while they watch', async () => {
@@ -335,6 +492,21 @@ test('who logs out here is logged out at the realm', async () => {
   await victor.waitForURL(`${world.consoleUrl}/bye`)
   await victor.goto(world.consoleUrl)
   expect(await victor.locator('#kc-login').count()).toBe(1)
+})
+
+test('a page whose relay is gone says so, and of when it is, and is alive again when the relay is', async () => {
+  const victor = await loggedIn('victor')
+  await victor.waitForSelector('text=Now')
+  await world.relay.stop()
+  await victor.waitForSelector('.stale:not([hidden])')
+  expect(await victor.textContent('.stale')).toMatch(/does not answer\. What you see is of 20\d\d-.* UTC/)
+  expect(await findings(victor)).toEqual([])
+  await shoot(victor, 'stale')
+  const relay = await world.relay.restart()
+  // Sessions went with the relay: the page comes back through the realm's login, which lets people in.
+  await victor.waitForSelector('.stale', { state: 'hidden', timeout: 60_000 })
+  expect(await victor.textContent('h1')).toBe('Now')
+  await relay.stop()
 })
 
 async function list(page: Page): Promise<string[]> {

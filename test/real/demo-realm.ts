@@ -41,13 +41,19 @@ export interface Told {
 /**
  * The demo realm on a Keycloak and PostgreSQL of its own, without a relay: the tests poll the outbox themselves.
  *
+ * @param own.features beyond those that all have
  * @param own.hostname null for a Keycloak that calls itself as it is asked
  */
 export async function startDemoRealm(
-  own: { readonly version?: string; readonly options?: readonly string[]; readonly hostname?: null } = {},
+  own: {
+    readonly version?: string
+    readonly features?: readonly string[]
+    readonly options?: readonly string[]
+    readonly hostname?: null
+  } = {},
 ) {
   const postgres = await startPostgres()
-  const common = inCommon(own.version)
+  const common = inCommon(own.version, own.features)
   const keycloak = await startKeycloak({
     ...{ ...own, ...common, postgres },
     options: [...common.options, ...(own.options ?? [])],

@@ -15,6 +15,14 @@ import { temporary } from '../../scripts/stage/temporary.ts'
 import { nextSecond } from './demo-realm.ts'
 import { startSharedWorld } from './shared.ts'
 
+const audience = (more: Record<string, string> = {}) => ({
+  name: 'orders-api',
+  protocol: 'openid-connect',
+  protocolMapper: 'oidc-audience-mapper',
+  config: { 'included.client.audience': 'orders-api', 'access.token.claim': 'true', ...more },
+})
+const caller = { publicClient: true, directAccessGrantsEnabled: true, redirectUris: ['http://localhost:9/*'] }
+
 let world: World<KeycloakAt>
 let guarded: GuardedWorld
 let orders: OrdersApi
@@ -23,13 +31,6 @@ let stockOrders: OrdersApi
 beforeAll(async () => {
   world = await startSharedWorld('guard')
   guarded = await startGuarded(world)
-  const audience = (more: Record<string, string> = {}) => ({
-    name: 'orders-api',
-    protocol: 'openid-connect',
-    protocolMapper: 'oidc-audience-mapper',
-    config: { 'included.client.audience': 'orders-api', 'access.token.claim': 'true', ...more },
-  })
-  const caller = { publicClient: true, directAccessGrantsEnabled: true, redirectUris: ['http://localhost:9/*'] }
   await world.demo.admin.createClient({
     ...caller,
     clientId: 'pairwise-caller',
@@ -108,6 +109,29 @@ test('an access token lives on after a reset on stock Keycloak, and is dead with
   await nextSecond()
   const anew = await world.demo.tokens.directGrant('mobile-app', 'hans', 'another')
   expect(await orders.status(anew.access_token)).toBe(200)
+})
+
+test('a token of a service account dies with its client’s secret, and those of people with a client that is disabled', async () => {
+  const { admin, tokens } = world.demo
+  const job = { clientId: 'nightly-export', secret: 'of-the-export', serviceAccountsEnabled: true }
+  await admin.createClient({ ...job, standardFlowEnabled: false, protocolMappers: [audience()] })
+  await admin.createClient({ ...caller, clientId: 'leaving-caller', protocolMappers: [audience()] })
+  await person('jo')
+  const ofJob = await tokens.serviceAccount(job.clientId, job.secret)
+  const [leaving, staying] = await Promise.all(
+    ['leaving-caller', 'mobile-app'].map((id) => tokens.directGrant(id, 'jo', 'password')),
+  )
+  const all = [ofJob, leaving?.access_token ?? '', staying?.access_token ?? '']
+  const answers = () => Promise.all(all.map((token) => orders.status(token)))
+  expect(await answers()).toEqual([200, 200, 200])
+  await nextSecond()
+  await admin.must('POST', `/clients/${await admin.clientUuid(job.clientId)}/client-secret`)
+  await becomes(ofJob, 401)
+  expect(await answers()).toEqual([401, 200, 200])
+  const uuid = await admin.clientUuid('leaving-caller')
+  await admin.must('PUT', `/clients/${uuid}`, { clientId: 'leaving-caller', enabled: false })
+  await becomes(leaving?.access_token ?? '', 401)
+  expect(await answers()).toEqual([401, 401, 200])
 })
 
 test('the relay says of a token what Keycloak says, by check and by introspection, whatever kind of token it is', async () => {

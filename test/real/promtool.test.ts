@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { countAmiss, countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { ROOT } from '../../scripts/stage/process.ts'
 
 test('promtool accepts the alert rules', () => {
@@ -17,7 +17,7 @@ test('an alert about a directory is raised where it fails, is late or waits for 
 })
 
 test('promtool has nothing to say against the metrics', async () => {
-  const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1 }
+  const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1, asked: true }
   const metrics = makeMetrics()
   countOpen(metrics, { open: () => Promise.resolve([open]) })
   metrics.directories.set(open.issuer, [
@@ -35,6 +35,9 @@ test('promtool has nothing to say against the metrics', async () => {
       failing: { sinceMs: 1, why: 'CommunicationException' },
     },
   ])
+  const at = { issuer: open.issuer, clientId: 'legacy', count: 1, untilMs: 1 }
+  const finding = { check: 'listener', about: open.issuer, ok: false, says: 'is OFF' }
+  countAmiss(metrics, { unreachable: () => Promise.resolve([at]) }, { all: () => [finding] }, () => 0)
   const input = await metrics.registry.metrics()
   expect(execFileSync('promtool', ['check', 'metrics'], { input, encoding: 'utf8' })).toBe('')
 })

@@ -14,7 +14,7 @@ import { type RedisServer, startRedis } from '../../scripts/stage/redis.ts'
 import { freePort, ROOT, start, until, untilUp } from '../../scripts/stage/process.ts'
 import { temporary } from '../../scripts/stage/temporary.ts'
 import { securityFeedContract } from '../unit/security-feed-contract.ts'
-import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent } from '../unit/given.ts'
+import { acceptInto, DAY_MS, ISSUER, NOW_MS, securityEvent, session, uuid } from '../unit/given.ts'
 import { notesContract } from '../unit/notes-contract.ts'
 import { retentionContract } from '../unit/retention-contract.ts'
 import { outcome, storeContract } from '../unit/store-contract.ts'
@@ -79,8 +79,12 @@ test('what was pruned leaves nothing behind in Redis, neither a key nor its plac
     await store.record(claim, outcome(claim, 'delivered', NOW_MS))
   }
   await store.addChange({ issuer: ISSUER, kind: 'listener_on', atMs: NOW_MS, data: {} })
+  const silent = { ...session(uuid(9), 0, 'legacy'), named: { kind: 'backchannel' } }
+  await acceptInto(store, securityEvent(9, [], { sessions: [silent] }))
   const before = await keys()
-  expect(before).toContain(`unreported:${ISSUER}`)
+  expect(before).toEqual(
+    expect.arrayContaining([`unreported:${ISSUER}`, 'named', 'unreachable', `containments-of:${ISSUER} user-1`]),
+  )
   const past = NOW_MS + 31 * DAY_MS
   await store.prune({ nowMs: past, endedBeforeMs: past, fed: [], limit: 1000 })
   // The journal is empty and keeps its last place, so that none comes twice.

@@ -77,7 +77,7 @@ test('deliveries wait for no SIEM; what it missed, also across kill -9, it gets 
   await until('everything is told', () => lines.filter(({ kind }) => kind === 'closed').length >= 3)
   for (const containment of contained) {
     expect(lines.filter((line) => line.containment === containment).map(({ kind }) => kind)).toEqual([
-      ...['received', 'upstream_sessions_ended', 'planned', 'attempt', 'closed'],
+      ...['upstream_sessions_ended', 'received', 'planned', 'attempt', 'closed'],
     ])
   }
   expect(seen()).toBe(lines.length)

@@ -179,7 +179,7 @@ describe('relay.yaml on where relying parties may be', () => {
   })
 
   test.each([
-    ['not there', undefined, 'cannot be read (ENOENT)'],
+    ['not there', undefined, 'cannot be read: there is no such file in that folder (ENOENT)'],
     ['empty', '', 'does not hold certificates in PEM form'],
     ['no PEM', 'secret', 'does not hold certificates in PEM form'],
     [
@@ -192,7 +192,7 @@ describe('relay.yaml on where relying parties may be', () => {
     if (text !== undefined) {
       writeFileSync(path, text)
     }
-    expect(() => config(`delivery: { ca_file: ${path} }`)).toThrow(`${path}: delivery.ca_file ${problem}`)
+    expect(() => config(`delivery: { ca_file: ${path} }`)).toThrow(`delivery.ca_file: ${path} ${problem}`)
     expect(() => config(`delivery: { ca_file: ${path} }`)).not.toThrow('c2VjcmV0')
   })
 })

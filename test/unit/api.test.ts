@@ -7,6 +7,7 @@ import { apiRoutes } from '../../relay/api/app.ts'
 import { otherMethods } from '../../relay/api/described.ts'
 import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
 import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Finding } from '../../relay/domain/finding.ts'
 import type { Answer, OperatorOutcome } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { endedBy } from '../../relay/watermarks/ended.ts'
@@ -23,6 +24,7 @@ import {
   NOW_MS,
   OTHER_ISSUER,
   securityEvent,
+  session,
   temporaryFolder,
   uuid,
 } from './given.ts'
@@ -35,6 +37,7 @@ let store: Store
 let app: ReturnType<typeof apiRoutes>
 let keysOfOurs: () => Promise<JWTVerifyGetKey>
 let notReady: string[]
+let findings: Finding[]
 let acts: unknown[][]
 let answered: Answer
 let outcome: OperatorOutcome | undefined
@@ -50,6 +53,7 @@ beforeAll(async () => {
 beforeEach(async () => {
   keysOfOurs = () => Promise.resolve(ours.keys)
   notReady = []
+  findings = []
   acts = []
   answered = { kind: 'response', status: 400 }
   outcome = undefined
@@ -106,6 +110,9 @@ beforeEach(async () => {
     },
     audience: 'logout-relay',
     clientsOf: (issuer) => (issuer === ISSUER ? ['program', 'oncall'] : ['program']),
+    findings: (issuer) => (issuer === ISSUER ? findings : []),
+    allFindings: () => findings,
+    nowMs: () => Date.now(),
     notReady: () => notReady,
   })
 })
@@ -194,6 +201,31 @@ describe('the lists are closed', () => {
     const answer = await get('/api/v1/deliveries', await make())
     expect(answer.status).toBe(401)
     expect(answer.headers.get('www-authenticate')).toMatch(/^Bearer/)
+  })
+
+  test.each<[string, () => Promise<string>, RegExp]>([
+    [
+      'one that has expired, and when',
+      () => token({ exp: Math.floor(Date.now() / 1000) - 175 }),
+      /^The token expired 2 min 5[56] s ago: get a fresh one$/,
+    ],
+    [
+      'one for another audience',
+      () => token({ aud: 'account' }),
+      /^The token is not for the audience logout-relay: its holder needs a role/,
+    ],
+    [
+      'one of another issuer',
+      () => token({ iss: foreign.issuer }, foreign),
+      /of an issuer \(iss\) that this relay does not serve/,
+    ],
+    ['one that is none', () => Promise.resolve('garbage'), /no token that the relay can read/],
+    ['one that others have signed', () => token({}, foreign), /not signed by its realm/],
+    ['an ID token', () => token({ typ: 'ID' }), /not an access token/],
+  ])('and whoever sent it is told what is wrong with %s', async (_, make, says) => {
+    const answer = await get('/api/v1/deliveries', await make())
+    const { error, error_description } = (await answer.json()) as Record<string, string>
+    expect([answer.status, error, error_description]).toEqual([401, 'invalid_token', expect.stringMatching(says)])
   })
 
   test('to a caller without the role, who is told which', async () => {
@@ -312,9 +344,63 @@ test('a store that cannot be read is a 503, not a lie and not a stack', async ()
   expect(await answer.text()).not.toContain('disk')
 })
 
+test('the status says whom nobody can be told about and what is amiss, of the caller’s realm alone', async () => {
+  const later = Date.now() + 60_000
+  const silent = (n: number) =>
+    session(uuid(n), 0, 'legacy', { named: { kind: 'backchannel' }, latestEndMs: later + n })
+  await acceptInto(store, securityEvent(5, [], { sessions: [silent(5)] }))
+  await acceptInto(store, securityEvent(6, [], { issuer: OTHER_ISSUER, sessions: [silent(6)] }))
+  findings = [{ check: 'listener', about: ISSUER, ok: false, says: 'is OFF' }]
+  const status = async (bearer: string) => (await get('/api/v1/status', bearer)).json()
+  expect(await status(await token())).toEqual({
+    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: later + 5 }],
+    to_do: [{ check: 'listener', about: ISSUER, says: 'is OFF' }],
+  })
+  expect(await status(await token({ iss: OTHER_ISSUER }, others))).toEqual({
+    unreachable: [{ client_id: 'legacy', sessions: 1, until_ms: later + 6 }],
+    to_do: [],
+  })
+  expect((await get('/api/v1/status')).status).toBe(401)
+  const { containments } = (await (await get('/api/v1/containments?limit=1', await token())).json()) as {
+    containments: object[]
+  }
+  expect(containments[0]).toMatchObject({ id: 'txn-5', unreachable: 1, unreachable_until_ms: later + 5 })
+})
+
+test('containments say whose account it was, and are found by it', async () => {
+  await acceptInto(store, securityEvent(5, ['orders'], { subject: 'alice-1' }))
+  const found = async (query: string) =>
+    (await (await get(`/api/v1/containments?${query}`, await token())).json()) as { containments: object[] }
+  expect((await found('subject=alice-1')).containments).toMatchObject([{ id: 'txn-5', subject: 'alice-1' }])
+  expect((await found('subject=bob-1')).containments).toEqual([])
+})
+
+test('every time in an answer is in milliseconds and says so in its name', async () => {
+  const bearer = await token()
+  const times = (value: unknown, name = ''): string[] =>
+    typeof value === 'number'
+      ? value > 1_000_000_000
+        ? [name]
+        : []
+      : typeof value === 'object' && value !== null
+        ? Object.entries(value).flatMap(([key, one]) => times(one, Array.isArray(value) ? name : key))
+        : []
+  const found: string[] = []
+  for (const path of ['deliveries', 'containments', 'containments/txn-1', 'relying-parties', 'changes']) {
+    found.push(...times(await (await get(`/api/v1/${path}`, bearer)).json()))
+  }
+  expect(found.length).toBeGreaterThan(10)
+  expect(found.filter((name) => !name.endsWith('_ms'))).toEqual([])
+})
+
 test('health needs no token, and readiness says what it waits for', async () => {
   expect((await get('/healthz')).status).toBe(200)
-  expect((await get('/readyz')).status).toBe(200)
+  findings = [{ check: 'roles', about: ISSUER, ok: false, says: 'give it one' }]
+  const ready = await get('/readyz')
+  expect([ready.status, await ready.json()]).toEqual([
+    200,
+    { status: 'ready', to_do: [`${ISSUER}: roles give it one`] },
+  ])
   notReady = [`${ISSUER}: not connected yet`]
   const answer = await get('/readyz')
   expect(answer.status).toBe(503)
@@ -381,6 +467,28 @@ describe('what a person does to open deliveries', () => {
       ['retry', selection, 'operator-1'],
       ['dismiss', selection, 'operator-1', 'the application is gone'],
     ])
+  })
+
+  test('is done by a service account in its name, and its sub stays beside it', async () => {
+    const bearer = await token({
+      resource_access: { 'logout-relay': { roles: ['operate'] } },
+      preferred_username: 'service-account-program',
+    })
+    const body = JSON.stringify(orders)
+    const headers = { authorization: `Bearer ${bearer}`, 'content-type': 'application/json' }
+    await app.request('/api/v1/deliveries/retry', { method: 'POST', headers, body })
+    expect(acts.at(-1)?.at(-1)).toBe('service-account-program (operator-1)')
+    // Such a name of another client is a name that somebody has chosen.
+    const other = await token({
+      resource_access: { 'logout-relay': { roles: ['operate'] } },
+      preferred_username: 'service-account-wiki',
+    })
+    await app.request('/api/v1/deliveries/retry', {
+      method: 'POST',
+      headers: { ...headers, authorization: `Bearer ${other}` },
+      body,
+    })
+    expect(acts.at(-1)?.at(-1)).toBe('operator-1')
   })
 
   test.each([
@@ -547,6 +655,14 @@ describe("a person's or a program's own word", () => {
     expect(acts).toEqual([['contain', ISSUER, bearer, { ...word, dryRun: false, confirm: true }]])
   })
 
+  test('may be of a client, and the answer names it', async () => {
+    outcome = { ...done, clientId: 'export' }
+    const answer = await post({ client_id: 'export', reason: 'leaked' }, await tokenFor('operate'))
+    expect(await answer.json()).toMatchObject({ subject: 'user-1', client_id: 'export', containment_id: 'txn-1' })
+    const request = { clientId: 'export', reason: 'leaked', dryRun: false, confirm: false }
+    expect(acts).toEqual([['contain', ISSUER, expect.any(String), request]])
+  })
+
   test.each(['view', 'dismiss'])('is not taken from whoever has the role %s alone', async (role) => {
     outcome = done
     expect((await post(word, await tokenFor(role))).status).toBe(403)
@@ -555,6 +671,8 @@ describe("a person's or a program's own word", () => {
 
   test.each<[string, object, RegExp]>([
     ['no subject', { reason: 'laptop stolen' }, /subject/],
+    ['a user and a client', { ...word, client_id: 'export' }, /not both/],
+    ['an empty client', { reason: 'laptop stolen', client_id: ' ' }, /client_id: give a client’s id/],
     ['an empty subject', { ...word, subject: ' ' }, /subject: give a user’s id or user name/],
     ['no reason', { subject: 'alice' }, /reason/],
     ['a misspelt dry run', { ...word, dryrun: true }, /dryrun/],

@@ -7,10 +7,13 @@ import { SignJWT } from 'jose'
 import { generate } from 'selfsigned'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { ApplicationItem, applicationOf } from '../../relay/idp/keycloak/audit/application.ts'
+import { check } from '../../relay/check/check.ts'
 import { checkSecurityFeed } from '../../relay/check/own.ts'
 import { checkRealm, judgeRealm } from '../../relay/idp/keycloak/check/realm.ts'
 import { judgeRoles } from '../../relay/idp/keycloak/check/roles.ts'
 import { checkRunning, checkSqlite } from '../../relay/check/store.ts'
+import { parseConfig } from '../../relay/config/config.ts'
+import { makeRelyingParties } from '../../relay/run/configured.ts'
 import { judgeUntold } from '../../relay/idp/keycloak/check/untold.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, temporaryFolder } from './given.ts'
@@ -391,11 +394,51 @@ describe('the store', () => {
 
 test.each<[Reply, boolean, RegExp]>([
   [[200, { status: 'ready' }], true, /ready/],
-  [[503, { waiting_for: ['the realm'] }], false, /waits for: the realm/],
+  [[503, { status: 'not ready', waiting_for: ['the realm'] }], false, /waits for: the realm/],
 ])('a running relay is asked whether it is ready', async ([status, body], ok, says) => {
   const { port } = new URL(await server(() => [status, body]))
   const finding = await checkRunning({ host: '127.0.0.1', port: Number(port), plain_http_behind_proxy: false })
   expect(finding).toMatchObject({ ok, says: expect.stringMatching(says) as string })
+})
+
+describe('at the relay’s address', () => {
+  /** The line about it: the third, before anybody else is asked. */
+  async function third(config: object) {
+    const realm = { issuer: 'http://localhost:9/realms/main', client_secret: 'secret-of-a-test' }
+    const parsed = parseConfig(JSON.stringify({ ...config, issuers: [realm] }), 'relay.yaml', {})
+    const lines = check(parsed, 'relay.yaml', makeRelyingParties(parsed), Date.now)
+    await lines.next()
+    await lines.next()
+    const line = await lines.next()
+    await lines.return(undefined)
+    return line.done === true ? undefined : line.value
+  }
+  const torn = () => {
+    const file = join(temporaryFolder(), 'torn.db')
+    writeFileSync(file, 'not a database at all, but long enough to be read as one')
+    return { sqlite: file }
+  }
+  const fresh = () => ({ sqlite: join(temporaryFolder(), 'relay.db') })
+  const redis = () => ({ redis: { nodes: ['127.0.0.1:9'] } })
+  test.each<[string, () => object, Reply, string, boolean, RegExp]>([
+    [
+      'a relay that waits',
+      redis,
+      [503, { status: 'not ready', waiting_for: ['the store'] }],
+      'relay',
+      false,
+      /^runs and/,
+    ],
+    ['a relay whose file cannot be read', torn, [200, { status: 'ready' }], 'relay', true, /^runs and/],
+    ['a relay with another file', fresh, [200, { status: 'ready' }], 'listen', false, /^port \d+ of .* in use/],
+    ['a program that is no relay', redis, [404, { error: 'not found' }], 'listen', false, /^port \d+ of .* in use/],
+  ])('%s is told from others', async (_, store, reply, name, ok, says) => {
+    const { port } = new URL(await server(() => reply))
+    expect(await third({ listen: { port: Number(port) }, store: store() })).toMatchObject({
+      ...{ check: name, ok },
+      says: expect.stringMatching(says) as string,
+    })
+  })
 })
 
 test('over TLS a running relay is believed by its own certificate alone', async () => {
@@ -409,7 +452,9 @@ test('over TLS a running relay is believed by its own certificate alone', async 
     return { cert, key, files: { cert_file, key_file: 'not read here' } }
   }
   const [own, other] = [await certificate('own'), await certificate('other')]
-  const listening = createHttpsServer({ cert: own.cert, key: own.key }, (_, response) => response.end('{}'))
+  const listening = createHttpsServer({ cert: own.cert, key: own.key }, (_, response) =>
+    response.end('{"status":"ready"}'),
+  )
   await new Promise<void>((resolve) => listening.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
     listening.closeAllConnections()
@@ -421,7 +466,7 @@ test('over TLS a running relay is believed by its own certificate alone', async 
     plain_http_behind_proxy: false,
   }
   expect(await checkRunning({ ...at, tls: own.files })).toMatchObject({ ok: true })
-  expect(await checkRunning({ ...at, tls: other.files })).toMatchObject({ ok: false })
+  expect(await checkRunning({ ...at, tls: other.files })).toBeUndefined()
 })
 
 test('a security feed that may not be written is to be given away', async () => {
@@ -429,6 +474,6 @@ test('a security feed that may not be written is to be given away', async () => 
   const refuse = () => {
     throw Object.assign(new Error('permission denied'), { code: 'EACCES' })
   }
-  const finding = await checkSecurityFeed({ file: join(temporaryFolder(), 'feed.jsonl') }, refuse)
+  const finding = await checkSecurityFeed({ file: join(temporaryFolder(), 'feed.jsonl'), subject: false }, refuse)
   expect(finding).toMatchObject({ ok: false, says: expect.stringContaining('(EACCES)') as string })
 })

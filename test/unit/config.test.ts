@@ -185,7 +185,9 @@ test('all that is wrong is said at once', () => {
 })
 
 test('a config file that is not there is named', () => {
-  expect(() => loadConfig('/nowhere/relay.yaml', {})).toThrow(/\/nowhere\/relay\.yaml: the config file cannot be read/)
+  expect(() => loadConfig('/nowhere/relay.yaml', {})).toThrow(
+    /^There is no config file \/nowhere\/relay\.yaml: name yours with --config or LOGOUT_RELAY_CONFIG.*\n\nissuers:\n/,
+  )
 })
 
 test('a key for the feed of the guard that cannot be used is refused with the command that makes one', async () => {

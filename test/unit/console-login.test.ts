@@ -6,7 +6,7 @@ import { realmLogin } from '../../relay/console/login.ts'
 import { realm } from './signed.ts'
 
 /** A realm whose token endpoint answers with an access token that was issued to `azp`; no real one does for another client. */
-async function realmThatIssuesTo(azp: string | undefined) {
+async function realmThatIssuesTo(azp: string | undefined, management?: string) {
   const login = { nonce: '' }
   const server = createServer((request, response) => {
     void answer(request.url ?? '').then((body) => {
@@ -36,9 +36,14 @@ async function realmThatIssuesTo(azp: string | undefined) {
     }
     const iat = Math.floor(Date.now() / 1000)
     const times = { iss: issuer, sub: 'olivia-1', sid: 'sid-1', iat, exp: iat + 60 }
-    const roles = { resource_access: { 'logout-relay': { roles: ['view', 'dismiss'] } } }
+    const roles = {
+      resource_access: {
+        'logout-relay': { roles: ['view', 'dismiss'] },
+        ...(management === undefined ? {} : { 'realm-management': { roles: [management] } }),
+      },
+    }
     return {
-      token_type: 'Bearer',
+      ...{ token_type: 'Bearer', expires_in: 300, refresh_token: 'r' },
       id_token: await sign({ ...times, aud: 'the-console', nonce: login.nonce }, { typ: 'JWT' }),
       access_token: await sign({ ...times, ...roles, typ: 'Bearer', azp }, { typ: 'JWT' }),
     }
@@ -47,6 +52,7 @@ async function realmThatIssuesTo(azp: string | undefined) {
   const client = realmLogin(
     { issuer, clientId: 'the-console', clientSecret: 's', url, audience: 'logout-relay' },
     readAccess,
+    () => Date.now(),
   )
   return async () => {
     const begun = await client.begin('/console')
@@ -65,4 +71,16 @@ test.each([
   ['that names none', undefined],
 ])('the console lets nobody in by a token %s', async (_, azp) => {
   await expect((await realmThatIssuesTo(azp))()).rejects.toThrow(/another client|azp/)
+})
+
+test.each([
+  ['view-users', true],
+  ['query-users', true],
+  ['view-realm', false],
+  [undefined, false],
+])('tokens are kept of whoever may look up users, and of nobody else (%s)', async (role, kept) => {
+  const logIn = await realmThatIssuesTo('the-console', role)
+  const { rights } = await logIn()
+  expect(rights !== undefined).toBe(kept)
+  expect(rights ?? { refreshToken: 'r' }).toMatchObject({ refreshToken: 'r' })
 })

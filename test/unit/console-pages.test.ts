@@ -8,6 +8,7 @@ import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
 import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Finding } from '../../relay/domain/finding.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
 
 const EVIL = '"><img src=x onerror=alert(1)>'
@@ -28,6 +29,113 @@ test('a containment that owes nobody a logout does not say that nobody had a ses
   for (const path of ['', '/containments', '/containments/txn-1']) {
     expect([path, await (await olivia.get(path)).text()]).toEqual([path, expect.stringContaining('no logout was owed')])
   }
+})
+
+describe('the first page', () => {
+  const silent = (n: number) =>
+    listed(uuid(n), 0, 'legacy', { named: { kind: 'backchannel' }, latestEndMs: NOW_MS + 60_000 })
+
+  test('is amber for a session that nobody can be told about, as is its line in the list, until it ends by itself', async () => {
+    const world = consoleWorld()
+    await acceptInto(world.store, securityEvent(1, [], { sessions: [silent(1)] }))
+    const olivia = await world.logIn()
+    const now = await (await olivia.get('')).text()
+    expect(now).toMatch(/class="summary waiting".*1 session nobody can be told about.*without a logout URL/s)
+    expect(now).toMatch(/Nobody can be told.*<li class="open">\s*<strong>legacy<\/strong>/s)
+    expect(now).not.toContain('All answered')
+    expect(await (await olivia.get('/containments')).text()).toMatch(
+      /<span class="open"\s*><span class="state">no logout was owed, 1 session that nobody could be told about/,
+    )
+    world.nowMs += 60_000
+    expect(await (await olivia.get('')).text()).toMatch(/class="summary calm".*All answered/s)
+    expect(await (await olivia.get('/containments')).text()).toMatch(/<span class="confirmed"\s*><span class="state">/)
+  })
+
+  test('does not call ended, in green, what was given up', async () => {
+    const world = consoleWorld()
+    await acceptInto(world.store, securityEvent(1, ['orders', 'wiki']))
+    const olivia = await world.logIn()
+    const [one, other] = await world.store.claim(NOW_MS, 1000, 9, () => ({ privileged: 9, others: 9, latest: 0 }))
+    if (!one || !other) {
+      throw new Error('two were to be claimed')
+    }
+    const { target } = one.delivery
+    await world.store.record(one, {
+      ...{ state: 'delivered', atMs: NOW_MS, dueMs: NOW_MS, attempts: 1, reason: 'confirmed', target },
+      evidence: { kind: 'attempt', atMs: NOW_MS, data: {} },
+    })
+    await world.store.dismiss({ issuer: ISSUER }, { by: 'olivia-1', atMs: NOW_MS, reason: 'gone' }, 9)
+    for (const path of ['', '/containments', '/containments/txn-1']) {
+      const page = await (await olivia.get(path)).text()
+      expect([path, page]).toEqual([
+        path,
+        expect.stringMatching(/given-up"\s*>.{0,400}1 session ended in [^<]*, 1 given up/s),
+      ])
+      expect([path, page]).not.toEqual([path, expect.stringContaining('"meta confirmed"')])
+    }
+    expect(await (await olivia.get('')).text()).toContain('but for what was given up below')
+  })
+
+  test('does not say of whoever was never asked that they have not answered', async () => {
+    const found: Finding[] = []
+    const world = consoleWorld({ findings: () => found })
+    await acceptInto(world.store, securityEvent(1, ['orders', 'wiki']))
+    const olivia = await world.logIn()
+    const all = await (await olivia.get('')).text()
+    expect(all).toMatch(/2 relying parties have not been asked yet, the oldest/)
+    expect(all).not.toMatch(/has not answered|have not answered/)
+    const [first] = await world.store.claim(NOW_MS, 1000, 1, () => ({ privileged: 1, others: 1, latest: 0 }))
+    const { target } = first?.delivery ?? {}
+    await (first &&
+      target &&
+      world.store.record(first, {
+        ...{ state: 'open', atMs: NOW_MS, dueMs: NOW_MS + 9e6, attempts: 1, reason: 'timeout', target },
+        evidence: { kind: 'attempt', atMs: NOW_MS, data: {} },
+      }))
+    const one = await (await olivia.get('')).text()
+    expect(one).toMatch(/1 relying party has not answered yet, 1 relying party has not been asked yet/)
+    expect(one).toMatch(/has not answered<\/span>.*not asked yet<\/span>/s)
+    // What waits at one that fails is not sent, and that is its own doing.
+    const probed = { issuer: ISSUER, state: 'probed', failures: 9 } as const
+    const lanes = ['orders', 'wiki'].map((clientId) => ({ ...probed, clientId }))
+    Object.assign(world.ports.flow, { unhealthyLanes: () => lanes })
+    expect(await (await olivia.get('')).text()).toMatch(/2 relying parties have not answered yet, the oldest/)
+    // With no logout tokens nobody is asked, however they have answered before.
+    found.push({ check: 'logout tokens', about: ISSUER, ok: false, says: 'logout-tokens answered 403' })
+    expect(await (await olivia.get('')).text()).toMatch(/1 relying party has not been asked yet/)
+  })
+
+  test.each([
+    ['Keycloak makes no tokens', 'logout tokens', 'logout-tokens answered 403: give it the role', 'alarm "'],
+    ['an event is refused', 'events', 'one is refused (invalid_request)', 'alarm "'],
+    ['the disk is nearly full', 'room', 'has 9 MiB of disk left', 'alarm wait"'],
+  ])(
+    'says on every page that %s, and is green only where nothing lives that should not',
+    async (_, check, says, tone) => {
+      const world = consoleWorld({ findings: () => [{ check, about: ISSUER, ok: false, says }] })
+      const olivia = await world.logIn()
+      for (const path of PAGES) {
+        const page = await (await olivia.get(path)).text()
+        expect([path, page]).toEqual([path, expect.stringContaining(says)])
+        expect([path, page]).toEqual([path, expect.stringContaining(`class="${tone}`)])
+      }
+      expect((await (await olivia.get('')).text()).includes('All answered')).toBe(check === 'room')
+    },
+  )
+
+  test('is not green while the listener is off', async () => {
+    const world = consoleWorld()
+    await world.registrar.saw(ISSUER, [], { listener: false })
+    const page = await (await (await world.logIn()).get('')).text()
+    expect(page).toContain('Resets end nothing in this realm')
+    expect(page).not.toContain('All answered')
+  })
+
+  test('has a place to say that it is stale, and other pages have none', async () => {
+    const olivia = await consoleWorld().logIn()
+    expect(await (await olivia.get('')).text()).toMatch(/<p class="alarm stale" role="alert" hidden><\/p>/)
+    expect(await (await olivia.get('/changes')).text()).not.toContain('stale')
+  })
 })
 
 test('markup in a user’s name, a client’s name, a reason, an answer and an address is shown and does nothing', async () => {
@@ -118,7 +226,13 @@ describe('somebody who watches', () => {
         })
       },
     })
-    const lane = (n: number) => ({ issuer: ISSUER, clientId: `${n}`.repeat(1000), count: looks.count, oldestMs: 0 })
+    const lane = (n: number) => ({
+      issuer: ISSUER,
+      clientId: `${n}`.repeat(1000),
+      count: looks.count,
+      oldestMs: 0,
+      asked: true,
+    })
     world.store.open = () => {
       looks.count++
       return Promise.resolve(Array.from({ length: 50 }, (_, n) => lane(n)))

@@ -3,7 +3,7 @@ import { Hono } from 'hono'
 import { LastAnswers } from '../../relay/telemetry/answers.ts'
 import type { ConsolePorts } from '../../relay/console/ports.ts'
 import { consoleRoutes } from '../../relay/console/routes.ts'
-import type { Person } from '../../relay/console/sessions.ts'
+import type { Person, Rights } from '../../relay/console/sessions.ts'
 import type { Answer } from '../../relay/domain/model.ts'
 import { judgedBy } from '../../relay/watermarks/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
@@ -34,6 +34,8 @@ export function consoleWorld(
     relyingParties,
     nowMs: NOW_MS,
     person: OLIVIA,
+    /** To look up users, at the next login. */
+    rights: undefined as Rights | undefined,
     /** What relying parties answer to a check. */
     answer: { kind: 'response', status: 400 } as Answer,
     acts: [] as unknown[][],
@@ -57,13 +59,23 @@ export function consoleWorld(
           to: new URL('https://relay.example.org/console/callback?code=c'),
           login: { state: 's', nonce: 'n', verifier: 'v', returnTo, audit },
         }),
-      finish: () => Promise.resolve({ person: world.person, accessToken: 'a token' }),
+      finish: () =>
+        Promise.resolve({
+          ...{ person: world.person, accessToken: 'a token' },
+          ...(world.rights ? { rights: world.rights } : {}),
+        }),
+      renew: () => Promise.resolve(undefined),
       logoutUrl: () => Promise.resolve(new URL(`${ISSUER}/logout`)),
     },
     store,
     relyingParties,
     registrar,
     answers: new LastAnswers(),
+    findings: () => [],
+    users: {
+      names: () => Promise.reject(new Error('not asked for')),
+      find: () => Promise.reject(new Error('not asked for')),
+    },
     keysOf: () => undefined,
     isRevoked: async (login) => (await judgedBy(store, nowMs)(ISSUER, { ...login })) === 'revoked',
     flow: {

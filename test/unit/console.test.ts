@@ -183,7 +183,16 @@ describe('a session at the console', () => {
 test('nobody gets past the door without a session, and a stream or a post is not sent to a login', async () => {
   const never = () => Promise.reject(new Error('the store was asked'))
   const { app } = consoleWorld({
-    store: { containments: never, containment: never, deliveries: never, open: never, changes: never },
+    store: {
+      ...{
+        containments: never,
+        containment: never,
+        deliveries: never,
+        open: never,
+        unreachable: never,
+        changes: never,
+      },
+    },
     flow: { retryNow: never, dismiss: never, unhealthyLanes: () => [] },
   })
   for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read']) {
@@ -246,7 +255,7 @@ describe('a person at the console', () => {
   }
   const changed = async ({ store }: ReturnType<typeof consoleWorld>) => (await store.changes(ISSUER, 100)).length
 
-  test('who may only look posts nothing, and sees nothing to post', async () => {
+  test('who may only look posts nothing, and sees nothing to post but a search', async () => {
     const world = withApp()
     const victor = await world.logIn({ name: 'victor', roles: ['view'] })
     for (const [path, form] of Object.entries(ACTS)) {
@@ -254,7 +263,11 @@ describe('a person at the console', () => {
     }
     for (const path of [...PAGES, '/relying-party?client_id=app']) {
       const page = await (await victor.get(path)).text()
-      expect([path, page.match(/<form/g)?.length]).toEqual([path, 1])
+      const acts = [...page.matchAll(/<form[^>]*action="([^"]*)"/g)].map(([, action]) => action)
+      expect([path, acts, page.match(/<form/g)?.length]).toEqual([
+        ...[path, path === '/containments' ? ['/console/logout', '/console/containments'] : ['/console/logout']],
+        path === '/containments' ? 2 : 1,
+      ])
     }
     expect((await victor.get('/relying-parties/register')).status).toBe(403)
     expect([world.acts, await changed(world)]).toEqual([[], 0])
@@ -336,7 +349,9 @@ describe('a person at the console', () => {
     expect((await olivia.post('/relying-party/pause', { client_id: 'app', reason: ' ' })).status).toBe(400)
     expect((await olivia.post('/relying-party/pause', PARTY)).status).toBe(303)
     for (const path of PAGES) {
-      expect(await (await olivia.get(path)).text()).toMatch(/app<\/a> is paused.*by\s+olivia: “because of the move”/s)
+      expect(await (await olivia.get(path)).text()).toMatch(
+        /app<\/a> is paused.*by\s+<bdi[^>]*>olivia<\/bdi>: “because of the move”/s,
+      )
     }
     expect(world.relyingParties.lane(ISSUER, 'app').concurrency).toBe(0)
     expect((await olivia.post('/relying-party/resume', PARTY)).status).toBe(303)

@@ -86,23 +86,48 @@ describe('the plan', () => {
   test('a session that nobody can be told of is in the evidence with its worst end', () => {
     const jti = uuid(1)
     const silent = session(jti, 0, 'silent', { named: { kind: 'backchannel' }, latestEndMs: NOW_MS + 5999 })
-    const { deliveries, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
+    const { deliveries, unreachable, evidence } = plan(securityEvent(1, [], { sessions: [silent] }), NOW_MS)
     expect(deliveries).toEqual([])
+    expect(unreachable).toEqual([{ clientId: 'silent', sid: silent.sid, untilMs: NOW_MS + 5999 }])
     expect(evidence).toContainEqual({ kind: 'planned', atMs: NOW_MS, data: { jti, deliveries: 0, unreachable: 1 } })
+    const shadow = securityEvent(1, [], { sessions: [silent], shadow: true })
+    expect(plan(shadow, NOW_MS).unreachable).toEqual([])
     expect(evidence).toContainEqual({
       kind: 'no_logout_uri',
       atMs: NOW_MS,
-      data: { client_id: 'silent', sid: silent.sid, may_live_until: NOW_MS / 1000 + 5 },
+      data: { client_id: 'silent', sid: silent.sid, may_live_until_ms: NOW_MS + 5999 },
     })
+  })
+
+  test('a client that has nothing but tokens has no session that could live on', () => {
+    const named = { kind: 'backchannel' }
+    const browser = session(uuid(1), 0, 'browser', { named, tokensOnly: true })
+    const { unreachable, evidence } = plan(securityEvent(1, [], { sessions: [browser] }), NOW_MS)
+    expect(unreachable).toEqual([])
+    const data = { client_id: 'browser', sid: browser.sid, tokens_only: true }
+    expect(evidence).toContainEqual({ kind: 'no_logout_uri', atMs: NOW_MS, data })
   })
 
   test('the evidence tells when the event came and when the sessions at the identity provider had ended', () => {
     const event = securityEvent(1, ['orders'], { part: 2, parts: 3 })
     expect(plan(event, NOW_MS).evidence.map(({ kind, atMs }) => [kind, atMs])).toEqual([
-      ['received', NOW_MS],
       ['upstream_sessions_ended', event.removedAtMs],
+      ['received', NOW_MS],
       ['planned', NOW_MS],
     ])
+  })
+
+  test('the evidence is in the order in which it happened, though the relay learns of all at once', () => {
+    const operator = { by: 'olivia-1', clientId: 'logout-relay-operator', reason: 'INC-4711' }
+    const event = securityEvent(1, ['orders'], { operator, steps: { consents: 2 }, survivors: 1 })
+    const { evidence, atMs } = plan(event, NOW_MS)
+    expect(evidence.map(({ kind }) => kind)).toEqual([
+      ...['asked', 'upstream_sessions_ended', 'step', 'survivors_ended', 'received', 'planned'],
+    ])
+    expect(atMs).toBe(NOW_MS)
+    // Clocks differ: what Keycloak says of a minute from now was known all the same when it was taken.
+    const ahead = plan({ ...event, removedAtMs: NOW_MS + 60_000 }, NOW_MS)
+    expect([ahead.atMs, ahead.evidence.at(-1)?.kind]).toEqual([NOW_MS, 'survivors_ended'])
   })
 
   test('what each part of a large event repeats is in the evidence once', () => {
@@ -111,7 +136,7 @@ describe('the plan', () => {
       plan(securityEvent(1, ['orders'], { ...all, part }), NOW_MS).evidence.map(({ kind }) => kind),
     )
     expect(kinds[0]).toEqual(expect.arrayContaining(['step', 'spared', 'linked', 'planned']))
-    expect(kinds[1]).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+    expect(kinds[1]).toEqual(['upstream_sessions_ended', 'received', 'planned'])
   })
 
   test('the evidence names each identity provider that the subject is still linked to', () => {

@@ -68,6 +68,8 @@ test('every trigger is in docs/policy.md with what it causes by default, and no 
   const steps: Readonly<Record<string, string>> = {
     ALL_ACCESS: 'sessions, consents, shares, broker-tokens, recent-factors, step-up',
     SESSIONS_ONLY: 'sessions',
+    CLIENT_TOKENS: 'sessions, people',
+    ALL_OF_A_CLIENT: 'sessions, people, registration-token',
     OFF: 'off',
   }
   const words = all(/ALL_ACCESS = Set\.of\(([^)]+)\)/.exec(text)?.[1] ?? '', /(\w+)/g)
@@ -75,9 +77,9 @@ test('every trigger is in docs/policy.md with what it causes by default, and no 
     ['sessions', ...words.map((word) => word.toLowerCase().replace('_', '-'))].join(', '),
   )
   const triggers = new Map(
-    [...text.matchAll(/new Trigger\("([^"]+)"[^]*?\b(ALL_ACCESS|SESSIONS_ONLY|OFF)\)/g)].map(
-      ([, id = '', what = '']) => [id, id === 'realm-logout' ? 'ask' : (steps[what] ?? '')],
-    ),
+    [
+      ...text.matchAll(/new Trigger\("([^"]+)"[^]*?\b(ALL_ACCESS|SESSIONS_ONLY|CLIENT_TOKENS|ALL_OF_A_CLIENT|OFF)\)/g),
+    ].map(([, id = '', what = '']) => [id, id === 'realm-logout' ? 'ask' : (steps[what] ?? '')]),
   )
   const table = /## The triggers\n([^]*?)\n## /.exec(policy)?.[1] ?? ''
   let above = ''

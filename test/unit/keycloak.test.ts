@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Delivery } from '../../relay/domain/model.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import { pushRoute } from '../../relay/ingest/push.ts'
@@ -192,4 +192,39 @@ test('a realm whose access tokens are opaque has no complaint about its signatur
   const issuer = await realmThatSays({})
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
   expect(await keycloak.signatureComplaint()).toBeUndefined()
+})
+
+test('a role that is given counts within seconds, not only when the token from before has ended', async () => {
+  let tokens = 0
+  const server: Server = createServer((question, response) => {
+    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/main`
+    response.setHeader('Content-Type', 'application/json')
+    if (question.url?.includes('.well-known') === true) {
+      response.end(JSON.stringify({ issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` }))
+    } else if (question.url?.endsWith('/token') === true) {
+      response.end(JSON.stringify({ access_token: `token-${++tokens}`, token_type: 'Bearer', expires_in: 300 }))
+    } else {
+      // The role was given after the first token was made.
+      const may = question.headers.authorization !== 'Bearer token-1'
+      response.writeHead(may ? 200 : 403).end(JSON.stringify(may ? { sets: {} } : {}))
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  onTestFinished(() => {
+    server.closeAllConnections()
+    server.close()
+  })
+  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/main`
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  onTestFinished(() => keycloak.close())
+  const poll = () =>
+    keycloak.poll(1, [], {}).then(
+      () => 'taken',
+      () => 'refused',
+    )
+  let now = 1000
+  vi.spyOn(performance, 'now').mockImplementation(() => now)
+  expect([await poll(), await poll(), tokens]).toEqual(['refused', 'refused', 1])
+  now += 10_001
+  expect([await poll(), await poll(), tokens]).toEqual(['refused', 'taken', 2])
 })

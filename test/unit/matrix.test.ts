@@ -11,9 +11,18 @@ const TRIGGERS = [
   ...readFileSync(join(KEYCLOAK, 'trigger', 'Trigger.java'), 'utf8').matchAll(/new Trigger\("([\w-]+)"/g),
 ]
 
-test('the matrix plays every trigger that the extension has, and no other', () => {
-  expect(TRIGGERS.length).toBeGreaterThan(15)
-  expect([...new Set(ACTS.map(({ trigger }) => trigger))].sort()).toEqual(TRIGGERS.map(([, id]) => id).sort())
+const OF_CLIENTS = TRIGGERS.flatMap(([, id = '']) => (id.startsWith('client-') ? [id] : []))
+
+test('the matrix plays every trigger of people that the extension has, and no other', () => {
+  const ofPeople = TRIGGERS.map(([, id = '']) => id).filter((id) => !OF_CLIENTS.includes(id))
+  expect(ofPeople.length).toBeGreaterThan(15)
+  expect([...new Set(ACTS.map(({ trigger }) => trigger))].sort()).toEqual(ofPeople.sort())
+})
+
+test('every trigger of clients is played by the test of workloads', () => {
+  const test = readFileSync(join(import.meta.dirname, '..', 'real', 'workloads.test.ts'), 'utf8')
+  expect(OF_CLIENTS.length).toBeGreaterThan(5)
+  expect(OF_CLIENTS.filter((id) => !test.includes(`'${id}'`))).toEqual([])
 })
 
 test('the matrix has a control, in which Logout Relay does not listen and every kind of access must live', () => {

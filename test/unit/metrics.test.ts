@@ -1,18 +1,25 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
+import { Findings } from '../../relay/telemetry/findings.ts'
+import { findingsOn } from '../../relay/domain/finding.ts'
+import { countAmiss, countOpen, makeMetrics } from '../../relay/telemetry/metrics.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { parse } from 'yaml'
 import { RelayError } from '../../relay/errors.ts'
+import { VERSION } from '../../relay/version.ts'
 import { ISSUER, NOW_MS } from './given.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8')
 
+const unreachable = [{ issuer: ISSUER, clientId: 'legacy', count: 2, untilMs: NOW_MS }]
+const findings = new Findings()
+
 function counting(open: Store['open']) {
   const metrics = makeMetrics()
   countOpen(metrics, { open })
+  countAmiss(metrics, { unreachable: () => Promise.resolve(unreachable) }, findings, () => NOW_MS)
   return metrics
 }
 const registered = () => counting(() => Promise.resolve([])).registry.getMetricsAsJSON()
@@ -32,7 +39,7 @@ test('a store that cannot be read takes no other metric with it, and is read onc
     reads += 1
     return broken
       ? Promise.reject(new RelayError('store_unavailable', 'away'))
-      : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS }])
+      : Promise.resolve([{ issuer: ISSUER, clientId: 'wiki', count: 3, oldestMs: NOW_MS, asked: true }])
   }
   const { registry, troubles } = counting(open)
   troubles.inc()
@@ -44,6 +51,18 @@ test('a store that cannot be read takes no other metric with it, and is read onc
   const rest = await registry.metrics()
   expect(rest).not.toContain('client_id="wiki"')
   expect(rest).toContain('logout_relay_troubles_total 1')
+})
+
+test('what is amiss, what nobody can be told about and which version runs are metrics, and none is left when it is well', async () => {
+  const { ok, todo } = findingsOn(ISSUER)
+  findings.found(todo('listener', 'is OFF'))
+  const { registry } = counting(() => Promise.resolve([]))
+  const says = await registry.metrics()
+  expect(says).toContain(`logout_relay_to_do{about="${ISSUER}",check="listener"} 1`)
+  expect(says).toContain(`logout_relay_sessions_unreachable{issuer="${ISSUER}",client_id="legacy"} 2`)
+  expect(says).toContain(`logout_relay_build_info{version="${VERSION}",node="${process.versions.node}"} 1`)
+  findings.found(ok('listener', 'is on'))
+  expect(await registry.metrics()).not.toContain('check="listener"')
 })
 
 test('alert rules and dashboard ask for metrics that are there, and for all but none forgotten on the dashboard', async () => {

@@ -40,7 +40,7 @@ test('under its name of today a realm has what is kept under its former names, a
   expect(await clients({})).toEqual(['orders', 'wiki', 'orders'])
   expect(await clients({ limit: 2 })).toEqual(['orders', 'wiki'])
   expect(await clients({ after: `${uuid(1)}.1` })).toEqual(['orders'])
-  expect((await store.containments(ISSUER, 10)).map(({ id }) => id)).toEqual(['txn-2', 'txn-1'])
+  expect((await store.containments({ issuer: ISSUER, limit: 10 })).map(({ id }) => id)).toEqual(['txn-2', 'txn-1'])
   expect((await store.containment(ISSUER, 'txn-1'))?.containment.issuer).toBe(FORMER)
   expect(await store.containment(ISSUER, 'txn-3')).toBeUndefined()
   expect(await store.unknown(ISSUER, [uuid(1), uuid(2), uuid(3)])).toEqual([uuid(3)])
@@ -60,8 +60,21 @@ test('who changed what is one list, newest first and page by page, whatever the 
 
 test('what is open at a relying party is counted once, under the name of today', async () => {
   expect((await store.open()).filter(({ issuer }) => issuer !== OTHER_ISSUER)).toEqual([
-    { issuer: ISSUER, clientId: 'orders', count: 2, oldestMs: NOW_MS },
-    { issuer: ISSUER, clientId: 'wiki', count: 1, oldestMs: NOW_MS },
+    { issuer: ISSUER, clientId: 'orders', count: 2, oldestMs: NOW_MS, asked: false },
+    { issuer: ISSUER, clientId: 'wiki', count: 1, oldestMs: NOW_MS, asked: false },
+  ])
+})
+
+test('what nobody can be told about is counted once, under the name of today, until its last end', async () => {
+  for (const [n, issuer] of [FORMER, ISSUER].entries()) {
+    const legacy = session(uuid(7 + n), 0, 'legacy', {
+      named: { kind: 'backchannel' },
+      latestEndMs: NOW_MS + 10 * n + 10,
+    })
+    await acceptInto(kept, securityEvent(7 + n, [], { issuer, sessions: [legacy] }))
+  }
+  expect(await store.unreachable(NOW_MS)).toEqual([
+    { issuer: ISSUER, clientId: 'legacy', count: 2, untilMs: NOW_MS + 20 },
   ])
 })
 

@@ -35,6 +35,7 @@ function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}, i
         return Promise.resolve({ sets: Object.fromEntries(outbox) })
       },
       verify: (set) => Promise.resolve(securityEvent(1, [], { jti: set })),
+      refused: () => undefined,
       receive: (event: SecurityEvent) => {
         received.push(event.jti)
         return Promise.resolve('accepted')

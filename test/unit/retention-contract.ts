@@ -32,7 +32,7 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       accept(securityEvent(99, ['orders'], { sessions: [session('99', 0, 'orders', { latestEndMs: 9e15 })] }))
     const prune = (endedBeforeMs: number, limit = 1000, fed: readonly string[] = []): Promise<Pruned> =>
       store.prune({ nowMs: NOW_MS, endedBeforeMs, fed, limit })
-    const ids = async (issuer = ISSUER) => (await store.containments(issuer, 100)).map(({ id }) => id).sort()
+    const ids = async (issuer = ISSUER) => (await store.containments({ issuer, limit: 100 })).map(({ id }) => id).sort()
     const nothing = { watermarks: 0, containments: 0, deliveries: 0, evidence: 0, changes: 0 }
 
     test('a closed containment goes with its deliveries, its evidence and its jti, and none of another issuer', async () => {
@@ -183,6 +183,36 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       expect(await prune(PAST_MS, 1000, [ISSUER])).toMatchObject({ containments: 1 })
     })
 
+    test('whose account it was is forgotten by itself, once nothing of it is open or can live, and nothing else goes', async () => {
+      await accept(securityEvent(1, ['orders'], { subject: 'alice-1' }))
+      await accept(securityEvent(2, ['orders'], { subject: 'bob-1' }))
+      await accept(securityEvent(3, [], { subject: 'carol-1', sessions: [] }))
+      const [first] = await store.claim(NOW_MS, LEASE_MS, 1, () => ({ privileged: 1, others: 1, latest: 0 }))
+      await (first && store.record(first, outcome(first, 'delivered', NOW_MS)))
+      const named = async () =>
+        (await store.containments({ issuer: ISSUER, limit: 10 })).map(({ subject = '-' }) => subject).sort()
+      expect(await store.forgetSubjects(LAST_END_MS, 10)).toBe(1)
+      expect(await named()).toEqual(['-', 'alice-1', 'bob-1'])
+      expect(await store.forgetSubjects(LAST_END_MS + 1, 10)).toBe(1)
+      // The other is open, however old it is.
+      expect([await store.forgetSubjects(9e15, 10), (await named()).filter((one) => one === '-').length]).toEqual([
+        0, 2,
+      ])
+      const gone = first?.delivery.containmentId === 'txn-1' ? 'alice-1' : 'bob-1'
+      expect(await store.containments({ issuer: ISSUER, limit: 10, subject: gone })).toEqual([])
+      await reopen()
+      expect((await named()).filter((one) => one === '-')).toHaveLength(2)
+      expect(await ids()).toEqual(['txn-1', 'txn-2', 'txn-3'])
+    })
+
+    test('no more subjects are forgotten at a time than may be', async () => {
+      for (let n = 1; n <= 3; n++) {
+        await accept(securityEvent(n, [], { sessions: [] }))
+      }
+      const at = (limit: number) => store.forgetSubjects(PAST_MS, limit)
+      expect([await at(2), await at(2), await at(2)]).toEqual([2, 1, 0])
+    })
+
     test('whatever was pruned, the security feed goes on where it was, and misses nothing', async () => {
       await accept(securityEvent(1, ['orders']))
       await deliver()
@@ -194,8 +224,8 @@ export function retentionContract(name: string, makeStore: () => Promise<StoreUn
       await accept(securityEvent(2, ['orders']))
       const next = await store.takeSecurityFeed(ISSUER, NOW_MS, LEASE_MS, 500)
       expect(next?.lines.map(({ containmentId, evidence }) => `${containmentId} ${evidence.kind}`)).toEqual([
-        'txn-2 received',
         'txn-2 upstream_sessions_ended',
+        'txn-2 received',
         'txn-2 planned',
       ])
     })

@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { dropPast } from '../../relay/run/retention.ts'
+import { dropPast, type RetentionPorts } from '../../relay/run/retention.ts'
 import type { Past, Pruned } from '../../relay/store/port.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { DAY_MS, ISSUER, NOW_MS } from './given.ts'
@@ -21,9 +21,15 @@ function given(rows: number, answer?: (call: number) => Promise<Pruned>) {
     left -= evidence
     return answer?.(asked.length) ?? Promise.resolve({ ...NOTHING, evidence })
   }
-  const ports = { store: { prune }, clock, leads: () => leader, retentionDays: 400, fed: [ISSUER] }
-  const run = () => dropPast({ ...ports, dropped: (pruned) => dropped.push(pruned) }, stop.signal)
-  return { clock, stop, asked, dropped, run, resign: () => (leader = false) }
+  const forgotten: number[] = []
+  const forgetSubjects = (beforeMs: number, limit: number): Promise<number> => {
+    forgotten.push(beforeMs)
+    return Promise.resolve(forgotten.length === 1 ? limit : 0)
+  }
+  const ports = { store: { prune, forgetSubjects }, clock, leads: () => leader, retentionDays: 400, fed: [ISSUER] }
+  const run = (more: Partial<RetentionPorts> = {}) =>
+    dropPast({ ...ports, dropped: (pruned) => dropped.push(pruned), ...more }, stop.signal)
+  return { forgotten, clock, stop, asked, dropped, run, resign: () => (leader = false) }
 }
 
 test('the store is asked for what ended before the retention, and a quiet store is left alone until the next time', async () => {
@@ -76,4 +82,15 @@ test('what was dropped before the store failed is told all the same', async () =
   await clock.advance(60_000)
   await failed
   expect(dropped).toEqual([{ ...NOTHING, deliveries: 200 }])
+})
+
+test('whose account it was goes by a time of its own, a few at a time, or with all else where none is set', async () => {
+  const { clock, forgotten, run } = given(0)
+  await run()
+  expect(forgotten).toEqual([])
+  const done = run({ subjectDays: 30 })
+  await settle()
+  await clock.advance(60_000)
+  await done
+  expect(forgotten.map((beforeMs) => beforeMs - (NOW_MS - 30 * DAY_MS))).toEqual([0, 200])
 })

@@ -29,7 +29,7 @@ async function openStore(events: number): Promise<Store> {
   return store
 }
 
-function tell(store: Store, sink: Sink, leads = true) {
+function tell(store: Store, sink: Sink, leads = true, named = false) {
   const clock = new FakeClock(NOW_MS)
   const stop = new AbortController()
   const told = { delivered: 0, failed: [] as number[], troubles: [] as string[] }
@@ -38,6 +38,7 @@ function tell(store: Store, sink: Sink, leads = true) {
     {
       store,
       sink,
+      named,
       clock,
       random: () => 1,
       leads: () => leads,
@@ -60,12 +61,21 @@ test('a line holds to its schema, and its id is that of its content: the same ag
   expect(parsed(lineOf(ISSUER, { ...LINE, containmentId: 'txn-2' })).id).not.toBe(line.id)
 })
 
-test('no line says whose identity it was', async () => {
+test('no line says whose identity it was, unless relay.yaml says so, and then only while that is kept', async () => {
   const lines: string[] = []
   const { clock, told } = tell(await openStore(2), (batch) => Promise.resolve(void lines.push(...batch)))
   await clock.until(() => told.delivered > 0)
   expect(lines.length).toBeGreaterThan(4)
   expect(lines.join('')).not.toContain('user-1')
+  const store = await openStore(1)
+  const named: string[] = []
+  const other = tell(store, (batch) => Promise.resolve(void named.push(...batch)), true, true)
+  await other.clock.until(() => other.told.delivered > 0)
+  expect(named.map((line) => parsed(line).subject)).toEqual(['user-1', 'user-1', 'user-1'])
+  await acceptInto(store, securityEvent(2, [], { sessions: [] }))
+  await store.forgetSubjects(Number.MAX_SAFE_INTEGER, 10)
+  await other.clock.until(() => other.told.delivered > 3)
+  expect(named.slice(3).map((line) => parsed(line).subject)).toEqual([undefined, undefined, undefined, undefined])
 })
 
 test('while nobody takes them lines wait and are tried again, ever more slowly; then each comes once and in order', async () => {
@@ -80,7 +90,7 @@ test('while nobody takes them lines wait and are tried again, ever more slowly; 
   down = false
   await clock.until(() => lines.length >= 300)
   const wanted = Array.from({ length: 100 }, (_, n) =>
-    ['received', 'upstream_sessions_ended', 'planned'].map((kind) => `txn-${n + 1} ${kind}`),
+    ['upstream_sessions_ended', 'received', 'planned'].map((kind) => `txn-${n + 1} ${kind}`),
   ).flat()
   expect(lines.map(parsed).map(({ containment, kind }) => `${containment} ${kind}`)).toEqual(wanted)
   await clock.advance(5000)

@@ -86,6 +86,12 @@ describe('a right SET', () => {
     expect(event.sparedOffline).toEqual(['backup'])
   })
 
+  test('says of which client its subject is the account, and whether anything that it was issued lives on', async () => {
+    const client = { client_id: 'nightly-export', all_tokens: true }
+    const event = await verify(await demo.sign(withPart({ ...relayPart, client })))
+    expect(event.client).toEqual({ clientId: 'nightly-export', allTokens: true })
+  })
+
   test('says to which identity providers its subject is still linked', async () => {
     const event = await verify(await demo.sign(withPart({ ...relayPart, identity_providers: ['google', 'partner'] })))
     expect(event.identityProviders).toEqual(['google', 'partner'])
@@ -390,6 +396,7 @@ describe('the claims', () => {
       { latest_end: right.iat + 2_592_000_000 },
       { latestEndMs: 4_102_444_800_000 },
     ],
+    ['tokens alone', { tokens_only: true }, { tokensOnly: true }],
     ['the longest session.max-life', { latest_end: 9.223e18 }, { latestEndMs: 4_102_444_800_000 }],
     [
       'a logout URL of 3,000 characters',

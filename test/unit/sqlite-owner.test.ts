@@ -56,7 +56,7 @@ test('a store that others could read is narrowed, with its log, and goes on with
   onTestFinished(() => store.close())
   expect(narrowed).toEqual(['narrowed'])
   expect(new Set(Object.values(modes(folder)))).toEqual(new Set(['600']))
-  expect(await store.containments(ISSUER, 9)).toHaveLength(1)
+  expect(await store.containments({ issuer: ISSUER, limit: 9 })).toHaveLength(1)
 })
 
 test('a store that is another user’s and open to others is refused, with what to do', async () => {

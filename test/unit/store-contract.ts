@@ -77,14 +77,14 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       ])
       const found = await store.containment(ISSUER, 'txn-1')
       expect(found?.containment).toMatchObject({ trigger: 'admin-reset-password', deliveries: 2, open: 2 })
-      expect(found?.evidence.map(({ kind }) => kind)).toEqual(['received', 'upstream_sessions_ended', 'planned'])
+      expect(found?.evidence.map(({ kind }) => kind)).toEqual(['upstream_sessions_ended', 'received', 'planned'])
     })
 
     test('evidence can be had in parts, in order, none twice and none left out', async () => {
       await accept(securityEvent(1, ['orders']))
       const part = async (from: number, limit: number) =>
         (await store.containment(ISSUER, 'txn-1', { from, limit }))?.evidence.map(({ kind }) => kind)
-      expect(await part(0, 2)).toEqual(['received', 'upstream_sessions_ended'])
+      expect(await part(0, 2)).toEqual(['upstream_sessions_ended', 'received'])
       expect(await part(2, 2)).toEqual(['planned'])
       expect(await part(3, 2)).toEqual([])
     })
@@ -519,6 +519,17 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       })
     })
 
+    test('a containment says how many of its deliveries were given up, by whomever', async () => {
+      await accept(securityEvent(1, ['a', 'b', 'c', 'd']))
+      for (const [n, one] of (await claim()).entries()) {
+        const state = (['delivered', 'expired', 'dismissed', 'open'] as const)[n] ?? 'open'
+        await store.record(one, outcome(one, state, NOW_MS))
+      }
+      await store.dismiss({ issuer: ISSUER }, { by: 'operator-1', atMs: NOW_MS, reason: 'gone' }, 10)
+      await reopen()
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toMatchObject({ deliveries: 4, dismissed: 2 })
+    })
+
     test('a containment closes with its last delivery, and the evidence says so once', async () => {
       await accept(securityEvent(1, ['a', 'b']))
       const [a, b] = await claim()
@@ -632,7 +643,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await all()).toMatchObject([{ state: 'dismissed', endedMs: NOW_MS + 5 }])
       expect((await store.unreported(ISSUER, 10)).map(({ state }) => state)).toEqual(['dismissed'])
       const found = await store.containment(ISSUER, 'txn-1')
-      expect(found?.containment).toMatchObject({ open: 0, closedMs: NOW_MS + 5 })
+      expect(found?.containment).toMatchObject({ open: 0, dismissed: 1, closedMs: NOW_MS + 5 })
       expect(found?.evidence.find(({ kind }) => kind === 'dismissed')?.data).toMatchObject({
         by: 'operator-1',
         reason: 'the application is gone',
@@ -707,16 +718,95 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await ids({ state: 'delivered' })).toEqual([])
       expect(await ids({ limit: 2 })).toEqual(['1.0', '1.1'])
       expect(await ids({ after: securityEvent(1, ['a', 'b']).sessions[1]?.id })).toEqual(['3.0'])
-      expect((await store.containments(ISSUER, 10)).map(({ id }) => id).sort()).toEqual(['txn-1', 'txn-3'])
+      expect((await store.containments({ issuer: ISSUER, limit: 10 })).map(({ id }) => id).sort()).toEqual([
+        'txn-1',
+        'txn-3',
+      ])
       expect(await store.containment(OTHER_ISSUER, 'txn-1')).toBeUndefined()
     })
 
     test('open deliveries are counted by client with the age of the oldest', async () => {
       await accept(securityEvent(1, ['a', 'a', 'b']))
       expect((await store.open()).sort((x, y) => x.clientId.localeCompare(y.clientId))).toEqual([
-        { issuer: ISSUER, clientId: 'a', count: 2, oldestMs: NOW_MS },
-        { issuer: ISSUER, clientId: 'b', count: 1, oldestMs: NOW_MS },
+        { issuer: ISSUER, clientId: 'a', count: 2, oldestMs: NOW_MS, asked: false },
+        { issuer: ISSUER, clientId: 'b', count: 1, oldestMs: NOW_MS, asked: false },
       ])
+    })
+
+    test('a relying party counts as asked only when its oldest delivery was attempted', async () => {
+      await accept(securityEvent(1, ['a', 'b']))
+      const a = (await claim()).find(({ delivery }) => delivery.clientId === 'a')
+      await (a && store.record(a, outcome(a, 'open', NOW_MS, NOW_MS + DAY_MS)))
+      const asked = async () => Object.fromEntries((await store.open()).map((lane) => [lane.clientId, lane.asked]))
+      expect(await asked()).toEqual({ a: true, b: false })
+      await reopen()
+      expect(await asked()).toEqual({ a: true, b: false })
+    })
+
+    test('a containment is kept with whose account it was, and found by that, newest first', async () => {
+      for (const [n, subject] of ['alice-1', 'bob-1', 'alice-1'].entries()) {
+        await acceptInto(store, securityEvent(n + 1, ['orders'], { subject }), NOW_MS + n)
+      }
+      await acceptInto(store, securityEvent(9, [], { subject: 'alice-1', issuer: OTHER_ISSUER }))
+      const found = async (more: object) =>
+        (await store.containments({ issuer: ISSUER, limit: 10, ...more })).map(
+          ({ id, subject }) => `${id} ${subject ?? ''}`,
+        )
+      expect(await found({ subject: 'alice-1' })).toEqual(['txn-3 alice-1', 'txn-1 alice-1'])
+      expect(await found({ subject: 'alice-1', limit: 1 })).toEqual(['txn-3 alice-1'])
+      expect(await found({ subject: 'alice-1', beforeMs: NOW_MS + 2 })).toEqual(['txn-1 alice-1'])
+      expect(await found({ subject: 'nobody' })).toEqual([])
+      expect(await found({})).toEqual(['txn-3 alice-1', 'txn-2 bob-1', 'txn-1 alice-1'])
+      await reopen()
+      expect((await store.containment(ISSUER, 'txn-2'))?.containment.subject).toBe('bob-1')
+    })
+
+    describe('what nobody can be told about', () => {
+      const silent = (jti: string, n: number, clientId: string, untilMs: number, sid = `sid-${jti}-${n}`) =>
+        session(jti, n, clientId, { named: { kind: 'backchannel' }, latestEndMs: untilMs, sid })
+      const unreachable = async (nowMs = NOW_MS) =>
+        (await store.unreachable(nowMs)).sort((a, b) => a.clientId.localeCompare(b.clientId))
+
+      test('is counted by client until it ends by itself, and in its containment for good', async () => {
+        const sessions = [
+          ...[silent(uuid(1), 0, 'mobile', NOW_MS + 10), silent(uuid(1), 1, 'mobile', NOW_MS + 20)],
+          ...[silent(uuid(1), 2, 'legacy', NOW_MS + 30), session(uuid(1), 3, 'orders')],
+        ]
+        await accept(securityEvent(1, [], { sessions }))
+        await reopen()
+        expect(await unreachable()).toEqual([
+          { issuer: ISSUER, clientId: 'legacy', count: 1, untilMs: NOW_MS + 30 },
+          { issuer: ISSUER, clientId: 'mobile', count: 2, untilMs: NOW_MS + 20 },
+        ])
+        expect(await unreachable(NOW_MS + 10)).toEqual([
+          { issuer: ISSUER, clientId: 'legacy', count: 1, untilMs: NOW_MS + 30 },
+          { issuer: ISSUER, clientId: 'mobile', count: 1, untilMs: NOW_MS + 20 },
+        ])
+        expect(await unreachable(NOW_MS + 30)).toEqual([])
+        const [kept] = await store.containments({ issuer: ISSUER, limit: 1 })
+        expect(kept).toMatchObject({ deliveries: 1, unreachable: 3, unreachableUntilMs: NOW_MS + 30 })
+      })
+
+      test('is counted once, however many events name it, and goes when it can be told', async () => {
+        const again = (n: number, more: object) =>
+          securityEvent(n, [], { sessions: [{ ...silent(uuid(n), 0, 'mobile', NOW_MS + n, 'sid-1'), ...more }] })
+        await accept(again(1, {}))
+        await accept(again(2, {}))
+        expect(await unreachable()).toEqual([{ issuer: ISSUER, clientId: 'mobile', count: 1, untilMs: NOW_MS + 2 }])
+        await accept(again(3, { named: backchannelAt(URI) }))
+        expect(await unreachable()).toEqual([])
+        expect(await store.open()).toMatchObject([{ clientId: 'mobile', count: 1 }])
+      })
+
+      test('is dropped when it has ended, and not before', async () => {
+        await accept(securityEvent(1, [], { sessions: [silent(uuid(1), 0, 'mobile', NOW_MS + 10)] }))
+        const prune = (nowMs: number) => store.prune({ nowMs, endedBeforeMs: 0, fed: [], limit: 1000 })
+        // With the watermark of its session, which ends at the same time.
+        await prune(NOW_MS + 10)
+        expect(await unreachable(NOW_MS + 9)).toHaveLength(1)
+        await prune(NOW_MS + 11)
+        expect(await unreachable(NOW_MS + 9)).toEqual([])
+      })
     })
 
     test('after its close every change is refused as store_unavailable', async () => {

@@ -55,13 +55,27 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       const [listed] = event.sessions
       await accept(event)
       await accept(securityEvent(2, ['orders'], { subject: 'somebody-else' }))
-      const found = async (...asked: [sub: string, sid: string | undefined]) =>
-        (await store.watermarksOf(ISSUER, ...asked)).map(({ kind, name }) => `${kind} ${name}`).sort()
+      const found = async (sub: string, sid: string | undefined, client?: string) =>
+        (await store.watermarksOf(ISSUER, sub, sid, client)).map(({ kind, name }) => `${kind} ${name}`).sort()
       expect(await found('user-1', listed?.sid)).toEqual([`sid ${listed?.sid}`, 'sub user-1'])
       expect(await found('user-1', 'sid-of-the-flow')).toEqual(['kept sid-of-the-flow', 'sub user-1'])
       expect(await found('user-1', undefined)).toEqual(['sub user-1'])
       expect(await found('nobody', 'none')).toEqual([])
-      expect(await store.watermarksOf(OTHER_ISSUER, 'user-1', listed?.sid)).toEqual([])
+      expect(await store.watermarksOf(OTHER_ISSUER, 'user-1', listed?.sid, undefined)).toEqual([])
+    })
+
+    test('that of a client is there where all that it was issued has ended, and found by its client id', async () => {
+      await accept(securityEvent(1, [], { subject: 'account-1', client: { clientId: 'export', allTokens: true } }))
+      await accept(securityEvent(2, [], { subject: 'account-2', client: { clientId: 'import', allTokens: false } }))
+      const found = async (client: string) =>
+        (await store.watermarksOf(ISSUER, 'somebody', undefined, client)).map(({ kind, name }) => `${kind} ${name}`)
+      expect(await found('export')).toEqual(['client export'])
+      expect(await found('import')).toEqual([])
+      expect((await store.watermarks(ISSUER, 0, 100)).map(({ kind, name }) => `${kind} ${name}`).sort()).toEqual([
+        'client export',
+        'sub account-1',
+        'sub account-2',
+      ])
     })
 
     test('a refused event leaves no watermark, and one past its end is forgotten', async () => {
@@ -84,10 +98,10 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       await accept(securityEvent(2, []))
       const all = { endedBeforeMs: NOW_MS + 500 * DAY_MS, fed: [], limit: 1000 }
       await store.prune({ nowMs: NOW_MS + 61 * DAY_MS, ...all })
-      const names = (await store.watermarksOf(ISSUER, 'user-1', first?.sid)).map(({ kind }) => kind)
+      const names = (await store.watermarksOf(ISSUER, 'user-1', first?.sid, undefined)).map(({ kind }) => kind)
       expect(names.sort()).toEqual(['sid', 'sub'])
       await store.prune({ nowMs: NOW_MS + 61 * DAY_MS + 1, ...all })
-      expect(await store.watermarksOf(ISSUER, 'user-1', first?.sid)).toEqual([])
+      expect(await store.watermarksOf(ISSUER, 'user-1', first?.sid, undefined)).toEqual([])
     })
 
     test('a later event keeps an older watermark of the same subject to the later end of the two', async () => {
@@ -95,7 +109,7 @@ export function watermarkContract(name: string, makeStore: () => Promise<StoreUn
       await accept(securityEvent(1, [], { sessions: listed ? [{ ...listed, latestEndMs: NOW_MS + 90 * DAY_MS }] : [] }))
       await accept(securityEvent(2, [], { watermarkMs: NOW_MS }))
       await prune(NOW_MS + 90 * DAY_MS)
-      expect(await store.watermarksOf(ISSUER, 'user-1', undefined)).toMatchObject([{ watermarkMs: NOW_MS }])
+      expect(await store.watermarksOf(ISSUER, 'user-1', undefined, undefined)).toMatchObject([{ watermarkMs: NOW_MS }])
     })
 
     test('watermarks past their end go a few at a time, and those of later events get numbers above theirs', async () => {

@@ -14,6 +14,7 @@ const AccessToken = Held.extend({
   typ: z.literal('Bearer'),
   sub: z.string().min(1).optional(),
   azp: z.string().default(''),
+  preferred_username: z.string().optional().catch(undefined),
   exp: z.number(),
 })
 
@@ -25,6 +26,7 @@ export const readAccess: ReadAccess = (claims, client) => {
       clientId: data.azp,
       exp: data.exp,
       roles: data.resource_access[client]?.roles ?? [],
+      ...(data.preferred_username === `service-account-${data.azp}` ? { serviceAccount: data.preferred_username } : {}),
     }
   )
 }

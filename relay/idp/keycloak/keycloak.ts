@@ -2,6 +2,7 @@ import { createRemoteJWKSet, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
+import type { Finding } from '../../domain/finding.ts'
 import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
@@ -16,6 +17,8 @@ import { DirectoryItem } from './directories.ts'
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
 const RENEW_BEFORE_MS = 10_000
+/** A token that may not is renewed this soon: its roles are those of when it was made, and somebody may have given one since. */
+const RENEW_REFUSED_MS = 10_000
 const PAGE = 500
 
 const PollAnswer = z.object({ sets: z.record(z.string(), z.string()), moreAvailable: z.boolean().optional() })
@@ -36,26 +39,33 @@ const RelyingPartiesAnswer = z.object({
   relying_parties: z.array(z.looseObject({ client_id: z.string(), enabled: z.boolean() })),
   next: z.number().optional(),
   realm: z
-    .object({
+    .looseObject({
       listener: z.boolean(),
+      push: z.boolean().optional(),
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
       directories: z.array(DirectoryItem).optional(),
     })
-    .transform(({ outbox, directories, ...realm }) => ({
-      realm: { ...realm, ...(directories ? { dismissals: dismissalsOf(directories) } : {}) },
-      outbox: outbox && {
-        waiting: outbox.waiting,
-        refused: outbox.refused,
-        ...(outbox.oldest_ms === undefined ? {} : { oldestMs: outbox.oldest_ms }),
+    .transform((said) => ({
+      said,
+      realm: {
+        listener: said.listener,
+        ...(said.policy ? { policy: said.policy } : {}),
+        ...(said.directories ? { dismissals: dismissalsOf(said.directories) } : {}),
       },
-      directories,
+      outbox: said.outbox && {
+        waiting: said.outbox.waiting,
+        refused: said.outbox.refused,
+        ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
+      },
+      directories: said.directories,
     }))
     .optional(),
 })
 
 const ContainAnswer = z.object({
   subject: z.string(),
+  client_id: z.string().optional(),
   sessions: z.number(),
   relying_parties: z.number(),
   unreachable: z.number(),
@@ -71,6 +81,15 @@ export interface KeycloakOptions {
   readonly clientSecret: string
   /** Only where the config names the exception, or the issuer is on loopback. */
   readonly allowHttp: boolean
+  /** Judges what comes by the way, as `logout-relay check` does. */
+  readonly judges?: Judges
+}
+
+export interface Judges {
+  /** An access token that the realm has just made. */
+  token(accessToken: string): readonly Finding[]
+  /** What the extension says of the realm. */
+  realm(said: unknown): readonly Finding[]
 }
 
 /** The extension's endpoints in one realm (docs/protocol.md), called as the realm's service account `logout-relay`. */
@@ -80,7 +99,8 @@ export class Keycloak implements IdentityProvider {
   readonly #agent = new Agent({ connect: { timeout: 2000 } })
   #config: oidc.Configuration | undefined
   #keys: ReturnType<typeof createRemoteJWKSet> | undefined
-  #token: { readonly value: Promise<string>; endsMs: number } | undefined
+  #own: readonly Finding[] = []
+  #token: { readonly value: Promise<string>; readonly madeMs: number; endsMs: number } | undefined
 
   constructor(options: KeycloakOptions) {
     this.issuer = options.issuer
@@ -125,6 +145,10 @@ export class Keycloak implements IdentityProvider {
     } catch (cause) {
       throw unavailable(this.issuer, cause)
     }
+  }
+
+  ownFindings(): readonly Finding[] {
+    return this.#own
   }
 
   async poll(maxEvents: number, ack: readonly string[], setErrs: Readonly<Record<string, SetError>>) {
@@ -195,19 +219,27 @@ export class Keycloak implements IdentityProvider {
       answer = page.realm ?? answer
       first = page.next
     }
-    return { parties, realm: answer?.realm ?? {}, outbox: answer?.outbox, directories: answer?.directories }
+    const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
+    return {
+      ...{ parties, realm: answer?.realm ?? {}, findings, pushes: answer?.said.push },
+      ...{ outbox: answer?.outbox, directories: answer?.directories },
+    }
   }
 
   /** The relay's own service account has no such right to give. */
-  async contain(callersToken: string, { subject, reason, dryRun, confirm }: OperatorRequest): Promise<OperatorOutcome> {
-    const body = JSON.stringify({ user: subject, reason, dry_run: dryRun, confirm })
+  async contain(
+    callersToken: string,
+    { subject, clientId, reason, dryRun, confirm }: OperatorRequest,
+  ): Promise<OperatorOutcome> {
+    const body = JSON.stringify({ user: subject, client: clientId, reason, dry_run: dryRun, confirm })
     const answer = await this.#request('containments', body, callersToken)
     const done = ContainAnswer.safeParse(answer.json)
     if (answer.status === 200 && done.success) {
-      const { txn, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
+      const { txn, client_id, sessions, relying_parties, unreachable, shadow, confirmation_required } = done.data
       return {
         kind: 'done',
         subject: done.data.subject,
+        ...(client_id === undefined ? {} : { clientId: client_id }),
         ...(txn === undefined ? {} : { containmentId: txn }),
         sessions,
         relyingParties: relying_parties,
@@ -247,6 +279,9 @@ export class Keycloak implements IdentityProvider {
       // The token may have been revoked, or Keycloak started again with other keys.
       this.#token = undefined
       response = await this.#send(path, body)
+    }
+    if (response.status === 403 && this.#token && performance.now() - this.#token.madeMs > RENEW_REFUSED_MS) {
+      this.#token = undefined
     }
     const endpoint = path.split(/[?/]/)[0] ?? path
     if (response.status === 404 && absent !== undefined) {
@@ -319,6 +354,7 @@ export class Keycloak implements IdentityProvider {
     }
     const token = {
       value: this.#requestToken((seconds) => (token.endsMs = performance.now() + seconds * 1000 - RENEW_BEFORE_MS)),
+      madeMs: performance.now(),
       endsMs: Infinity,
     }
     this.#token = token
@@ -335,6 +371,7 @@ export class Keycloak implements IdentityProvider {
     try {
       const answer = await oidc.clientCredentialsGrant(config)
       lives(answer.expires_in ?? 60)
+      this.#own = this.#options.judges?.token(answer.access_token) ?? []
       return answer.access_token
     } catch (cause) {
       throw unavailable(this.issuer, cause)

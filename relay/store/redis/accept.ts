@@ -8,10 +8,10 @@ import { PREFIX } from './scripts.ts'
 /** Taking events in: whole or not at all. */
 export function acceptsOn(accepts: Accepts, read: Read, closing: Closing): Pick<Store, 'accept' | 'unknown'> {
   return {
-    accept: async (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) => {
+    accept: async (event, { containmentId, atMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) => {
       const answer = await accepts.accept([
         ...[event.issuer, event.jti, containmentId, event.trigger, event.watermarkMs],
-        evidence[0]?.atMs ?? event.removedAtMs,
+        atMs,
         event.parts,
         lastEndMs,
         deliveries.length,
@@ -24,6 +24,9 @@ export function acceptsOn(accepts: Accepts, read: Read, closing: Closing): Pick<
         ...evidence.map((line) => JSON.stringify(line)),
         watermarks.length,
         ...watermarks.flatMap(({ kind, name, watermarkMs, untilMs }) => [kind, name, watermarkMs, untilMs]),
+        event.subject,
+        unreachable.length,
+        ...unreachable.flatMap(({ clientId, sid, untilMs }) => [clientId, sid, untilMs]),
       ])
       return closing(event.issuer, answer) as 'accepted' | 'duplicate'
     },

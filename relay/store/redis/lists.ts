@@ -5,13 +5,16 @@ import { containmentOf } from './rows.ts'
 import { PREFIX } from './scripts.ts'
 
 /** The lists for people and programs. */
-export function listsOn(read: Read): Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open'> {
+export function listsOn(
+  read: Read,
+): Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'unreachable'> {
   return {
-    containments: (issuer, limit, before) =>
+    containments: ({ issuer, subject, beforeMs, limit }) =>
       read(async (client) => {
         const range = { BY: 'SCORE', REV: true, LIMIT: { offset: 0, count: limit } } as const
-        const from = before === undefined ? '+inf' : `(${before}`
-        const ids = await client.zRange(`${PREFIX}containments:${issuer}`, from, '-inf', range)
+        const from = beforeMs === undefined ? '+inf' : `(${beforeMs}`
+        const list = subject === undefined ? `containments:${issuer}` : `containments-of:${issuer} ${subject}`
+        const ids = await client.zRange(PREFIX + list, from, '-inf', range)
         const rows = await Promise.all(ids.map((id) => client.hGetAll(`${PREFIX}containment:${issuer} ${id}`)))
         return rows.filter(({ id }) => id !== undefined).map(containmentOf)
       }),
@@ -54,7 +57,24 @@ export function listsOn(read: Read): Pick<Store, 'containments' | 'containment' 
               client.zCard(`${PREFIX}created:${lane}`),
               client.zRangeWithScores(`${PREFIX}created:${lane}`, 0, 0),
             ])
-            return { ...partsOf(lane), count, oldestMs: oldest[0]?.score ?? 0 }
+            const attempts = oldest[0] && (await client.hGet(`${PREFIX}delivery:${oldest[0].value}`, 'attempts'))
+            return { ...partsOf(lane), count, oldestMs: oldest[0]?.score ?? 0, asked: attempts !== '0' }
+          }),
+        )
+        return all.filter(({ count }) => count > 0)
+      }),
+
+    unreachable: (nowMs) =>
+      read(async (client) => {
+        const lanes = await client.sMembers(`${PREFIX}unreachable`)
+        const all = await Promise.all(
+          lanes.map(async (lane) => {
+            const at = `${PREFIX}unreachable-at:${lane}`
+            const [count, last] = await Promise.all([
+              client.zCount(at, `(${nowMs}`, '+inf'),
+              client.zRangeWithScores(at, -1, -1),
+            ])
+            return { ...partsOf(lane), count, untilMs: last[0]?.score ?? 0 }
           }),
         )
         return all.filter(({ count }) => count > 0)

@@ -56,8 +56,9 @@ function sharedOn(script: Script, { work, events, member, promised, weaknesses }
   }
 }
 
-function pruneOn(script: Script): Pick<Store, 'prune'> {
+function pruneOn(script: Script): Pick<Store, 'prune' | 'forgetSubjects'> {
   return {
+    forgetSubjects: async (beforeMs, limit) => Number(await script('forget_subjects', beforeMs, limit)),
     prune: async ({ nowMs, endedBeforeMs, fed, limit }) => {
       const counts = (await script('prune', nowMs, endedBeforeMs, limit, ...fed)) as number[]
       const [watermarks = 0, containments = 0, deliveries = 0, evidence = 0, changes = 0] = counts

@@ -9,6 +9,7 @@ const NAMES = [
   'claim',
   'close_gap',
   'dismiss',
+  'forget_subjects',
   'give_back',
   'hasten',
   'leave',

@@ -2,6 +2,9 @@ import type { Evidence } from '../../domain/model.ts'
 import type { Store } from '../port.ts'
 import type { Script } from './scripts.ts'
 
+/** Of a line, as the script answers it. */
+const PARTS = 5
+
 /** The security feed's place in the journal of an issuer, that one process at a time may hold. */
 export function securityFeedOn(script: Script): Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'> {
   return {
@@ -10,11 +13,16 @@ export function securityFeedOn(script: Script): Pick<Store, 'takeSecurityFeed' |
       if (fence === undefined) {
         return undefined
       }
-      const lines = Array.from({ length: flat.length / 4 }, (_, n) => {
-        const [containmentId = '', trigger = '', line = ''] = flat.slice(4 * n + 1, 4 * n + 4)
-        return { containmentId, trigger, evidence: JSON.parse(line) as Evidence }
+      const lines = Array.from({ length: flat.length / PARTS }, (_, n) => {
+        const [containmentId = '', trigger = '', line = '', subject = ''] = flat.slice(PARTS * n + 1, PARTS * (n + 1))
+        return {
+          containmentId,
+          trigger,
+          ...(subject === '' ? {} : { subject }),
+          evidence: JSON.parse(line) as Evidence,
+        }
       })
-      return { issuer, fence: Number(fence), next: flat.at(-4) ?? '', lines }
+      return { issuer, fence: Number(fence), next: flat.at(-PARTS) ?? '', lines }
     },
 
     settleSecurityFeed: async ({ issuer, fence, next }, delivered) =>

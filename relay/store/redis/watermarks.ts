@@ -14,9 +14,13 @@ export function watermarksOn(script: Script, read: Read): WatermarkLog {
       })
     },
 
-    watermarksOf: (issuer, sub, sid) =>
+    watermarksOf: (issuer, sub, sid, clientId) =>
       read(async (client) => {
-        const names = [`sub ${sub}`, ...(sid === undefined ? [] : [`sid ${sid}`, `kept ${sid}`])]
+        const names = [
+          `sub ${sub}`,
+          ...(sid === undefined ? [] : [`sid ${sid}`, `kept ${sid}`]),
+          ...(clientId === undefined ? [] : [`client ${clientId}`]),
+        ]
         const times = await client.hmGet(`${PREFIX}watermark:${issuer}`, names)
         return names.flatMap((name, n) => (times[n] == null ? [] : watermarkOf(name, times[n])))
       }),

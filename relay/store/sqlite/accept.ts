@@ -11,24 +11,29 @@ export function acceptsOn(
   siblings: Siblings,
 ): Pick<Store, 'accept' | 'unknown'> {
   return {
-    accept: (event, { containmentId, deliveries, evidence, watermarks, lastEndMs }) =>
+    accept: (event, { containmentId, atMs: createdMs, deliveries, unreachable, evidence, watermarks, lastEndMs }) =>
       commits.run(() => {
         const { issuer, jti } = event
-        const createdMs = evidence[0]?.atMs ?? event.removedAtMs
         const fresh = sql('insert into event values (?, ?) on conflict do nothing').run(issuer, jti)
         if (fresh.changes === 0) {
           return 'duplicate'
         }
         const count = deliveries.length
+        const untilMs = Math.max(0, ...unreachable.map((one) => one.untilMs))
         sql(
           `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived,
-             last_end_ms)
-           values (?, ?, ?, ?, ?, ?, ?, ?, 1, ?)
+             last_end_ms, subject, unreachable, unreachable_until_ms)
+           values (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)
            on conflict do update set deliveries = deliveries + excluded.deliveries, open = open + excluded.open,
              arrived = iif(excluded.parts > parts, 1, iif(excluded.parts = parts, min(arrived + 1, parts), arrived)),
              parts = max(parts, excluded.parts), last_end_ms = max(last_end_ms, excluded.last_end_ms),
+             subject = coalesce(subject, excluded.subject), unreachable = unreachable + excluded.unreachable,
+             unreachable_until_ms = max(unreachable_until_ms, excluded.unreachable_until_ms),
              closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)`,
-        ).run(issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs)
+        ).run(
+          ...[issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs],
+          ...[event.subject, unreachable.length, untilMs],
+        )
         for (const d of deliveries) {
           sql(
             `insert into delivery (id, containment_id, issuer, client_id, sid, target, latest_end_ms, state, attempts, due_ms,
@@ -46,6 +51,13 @@ export function acceptsOn(
             Number(d.privileged),
           )
           dueLanes.madeDue(d, d.dueMs)
+          sql('delete from unreachable where issuer = ? and client_id = ? and sid = ?').run(issuer, d.clientId, d.sid)
+        }
+        for (const one of unreachable) {
+          sql(
+            `insert into unreachable values (?, ?, ?, ?)
+             on conflict do update set until_ms = max(until_ms, excluded.until_ms)`,
+          ).run(issuer, one.clientId, one.sid, one.untilMs)
         }
         for (const line of evidence) {
           addEvidence(issuer, containmentId, line)

@@ -10,12 +10,15 @@ const SORTED = 5000
 const SLICE = 5000
 
 /** The lists for people and programs. */
-export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | 'containment' | 'open'> {
+export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'unreachable'> {
   return {
-    containments: (issuer, limit, before) =>
+    containments: ({ issuer, subject, beforeMs = Number.MAX_SAFE_INTEGER, limit }) =>
       read(() =>
-        sql('select * from containment where issuer = ? and created_ms < ? order by created_ms desc limit ?')
-          .all(issuer, before ?? Number.MAX_SAFE_INTEGER, limit)
+        sql(
+          `select * from containment where issuer = ? and created_ms < ? ${subject === undefined ? '' : 'and subject = ?'}
+           order by created_ms desc limit ?`,
+        )
+          .all(issuer, beforeMs, ...(subject === undefined ? [] : [subject]), limit)
           .map(containmentOf),
       ),
 
@@ -37,11 +40,28 @@ export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | '
            group by issuer, client_id`,
         )
           .all()
+          .map((row) => {
+            const [issuer, clientId, oldestMs] = [text(row, 'issuer'), text(row, 'client_id'), integer(row, 'oldest')]
+            const oldest = sql(
+              `select attempts from delivery indexed by delivery_lane
+                 where state = 'open' and issuer = ? and client_id = ? and created_ms = ? limit 1`,
+            ).get(issuer, clientId, oldestMs)
+            return { issuer, clientId, count: integer(row, 'count'), oldestMs, asked: oldest?.['attempts'] !== 0 }
+          }),
+      ),
+
+    unreachable: (nowMs) =>
+      read(() =>
+        sql(
+          `select issuer, client_id, count(*) as count, max(until_ms) as until from unreachable
+             where until_ms > ? group by issuer, client_id`,
+        )
+          .all(nowMs)
           .map((row) => ({
             issuer: text(row, 'issuer'),
             clientId: text(row, 'client_id'),
             count: integer(row, 'count'),
-            oldestMs: integer(row, 'oldest'),
+            untilMs: integer(row, 'until'),
           })),
       ),
   }

@@ -7,7 +7,10 @@ import { evidenceOf, integer, text } from './rows.ts'
  * Pruning on SQLite. The file does not shrink: its free pages are used again by what comes next. `auto_vacuum` would move
  * pages about at each commit, for a file that grows back to the same size.
  */
-export function pruneOn(sql: (text: string) => StatementSync, commits: Commits): Pick<Store, 'prune'> {
+export function pruneOn(
+  sql: (text: string) => StatementSync,
+  commits: Commits,
+): Pick<Store, 'prune' | 'forgetSubjects'> {
   /** The longest past. No more are looked at than may go, so those that the security feed has not told may hold up others. */
   const past = ({ endedBeforeMs, fed, limit }: Past) => {
     // `seq` is the row id: were the last line dropped, its number would come again, and the security feed would skip it.
@@ -47,6 +50,14 @@ export function pruneOn(sql: (text: string) => StatementSync, commits: Commits):
           what.nowMs,
           left,
         )
+        // As short-lived as watermarks, and as little of anybody's history.
+        drop(
+          'watermarks',
+          `delete from unreachable where (issuer, client_id, sid) in
+             (select issuer, client_id, sid from unreachable where until_ms < ? order by until_ms limit ?)`,
+          what.nowMs,
+          left,
+        )
         drop(
           'changes',
           'delete from change where at_ms < ? and seq in (select seq from change order by seq limit ?)',
@@ -79,6 +90,17 @@ export function pruneOn(sql: (text: string) => StatementSync, commits: Commits):
           drop('containments', 'delete from containment where issuer = ? and id = ?', issuer, id)
         }
         return pruned
+      }),
+
+    forgetSubjects: (beforeMs, limit) =>
+      commits.run(() => {
+        const forgotten = sql(
+          `update containment set subject = null where (issuer, id) in
+             (select issuer, id from containment indexed by containment_named
+                where closed_ms is not null and subject is not null and max(closed_ms, last_end_ms) < ?
+                order by max(closed_ms, last_end_ms) limit ?)`,
+        ).run(beforeMs, limit)
+        return Number(forgotten.changes)
       }),
   }
 }

@@ -44,8 +44,12 @@ export function containmentOf(row: Row): Containment {
     createdMs: integer(row, 'created_ms'),
     deliveries: integer(row, 'deliveries'),
     open: integer(row, 'open'),
+    dismissed: integer(row, 'dismissed'),
     parts: integer(row, 'parts'),
     arrived: integer(row, 'arrived'),
+    unreachable: integer(row, 'unreachable'),
+    unreachableUntilMs: integer(row, 'unreachable_until_ms'),
+    ...(row['subject'] == null ? {} : { subject: text(row, 'subject') }),
     ...(row['closed_ms'] == null ? {} : { closedMs: integer(row, 'closed_ms') }),
   }
 }

@@ -3,7 +3,41 @@ import { RelayError } from '../../errors.ts'
 import { VERSION } from '../../version.ts'
 
 /** The form of a file, in its `user_version`. A change of the tables after a release raises it and brings older files up. */
-export const FORM = 1
+export const FORM = 2
+
+/** What the forms before had not. Of a containment of then nobody knows whose account it was. */
+const SINCE_2 = `
+  alter table containment add column subject text;
+  alter table containment add column dismissed integer not null default 0;
+  update containment set dismissed = (select count(*) from delivery indexed by delivery_by_containment
+    where containment_id = containment.id and delivery.issuer = containment.issuer and state = 'dismissed');
+  alter table containment add column unreachable integer not null default 0;
+  alter table containment add column unreachable_until_ms integer not null default 0;
+  -- Whose subject may be forgotten, the longest past first.
+  create index containment_named on containment (max(closed_ms, last_end_ms))
+    where closed_ms is not null and subject is not null;
+  create index containment_by_subject on containment (issuer, subject, created_ms) where subject is not null;
+
+  -- Sessions that nobody can be told about, until they end by themselves.
+  create table unreachable (
+    issuer text not null, client_id text not null, sid text not null, until_ms integer not null,
+    primary key (issuer, client_id, sid)
+  ) strict, without rowid;
+  create index unreachable_by_end on unreachable (until_ms);
+
+  -- With the watermarks of clients, which the table of before refuses.
+  create table watermark_of_2 (
+    issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept', 'client')), name text not null,
+    watermark_ms integer not null, until_ms integer not null, seq integer not null,
+    -- Of a session: which event has named it last.
+    containment_id text,
+    primary key (issuer, kind, name)
+  ) strict, without rowid;
+  insert into watermark_of_2 select * from watermark;
+  drop table watermark;
+  alter table watermark_of_2 rename to watermark;
+  create index watermark_by_seq on watermark (issuer, seq);
+  create index watermark_by_end on watermark (until_ms)`
 
 const TABLES = `
   create table event (
@@ -68,8 +102,6 @@ const TABLES = `
     containment_id text,
     primary key (issuer, kind, name)
   ) strict, without rowid;
-  create index watermark_by_seq on watermark (issuer, seq);
-  create index watermark_by_end on watermark (until_ms);
 
   create table note (
     issuer text not null, name text not null, text text not null,
@@ -86,13 +118,13 @@ const TABLES = `
   create table written_by (version text not null) strict`
 
 /**
- * Whether a file has the tables already.
+ * The form of a file, 0 of a new one.
  *
  * @throws RelayError `store_unavailable` for one in a form that this relay does not know
  */
-export function hasTables(db: DatabaseSync, path: string): boolean {
+export function formOf(db: DatabaseSync, path: string): number {
   const form = Number(db.prepare('pragma user_version').get()?.['user_version'])
-  if (form !== 0 && form !== FORM) {
+  if (form < 0 || form > FORM) {
     const by = String(db.prepare('select version from written_by').get()?.['version'])
     throw new RelayError(
       'store_unavailable',
@@ -100,14 +132,17 @@ export function hasTables(db: DatabaseSync, path: string): boolean {
         `does not know: start ${by} or a newer one here; docs/upgrade.md has the way back`,
     )
   }
-  return form === FORM
+  return form
 }
 
-/** Gives a new file its tables. */
+/** Gives a new file its tables, and brings an older one up. In one transaction with whatever else opening it needs. */
 export function makeTables(db: DatabaseSync, path: string): void {
-  if (!hasTables(db, path)) {
-    db.exec(TABLES)
-    db.exec(`pragma user_version = ${FORM}`)
-    db.prepare('insert into written_by values (?)').run(VERSION)
+  const form = formOf(db, path)
+  if (form === FORM) {
+    return
   }
+  db.exec(form === 0 ? `${TABLES};${SINCE_2}` : SINCE_2)
+  db.exec(`pragma user_version = ${FORM}`)
+  db.exec('delete from written_by')
+  db.prepare('insert into written_by values (?)').run(VERSION)
 }

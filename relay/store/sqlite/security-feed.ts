@@ -11,7 +11,7 @@ export function securityFeedOn(
 ): Pick<Store, 'takeSecurityFeed' | 'settleSecurityFeed'> {
   const news = (issuer: string, limit: number) =>
     sql(
-      `select seq, containment_id, trigger, kind, at_ms, data from evidence e
+      `select seq, containment_id, trigger, subject, kind, at_ms, data from evidence e
          join containment c on c.issuer = e.issuer and c.id = e.containment_id
        where e.issuer = ?1 and seq > coalesce((select seq from security_feed where issuer = ?1), 0) order by seq limit ?2`,
     ).all(issuer, limit)
@@ -39,6 +39,7 @@ export function securityFeedOn(
             lines: lines.map((line) => ({
               containmentId: text(line, 'containment_id'),
               trigger: text(line, 'trigger'),
+              ...(line['subject'] == null ? {} : { subject: text(line, 'subject') }),
               evidence: evidenceOf(line),
             })),
           }

@@ -35,13 +35,14 @@ export function watermarksOn(sql: Sql, read: <T>(work: () => T) => Promise<T>): 
           .map(watermarkOf),
       ),
 
-    watermarksOf: (issuer, sub, sid) =>
+    watermarksOf: (issuer, sub, sid, client) =>
       read(() =>
         sql(
           `select * from watermark where issuer = ?1
-             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3))`,
+             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3)
+                  or (kind = 'client' and name = ?4))`,
         )
-          .all(issuer, sub, sid ?? null)
+          .all(issuer, sub, sid ?? null, client ?? null)
           .map(watermarkOf),
       ),
   }

@@ -6,6 +6,9 @@ const TRIGGERS = ['directory-password-changed', 'directory-account-disabled', 'd
 /** All users are gone through every half minute, and in some minutes where there are hundreds of thousands. */
 const SLOW_MS = 600_000
 
+const LATE =
+  'so what changes there ends late: is each search there fast, by an attribute with an index, and is every node of Keycloak up?'
+
 /** What to look at where the directory's or Java's word for a failure is one of these. */
 const ADVICE: readonly (readonly [names: RegExp, advice: string])[] = [
   [/^(Communication|ServiceUnavailable)/, 'is it up, and does Keycloak reach it at the provider’s connection URL?'],
@@ -54,9 +57,44 @@ export function judgeDirectories(
   ]
 }
 
+/** What of it came about by itself, and so is for whoever is awake. How a directory is set up is left to the check. */
+export function judgeDirectoriesNow(issuer: string, directories: readonly Directory[], nowMs: number): Finding[] {
+  const amiss = directories.flatMap((directory) => judgeNow(issuer, directory, nowMs) ?? [])
+  return amiss.length > 0 ? amiss : [findingsOn(issuer).ok(CHECK, 'each that is watched answers')]
+}
+
+function judgeNow(issuer: string, directory: Directory, nowMs: number): Finding | undefined {
+  const { todo } = findingsOn(issuer)
+  const { name, id, held, failing, lookedMs } = directory
+  switch (directoryState(directory)) {
+    case 'held':
+      return todo(
+        CHECK,
+        `${name}: changes of ${held} users at once end nothing until somebody with the role confirm says so: POST ${issuer}/logout-relay/directories {"id": "${id}", "decision": "confirm"}, or "dismiss" if it was a restore or a migration`,
+      )
+    case 'failing':
+      return todo(
+        CHECK,
+        `${name} cannot be looked at since ${time(failing?.sinceMs ?? 0)} (${failing?.why ?? ''}), and what changes there ends nothing until it can: ${adviceFor(failing?.why ?? '')}`,
+      )
+    case 'watched':
+      return lookedMs !== undefined && nowMs - lookedMs > SLOW_MS
+        ? todo(CHECK, `${name} was gone through last at ${time(lookedMs)}, ${LATE}`)
+        : undefined
+    case 'off':
+    case 'unwatched':
+    case 'new':
+      return undefined
+  }
+}
+
 function judge(issuer: string, directory: Directory, listener: boolean, nowMs: number): Finding {
   const { ok, todo } = findingsOn(issuer)
-  const { name, id, provider, users, held, failing, lookedMs } = directory
+  const { name, provider, users, lookedMs } = directory
+  const now = judgeNow(issuer, directory, nowMs)
+  if (now) {
+    return now
+  }
   switch (directoryState(directory)) {
     case 'off':
       return listener
@@ -70,21 +108,10 @@ function judge(issuer: string, directory: Directory, listener: boolean, nowMs: n
     case 'new':
       return todo(CHECK, `${name} has not been looked at yet: ask again in a minute, then see Keycloak’s log`)
     case 'held':
-      return todo(
-        CHECK,
-        `${name}: changes of ${held} users at once end nothing until somebody with the role confirm says so: POST ${issuer}/logout-relay/directories {"id": "${id}", "decision": "confirm"}, or "dismiss" if it was a restore or a migration`,
-      )
     case 'failing':
-      return todo(
-        CHECK,
-        `${name} cannot be looked at since ${time(failing?.sinceMs ?? 0)} (${failing?.why ?? ''}), and what changes there ends nothing until it can: ${adviceFor(failing?.why ?? '')}`,
-      )
     case 'watched':
-      if (lookedMs === undefined || nowMs - lookedMs > SLOW_MS) {
-        return todo(
-          CHECK,
-          `${name} was gone through ${lookedMs === undefined ? 'not once yet' : `last at ${time(lookedMs)}`}, so what changes there ends late: is each search there fast, by an attribute with an index, and is every node of Keycloak up?`,
-        )
+      if (lookedMs === undefined) {
+        return todo(CHECK, `${name} was gone through not once yet, ${LATE}`)
       }
       if (users > 0 && directory.withoutClock === users) {
         return todo(

@@ -12,7 +12,7 @@ import type { HttpAnswer } from '../../../http.ts'
 import { ask } from './ask.ts'
 import { DirectoryItem } from '../directories.ts'
 import { judgeClients } from './clients.ts'
-import { judgeDirectories } from './directories.ts'
+import { judgeDirectories, judgeDirectoriesNow } from './directories.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 import { judgeRoles } from './roles.ts'
 import { judgeVersion } from './version.ts'
@@ -252,6 +252,31 @@ async function genuineTokens(issuer: string, token: string, clientId: string): R
   return {
     tokens: new Map(NAMES.flatMap((names) => (made.tokens[names] === undefined ? [] : [[names, made.tokens[names]]]))),
     ...(made.refused === undefined ? {} : { refusal: made.refused }),
+  }
+}
+
+/**
+ * What of the findings a relay that runs has by the way: nothing is asked for them. Of policy and of how the realm and its
+ * directories are set up those are left to the check that somebody has decided for good, but for shadow mode.
+ */
+export function judgesOf(realm: Pick<RealmToCheck, 'issuer' | 'identifier'>, nowMs: () => number) {
+  const { issuer } = realm
+  const { ok } = findingsOn(issuer)
+  return {
+    token: (accessToken: string): readonly Finding[] => {
+      const clock = judgeClocks(issuer, accessToken, nowMs())
+      const roles = judgeRoles(issuer, accessToken).filter(({ check }) => check === 'roles')
+      return [...(clock ? [clock] : []), ...roles]
+    },
+    realm: (said: unknown): readonly Finding[] => {
+      const known = Extension.shape.realm.safeParse(said).data
+      const isShadow = known?.policy?.['mode'] === 'shadow'
+      const found = judgeRealm(realm, known, nowMs()).filter(({ check }) => !['host name', 'directory'].includes(check))
+      return [
+        ...found.map((one) => (one.check === 'policy' && !isShadow ? ok('policy', 'is not in shadow mode') : one)),
+        ...judgeDirectoriesNow(issuer, known?.directories ?? [], nowMs()),
+      ]
+    },
   }
 }
 

@@ -1,6 +1,7 @@
 -- issuer, jti, containment, trigger, event ms, created ms, parts, when its last session ends, then three lists, each with its length before it:
 -- deliveries (id, client, sid, due, created, whether privileged, how many texts its row has, its row as fields and values in
--- turn), evidence (line), watermarks (kind, name, ms, until)
+-- turn), evidence (line), watermarks (kind, name, ms, until); then the subject and one more list, what is unreachable (client,
+-- sid, until)
 local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local event = P .. 'event:' .. issuer .. ' ' .. jti
 if redis.call('EXISTS', event) == 1 then
@@ -56,6 +57,7 @@ for _ = 1, deliveries do
   redis.call('ZADD', P .. 'open-of:' .. lane, 0, id)
   redis.call('ZADD', P .. 'open:' .. issuer, 0, id)
   redis.call('SADD', P .. 'session:' .. lane .. ' ' .. sid, id)
+  redis.call('ZREM', P .. 'unreachable-at:' .. lane, sid)
   redis.call('ZADD', P .. 'ids:' .. issuer, 0, id)
   redis.call('ZADD', P .. 'ids-of:' .. of, 0, id)
   lanes[lane] = true
@@ -93,6 +95,27 @@ for _ = 1, watermarks do
     redis.call('ZADD', log, whole(seq), name)
     redis.call('ZADD', P .. 'watermark-ends', until_ms, issuer .. ' ' .. name)
   end
+end
+
+if not redis.call('HGET', key, 'subject') then
+  redis.call('HSET', key, 'subject', ARGV[at])
+  redis.call('ZADD', P .. 'containments-of:' .. issuer .. ' ' .. ARGV[at], created, containment)
+end
+local unreachable = tonumber(ARGV[at + 1])
+at = at + 2
+if unreachable > 0 then
+  redis.call('HINCRBY', key, 'unreachable', unreachable)
+end
+local until_last = tonumber(redis.call('HGET', key, 'unreachableUntilMs') or 0)
+for _ = 1, unreachable do
+  local client, sid, until_ms = unpack(ARGV, at, at + 2)
+  redis.call('ZADD', P .. 'unreachable-at:' .. issuer .. ' ' .. client, 'GT', until_ms, sid)
+  redis.call('SADD', P .. 'unreachable', issuer .. ' ' .. client)
+  until_last = math.max(until_last, tonumber(until_ms))
+  at = at + 3
+end
+if unreachable > 0 then
+  redis.call('HSET', key, 'unreachableUntilMs', whole(until_last))
 end
 close_if_ended(issuer, containment, created)
 return { 'accepted', unpack(closings) }

@@ -55,11 +55,16 @@ local closings = {}
 
 local function close_if_ended(issuer, containment, at)
   local key = P .. 'containment:' .. issuer .. ' ' .. containment
-  local row = redis.call('HMGET', key, 'open', 'closedMs', 'deliveries', 'eventMs', 'arrived', 'parts', 'lastEndMs')
+  local row = redis.call('HMGET', key, 'open', 'closedMs', 'deliveries', 'eventMs', 'arrived', 'parts', 'lastEndMs',
+    'subject')
   if row[1] == '0' and not row[2] and row[5] == row[6] then
     local since = whole(tonumber(at) - tonumber(row[4]))
     redis.call('HSET', key, 'closedMs', at)
-    redis.call('ZADD', P .. 'past:' .. issuer, math.max(tonumber(at), tonumber(row[7] or 0)), containment)
+    local past = math.max(tonumber(at), tonumber(row[7] or 0))
+    redis.call('ZADD', P .. 'past:' .. issuer, past, containment)
+    if row[8] then
+      redis.call('ZADD', P .. 'named', past, issuer .. ' ' .. containment)
+    end
     add_evidence(issuer, containment, '{"kind":"closed","atMs":' .. at .. ',"data":{"deliveries":' .. row[3]
       .. ',"ms_since_event":' .. since .. '}}')
     closings[#closings + 1] = since

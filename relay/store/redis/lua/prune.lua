@@ -57,6 +57,19 @@ for _, name in ipairs(past) do
 end
 left = left - #past
 
+local gone = 0
+for _, lane in ipairs(redis.call('SMEMBERS', P .. 'unreachable')) do
+  local at = P .. 'unreachable-at:' .. lane
+  local ended = redis.call('ZRANGEBYSCORE', at, '-inf', '(' .. now, 'LIMIT', 0, left)
+  if #ended > 0 then
+    redis.call('ZREM', at, unpack(ended))
+  end
+  if redis.call('EXISTS', at) == 0 then
+    redis.call('SREM', P .. 'unreachable', lane)
+  end
+  gone, left = gone + #ended, left - #ended
+end
+
 for _, issuer in ipairs(redis.call('SMEMBERS', P .. 'issuers')) do
   for _, change in ipairs(redis.call('ZRANGEBYSCORE', P .. 'changes:' .. issuer, '-inf', '+inf', 'LIMIT', 0, left)) do
     if cjson.decode(string.match(change, '^%d+ (.*)$')).atMs >= before then
@@ -80,7 +93,12 @@ for _, issuer in ipairs(redis.call('SMEMBERS', P .. 'issuers')) do
       drop_evidence(issuer, id, list)
       drop_deliveries(issuer, P .. 'ids-of:' .. of)
       if left > 0 then
+        local subject = redis.call('HGET', key, 'subject')
+        if subject then
+          redis.call('ZREM', P .. 'containments-of:' .. issuer .. ' ' .. subject, id)
+        end
         redis.call('DEL', key)
+        redis.call('ZREM', P .. 'named', of)
         redis.call('ZREM', index, id)
         redis.call('ZREM', P .. 'containments:' .. issuer, id)
         containments, left = containments + 1, left - 1
@@ -88,4 +106,4 @@ for _, issuer in ipairs(redis.call('SMEMBERS', P .. 'issuers')) do
     end
   end
 end
-return { #past, containments, deliveries, evidence, changes }
+return { #past + gone, containments, deliveries, evidence, changes }

@@ -1,4 +1,4 @@
--- issuer, now, lease ms, limit. Fence and lines (place, containment, trigger, line), or nothing if there is none or it is held.
+-- issuer, now, lease ms, limit. Fence and lines (place, containment, trigger, line, subject or ''), or nothing if there is none or it is held.
 local key = P .. 'security-feed:' .. ARGV[1]
 local feed = redis.call('HMGET', key, 'at', 'leaseMs', 'fence')
 local news = redis.call('XRANGE', P .. 'journal:' .. ARGV[1], feed[1] and '(' .. feed[1] or '-', '+', 'COUNT', ARGV[4])
@@ -10,8 +10,8 @@ redis.call('HSET', key, 'leaseMs', whole(tonumber(ARGV[2]) + tonumber(ARGV[3])),
 local answer = { fence }
 for _, entry in ipairs(news) do
   local containment = entry[2][2]
-  local trigger = redis.call('HGET', P .. 'containment:' .. ARGV[1] .. ' ' .. containment, 'trigger')
-  for _, part in ipairs({ entry[1], containment, trigger, entry[2][4] }) do
+  local row = redis.call('HMGET', P .. 'containment:' .. ARGV[1] .. ' ' .. containment, 'trigger', 'subject')
+  for _, part in ipairs({ entry[1], containment, row[1], entry[2][4], row[2] or '' }) do
     answer[#answer + 1] = part
   end
 end

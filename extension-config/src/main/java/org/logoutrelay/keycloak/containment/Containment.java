@@ -30,6 +30,7 @@ import org.logoutrelay.keycloak.outbox.SecurityEvent;
 import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
+import org.logoutrelay.keycloak.trigger.WrittenClients;
 
 import jakarta.persistence.LockModeType;
 
@@ -58,7 +59,14 @@ public final class Containment {
 
     /** The event to be answered, as it was seen. */
     private record Act(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match, String issuer, String txn,
-            long watermarkMs, Policy policy, boolean shadow) {
+            long watermarkMs, Policy policy, boolean shadow, ClientSteps client) {
+
+        /** As it turns out at the end: a service account that goes may go with its client. */
+        Act atLast() {
+            return !client.isDeleted() ? this : new Act(session, realm, user, new Trigger.Match(Trigger.CLIENT_DELETED, user.getId()),
+                    issuer, txn, watermarkMs, policy, shadow, ClientSteps.ofDeleted(session, client.uuid(),
+                            WrittenClients.deleted(session, client.uuid()), policy.steps(Trigger.CLIENT_DELETED).orElse(Set.of())));
+        }
     }
 
     /**
@@ -78,7 +86,7 @@ public final class Containment {
         }
         Act act = new Act(session, realm, user, match, issuer,
                 match.asked() == null ? Ids.next() : match.asked().txn(), watermarkMs(session, realm, user, match), policy,
-                policy.isShadow());
+                policy.isShadow(), ClientSteps.ofAccount(session, realm, user, match.trigger(), steps.get()));
         if (match.sid() != null) {
             return endOne(act);
         }
@@ -108,9 +116,12 @@ public final class Containment {
                     // Else the next login, by the person themselves, is shown the address that an old one asked for.
                     forgetPendingEmail(session, user);
                     done = new Steps(session, realm, user, policy).run(steps.get(), act.watermarkMs);
+                    done.putAll(act.client.run(act.watermarkMs));
+                } else {
+                    done = act.client.run(act.watermarkMs);
                 }
             }
-            SecurityEvent event = event(act, privileged, goesOn);
+            SecurityEvent event = event(act.atLast(), privileged, goesOn);
             OutboxRow row = new OutboxRow(event, act.watermarkMs);
             row.steps(done);
             row.spare(sparedClients);
@@ -155,11 +166,18 @@ public final class Containment {
             // It would end what is spared.
             return;
         }
-        // In the time of the slowest node: what that issues after the event must count.
-        int seconds = (int) Math.floorDiv(act.watermarkMs + Nodes.slowestMs(act.session), 1000L) + (goesOn ? 0 : 1);
-        if (act.session.users().getNotBeforeOfUser(act.realm, act.user) < seconds) {
-            act.session.users().setNotBeforeForUser(act.realm, act.user, seconds);
+        setNotBefore(act.session, act.realm, act.user, notBefore(act.session, act.watermarkMs) - (goesOn ? 1 : 0));
+    }
+
+    static void setNotBefore(KeycloakSession session, RealmModel realm, UserModel user, int seconds) {
+        if (session.users().getNotBeforeOfUser(realm, user) < seconds) {
+            session.users().setNotBeforeForUser(realm, user, seconds);
         }
+    }
+
+    /** Seconds, in the time of the slowest node: what that issues after the event must count. */
+    static int notBefore(KeycloakSession session, long watermarkMs) {
+        return (int) Math.floorDiv(watermarkMs + Nodes.slowestMs(session), 1000L) + 1;
     }
 
     /** What an outbox row keeps of the links that the user still has: whoever added one logs in with it. */
@@ -193,6 +211,7 @@ public final class Containment {
     }
 
     private static SecurityEvent event(Act act, boolean privileged, String goesOn) {
-        return SecurityEvent.of(act.match, act.txn, act.realm.getId(), act.user.getId(), act.issuer, privileged, act.shadow, goesOn);
+        return SecurityEvent.of(act.match, act.txn, act.realm.getId(), act.user.getId(), act.issuer, privileged, act.shadow, goesOn,
+                act.client.clientId(), act.client.endsAllTokens() && !act.shadow);
     }
 }

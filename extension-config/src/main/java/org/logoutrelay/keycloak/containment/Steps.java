@@ -41,6 +41,7 @@ public final class Steps {
     public static void makeReady(KeycloakSession session) {
         session.users();
         session.sessions();
+        session.clients();
         // Not AuthorizationProvider, which would keep the realm of now for the whole request.
         session.getProvider(CachedStoreFactoryProvider.class);
     }
@@ -60,6 +61,8 @@ public final class Steps {
                 case RECOVERY_CODES -> removeRecoveryCodes();
                 // Not an end: what is spared was left out when the sessions were ended.
                 case SPARE_OFFLINE -> 0;
+                // Of clients: ClientSteps.
+                case PEOPLE, REGISTRATION_TOKEN -> 0;
                 case STEP_UP -> policy.stepsUpEverybody() || policy.isPrivileged(realm, user) ? demandStepUp(watermarkMs) : 0;
             };
             if (count > 0) {

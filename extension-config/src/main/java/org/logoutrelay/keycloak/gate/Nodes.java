@@ -12,10 +12,12 @@ import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 
 import org.jboss.logging.Logger;
+import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
+import org.keycloak.models.cache.CacheRealmProvider;
 import org.keycloak.models.cache.UserCache;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.DbClock;
@@ -171,6 +173,12 @@ public final class Nodes {
         UserModel user = realm == null || cache == null ? null : session.users().getUserById(realm, one.userId());
         if (user != null) {
             cache.evict(realm, user);
+        }
+        String uuid = user == null ? one.userId() : user.getServiceAccountClientLink();
+        ClientModel client = realm == null || uuid == null ? null : realm.getClientById(uuid);
+        CacheRealmProvider clients = session.getProvider(CacheRealmProvider.class);
+        if (client != null && clients != null) {
+            clients.registerClientInvalidation(client.getId(), client.getClientId(), realm.getId());
         }
     }
 }

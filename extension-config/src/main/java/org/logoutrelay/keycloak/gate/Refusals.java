@@ -9,15 +9,19 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
+import org.keycloak.OAuth2Constants;
 import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserSessionModel;
+import org.keycloak.representations.idm.OAuth2ErrorRepresentation;
 import org.keycloak.services.ErrorPageException;
 import org.keycloak.services.ErrorResponseException;
 import org.keycloak.services.messages.Messages;
 
 import jakarta.ws.rs.WebApplicationException;
+import jakarta.ws.rs.core.HttpHeaders;
+import jakarta.ws.rs.core.MediaType;
 import jakarta.ws.rs.core.Response;
 
 /**
@@ -89,6 +93,9 @@ public final class Refusals {
     /** Counts, and says what to answer to whoever would have got a session. */
     static WebApplicationException refuse(KeycloakSession session, RealmModel realm, String userId, WatermarkRow killer,
             Beginning beginning) {
+        if (OAuth2Constants.CLIENT_CREDENTIALS.equals(Requests.grantType(session))) {
+            return notYet();
+        }
         String kind = Requests.kind(session);
         count(session, realm, userId, kind, killer);
         if (session.getContext().getAuthenticationSession() != null && kind.equals(LOGIN)) {
@@ -97,6 +104,16 @@ public final class Refusals {
         return new ErrorResponseException("invalid_grant", beginning.ms() == 0
                 ? "Nothing says how old this grant is, and its user's sessions were ended before"
                 : "The grant is from before its user's sessions were ended", Response.Status.BAD_REQUEST);
+    }
+
+    /**
+     * For a workload that comes with its new secret in the very second of the event: what is issued in it would be dead. And
+     * for one that comes to a node which has not heard of the event.
+     */
+    static WebApplicationException notYet() {
+        return new WebApplicationException(Response.status(Response.Status.SERVICE_UNAVAILABLE).header(HttpHeaders.RETRY_AFTER, 1)
+                .type(MediaType.APPLICATION_JSON_TYPE).entity(new OAuth2ErrorRepresentation("temporarily_unavailable",
+                        "This client has just been changed; ask again in a second")).build());
     }
 
     /** Takes out what is to be told now. */

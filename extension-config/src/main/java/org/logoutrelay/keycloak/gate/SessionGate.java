@@ -105,7 +105,11 @@ final class SessionGate {
             return create(args, realm, user, state);
         }
         Gate gate = Gate.of(session);
-        boolean hadReset = gate.hasWatermark(realm, user.getId());
+        long newest = gate.newest(realm, user.getId());
+        boolean hadReset = newest > 0;
+        if (hadReset && ClientProof.isOutOfDate(session, realm, newest)) {
+            throw Refusals.notYet();
+        }
         Beginning beginning = Beginning.ofNewSession(session, gate, user, (String) args[ID]);
         Gate.Login login = new Gate.Login(realm, user.getId(), (String) args[ID], beginning.ms(), beginning.spared(), null, null);
         gate.deadBy(login).ifPresent(row -> {

@@ -21,6 +21,8 @@ import jakarta.persistence.Embeddable;
  * @param looksFromMs what the looks count from, where that is not the watermark: everybody's logout may be confirmed days after it
  * @param askedBy the {@code sub} of the access token with which somebody asked for it; null where it just happened
  * @param askedClient the client that their token was issued to
+ * @param client the client, by client id, whose service account the subject is, or which is the subject itself; else null
+ * @param clientTokens whether all tokens that the client was issued have ended, also those that people have at it
  */
 @Embeddable
 public record SecurityEvent(
@@ -38,14 +40,16 @@ public record SecurityEvent(
         @Column(name = "LOOKS_FROM_MS") Long looksFromMs,
         @Column(name = "ASKED_BY") String askedBy,
         @Column(name = "ASKED_CLIENT") String askedClient,
-        @Column(name = "ASKED_REASON") String askedReason) {
+        @Column(name = "ASKED_REASON") String askedReason,
+        @Column(name = "CLIENT") String client,
+        @Column(name = "CLIENT_TOKENS") boolean clientTokens) {
 
     /** As this node writes it now. */
     public static SecurityEvent of(Trigger.Match match, String txn, String realmId, String userId, String iss, boolean privileged,
-            boolean shadow, String goesOn) {
+            boolean shadow, String goesOn, String client, boolean clientTokens) {
         Trigger.Asked asked = match.asked();
         return new SecurityEvent(txn, realmId, userId, iss, match.trigger().id(), match.sid(), match.detail(), privileged, shadow,
                 goesOn, Nodes.ID, match.atMs() == null ? null : Time.currentTimeMillis(), asked == null ? null : asked.by(),
-                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason());
+                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason(), client, clientTokens);
     }
 }

@@ -55,7 +55,7 @@ public final class SecurityEventToken {
             ClientModel client = realm.getClientById(session.clientUuid());
             listed.add(session.toSetMember(row.jti, n, client == null ? session.clientId() : client.getClientId(),
                     client == null ? session.alg() : RelyingParty.algorithm(realm, client),
-                    TokenShape.sidOnly(client) && session.goesByItsId()));
+                    TokenShape.sidOnly(client) && session.goesByItsId(), client != null && RelyingParty.hasTokensOnly(client)));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());
@@ -80,6 +80,9 @@ public final class SecurityEventToken {
         if (row.event.askedBy() != null) {
             containment.put("asked", Map.of("by", row.event.askedBy(), "client_id", row.event.askedClient(), "reason",
                     row.event.askedReason()));
+        }
+        if (row.event.client() != null) {
+            containment.put("client", Map.of("client_id", row.event.client(), "all_tokens", row.event.clientTokens()));
         }
         if (row.sparedOffline != null) {
             containment.put("spared_offline", Json.texts(row.sparedOffline));

@@ -90,8 +90,11 @@ public final class Endpoints {
     public record SetError(String err, String description) {
     }
 
-    /** @param user the user's id or user name */
-    public record ContainRequest(String user, String reason, @JsonProperty("dry_run") Boolean dryRun, Boolean confirm) {
+    /**
+     * @param user the user's id or user name
+     * @param client instead of it: a client's client id or id
+     */
+    public record ContainRequest(String user, String client, String reason, @JsonProperty("dry_run") Boolean dryRun, Boolean confirm) {
     }
 
     /** @param decision {@code confirm} or {@code dismiss} */
@@ -225,7 +228,12 @@ public final class Endpoints {
     @Path("containments")
     public Response contain(ContainRequest request) {
         AuthResult caller = requireCaller("operate");
-        String user = Given.text(Given.body(request).user(), "user is missing; give a user's id or user name");
+        boolean ofClient = Given.body(request).client() != null;
+        if (ofClient && request.user() != null) {
+            throw Problem.badRequest("user and client are both there; give one of them");
+        }
+        String subject = ofClient ? Given.text(request.client(), "client is empty; give a client's client id or id")
+                : Given.text(request.user(), "user is missing; give a user's id or user name, or client");
         String reason = request.reason() == null ? "" : request.reason().trim();
         if (reason.length() < 3 || reason.length() > MAX_REASON) {
             throw Problem.badRequest("reason must say why, in 3 to " + MAX_REASON + " characters; it goes into the evidence");
@@ -235,9 +243,11 @@ public final class Endpoints {
             throw Problem.refusal(Response.Status.FORBIDDEN, "insufficient_scope",
                     "To confirm takes the role confirm of the client " + CLIENT);
         }
-        return ok(new OperatorContainment(session, session.getContext().getRealm(), afterCommit).answer(user,
-                Boolean.TRUE.equals(request.dryRun()), confirmed, new Trigger.Asked(Ids.next(),
-                        caller.user().getId(), caller.token().getIssuedFor(), reason)));
+        Trigger.Asked asked = new Trigger.Asked(Ids.next(), caller.user().getId(), caller.token().getIssuedFor(), reason);
+        OperatorContainment containment = new OperatorContainment(session, session.getContext().getRealm(), afterCommit);
+        boolean dryRun = Boolean.TRUE.equals(request.dryRun());
+        return ok(ofClient ? containment.answerForClient(subject, dryRun, confirmed, asked)
+                : containment.answerForUser(subject, dryRun, confirmed, asked));
     }
 
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */

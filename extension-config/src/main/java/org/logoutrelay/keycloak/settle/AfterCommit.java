@@ -18,6 +18,7 @@ import org.keycloak.models.RealmModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.containment.ClientContainment;
 import org.logoutrelay.keycloak.containment.Listing;
 import org.logoutrelay.keycloak.containment.RealmLogout;
 import org.logoutrelay.keycloak.containment.Remains;
@@ -150,6 +151,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
                 long reached = DbClock.endOfSecond(seen == null ? DbClock.now(session) : seen);
                 Watermarks.raise(session, txn, reached);
                 event.raiseTo(reached);
+                ClientContainment.raise(session, realm, event);
             }
             nodes.evict(event.event().realmId(), event.event().userId());
             Remains.endOthersInSpared(session, realm, event);
@@ -271,6 +273,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
                 .forEach(txn -> cleaner.execute(() -> cleanUp(txn))));
         sweep(() -> inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain));
         sweep(() -> RealmLogout.goOn(factory, this));
+        sweep(() -> RotatedSecrets.takeAway(factory, SWEEP_BATCH));
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
                 .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(txn -> listAndPush(txn, null)));
         sweep(() -> Refusals.due(Time.currentTimeMillis()).forEach(due -> {

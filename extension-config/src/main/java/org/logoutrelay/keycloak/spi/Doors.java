@@ -61,13 +61,16 @@ final class Doors {
             return AllOrNothing.Recording.NOTHING;
         });
         found.forEach(one -> doors.contain(one.realm(), one.match(), Fate.STAYS, one.amongMany()));
+        ClientDoors.look(session, doors.allOrNothing);
     }
 
     static void userGoes(KeycloakSession session, RealmModel realm, UserModel user, Fate fate, AllOrNothing.Committed afterCommit) {
         // A directory may drop thousands who have nothing to end, and some whom the look at it has just contained.
         if (LogoutRelay.isOn(realm) && (fate != Fate.DROPPED
                 || !Ledger.withSessions(session, realm.getId(), List.of(user.getId())).isEmpty())) {
-            new Doors(session, afterCommit).contain(realm, user, new Trigger.Match(Trigger.ACCOUNT_DELETED, user.getId()), fate, false);
+            Doors doors = new Doors(session, afterCommit);
+            Trigger trigger = ClientDoors.whyGoes(session, doors.allOrNothing, realm, user);
+            doors.contain(realm, user, new Trigger.Match(trigger, user.getId()), fate, false);
         }
     }
 

@@ -69,10 +69,25 @@ public final class Policy {
         /** Leaves the offline tokens of named clients alive, and so sets no not-before: {@link #sparedClients}. */
         SPARE_OFFLINE,
         /** Has the user, by default only a privileged one, owe a second factor: {@code StepUp}. */
-        STEP_UP;
+        STEP_UP,
+        /** Of a client: ends the tokens that people have at it, too. */
+        PEOPLE,
+        /** Of a client: withdraws its registration access token, which reads its secret and sets another. */
+        REGISTRATION_TOKEN;
+
+        private static final Set<Step> OF_CLIENTS = EnumSet.of(PEOPLE, REGISTRATION_TOKEN);
 
         static Optional<Step> of(String name) {
             return Arrays.stream(values()).filter(step -> step.word().equals(name)).findFirst();
+        }
+
+        /** Steps for people mean nothing for clients, nor the other way round. */
+        boolean fits(Trigger trigger) {
+            return OF_CLIENTS.contains(this) == trigger.isOfClient();
+        }
+
+        static String all(Trigger trigger) {
+            return Arrays.stream(values()).filter(step -> step.fits(trigger)).map(Step::word).collect(Collectors.joining(", "));
         }
 
         public String word() {
@@ -224,15 +239,17 @@ public final class Policy {
             String value = attribute.getValue() == null ? "" : attribute.getValue().trim();
             if (name.startsWith(OF_TRIGGER)) {
                 String id = name.substring(OF_TRIGGER.length());
-                if (Trigger.ALL.stream().noneMatch(trigger -> trigger.id().equals(id))) {
+                Optional<Trigger> trigger = Trigger.ALL.stream().filter(one -> one.id().equals(id)).findFirst();
+                if (trigger.isEmpty()) {
                     return name + " names no trigger; there are "
                             + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "));
                 }
                 boolean asks = value.equals(ASK) && id.equals(Trigger.REALM_LOGOUT.id());
                 for (String word : asks ? List.<String>of() : words(value)) {
-                    if (!value.equals("off") && !word.equals("sessions") && Step.of(word).isEmpty()) {
+                    if (!value.equals("off") && !word.equals("sessions")
+                            && Step.of(word).filter(step -> step.fits(trigger.get())).isEmpty()) {
                         return name + " has the unknown step '" + word + "'; give off, or sessions and any of "
-                                + Arrays.stream(Step.values()).map(Step::word).collect(Collectors.joining(", "));
+                                + Step.all(trigger.get());
                     }
                 }
             } else if (name.equals(MODE) && !value.isEmpty() && !value.equals("shadow") && !value.equals("enforce")) {

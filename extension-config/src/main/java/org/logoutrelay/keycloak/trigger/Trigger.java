@@ -17,7 +17,9 @@ import org.logoutrelay.keycloak.base.RequestPath;
 
 import static org.logoutrelay.keycloak.trigger.Policy.Step.BROKER_TOKENS;
 import static org.logoutrelay.keycloak.trigger.Policy.Step.CONSENTS;
+import static org.logoutrelay.keycloak.trigger.Policy.Step.PEOPLE;
 import static org.logoutrelay.keycloak.trigger.Policy.Step.RECENT_FACTORS;
+import static org.logoutrelay.keycloak.trigger.Policy.Step.REGISTRATION_TOKEN;
 import static org.logoutrelay.keycloak.trigger.Policy.Step.SHARES;
 import static org.logoutrelay.keycloak.trigger.Policy.Step.STEP_UP;
 
@@ -36,6 +38,8 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
 
     private static final Set<Policy.Step> ALL_ACCESS = Set.of(CONSENTS, SHARES, BROKER_TOKENS, RECENT_FACTORS, STEP_UP);
     private static final Set<Policy.Step> SESSIONS_ONLY = Set.of();
+    private static final Set<Policy.Step> CLIENT_TOKENS = Set.of(PEOPLE);
+    private static final Set<Policy.Step> ALL_OF_A_CLIENT = Set.of(PEOPLE, REGISTRATION_TOKEN);
     private static final Set<Policy.Step> OFF = null;
 
     static final Trigger ADMIN_SET_PASSWORD = new Trigger("admin-set-password", null, Type.PASSWORD_CHANGED, "admin",
@@ -64,6 +68,21 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             "system", "The account was disabled in the directory", ALL_ACCESS);
     public static final Trigger DIRECTORY_ACCOUNT_DELETED = new Trigger("directory-account-deleted", null, Type.ACCOUNT_PURGED,
             "system", "The account is no longer in the directory", SESSIONS_ONLY);
+    static final Trigger CLIENT_SECRET_CHANGED = new Trigger("client-secret-changed", null, Type.CREDENTIAL_CHANGED, "admin",
+            "The client got a new secret, or an old one was withdrawn", SESSIONS_ONLY);
+    static final Trigger CLIENT_KEYS_CHANGED = new Trigger("client-keys-changed", null, Type.CREDENTIAL_CHANGED, "admin",
+            "The keys or the certificate that the client proves itself by were changed", SESSIONS_ONLY);
+    static final Trigger CLIENT_AUTHENTICATION_CHANGED = new Trigger("client-authentication-changed", null, Type.SESSION_REVOKED,
+            "admin", "How the client proves itself was changed, or that it has to", SESSIONS_ONLY);
+    static final Trigger CLIENT_DISABLED = new Trigger("client-disabled", null, Type.ACCOUNT_DISABLED, "admin",
+            "The client was disabled", CLIENT_TOKENS);
+    public static final Trigger CLIENT_SERVICE_ACCOUNT_OFF = new Trigger("client-service-account-off", null, Type.ACCOUNT_DISABLED,
+            "admin", "The client lost its service account", SESSIONS_ONLY);
+    public static final Trigger CLIENT_DELETED = new Trigger("client-deleted", null, Type.ACCOUNT_PURGED, "admin",
+            "The client was deleted", CLIENT_TOKENS);
+    public static final Trigger CLIENT_CONTAINED = new Trigger("client-contained", null, Type.SESSION_REVOKED, "admin",
+            "An operator or a program asked for it", ALL_OF_A_CLIENT);
+
     public static final Trigger REALM_LOGOUT = new Trigger("realm-logout", null, Type.SESSION_REVOKED, "admin",
             "An administrator signed everybody out", SESSIONS_ONLY);
 
@@ -103,7 +122,19 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             DIRECTORY_PASSWORD_CHANGED,
             DIRECTORY_ACCOUNT_DISABLED,
             DIRECTORY_ACCOUNT_DELETED,
-            OPERATOR);
+            OPERATOR,
+            CLIENT_SECRET_CHANGED,
+            CLIENT_KEYS_CHANGED,
+            CLIENT_AUTHENTICATION_CHANGED,
+            CLIENT_DISABLED,
+            CLIENT_SERVICE_ACCOUNT_OFF,
+            CLIENT_DELETED,
+            CLIENT_CONTAINED);
+
+    /** Whether it is about a client, and its service account, and not about a person. */
+    public boolean isOfClient() {
+        return id.startsWith("client-");
+    }
 
     /** The event's type URI, and the members that CAEP 1.0 §3 or RISC 1.0 §2 ask for. */
     public enum Type {

@@ -117,9 +117,12 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
     }
 
     private void touched(Object entity) {
-        if (!WATCHED.contains(entity.getClass().getName())) {
-            return;
+        if (WATCHED.contains(entity.getClass().getName())) {
+            touched(watch);
         }
+    }
+
+    static void touched(Consumer<KeycloakSession> watch) {
         KeycloakSession session = KeycloakSessionUtil.getKeycloakSession();
         if (session != null && !BeforeCommit.hasBegun(session) && Written.watch(session)) {
             watch.accept(session);
@@ -131,13 +134,17 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
      *
      * @throws IllegalStateException where the change cannot be followed, and must fail
      */
-    private static Written written() {
+    static KeycloakSession session() {
         KeycloakSession session = KeycloakSessionUtil.getKeycloakSession();
         if (session == null || BeforeCommit.hasBegun(session) && !Written.isWatched(session) && !AllOrNothing.isEnlisted(session)) {
-            throw new IllegalStateException("Logout Relay cannot follow a change of a user that comes " + (session == null
+            throw new IllegalStateException("Logout Relay cannot follow a change of a user or a client that comes " + (session == null
                     ? "from outside of Keycloak's sessions" : "only while its session is being committed") + "; it is refused");
         }
-        return Written.of(session);
+        return session;
+    }
+
+    private static Written written() {
+        return Written.of(session());
     }
 
     @Override
@@ -253,11 +260,11 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
         return index;
     }
 
-    private static Object was(PostUpdateEvent event, String property, Object otherwise) {
+    static Object was(PostUpdateEvent event, String property, Object otherwise) {
         return event.getOldState() == null ? otherwise : event.getOldState()[index(event.getPersister(), property)];
     }
 
-    private static boolean isChanged(PostUpdateEvent event, String property) {
+    static boolean isChanged(PostUpdateEvent event, String property) {
         int index = index(event.getPersister(), property);
         return event.getOldState() == null || !Objects.equals(event.getOldState()[index], event.getState()[index]);
     }

@@ -85,6 +85,19 @@ class PolicyTest {
     }
 
     @Test
+    void stepsForClientsMeanNothingForPeopleNorTheOtherWayRound() {
+        assertNull(Policy.complaint(Map.of("logout-relay.policy.client-secret-changed", "sessions, people, registration-token")));
+        assertNull(Policy.complaint(Map.of("logout-relay.policy.client-disabled", "off")));
+        assertTrue(Policy.complaint(Map.of("logout-relay.policy.client-secret-changed", "sessions, consents"))
+                .endsWith("'consents'; give off, or sessions and any of people, registration-token"));
+        String complaint = Policy.complaint(Map.of("logout-relay.policy.admin-logout", "sessions, people"));
+        assertTrue(complaint.contains("'people'"));
+        assertFalse(complaint.contains("registration-token"));
+        assertTrue(Trigger.ALL.stream().filter(trigger -> trigger.steps() != null)
+                .allMatch(trigger -> trigger.steps().stream().allMatch(step -> step.fits(trigger))));
+    }
+
+    @Test
     void theTokensOfNamedClientsAloneCarrySomebodysWord() {
         assertEquals(Set.of("logout-relay-operator"), new Policy(Map.of()).clients());
         assertEquals(Set.of("logout-relay-operator"), policy("clients", "  ").clients());

@@ -1,0 +1,72 @@
+import { z } from 'zod'
+import { networkCodeOf, RelayError } from '../../errors.ts'
+import { exchange } from '../../http.ts'
+
+/** A page that shows names waits no longer for them. */
+const TIMEOUT_MS = 2000
+/** So many ids fit into an address. */
+const AT_ONCE = 50
+const Users = z.array(z.object({ id: z.string(), username: z.string() }))
+
+/**
+ * Users of a realm as a person's own access token shows them, by Keycloak's Admin API: it takes the role view-users of
+ * realm-management. The relay itself has no such right.
+ */
+export interface UserLookup {
+  /**
+   * The names of those that there are, by id. Nothing else of a user is read.
+   *
+   * @throws RelayError `access_denied` where the token may not, `idp_unavailable` where nobody can be asked
+   */
+  names(accessToken: string, ids: readonly string[]): Promise<ReadonlyMap<string, string>>
+  /** The id of the user of exactly this name; undefined where there is none. Throws as above. */
+  find(accessToken: string, username: string): Promise<string | undefined>
+}
+
+export function usersOf(issuer: string): UserLookup {
+  const users = `${issuer.replace(/\/realms\/([^/]+)$/, '/admin/realms/$1')}/users`
+  const ask = async (accessToken: string, query: Readonly<Record<string, string>>) => {
+    let answer
+    try {
+      answer = await exchange(`${users}?${new URLSearchParams({ ...query, briefRepresentation: 'true' }).toString()}`, {
+        headers: { authorization: `Bearer ${accessToken}`, accept: 'application/json' },
+        timeoutMs: TIMEOUT_MS,
+      })
+    } catch (cause) {
+      throw new RelayError('idp_unavailable', `Keycloak cannot be asked for users (${networkCodeOf(cause)})`, { cause })
+    }
+    if (answer.status === 401 || answer.status === 403) {
+      throw new RelayError(
+        'access_denied',
+        `Keycloak lets this token not look up users (${answer.status}): it takes the role view-users of realm-management, in the scope of the token’s client`,
+      )
+    }
+    const parsed = Users.safeParse(answer.json)
+    if (answer.status !== 200 || !parsed.success) {
+      throw new RelayError('idp_unavailable', `Keycloak answered ${answer.status} when it was asked for users`)
+    }
+    return parsed.data
+  }
+  return {
+    names: async (accessToken, ids) => {
+      const found = new Map<string, string>()
+      for (let from = 0; from < ids.length; from += AT_ONCE) {
+        const some = ids.slice(from, from + AT_ONCE)
+        const query = { search: `id:${some.join(' ')}`, max: String(AT_ONCE) }
+        for (const { id, username } of await ask(accessToken, query)) {
+          found.set(id, username)
+        }
+      }
+      return found
+    },
+    find: async (accessToken, username) =>
+      (await ask(accessToken, { username, exact: 'true', max: '2' })).find(
+        (user) => user.username.toLowerCase() === username.toLowerCase(),
+      )?.id,
+  }
+}
+
+/** Whether a text is the id of a user: a UUID, or a directory's, such as `f:1f2e…:alice`. No user name has such a form by chance. */
+export function isUserId(text: string): boolean {
+  return /^(f:[\w-]+:.+|[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12})$/i.test(text)
+}
