@@ -7,6 +7,7 @@ import org.keycloak.models.ClientSecretConstants;
 import org.keycloak.models.jpa.entities.ClientAttributeEntity;
 import org.keycloak.models.jpa.entities.ClientEntity;
 import org.keycloak.models.jpa.entities.RealmEntity;
+import org.keycloak.models.jpa.entities.UserEntity;
 import org.logoutrelay.keycloak.gate.ClientProof;
 import org.logoutrelay.keycloak.trigger.WrittenClients.Kind;
 
@@ -35,6 +36,8 @@ final class ClientWrites {
             written().made(client.getId());
         } else if (entity instanceof ClientAttributeEntity attribute) {
             changed(attribute, null, attribute.getValue());
+        } else if (entity instanceof UserEntity user && user.getServiceAccountClientLink() != null) {
+            written().givenAccount(user.getServiceAccountClientLink(), user.getRealmId());
         }
     }
 
@@ -49,6 +52,9 @@ final class ClientWrites {
             if (was > realm.getNotBefore()) {
                 written().movedBack(realm.getId(), null, was);
             }
+        } else if (entity instanceof UserEntity user && user.getServiceAccountClientLink() != null
+                && Writes.isChanged(event, "serviceAccountClientLink")) {
+            written().givenAccount(user.getServiceAccountClientLink(), user.getRealmId());
         }
     }
 
@@ -65,12 +71,8 @@ final class ClientWrites {
         if (Writes.isChanged(event, "enabled")) {
             written().changed(client.getId(), client.isEnabled() ? Kind.ENABLED : Kind.DISABLED);
         }
-        if (Writes.isChanged(event, "serviceAccountsEnabled")) {
-            if (client.isServiceAccountsEnabled()) {
-                written().givenAccount(client.getId(), client.getRealmId());
-            } else {
-                written().changed(client.getId(), Kind.SERVICE_ACCOUNT_OFF);
-            }
+        if (Writes.isChanged(event, "serviceAccountsEnabled") && !client.isServiceAccountsEnabled()) {
+            written().changed(client.getId(), Kind.SERVICE_ACCOUNT_OFF);
         }
         if (client.isPublicClient() && Writes.isChanged(event, "publicClient")
                 || client.isBearerOnly() && Writes.isChanged(event, "bearerOnly")
