@@ -183,6 +183,20 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
     expect((await permission()).status).toBe(401)
   })
 
+  // Last of those that end something: a not-before of a realm does not go back.
+  test('a not-before of the realm counts at a client that has had an event as well', async () => {
+    const job = await startJob(place)
+    await job.newSecret()
+    await nextSecond()
+    const tokens = await goesOn(job)
+    expect(await areActive(tokens)).not.toContain(false)
+    await nextSecond()
+    await realm.admin.must('PUT', '', { notBefore: Math.floor(Date.now() / 1000) })
+    expect(await areActive(tokens)).not.toContain(true)
+    const { notBefore } = (await job.admin.must<{ notBefore: number }>('GET', job.path)).json()
+    expect(notBefore).toBe((await realm.admin.must<{ notBefore: number }>('GET', '')).json().notBefore)
+  })
+
   test('a client that is saved as it is, a person of its name and what else does not concern it end nothing', async () => {
     const job = await startJob(place)
     const all = (await job.admin.must<Record<string, unknown>>('GET', job.path)).json()

@@ -51,6 +51,8 @@ final class ClientWrites {
             int was = (int) Writes.was(event, "notBefore", 0);
             if (was > realm.getNotBefore()) {
                 written().movedBack(realm.getId(), null, was);
+            } else if (was < realm.getNotBefore()) {
+                written().movedOn(realm.getId());
             }
         } else if (entity instanceof UserEntity user && user.getServiceAccountClientLink() != null
                 && Writes.isChanged(event, "serviceAccountClientLink")) {

@@ -61,6 +61,7 @@ public final class WrittenClients {
     private final Map<String, EnumSet<Kind>> changed = new LinkedHashMap<>();
     private final Map<String, Set<String>> retired = new HashMap<>();
     private final List<Back> movedBack = new ArrayList<>();
+    private final Set<String> movedOn = new HashSet<>();
     private final Map<String, String> givenAccount = new HashMap<>();
     private final Set<String> made = new HashSet<>();
     private final Map<String, Gone> gone = new LinkedHashMap<>();
@@ -105,6 +106,10 @@ public final class WrittenClients {
         movedBack.add(new Back(realmId, uuid, was));
     }
 
+    void movedOn(String realmId) {
+        movedOn.add(realmId);
+    }
+
     /** The client id of a client that this session has deleted, or null. */
     public static String deleted(KeycloakSession session, String uuid) {
         WrittenClients written = session.getAttribute(ATTRIBUTE, WrittenClients.class);
@@ -122,7 +127,7 @@ public final class WrittenClients {
             return;
         }
         written.movedBack.forEach(back -> realm(session, back.realmId).ifPresent(realm -> {
-            int kept = back.was > Time.currentTime() + AHEAD_SECONDS ? Time.currentTime() : back.was;
+            int kept = notAhead(back.was);
             ClientModel client = back.uuid == null ? null : realm.getClientById(back.uuid);
             if (client != null && client.getNotBefore() < kept) {
                 client.setNotBefore(kept);
@@ -130,6 +135,20 @@ public final class WrittenClients {
                 realm.setNotBefore(kept);
             }
         }));
+        written.movedOn.forEach(realmId -> realm(session, realmId).ifPresent(realm -> followRealm(session, realm)));
+    }
+
+    /** Where a client has a not-before of its own, as after an event, Keycloak before 26.7.3 goes by the lesser one. */
+    private static void followRealm(KeycloakSession session, RealmModel realm) {
+        int notBefore = notAhead(realm.getNotBefore());
+        Jpa.em(session).createQuery("select c.id from ClientEntity c where c.realmId = :realm and c.notBefore > 0"
+                + " and c.notBefore < :notBefore", String.class).setParameter("realm", realm.getId())
+                .setParameter("notBefore", notBefore).getResultList()
+                .forEach(uuid -> realm.getClientById(uuid).setNotBefore(notBefore));
+    }
+
+    private static int notAhead(int notBefore) {
+        return notBefore > Time.currentTime() + AHEAD_SECONDS ? Time.currentTime() : notBefore;
     }
 
     /** The clients that have got a service account, of realms with the listener. */
