@@ -116,10 +116,10 @@ test('a token of a service account dies with its client’s secret, and those of
   const job = { clientId: 'nightly-export', secret: 'of-the-export', serviceAccountsEnabled: true }
   await admin.createClient({ ...job, standardFlowEnabled: false, protocolMappers: [audience()] })
   await admin.createClient({ ...caller, clientId: 'leaving-caller', protocolMappers: [audience()] })
-  await person('jo')
+  await person('jona')
   const ofJob = await tokens.serviceAccount(job.clientId, job.secret)
   const [leaving, staying] = await Promise.all(
-    ['leaving-caller', 'mobile-app'].map((id) => tokens.directGrant(id, 'jo', 'password')),
+    ['leaving-caller', 'mobile-app'].map((id) => tokens.directGrant(id, 'jona', 'password')),
   )
   const all = [ofJob, leaving?.access_token ?? '', staying?.access_token ?? '']
   const answers = () => Promise.all(all.map((token) => orders.status(token)))

@@ -3,7 +3,6 @@ import { decodeJwt } from 'jose'
 import type { RealmAdmin } from '../../scripts/stage/admin.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { TokenEndpoint, type Tokens } from '../../scripts/stage/tokens.ts'
-import { nextSecond } from './demo-realm.ts'
 
 const CHECKER = { client_id: 'checker', client_secret: 'of-the-checker' }
 
@@ -35,6 +34,14 @@ export class Place {
     const url = `${this.issuer}/protocol/openid-connect/token/introspect`
     const answer = await call<{ active: boolean }>('POST', url, { form: { token, ...CHECKER } })
     return answer.status === 200 && answer.json().active
+  }
+
+  /** Another token for this one, as the client for which it is. */
+  exchange(subject_token: string) {
+    return this.tokens.ask({
+      ...{ grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', ...CHECKER, subject_token },
+      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
+    })
   }
 
   async activeKey(): Promise<{ id: string; key: Key }> {
@@ -79,18 +86,21 @@ export class Place {
   }
 }
 
+const client = (clientId: string, secret: string) => ({
+  ...{ clientId, secret, serviceAccountsEnabled: true, standardFlowEnabled: false },
+  protocolMappers: [
+    {
+      ...{ name: 'checker', protocol: 'openid-connect', protocolMapper: 'oidc-audience-mapper' },
+      config: { 'included.client.audience': CHECKER.client_id, 'access.token.claim': 'true' },
+    },
+  ],
+})
+
 /** A workload with a token without a session, which is Keycloak's default, and one with a session and a refresh token. */
 export async function startJob(place: Place, more: Record<string, unknown> = {}): Promise<Job> {
   const clientId = `job-${randomUUID()}`
   const secret = randomUUID()
-  const audience = {
-    ...{ name: 'checker', protocol: 'openid-connect', protocolMapper: 'oidc-audience-mapper' },
-    config: { 'included.client.audience': CHECKER.client_id, 'access.token.claim': 'true' },
-  }
-  await place.admin.createClient({
-    ...{ clientId, secret, serviceAccountsEnabled: true, standardFlowEnabled: false },
-    ...{ protocolMappers: [audience], ...more },
-  })
+  await place.admin.createClient({ ...client(clientId, secret), ...more })
   const uuid = await place.admin.clientUuid(clientId)
   const job = new Job(place, clientId, uuid, secret)
   if (more['serviceAccountsEnabled'] !== false) {
@@ -131,7 +141,6 @@ export class Job {
     if (!(await this.alive()).every(Boolean)) {
       throw new Error('The tokens of the job do not live to begin with, so nothing that comes after shows anything')
     }
-    await nextSecond()
   }
 
   async #must(): Promise<Tokens> {
@@ -174,6 +183,21 @@ export class Job {
     this.secret = (await this.admin.must<{ value: string }>('POST', `${this.path}/client-secret`)).json().value
   }
 
+  /** Which secret it is, of several that were set at once. */
+  async readSecret(): Promise<void> {
+    this.secret = (await this.admin.must<{ value: string }>('GET', `${this.path}/client-secret`)).json().value
+  }
+
+  /** The same client once more. */
+  again() {
+    return client(this.clientId, this.secret)
+  }
+
+  /** Its service account as an export has it. */
+  accountAgain() {
+    return { username: `service-account-${this.clientId}`, enabled: true, serviceAccountClientId: this.clientId }
+  }
+
   async setSecret(secret: string): Promise<void> {
     await this.put({ secret })
     this.secret = secret
@@ -202,14 +226,45 @@ export class Job {
 
   /** What userinfo answers to the token without a session, and the exchange of the one with a session by its audience. */
   async uses(): Promise<number[]> {
-    const subject_token = this.#withSession?.access_token ?? ''
     const userinfo = await call('GET', `${this.place.issuer}/protocol/openid-connect/userinfo`, {
       headers: { authorization: `Bearer ${this.#plain}` },
     })
-    const exchanged = await this.place.tokens.ask({
-      ...{ grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange', ...CHECKER, subject_token },
-      subject_token_type: 'urn:ietf:params:oauth:token-type:access_token',
-    })
-    return [userinfo.status, exchanged.status]
+    return [userinfo.status, (await this.place.exchange(this.#withSession?.access_token ?? '')).status]
+  }
+}
+
+/** Who has the secret of a job, and uses it and what it gives over and over until it is refused. */
+export class Thief {
+  readonly tokens: string[] = []
+  readonly refreshTokens: string[] = []
+  readonly refused: Promise<unknown>
+
+  constructor(job: Job) {
+    const secret = job.secret
+    this.refused = Promise.all([1, 2, 3].map(() => this.#work(job, secret)))
+  }
+
+  async #work(job: Job, client_secret: string): Promise<void> {
+    for (;;) {
+      const first = await job.askFor({ grant_type: 'client_credentials', client_secret })
+      if (first.status === 401) {
+        return
+      }
+      if (first.status === 200) {
+        const { refresh_token = '' } = this.#keep(first.json())
+        const second = await job.askFor({ grant_type: 'refresh_token', refresh_token, client_secret })
+        if (second.status === 200) {
+          this.#keep(second.json())
+        }
+      }
+    }
+  }
+
+  #keep(tokens: { readonly access_token: string; readonly refresh_token?: string }) {
+    this.tokens.push(tokens.access_token)
+    if (tokens.refresh_token !== undefined) {
+      this.refreshTokens.push(tokens.refresh_token)
+    }
+    return tokens
   }
 }

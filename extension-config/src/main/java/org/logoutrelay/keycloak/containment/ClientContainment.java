@@ -24,6 +24,9 @@ import org.logoutrelay.keycloak.trigger.Trigger;
  * the subject itself, by Keycloak's own id of it.
  */
 public final class ClientContainment {
+    /** Longer than the second in which two times of Keycloak's cannot be told from each other. */
+    private static final long ANEW_MS = 5_000;
+
     private ClientContainment() {
     }
 
@@ -56,6 +59,30 @@ public final class ClientContainment {
         long watermarkMs = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
         return () -> append(session, realm, new Trigger.Match(trigger, uuid), issuer,
                 ClientSteps.ofDeleted(session, uuid, clientId, steps), Map.of(), watermarkMs, policy.isShadow());
+    }
+
+    /**
+     * A service account that is made. Keycloak finds that of a token without a session by its name as well, so what a client of
+     * the same name had before would be this one's. If that has ended in this very second, as where an import replaces a client,
+     * so has what is issued in it; else the old is from an earlier second, and what is issued now counts at once.
+     */
+    public static AllOrNothing.Recording made(KeycloakSession session, ClientModel client) {
+        RealmModel realm = client.getRealm();
+        UserModel account = session.users().getServiceAccount(client);
+        if (account == null || Policy.of(session, realm).isShadow()) {
+            return AllOrNothing.Recording.NOTHING;
+        }
+        return () -> {
+            long now = DbClock.now(session);
+            if (!Outbox.hasEnded(session, realm.getId(), client.getClientId(), now - ANEW_MS)) {
+                Containment.setNotBefore(session, realm, account, Containment.notBefore(session, now) - 1);
+                return null;
+            }
+            long watermarkMs = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
+            Jpa.em(session).persist(Watermarks.row(realm.getId(), account.getId(), null, watermarkMs, Ids.next(), Set.of()));
+            Containment.setNotBefore(session, realm, account, Containment.notBefore(session, watermarkMs));
+            return null;
+        };
     }
 
     private static String append(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer, ClientSteps todo,

@@ -12,6 +12,7 @@ import org.keycloak.models.ClientModel;
 import org.keycloak.models.ClientSecretConstants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.cache.CacheRealmProvider;
 import org.keycloak.protocol.oidc.OIDCConfigAttributes;
 import org.logoutrelay.keycloak.base.DbClock;
@@ -24,6 +25,8 @@ import jakarta.persistence.FlushModeType;
  * and what it issues then is newer than the event; so shortly after one the database is asked.
  */
 public final class ClientProof {
+    /** The grants by which a client gets a token of its service account: UMA's without another token takes the client's word. */
+    private static final Set<String> GRANTS = Set.of(OAuth2Constants.CLIENT_CREDENTIALS, OAuth2Constants.UMA_GRANT_TYPE);
     private static final long SHORTLY_MS = 5L * 60 * 1000;
     /** Attributes of a key or a certificate have a name that begins so: {@code private_key_jwt}, federated assertions, mTLS. */
     private static final List<String> KEYS_BEGIN = List.of("jwt.credential.", "x509.");
@@ -38,11 +41,17 @@ public final class ClientProof {
         return KEYS.contains(attribute) || KEYS_BEGIN.stream().anyMatch(attribute::startsWith);
     }
 
+    /** Whether a client is about to get a token of its service account. */
+    static boolean isBrought(KeycloakSession session, UserModel user) {
+        String grant = Requests.grantType(session);
+        return grant != null && GRANTS.contains(grant) && user.getServiceAccountClientLink() != null;
+    }
+
     /** @param newestMs the newest watermark of the client's service account */
-    static boolean isOutOfDate(KeycloakSession session, RealmModel realm, long newestMs) {
+    static boolean isOutOfDate(KeycloakSession session, RealmModel realm, UserModel user, long newestMs) {
         ClientModel client = session.getContext().getClient();
         if (client == null || newestMs < DbClock.now(session) - SHORTLY_MS
-                || !OAuth2Constants.CLIENT_CREDENTIALS.equals(Requests.grantType(session)) || isAsStored(session, client)) {
+                || !isBrought(session, user) || isAsStored(session, client)) {
             return false;
         }
         CacheRealmProvider cache = session.getProvider(CacheRealmProvider.class);

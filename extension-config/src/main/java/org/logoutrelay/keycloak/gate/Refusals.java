@@ -9,10 +9,10 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.stream.Collectors;
 
-import org.keycloak.OAuth2Constants;
 import org.keycloak.models.ImpersonationSessionNote;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.UserSessionModel;
 import org.keycloak.representations.idm.OAuth2ErrorRepresentation;
 import org.keycloak.services.ErrorPageException;
@@ -91,13 +91,13 @@ public final class Refusals {
     }
 
     /** Counts, and says what to answer to whoever would have got a session. */
-    static WebApplicationException refuse(KeycloakSession session, RealmModel realm, String userId, WatermarkRow killer,
+    static WebApplicationException refuse(KeycloakSession session, RealmModel realm, UserModel user, WatermarkRow killer,
             Beginning beginning) {
-        if (OAuth2Constants.CLIENT_CREDENTIALS.equals(Requests.grantType(session))) {
+        if (ClientProof.isBrought(session, user)) {
             return notYet();
         }
         String kind = Requests.kind(session);
-        count(session, realm, userId, kind, killer);
+        count(session, realm, user.getId(), kind, killer);
         if (session.getContext().getAuthenticationSession() != null && kind.equals(LOGIN)) {
             return new ErrorPageException(session, Response.Status.BAD_REQUEST, Messages.EXPIRED_ACTION);
         }

@@ -107,13 +107,13 @@ final class SessionGate {
         Gate gate = Gate.of(session);
         long newest = gate.newest(realm, user.getId());
         boolean hadReset = newest > 0;
-        if (hadReset && ClientProof.isOutOfDate(session, realm, newest)) {
+        if (hadReset && ClientProof.isOutOfDate(session, realm, user, newest)) {
             throw Refusals.notYet();
         }
         Beginning beginning = Beginning.ofNewSession(session, gate, user, (String) args[ID]);
         Gate.Login login = new Gate.Login(realm, user.getId(), (String) args[ID], beginning.ms(), beginning.spared(), null, null);
         gate.deadBy(login).ifPresent(row -> {
-            throw Refusals.refuse(session, realm, user.getId(), row, beginning);
+            throw Refusals.refuse(session, realm, user, row, beginning);
         });
         UserSessionModel before = beginning.sid() == null ? null : goesOnFrom(realm, user, (String) args[ID]);
         if (!isTransient && hadReset) {

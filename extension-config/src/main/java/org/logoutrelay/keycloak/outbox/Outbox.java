@@ -114,6 +114,13 @@ public final class Outbox {
         return parts;
     }
 
+    /** Whether an event about the client of that client id, as it was then, has reached this far. */
+    public static boolean hasEnded(KeycloakSession session, String realmId, String clientId, long sinceMs) {
+        return Jpa.em(session).createQuery("select count(o) from OutboxRow o where o.watermarkMs >= :since and o.event.realmId = :realm"
+                + " and o.event.client = :client and o.event.shadow = false", Long.class).setParameter("since", sinceMs)
+                .setParameter("realm", realmId).setParameter("client", clientId).getSingleResult() > 0;
+    }
+
     /** All that the rows of this event list, by {@link ListedSession#key()}. */
     public static Set<String> listed(KeycloakSession session, String txn) {
         return Jpa.em(session).createQuery("select o.sessions from OutboxRow o where o.event.txn = :txn", String.class)

@@ -11,6 +11,8 @@ import org.keycloak.models.UserModel;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.containment.ClientContainment;
+import org.logoutrelay.keycloak.gate.Watermarks;
+import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 import org.logoutrelay.keycloak.trigger.WrittenClients;
@@ -35,12 +37,14 @@ final class ClientDoors {
             return AllOrNothing.Recording.NOTHING;
         });
         found.forEach(one -> allOrNothing.run(() -> doors.contain(one)));
+        WrittenClients.withNewAccount(session).forEach(client -> allOrNothing.run(() -> ClientContainment.made(session, client)));
     }
 
     private AllOrNothing.Recording contain(WrittenClients.Found one) {
         ClientModel client = one.realm().getClientById(one.uuid());
         UserModel account = client == null ? null : session.users().getServiceAccount(client);
-        if (!allOrNothing.isFirst(account == null ? one.uuid() : account.getId())) {
+        String subject = account == null ? one.uuid() : account.getId();
+        if (!allOrNothing.isFirst(subject) || one.revives() && hasEnded(one, subject)) {
             return AllOrNothing.Recording.NOTHING;
         }
         return in(one.realm(), () -> {
@@ -49,6 +53,12 @@ final class ClientDoors {
                     ? ClientContainment.gone(session, one.realm(), one.uuid(), one.clientId(), one.trigger(), issuer)
                     : ClientContainment.begin(session, one.realm(), client, account, one.trigger(), null, issuer);
         });
+    }
+
+    /** As it was disabled, and not by an event before: what was issued in between would come back to life. */
+    private boolean hasEnded(WrittenClients.Found one, String subject) {
+        String txn = Watermarks.newestTxn(session, one.realm().getId(), subject);
+        return txn != null && Outbox.firstOf(session, txn).filter(row -> row.event().triggerId().equals(one.trigger().id())).isPresent();
     }
 
     /** An administrator of the realm master acts on others. */

@@ -25,6 +25,7 @@ import org.logoutrelay.keycloak.containment.Containment;
 import org.logoutrelay.keycloak.containment.RealmLogout;
 import org.logoutrelay.keycloak.containment.Watch;
 import org.logoutrelay.keycloak.directory.Directories;
+import org.logoutrelay.keycloak.gate.Registrations;
 import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.ledger.TokenIssue;
 import org.logoutrelay.keycloak.login.StepUp;
@@ -78,6 +79,12 @@ final class LogoutRelayListener implements EventListenerProvider {
                 directories.lookAfterCommit(session, event.getUserId());
             }
             return;
+        }
+        if (Registrations.isOne(event.getType()) && event.getError() == null) {
+            allOrNothing.run(() -> {
+                Registrations.judge(session);
+                return AllOrNothing.Recording.NOTHING;
+            });
         }
         Optional<Trigger.Match> trigger = Trigger.of(event);
         if (trigger.isPresent() || PROFILE_UPDATES.contains(event.getType()) && event.getUserId() != null) {

@@ -24,7 +24,6 @@ import org.logoutrelay.keycloak.gate.UserGoes;
 import org.logoutrelay.keycloak.gate.UsersGo;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.settle.Settings;
-import org.logoutrelay.keycloak.trigger.ClientWrites;
 import org.logoutrelay.keycloak.trigger.Trigger;
 import org.logoutrelay.keycloak.trigger.Writes;
 
@@ -57,7 +56,6 @@ public class LogoutRelayListenerFactory implements EventListenerProviderFactory,
                     GateDatastoreFactory.requireInForce(session);
                     BeforeCommit.set(one -> Doors.look(one, afterCommit));
                     Writes.register(session, one -> Doors.watch(one, afterCommit));
-                    ClientWrites.register(session, one -> Doors.watch(one, afterCommit));
                     TimerProvider timer = session.getProvider(TimerProvider.class);
                     timer.schedule(afterCommit::settleLeftOvers, SWEEP_EVERY_MS, "logout-relay-sweep");
                 });

@@ -52,8 +52,9 @@ import org.logoutrelay.keycloak.trigger.Written.Kind;
 import jakarta.persistence.EntityManagerFactory;
 
 /**
- * Sees each row of users, groups and roles that is written to Keycloak's database, below every door: Admin API, SCIM,
- * workflows, import, synchronization, other extensions. Notes it in {@link Written}.
+ * Sees each row of users, groups, roles and clients that is written to Keycloak's database, below every door: Admin API, SCIM,
+ * workflows, import, synchronization, other extensions. Notes it in {@link Written}, by {@link ClientWrites} in
+ * {@link WrittenClients}.
  */
 public final class Writes implements PostLoadEventListener, PersistEventListener, DeleteEventListener, PostInsertEventListener,
         PostUpdateEventListener, PostDeleteEventListener, PreCollectionUpdateEventListener {
@@ -108,21 +109,23 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
 
     @Override
     public void onDelete(DeleteEvent event) {
-        touched(event.getObject());
+        goes(event.getObject());
     }
 
     @Override
     public void onDelete(DeleteEvent event, DeleteContext already) {
-        touched(event.getObject());
+        goes(event.getObject());
+    }
+
+    private void goes(Object entity) {
+        touched(entity);
+        ClientWrites.goes(entity);
     }
 
     private void touched(Object entity) {
-        if (WATCHED.contains(entity.getClass().getName())) {
-            touched(watch);
+        if (!WATCHED.contains(entity.getClass().getName()) && !ClientWrites.isWatched(entity)) {
+            return;
         }
-    }
-
-    static void touched(Consumer<KeycloakSession> watch) {
         KeycloakSession session = KeycloakSessionUtil.getKeycloakSession();
         if (session != null && !BeforeCommit.hasBegun(session) && Written.watch(session)) {
             watch.accept(session);
@@ -150,6 +153,7 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
     @Override
     public void onPostInsert(PostInsertEvent event) {
         Object entity = event.getEntity();
+        ClientWrites.inserted(entity);
         if (!WATCHED.contains(entity.getClass().getName())) {
             return;
         }
@@ -201,6 +205,7 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
     @Override
     public void onPostUpdate(PostUpdateEvent event) {
         Object entity = event.getEntity();
+        ClientWrites.updated(event);
         if (entity instanceof UserEntity user) {
             if (Boolean.TRUE.equals(was(event, "enabled", true)) && !user.isEnabled()) {
                 written().changed(user.getId(), user.getRealmId(), Kind.DISABLED);
@@ -233,6 +238,7 @@ public final class Writes implements PostLoadEventListener, PersistEventListener
     @Override
     public void onPostDelete(PostDeleteEvent event) {
         Object entity = event.getEntity();
+        ClientWrites.deleted(entity);
         if (entity instanceof UserEntity user) {
             written().gone(user.getId());
         } else if (entity instanceof CredentialEntity credential) {

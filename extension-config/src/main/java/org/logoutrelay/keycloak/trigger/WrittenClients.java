@@ -21,7 +21,6 @@ import org.keycloak.models.jpa.entities.ClientAttributeEntity;
 import org.keycloak.models.jpa.entities.ClientEntity;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.base.LogoutRelay;
-import org.logoutrelay.keycloak.gate.Gate;
 
 /** What one of Keycloak's sessions has written of clients, by whatever way: {@link ClientWrites} notes it. */
 public final class WrittenClients {
@@ -31,9 +30,9 @@ public final class WrittenClients {
 
     /** The most serious first. */
     enum Kind {
-        DISABLED(Trigger.CLIENT_DISABLED), ENABLED(Trigger.CLIENT_DISABLED),
+        DISABLED(Trigger.CLIENT_DISABLED),
         AUTHENTICATION(Trigger.CLIENT_AUTHENTICATION_CHANGED), SECRET(Trigger.CLIENT_SECRET_CHANGED), KEYS(Trigger.CLIENT_KEYS_CHANGED),
-        SERVICE_ACCOUNT_OFF(Trigger.CLIENT_SERVICE_ACCOUNT_OFF);
+        SERVICE_ACCOUNT_OFF(Trigger.CLIENT_SERVICE_ACCOUNT_OFF), ENABLED(Trigger.CLIENT_DISABLED);
 
         private final Trigger trigger;
 
@@ -47,8 +46,9 @@ public final class WrittenClients {
      *
      * @param uuid Keycloak's own id of it
      * @param clientId what it calls itself; a client that was deleted has nothing else left
+     * @param revives whether it is enabled again: what it had has been ended as it was disabled, unless nobody saw that
      */
-    public record Found(RealmModel realm, Trigger trigger, String uuid, String clientId) {
+    public record Found(RealmModel realm, Trigger trigger, String uuid, String clientId, boolean revives) {
     }
 
     private record Gone(String clientId, String realmId) {
@@ -61,6 +61,7 @@ public final class WrittenClients {
     private final Map<String, EnumSet<Kind>> changed = new LinkedHashMap<>();
     private final Map<String, Set<String>> retired = new HashMap<>();
     private final List<Back> movedBack = new ArrayList<>();
+    private final Set<String> movedOn = new HashSet<>();
     private final Map<String, String> givenAccount = new HashMap<>();
     private final Set<String> made = new HashSet<>();
     private final Map<String, Gone> gone = new LinkedHashMap<>();
@@ -105,6 +106,10 @@ public final class WrittenClients {
         movedBack.add(new Back(realmId, uuid, was));
     }
 
+    void movedOn(String realmId) {
+        movedOn.add(realmId);
+    }
+
     /** The client id of a client that this session has deleted, or null. */
     public static String deleted(KeycloakSession session, String uuid) {
         WrittenClients written = session.getAttribute(ATTRIBUTE, WrittenClients.class);
@@ -114,19 +119,15 @@ public final class WrittenClients {
 
     /**
      * What a not-before has ended stays ended. An administration that shows an older state of a client or a realm, and saves
-     * it, would bring it back to life; but for one in the future, which goes back to now. So would a new service account, since
-     * Keycloak finds the account of a token without a session by its client.
+     * it, would bring it back to life; but for one in the future, which goes back to now.
      */
     public static void keepNotBefore(KeycloakSession session) {
         WrittenClients written = session.getAttribute(ATTRIBUTE, WrittenClients.class);
         if (written == null) {
             return;
         }
-        written.givenAccount.keySet().removeAll(written.made);
-        written.givenAccount.forEach((uuid, realmId) -> realm(session, realmId).map(realm -> realm.getClientById(uuid))
-                .ifPresent(client -> noEarlierThanNow(session, client)));
         written.movedBack.forEach(back -> realm(session, back.realmId).ifPresent(realm -> {
-            int kept = back.was > Time.currentTime() + AHEAD_SECONDS ? Time.currentTime() : back.was;
+            int kept = notAhead(back.was);
             ClientModel client = back.uuid == null ? null : realm.getClientById(back.uuid);
             if (client != null && client.getNotBefore() < kept) {
                 client.setNotBefore(kept);
@@ -134,13 +135,27 @@ public final class WrittenClients {
                 realm.setNotBefore(kept);
             }
         }));
+        written.movedOn.forEach(realmId -> realm(session, realmId).ifPresent(realm -> followRealm(session, realm)));
     }
 
-    private static void noEarlierThanNow(KeycloakSession session, ClientModel client) {
-        UserModel account = session.users().getServiceAccount(client);
-        if (account != null && session.users().getNotBeforeOfUser(client.getRealm(), account) < Time.currentTime()) {
-            session.users().setNotBeforeForUser(client.getRealm(), account, Time.currentTime());
-        }
+    /** Where a client has a not-before of its own, as after an event, Keycloak before 26.7.3 goes by the lesser one. */
+    private static void followRealm(KeycloakSession session, RealmModel realm) {
+        int notBefore = notAhead(realm.getNotBefore());
+        Jpa.em(session).createQuery("select c.id from ClientEntity c where c.realmId = :realm and c.notBefore > 0"
+                + " and c.notBefore < :notBefore", String.class).setParameter("realm", realm.getId())
+                .setParameter("notBefore", notBefore).getResultList()
+                .forEach(uuid -> realm.getClientById(uuid).setNotBefore(notBefore));
+    }
+
+    private static int notAhead(int notBefore) {
+        return notBefore > Time.currentTime() + AHEAD_SECONDS ? Time.currentTime() : notBefore;
+    }
+
+    /** The clients that have got a service account, of realms with the listener. */
+    public static List<ClientModel> withNewAccount(KeycloakSession session) {
+        WrittenClients written = session.getAttribute(ATTRIBUTE, WrittenClients.class);
+        return written == null ? List.of() : written.givenAccount.entrySet().stream()
+                .flatMap(one -> realm(session, one.getValue()).map(realm -> realm.getClientById(one.getKey())).stream()).toList();
     }
 
     /** What it comes to, once all has been flushed. */
@@ -151,7 +166,7 @@ public final class WrittenClients {
             return found;
         }
         written.gone.forEach((uuid, client) -> realm(session, client.realmId)
-                .map(realm -> new Found(realm, Trigger.CLIENT_DELETED, uuid, client.clientId)).ifPresent(found::add));
+                .map(realm -> new Found(realm, Trigger.CLIENT_DELETED, uuid, client.clientId, false)).ifPresent(found::add));
         written.changed.forEach((uuid, kinds) -> {
             ClientEntity client = written.made.contains(uuid) || written.gone.containsKey(uuid) ? null
                     : Jpa.em(session).find(ClientEntity.class, uuid);
@@ -170,10 +185,9 @@ public final class WrittenClients {
         Policy policy = Policy.of(session, realm);
         return kinds.stream().filter(kind -> switch (kind) {
             case SECRET -> retired.get(client.getId()).stream().anyMatch(secret -> !isStillValid(client, secret));
-            case ENABLED -> !isKnownToBeDead(session, realm, client);
             default -> true;
-        }).map(kind -> kind.trigger).filter(policy::acts).findFirst()
-                .map(trigger -> new Found(realm, trigger, client.getId(), client.getClientId()));
+        }).filter(kind -> policy.acts(kind.trigger)).findFirst()
+                .map(kind -> new Found(realm, kind.trigger, client.getId(), client.getClientId(), kind == Kind.ENABLED));
     }
 
     /** A rotation policy keeps the old secret for a while: as long as it unlocks the client, ending what it unlocked is vain. */
@@ -190,12 +204,5 @@ public final class WrittenClients {
     private static String attribute(ClientEntity client, String name) {
         return client.getAttributes().stream().filter(one -> one.getName().equals(name)).map(ClientAttributeEntity::getValue)
                 .findFirst().orElse(null);
-    }
-
-    /** What it had has been ended when it was disabled. Where nobody has seen that, it would come back to life. */
-    private static boolean isKnownToBeDead(KeycloakSession session, RealmModel realm, ClientEntity client) {
-        UserModel account = session.users().getServiceAccount(realm.getClientById(client.getId()));
-        Gate gate = Gate.of(session);
-        return gate.newest(realm, client.getId()) > 0 || account != null && gate.newest(realm, account.getId()) > 0;
     }
 }
