@@ -115,6 +115,9 @@ function told({ kind, data }: Evidence, nameOf: (subject: string) => string): Ht
       return `The event was taken: ${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
     case 'asked':
       return html`<code>${data['by'] ?? ''}</code> asked for it with ${client}: “${data['reason'] ?? ''}”`
+    case 'told_by':
+      return html`The identity provider <code>${data['issuer'] ?? ''}</code> that this person is linked to said so. It
+        calls it <code>${data['txn'] ?? ''}</code>.`
     case 'upstream_sessions_ended':
       return 'The identity provider has ended its own sessions of this person.'
     case 'step':

@@ -115,9 +115,11 @@ function isWeaker(setting: string, was: string, is: string): boolean {
       return is === 'shadow'
     case 'recent-factors.window':
     case 'operator.limit':
+    case 'upstreams.limit':
       return Number(is) < Number(was)
     // Longer, fewer users can be contained before somebody has to confirm.
     case 'operator.window':
+    case 'upstreams.window':
       return Number(is) > Number(was)
     case 'step-up.users':
       return is === 'privileged'

@@ -1,7 +1,7 @@
 import type { JWK, JWTPayload } from 'jose'
 import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
-import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
+import type { RelyingParty, OperatorRequest, OperatorOutcome, UpstreamOutcome, UpstreamWord } from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
 
@@ -40,6 +40,8 @@ export interface IdentityProvider extends Idp {
    * what the realm has done.
    */
   contain(callersToken: string, request: OperatorRequest): Promise<OperatorOutcome>
+  /** What an upstream has said; once this answers, it is committed there. Twice does no harm. */
+  hear(word: UpstreamWord): Promise<UpstreamOutcome>
   close(): Promise<void>
 }
 

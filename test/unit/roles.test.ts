@@ -57,7 +57,7 @@ test('the roles that docs/own-keycloak.md gives the relay are those that it need
 })
 
 test('docs/security.md says of each role that is not the relay’s what it can do', () => {
-  const relays = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+  const relays = ['outbox', 'logout-tokens', 'answers', 'relying-parties', 'upstream-events']
   const told = [
     ...readFileSync(join(ROOT, 'docs', 'security.md'), 'utf8').matchAll(/a token with the role `([a-z]+)`/g),
   ]

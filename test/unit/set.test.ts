@@ -86,6 +86,12 @@ describe('a right SET', () => {
     expect(event.sparedOffline).toEqual(['backup'])
   })
 
+  test('says which identity provider has said so, and what that calls it', async () => {
+    const upstream = { iss: 'https://login.example.com', txn: 'theirs' }
+    const event = await verify(await demo.sign(withPart({ ...relayPart, upstream })))
+    expect(event.upstream).toEqual({ issuer: 'https://login.example.com', txn: 'theirs' })
+  })
+
   test('says to which identity providers its subject is still linked', async () => {
     const event = await verify(await demo.sign(withPart({ ...relayPart, identity_providers: ['google', 'partner'] })))
     expect(event.identityProviders).toEqual(['google', 'partner'])

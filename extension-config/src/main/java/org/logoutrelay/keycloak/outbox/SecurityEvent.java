@@ -21,6 +21,8 @@ import jakarta.persistence.Embeddable;
  * @param looksFromMs what the looks count from, where that is not the watermark: everybody's logout may be confirmed days after it
  * @param askedBy the {@code sub} of the access token with which somebody asked for it; null where it just happened
  * @param askedClient the client that their token was issued to
+ * @param upstreamIss the identity provider that has said so; null where it did not
+ * @param upstreamTxn what that calls the event
  */
 @Embeddable
 public record SecurityEvent(
@@ -38,14 +40,18 @@ public record SecurityEvent(
         @Column(name = "LOOKS_FROM_MS") Long looksFromMs,
         @Column(name = "ASKED_BY") String askedBy,
         @Column(name = "ASKED_CLIENT") String askedClient,
-        @Column(name = "ASKED_REASON") String askedReason) {
+        @Column(name = "ASKED_REASON") String askedReason,
+        @Column(name = "UPSTREAM_ISS") String upstreamIss,
+        @Column(name = "UPSTREAM_TXN") String upstreamTxn) {
 
     /** As this node writes it now. */
     public static SecurityEvent of(Trigger.Match match, String txn, String realmId, String userId, String iss, boolean privileged,
             boolean shadow, String goesOn) {
         Trigger.Asked asked = match.asked();
+        Trigger.Upstream upstream = match.upstream();
         return new SecurityEvent(txn, realmId, userId, iss, match.trigger().id(), match.sid(), match.detail(), privileged, shadow,
                 goesOn, Nodes.ID, match.atMs() == null ? null : Time.currentTimeMillis(), asked == null ? null : asked.by(),
-                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason());
+                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason(),
+                upstream == null ? null : upstream.iss(), upstream == null ? null : upstream.txn());
     }
 }

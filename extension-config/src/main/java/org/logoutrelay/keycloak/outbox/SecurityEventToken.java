@@ -81,6 +81,9 @@ public final class SecurityEventToken {
             containment.put("asked", Map.of("by", row.event.askedBy(), "client_id", row.event.askedClient(), "reason",
                     row.event.askedReason()));
         }
+        if (row.event.upstreamIss() != null) {
+            containment.put("upstream", Map.of("iss", row.event.upstreamIss(), "txn", row.event.upstreamTxn()));
+        }
         if (row.sparedOffline != null) {
             containment.put("spared_offline", Json.texts(row.sparedOffline));
         }

@@ -64,7 +64,7 @@ final class OperatorContainment {
         if (!dryRun) {
             answer.put("txn", asked.txn());
             AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
-                    new Trigger.Match(Trigger.OPERATOR, user.getId(), null, null, asked, null),
+                    new Trigger.Match(Trigger.OPERATOR, user.getId(), asked),
                     Issuers.of(session, realm), null, Containment.Fate.STAYS));
         }
         return answer;
