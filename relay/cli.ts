@@ -10,6 +10,7 @@ import { check } from './check/check.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
+import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -322,6 +323,7 @@ program
   })
 
 addKeyCommands(program, show)
+addStreamCommands(program)
 
 // Not when it is imported, for its help.
 if (import.meta.main) {

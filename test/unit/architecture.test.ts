@@ -38,6 +38,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'delivery/backchannel': ['../guard/', 'domain/', 'delivery/port.ts', 'delivery/failures.ts', 'signing/'],
   // Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/', 'delivery/kinds.ts'],
+  // What it asks of others goes the guarded way that deliveries go.
+  upstream: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/port.ts', 'delivery/port.ts', 'ingest/'],
   watermarks: ['../guard/', 'domain/', 'store/watermark-log.ts', 'signing/private-key.ts'],
   // What people register is a back-channel logout URL, and it is probed as `logout-relay check` does it.
   registry: ['domain/', 'store/notes.ts', 'flow/ports.ts', 'delivery/port.ts', 'delivery/backchannel/target.ts'],
@@ -62,6 +64,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...[
       'security-feed/',
       'watermarks/',
+      'upstream/',
       'delivery/',
       'delivery/backchannel/signer.ts',
       'flow/flow.ts',
@@ -70,7 +73,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ],
     ...['idp/keycloak/keycloak.ts', 'idp/keycloak/claims.ts', 'idp/keycloak/audit/read.ts'],
   ],
-  cli: ['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
+  cli: [
+    ...['upstream/transmitter.ts', 'run/upstreams.ts', 'delivery/post.ts'],
+    'api/answers.ts',
+    'api/client.ts',
+    'config/config.ts',
+    'signing/',
+    'run/open.ts',
+    'idp/keycloak/publish.ts',
+  ],
 }
 
 const GROUND = ['errors.ts', 'http.ts', 'text.ts', 'version.ts']
