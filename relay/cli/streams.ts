@@ -3,8 +3,9 @@ import { randomUUID } from 'node:crypto'
 import { type Config, loadConfig } from '../config/config.ts'
 import { openPost } from '../delivery/post.ts'
 import { RelayError } from '../errors.ts'
-import { transmitterOf } from '../run/upstreams.ts'
+import { openTransmitter } from '../upstream/open.ts'
 import type { Transmitter, TransmitterStream } from '../upstream/transmitter.ts'
+import { configuredStream, whatToDo } from '../upstream/whole.ts'
 import { show } from './relay.ts'
 
 interface StreamOptions {
@@ -71,13 +72,12 @@ export function addStreamCommands(program: Command): void {
     )
     .action((name: string, options: StreamOptions) =>
       atEach(options, name, async ({ upstream, stream, transmitter }) => {
-        const found = (await transmitter.streams()).find(({ delivery }) => delivery === stream.delivery)
-        const status = found ? await transmitter.status(found.id) : 'missing'
-        const todo = found ? whatToDo(upstream, stream, found, status) : [`make it: logout-relay streams add ${name}`]
+        const found = await configuredStream(stream, transmitter)
+        const todo = await whatToDo(upstream, stream, transmitter)
         if (found) {
           await transmitter.verify(found.id, randomUUID())
         }
-        show(options.json, { upstream: name, status, todo }, [name, status, ...todo])
+        show(options.json, { upstream: name, todo }, [name, ...(todo.length === 0 ? ['is well'] : todo)])
         process.exitCode = todo.length === 0 ? 0 : 1
       }),
     )
@@ -92,24 +92,6 @@ export function addStreamCommands(program: Command): void {
         }
       }),
     )
-}
-
-function whatToDo(
-  { audience }: UpstreamConfig,
-  stream: At['stream'],
-  found: TransmitterStream,
-  status: string,
-): string[] {
-  const expected = stream.audience ?? audience
-  return [
-    ...(status === 'enabled' ? [] : [`have its administrator enable it: it is ${status}`]),
-    ...(found.audiences.length === 0 || found.audiences.includes(expected)
-      ? []
-      : [`write upstreams.stream.audience: ${found.audiences[0] ?? ''}`]),
-    ...(stream.delivery === 'poll' || stream.push_url === undefined || stream.push_url === found.url
-      ? []
-      : [`it pushes to ${found.url ?? 'nowhere'}: remove it and add it again`]),
-  ]
 }
 
 function tell({ json }: StreamOptions, { name }: UpstreamConfig, stream: TransmitterStream, status: string): void {
@@ -134,7 +116,7 @@ async function atEach({ config: path }: StreamOptions, name: string | undefined,
   const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   try {
     for (const upstream of named) {
-      const transmitter = transmitterOf(upstream, way.ask)
+      const transmitter = openTransmitter(upstream, way.ask)
       if (!transmitter || !upstream.stream) {
         throw new RelayError(
           'config_invalid',

@@ -1,32 +1,26 @@
 import { randomUUID } from 'node:crypto'
 import { Hono } from 'hono'
 import type { Config } from '../config/config.ts'
-import type { Ask } from '../delivery/port.ts'
 import { RelayError } from '../errors.ts'
-import { keysOfUpstream } from '../upstream/keys.ts'
+import { openKeys, openTransmitter } from '../upstream/open.ts'
 import { revocationRoute } from '../upstream/revocation.ts'
 import { pollStream, type StreamPorts, streamRoute, verifyStream } from '../upstream/stream.ts'
-import { Transmitter } from '../upstream/transmitter.ts'
+import type { Transmitter } from '../upstream/transmitter.ts'
 import type { Stream, Upstream } from '../upstream/upstream.ts'
 import type { Parts } from './connect.ts'
-import { systemClock } from './open.ts'
 
 type UpstreamConfig = Config['upstreams'][number]
-
-const reachOf = ({ allow_http, allow_addresses }: UpstreamConfig) =>
-  ({ http: allow_http ? 'always' : 'loopback', allowAddresses: allow_addresses }) as const
 
 /** The identity providers that the realms' users are linked to, as the config names them. */
 function upstreamsOf({ config, providers, ask }: Parts): Upstream[] {
   return config.upstreams.map((upstream) => {
-    const { name, issuer, link_issuer, audience, jwks_uri, realm } = upstream
-    const reach = reachOf(upstream)
+    const { name, issuer, link_issuer, audience, realm } = upstream
     return {
-      ...{ name, issuer, audience, reach },
+      ...{ name, issuer, audience },
       linkIssuer: link_issuer ?? issuer,
       revokes: upstream.global_token_revocation,
       ...(upstream.stream ? { stream: streamOf(upstream.stream) } : {}),
-      keys: keysOfUpstream({ ask, issuer, jwksUri: jwks_uri, reach }),
+      keys: openKeys(upstream, ask),
       hear: (word) =>
         providers.get(realm)?.hear(word) ??
         Promise.reject(new RelayError('idp_unavailable', `${realm} is not configured`)),
@@ -43,21 +37,6 @@ function streamOf(stream: NonNullable<UpstreamConfig['stream']>): Stream {
     pollMs: poll_interval_s * 1000,
     verifyMs: verify_s * 1000,
   }
-}
-
-/** What can be asked of the transmitter of an upstream; undefined where the config has no client for that. */
-export function transmitterOf(upstream: UpstreamConfig, ask: Ask): Transmitter | undefined {
-  const { client_id, client_secret, scope = '', token_url } = upstream.stream ?? {}
-  if (client_id === undefined || client_secret === undefined) {
-    return undefined
-  }
-  return new Transmitter({
-    ask,
-    issuer: upstream.issuer,
-    reach: reachOf(upstream),
-    client: { id: client_id, secret: client_secret, scope, tokenUrl: token_url },
-    monotonicMs: () => systemClock.monotonicMs(),
-  })
 }
 
 /** @param shows whether it has to show again and again that it still sends: of one that has not, silence says nothing */
@@ -123,7 +102,7 @@ export function openUpstreams(parts: Parts): Upstreams {
   )
   const streams = upstreams.filter(hasStream).map((upstream) => {
     const named = config.upstreams.find(({ name }) => name === upstream.name)
-    const transmitter = named && transmitterOf(named, ask)
+    const transmitter = named && openTransmitter(named, ask)
     const { delivery, verifyMs } = upstream.stream
     const shows = transmitter !== undefined && (delivery === 'poll' || verifyMs > 0)
     return { ports: streamPorts(parts, upstream, shows), transmitter }

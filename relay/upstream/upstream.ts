@@ -1,5 +1,4 @@
 import type { KeySet } from '../../guard/jwt.ts'
-import type { Reach } from '../delivery/port.ts'
 import type { UpstreamOutcome, UpstreamWord } from '../domain/model.ts'
 
 /** An upstream as the relay knows it, and who hears of what it says. */
@@ -11,7 +10,6 @@ export interface Upstream {
   /** What the realm calls it. */
   readonly linkIssuer: string
   readonly audience: string
-  readonly reach: Reach
   /** Whether it may ask for Global Token Revocation. */
   readonly revokes: boolean
   /** How its stream of Security Event Tokens comes, where there is one. */

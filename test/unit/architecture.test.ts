@@ -39,7 +39,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   // Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/', 'delivery/kinds.ts'],
   // What it asks of others goes the guarded way that deliveries go.
-  upstream: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/port.ts', 'delivery/port.ts', 'ingest/'],
+  upstream: [
+    '../guard/jwt.ts',
+    'domain/',
+    'flow/ports.ts',
+    'idp/port.ts',
+    'delivery/port.ts',
+    'ingest/',
+    'config/upstream.ts',
+  ],
   watermarks: ['../guard/', 'domain/', 'store/watermark-log.ts', 'signing/private-key.ts'],
   // What people register is a back-channel logout URL, and it is probed as `logout-relay check` does it.
   registry: ['domain/', 'store/notes.ts', 'flow/ports.ts', 'delivery/port.ts', 'delivery/backchannel/target.ts'],
@@ -55,7 +63,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/audit/', 'idp/port.ts', 'config/config.ts'],
   ],
   check: [
-    ...['domain/', 'config/', 'delivery/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts'],
+    ...['domain/', 'config/', 'delivery/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts', 'upstream/'],
     ...['store/redis/', 'store/sqlite/', 'idp/keycloak/check/', 'idp/keycloak/publish.ts'],
   ],
   // It puts the parts together: what is opened, what is served, and what is done again and again.
@@ -74,7 +82,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/keycloak.ts', 'idp/keycloak/claims.ts', 'idp/keycloak/audit/read.ts'],
   ],
   cli: [
-    ...['upstream/transmitter.ts', 'run/upstreams.ts', 'delivery/post.ts'],
+    ...['upstream/', 'delivery/post.ts'],
     'api/answers.ts',
     'api/client.ts',
     'config/config.ts',

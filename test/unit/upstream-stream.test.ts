@@ -4,6 +4,9 @@ import type { AddressInfo } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { setTimeout as delay } from 'node:timers/promises'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import type { Reach } from '../../relay/delivery/port.ts'
+import { checkUpstream } from '../../relay/check/upstream.ts'
+import { parseConfig } from '../../relay/config/config.ts'
 import { openPost } from '../../relay/delivery/post.ts'
 import type { UpstreamOutcome, UpstreamWord } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
@@ -35,7 +38,6 @@ type WithStream = Upstream & { readonly stream: Stream }
 function upstream(more: Partial<WithStream> = {}): WithStream {
   return {
     ...{ name: 'okta', issuer: ISSUER, linkIssuer: ISSUER, audience: AUDIENCE, revokes: false },
-    reach: { http: 'never', allowAddresses: [] },
     stream: { delivery: 'push', pollMs: 5000, verifyMs: 0 },
     keys: () => Promise.resolve(okta.keys),
     hear: () => Promise.resolve(CONTAINED),
@@ -358,6 +360,9 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
       }
       return [200, { issuer: `${url}${path}`, ...endpoints, ...more.metadata }]
     }
+    if (at === '/jwks') {
+      return [200, okta.jwks]
+    }
     if (at.endsWith('/.well-known/openid-configuration')) {
       return [200, { token_endpoint: `${url}/token` }]
     }
@@ -418,13 +423,13 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
   })
   const url = `http://127.0.0.1:${(http.address() as AddressInfo).port}`
   const reach = { http: 'loopback', allowAddresses: ['127.0.0.0/8'] } as const
-  const client = (options: Partial<{ issuer: string; reach: Upstream['reach'] }> = {}) =>
+  const client = (options: Partial<{ issuer: string; reach: Reach }> = {}) =>
     new Transmitter({
       ...{ ask: way.ask, issuer: `${url}${path}`, reach, monotonicMs: () => performance.now() },
       client: { id: 'receiver', secret: 'a secret&', scope: 'ssf.read ssf.manage' },
       ...options,
     })
-  return { asked, state, url, client }
+  return { asked, state, url, client, ask: way.ask }
 }
 
 describe('at a transmitter', () => {
@@ -512,6 +517,74 @@ describe('at a transmitter', () => {
   })
 })
 
+describe('the check of an upstream', () => {
+  async function checked(
+    stream: object | undefined,
+    prepare: (state: Awaited<ReturnType<typeof transmitter>>['state']) => void = () => undefined,
+    more: object = {},
+  ) {
+    const { url, state, ask } = await transmitter()
+    prepare(state)
+    const entry = {
+      ...{ name: 'okta', issuer: `${url}/realms/a`, realm: 'https://idp.example.org/realms/main', audience: AUDIENCE },
+      ...{ jwks_uri: `${url}/jwks`, allow_addresses: ['127.0.0.0/8'], ...(stream ? { stream } : {}), ...more },
+    }
+    const issuers = [{ issuer: 'https://idp.example.org/realms/main', client_secret: 'x' }]
+    const [upstreamConfig] = parseConfig(JSON.stringify({ issuers, upstreams: [entry] }), 'relay.yaml', {}).upstreams
+    if (!upstreamConfig) {
+      throw new Error('There is no upstream')
+    }
+    return (await checkUpstream(upstreamConfig, ask)).map(
+      ({ check, ok, says }) => `${ok ? 'ok' : 'TO DO'} ${check}: ${says}`,
+    )
+  }
+  const polled = { delivery: 'poll', client_id: 'receiver', client_secret: 'x' }
+  const made = (more: object = {}) => ({
+    ...{ stream_id: 's1', aud: AUDIENCE, delivery: { method: 'urn:ietf:rfc:8936', endpoint_url: 'x' }, ...more },
+  })
+
+  test('is well where its keys can be had and its stream is there, enabled and for this relay', async () => {
+    expect(await checked(polled, (state) => (state.streams = [made()]))).toEqual([
+      'ok upstream keys: can be had',
+      'ok upstream stream: can be had',
+    ])
+  })
+
+  test.each<[string, Parameters<typeof checked>, string]>([
+    ['may say nothing', [undefined], 'TO DO upstream: may say nothing'],
+    ['has no stream', [polled], 'TO DO upstream stream: make the stream: logout-relay streams add okta'],
+    [
+      'has paused its stream',
+      [polled, (state) => ((state.streams = [made()]), (state.status = 'paused'))],
+      'TO DO upstream stream: have its administrator enable the stream: it is paused',
+    ],
+    [
+      'has a stream for another audience',
+      [polled, (state) => (state.streams = [made({ aud: ['a/b'] })])],
+      'TO DO upstream stream: write upstreams.stream.audience: a/b',
+    ],
+    [
+      'pushes to another place',
+      [
+        { ...polled, delivery: 'push', push_url: 'https://relay.example.org/upstreams/okta/events' },
+        (state) =>
+          (state.streams = [
+            made({ delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: 'https://old.example.org/' } }),
+          ]),
+      ],
+      'TO DO upstream stream: it pushes to https://old.example.org/',
+    ],
+    ['has no keys there', [polled, () => undefined, { jwks_uri: 'http://127.0.0.1:9/' }], 'TO DO upstream keys: '],
+    [
+      'cannot be asked of its stream',
+      [{ delivery: 'push' }],
+      'ok upstream stream: is not looked at, since the relay has no client there',
+    ],
+  ])('says so where it %s', async (_, given, says) => {
+    expect((await checked(...given)).some((line) => line.startsWith(says))).toBe(true)
+  })
+})
+
 describe('a stream that is polled', () => {
   const polled = { delivery: 'poll', pollMs: 5000, verifyMs: 0 } as const
   function follow(given: ReturnType<typeof ports>, transmitterOf: Transmitter, leads = () => true) {
@@ -529,7 +602,10 @@ describe('a stream that is polled', () => {
     const { client, state } = await transmitter()
     const one = client()
     await one.create()
-    state.sets = { good: await okta.sign(claims({ jti: 'good' })), bad: await stranger.sign(claims(), { kid: `key of ${ISSUER}` }) }
+    state.sets = {
+      good: await okta.sign(claims({ jti: 'good' })),
+      bad: await stranger.sign(claims(), { kid: `key of ${ISSUER}` }),
+    }
     const given = ports({ stream: polled })
     follow(given, one)
     await eventually(() => {

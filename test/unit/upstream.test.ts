@@ -49,7 +49,6 @@ function relay(more: Partial<Upstream> = {}, others: readonly Partial<Upstream>[
   const refused = vi.fn<RevocationPorts['refused']>()
   const upstream: Upstream = {
     ...{ name: 'okta', issuer: OKTA, linkIssuer: OKTA, audience: ENDPOINT, revokes: true },
-    reach: { http: 'never', allowAddresses: [] },
     keys: () => Promise.resolve(okta.keys),
     hear: (word) => {
       heard.push(word)
