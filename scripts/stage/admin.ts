@@ -188,7 +188,9 @@ export class RealmAdmin {
 
   /** The relay of this realm may tell what identity providers say: docs/upstream.md. */
   async letRelayHearUpstreams(): Promise<void> {
-    await this.giveRole(await this.userId('service-account-logout-relay'), 'logout-relay', 'upstream-events')
+    const path = `/clients/${await this.clientUuid('logout-relay')}/service-account-user`
+    const account = (await this.must<{ id: string }>('GET', path)).json()
+    await this.giveRole(account.id, 'logout-relay', 'upstream-events')
   }
 
   sessions(userId: string): Promise<{ id: string }[]> {

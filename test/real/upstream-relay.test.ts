@@ -96,6 +96,11 @@ async function makeStaff(server: Admin, relayPort: number): Promise<RealmAdmin> 
     attributes: { 'ssf.transmitterEnabled': 'true', 'ssf.defaultSubjects': 'ALL' },
   })
   const admin = new RealmAdmin(server, 'staff')
+  const known = (await admin.must<{ name: string }[]>('GET', '/client-scopes')).json().map(({ name }) => name)
+  for (const name of SCOPES.filter((scope) => !known.includes(scope))) {
+    const attributes = { 'include.in.token.scope': 'true' }
+    await admin.must('POST', '/client-scopes', { name, protocol: 'openid-connect', attributes })
+  }
   await admin.createClient({
     ...{ clientId: 'receiver', secret: SECRET, serviceAccountsEnabled: true, redirectUris: [] },
     optionalClientScopes: SCOPES,
