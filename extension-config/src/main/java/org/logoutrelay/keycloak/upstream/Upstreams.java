@@ -73,32 +73,13 @@ public final class Upstreams {
         long now = DbClock.measure(session.getKeycloakSessionFactory());
         for (UserModel user : users) {
             WordRow row = row(source, user, trigger, word, now);
-            String outcome = judge(session, policy, source, row, now);
+            String outcome = Words.judge(session, source, row, policy.upstreamLimit(), policy.upstreamWindowMs());
             done.merge(outcome, 1, Integer::sum);
             if (outcome.equals("contained")) {
                 contain(session, realm, source, row, user, afterCommit);
             }
         }
         return done;
-    }
-
-    private static String judge(KeycloakSession session, Policy policy, SourceRow source, WordRow row, long nowMs) {
-        if (isKnown(session, row)) {
-            return "known";
-        }
-        boolean waiting = held(session, source) > 0;
-        if (waiting || contained(session, source, row.userId, nowMs - policy.upstreamWindowMs()) >= policy.upstreamLimit()) {
-            if (!waiting) {
-                LOG.warnf("Identity provider %s has named more than %d users within %d seconds: nothing further is ended until"
-                        + " somebody says so: POST .../logout-relay/upstreams {\"id\": \"%s\", \"decision\": \"confirm\"}",
-                        source.iss, (Long) policy.upstreamLimit(), (Long) (policy.upstreamWindowMs() / 1000), source.id);
-            }
-            hold(session, row);
-            return "held";
-        }
-        row.state = WordRow.DONE;
-        Jpa.em(session).persist(row);
-        return "contained";
     }
 
     /** Never later than now: nothing that begins from here on may be ended, whatever the other clock says. */
@@ -116,38 +97,6 @@ public final class Upstreams {
         row.atMs = watermarkMs(word.atMs(), nowMs);
         row.heardMs = nowMs;
         return row;
-    }
-
-    /** The same message, or one that ends nothing which another of the kind has not ended or was to end. */
-    private static boolean isKnown(KeycloakSession session, WordRow row) {
-        return !Jpa.em(session).createQuery("select w.id from WordRow w where w.id = :id or w.sourceId = :source and w.userId = :user"
-                + " and w.triggerId = :trigger and w.atMs >= :at", String.class).setParameter("id", row.id)
-                .setParameter("source", row.sourceId).setParameter("user", row.userId).setParameter("trigger", row.triggerId)
-                .setParameter("at", row.atMs).setMaxResults(1).getResultList().isEmpty();
-    }
-
-    /** One row for each user and trigger, however often it is said: a source that never stops fills no table. */
-    private static void hold(KeycloakSession session, WordRow row) {
-        int raised = Jpa.em(session).createQuery("update WordRow w set w.atMs = :at where w.sourceId = :source and w.userId = :user"
-                + " and w.triggerId = :trigger and w.state = :held").setParameter("at", row.atMs).setParameter("source", row.sourceId)
-                .setParameter("user", row.userId).setParameter("trigger", row.triggerId).setParameter("held", WordRow.HELD).executeUpdate();
-        if (raised == 0) {
-            row.state = WordRow.HELD;
-            Jpa.em(session).persist(row);
-        }
-    }
-
-    private static long held(KeycloakSession session, SourceRow source) {
-        return Jpa.em(session).createQuery("select count(w) from WordRow w where w.sourceId = :source and w.state = :held", Long.class)
-                .setParameter("source", source.id).setParameter("held", WordRow.HELD).getSingleResult();
-    }
-
-    /** How many other users its word has contained since then, and since somebody last decided. */
-    private static long contained(KeycloakSession session, SourceRow source, String otherThan, long sinceMs) {
-        return Jpa.em(session).createQuery("select count(distinct w.userId) from WordRow w where w.sourceId = :source and w.state = :done"
-                + " and w.userId <> :other and w.heardMs > :since", Long.class).setParameter("source", source.id)
-                .setParameter("done", WordRow.DONE).setParameter("other", otherThan)
-                .setParameter("since", Math.max(sinceMs, source.decidedMs)).getSingleResult();
     }
 
     private static void contain(KeycloakSession session, RealmModel realm, SourceRow source, WordRow row, UserModel user,
@@ -186,12 +135,10 @@ public final class Upstreams {
     /** A person's word about what is held. @return how it is now, or empty where nothing is */
     public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed, String by) {
         SourceRow row = id == null ? null : Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
-        if (row == null || !row.realmId.equals(realm.getId()) || held(session, row) == 0) {
+        if (row == null || !row.realmId.equals(realm.getId()) || Words.held(session, row) == 0) {
             return Optional.empty();
         }
-        Jpa.em(session).createQuery("update WordRow w set w.state = :state where w.sourceId = :source and w.state = :held")
-                .setParameter("state", confirmed ? WordRow.CONFIRMED : WordRow.DISMISSED).setParameter("source", id)
-                .setParameter("held", WordRow.HELD).executeUpdate();
+        Words.decide(session, row, confirmed);
         row.decidedBy = by;
         row.decidedMs = DbClock.now(session);
         return Optional.of(shown(session, row));
@@ -207,7 +154,7 @@ public final class Upstreams {
         Map<String, Object> shown = new LinkedHashMap<>();
         shown.put("id", row.id);
         shown.put("issuer", row.iss);
-        shown.put("held", held(session, row));
+        shown.put("held", Words.held(session, row));
         Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
         return shown;
     }
