@@ -10,7 +10,7 @@ const MOST_BYTES = 2 ** 20
 
 const Metadata = z.object({ issuer: z.string(), jwks_uri: z.url() })
 
-export interface KeysPorts {
+interface KeysPorts {
   readonly ask: Ask
   readonly issuer: string
   /** Else its OpenID metadata say. */

@@ -4,7 +4,7 @@ import { keysOfUpstream } from './keys.ts'
 import { Transmitter } from './transmitter.ts'
 
 /** How far what is asked of it may go. */
-export function reachOf({ allow_http, allow_addresses }: UpstreamConfig): Reach {
+function reachOf({ allow_http, allow_addresses }: UpstreamConfig): Reach {
   return { http: allow_http ? 'always' : 'loopback', allowAddresses: allow_addresses }
 }
 

@@ -43,7 +43,7 @@ const EVENTS = [
   ].map((event) => `risc/event-type/${event}`),
 ].map((event) => `https://schemas.openid.net/secevent/${event}`)
 
-export interface TransmitterPorts {
+interface TransmitterPorts {
   readonly ask: Ask
   readonly issuer: string
   readonly reach: Reach
