@@ -8,7 +8,8 @@ import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
-import { checkRedis, checkRunning, checkSqlite, silent } from './store.ts'
+import { checkRedis, checkRunning, checkSqlite } from './store.ts'
+import { checkUpstream } from './upstream.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
 /** Relying parties asked at once. */
@@ -31,7 +32,13 @@ export async function* check(
   const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
   const { tls } = config.listen
-  yield await checkAddress(config, store)
+  if (store.held) {
+    yield await checkRunning(config.listen)
+  } else {
+    // With Redis nothing tells whether a relay runs here, but that it answers where it is to listen.
+    const running = kept.redis ? await checkRunning(config.listen) : undefined
+    yield running?.ok === true ? running : await checkListen(config.listen)
+  }
   if (tls) {
     yield checkCertificate(tls, nowMs())
   }
@@ -46,7 +53,8 @@ export async function* check(
   try {
     for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
       const { identifier } = config
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients }
+      const hears = config.upstreams.some((upstream) => upstream.realm === issuer)
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients, hears }
       const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
@@ -69,25 +77,18 @@ export async function* check(
         return finding
       })
     }
+    yield* inTurn(config.upstreams, (upstream) => checkUpstream(upstream, way.ask))
   } finally {
     await way.close()
   }
 }
 
-/** Whether a relay runs where this one is to listen, or could. */
-async function checkAddress({ listen, store: kept }: Config, { finding, held }: { finding: Finding; held: boolean }) {
-  const running = await checkRunning(listen)
-  if (held) {
-    return running ?? silent(listen)
-  }
-  // Nobody has this file open, so whoever answers there has another one, and is in the way.
-  const isAnother = !kept.redis && finding.ok
-  return running && !isAnother ? running : await checkListen(listen)
-}
-
 /** Some at once, in their order. */
-async function* inTurn<T>(all: readonly T[], check: (one: T) => Promise<Finding>): AsyncGenerator<Finding> {
+async function* inTurn<T>(
+  all: readonly T[],
+  check: (one: T) => Promise<Finding | readonly Finding[]>,
+): AsyncGenerator<Finding> {
   for (let from = 0; from < all.length; from += AT_ONCE) {
-    yield* await Promise.all(all.slice(from, from + AT_ONCE).map(check))
+    yield* (await Promise.all(all.slice(from, from + AT_ONCE).map(check))).flat()
   }
 }

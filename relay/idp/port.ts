@@ -3,7 +3,7 @@ import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
 import type { Directory } from '../domain/directory.ts'
 import type { Finding } from '../domain/finding.ts'
-import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
+import type { RelyingParty, OperatorRequest, OperatorOutcome, UpstreamOutcome, UpstreamWord } from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
 
@@ -44,6 +44,8 @@ export interface IdentityProvider extends Idp {
    * what the realm has done.
    */
   contain(callersToken: string, request: OperatorRequest): Promise<OperatorOutcome>
+  /** What an upstream has said; once this answers, it is committed there. Twice does no harm. */
+  hear(word: UpstreamWord): Promise<UpstreamOutcome>
   close(): Promise<void>
 }
 

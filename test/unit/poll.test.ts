@@ -17,7 +17,11 @@ afterEach(() => stop.now())
 type Poll = { readonly ack: readonly string[]; readonly setErrs: object; readonly atMs: number }
 
 /** An outbox that hands out what is in it until it is acknowledged or refused, as Keycloak does. */
-function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}, intervalMs = INTERVAL_MS) {
+function polling(
+  sets: Record<string, string>,
+  ports: Partial<PollPorts<SecurityEvent>> = {},
+  intervalMs = INTERVAL_MS,
+) {
   const clock = new FakeClock()
   const polls: Poll[] = []
   const troubles: string[] = []

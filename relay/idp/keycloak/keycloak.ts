@@ -3,7 +3,15 @@ import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
 import type { Finding } from '../../domain/finding.ts'
-import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
+import type {
+  Delivery,
+  RelyingParty,
+  TokenNames,
+  OperatorRequest,
+  OperatorOutcome,
+  UpstreamOutcome,
+  UpstreamWord,
+} from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
@@ -63,6 +71,7 @@ const RelyingPartiesAnswer = z.object({
     .optional(),
 })
 
+const HearAnswer = z.object({ contained: z.number(), held: z.number(), known: z.number() })
 const ContainAnswer = z.object({
   subject: z.string(),
   client_id: z.string().optional(),
@@ -262,6 +271,11 @@ export class Keycloak implements IdentityProvider {
       'idp_unavailable',
       `${this.issuer}: containments answered ${answer.status}${hint(answer.status, 'containments')}`,
     )
+  }
+
+  async hear({ issuer, subjects, type, credentialType, atMs, id, txn }: UpstreamWord): Promise<UpstreamOutcome> {
+    const body = { issuer, subjects, type, credential_type: credentialType, at_ms: atMs, id, txn }
+    return this.#post('upstream-events', body, HearAnswer)
   }
 
   async close(): Promise<void> {

@@ -64,6 +64,8 @@ export interface RealmToCheck {
   readonly identifier: string
   /** The clients whose tokens may act at the relay. */
   readonly clients: readonly string[]
+  /** Whether upstreams tell the relay of its users. */
+  readonly hears?: boolean
 }
 
 export interface CheckedRealm {
@@ -133,7 +135,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (publishes.ok) {
     findings.push(await judgeSignature(issuer, token, published ?? []))
   }
-  findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token))
+  findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token, realm.hears))
   reached = true
 
   const extension = await readExtension(issuer, token)
