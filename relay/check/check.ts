@@ -8,7 +8,7 @@ import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
-import { checkRedis, checkRunning, checkSqlite } from './store.ts'
+import { checkRedis, checkRunning, checkSqlite, silent } from './store.ts'
 import { checkUpstream } from './upstream.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
@@ -32,13 +32,7 @@ export async function* check(
   const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
   const { tls } = config.listen
-  if (store.held) {
-    yield await checkRunning(config.listen)
-  } else {
-    // With Redis nothing tells whether a relay runs here, but that it answers where it is to listen.
-    const running = kept.redis ? await checkRunning(config.listen) : undefined
-    yield running?.ok === true ? running : await checkListen(config.listen)
-  }
+  yield await checkAddress(config, store)
   if (tls) {
     yield checkCertificate(tls, nowMs())
   }
@@ -81,6 +75,17 @@ export async function* check(
   } finally {
     await way.close()
   }
+}
+
+/** Whether a relay runs where this one is to listen, or could. */
+async function checkAddress({ listen, store: kept }: Config, { finding, held }: { finding: Finding; held: boolean }) {
+  const running = await checkRunning(listen)
+  if (held) {
+    return running ?? silent(listen)
+  }
+  // Nobody has this file open, so whoever answers there has another one, and is in the way.
+  const isAnother = !kept.redis && finding.ok
+  return running && !isAnother ? running : await checkListen(listen)
 }
 
 /** Some at once, in their order. */
