@@ -79,6 +79,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           createdMs,
           deliveries: 0,
           open: 0,
+          dismissed: 0,
           parts: event.parts,
           arrived: 0,
           subject: event.subject,
@@ -169,6 +170,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         if (state !== 'open') {
           row.endedMs = atMs
           containment.open -= 1
+          containment.dismissed += Number(state === 'dismissed')
           closeIfEnded(tables, containment, atMs)
           endSiblings(tables, row, outcome)
         }
@@ -207,6 +209,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
           addEvidence(tables, containment, { kind: 'dismissed', atMs, data })
           containment.open -= 1
+          containment.dismissed += 1
           closeIfEnded(tables, containment, atMs)
         }
         return rows.length

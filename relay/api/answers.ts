@@ -14,6 +14,7 @@ const Containment = z.object({
   closed_at_ms: z.number().optional(),
   deliveries: z.number(),
   open: z.number(),
+  dismissed: z.number(),
   parts: z.number(),
   arrived: z.number(),
   unreachable: z.number(),

@@ -303,7 +303,7 @@ export function apiRoutes(ports: ApiPorts): OpenAPIHono<ApiEnv> {
 
 function containmentOut(containment: Containment) {
   const { id, subject, trigger, eventMs, createdMs, closedMs, deliveries, open, parts, arrived } = containment
-  const { unreachable, unreachableUntilMs } = containment
+  const { dismissed, unreachable, unreachableUntilMs } = containment
   return {
     id,
     ...(subject === undefined ? {} : { subject }),
@@ -313,6 +313,7 @@ function containmentOut(containment: Containment) {
     ...(closedMs === undefined ? {} : { closed_at_ms: closedMs }),
     deliveries,
     open,
+    dismissed,
     parts,
     arrived,
     unreachable,

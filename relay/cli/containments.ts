@@ -43,11 +43,14 @@ async function list(options: Listed): Promise<void> {
   for (const one of found) {
     const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
     const state = one.closed_at_ms === undefined ? `${one.open} open${missing}` : 'closed'
+    const givenUp = one.dismissed > 0 ? [`${one.dismissed} given up`] : []
     const lives = (one.unreachable_until_ms ?? 0) > Date.now()
     const untold = lives ? [`${many(one.unreachable, 'session')} that nobody can be told about`] : []
     const counted = many(one.deliveries, 'delivery', 'deliveries')
     show(options.json, one, [
-      ...[one.id, time(one.event_at_ms), one.trigger, one.subject ?? 'of an unknown user', counted, state, ...untold],
+      ...[one.id, time(one.event_at_ms), one.trigger, one.subject ?? 'of an unknown user', counted, state],
+      ...givenUp,
+      ...untold,
     ])
   }
   if (found.length === 0 && !options.json) {

@@ -7,13 +7,13 @@ import type { ConsolePorts } from './ports.ts'
 
 const SHOWN = 5
 
-/** What a finding is about, so that its words, which go on from there, are a sentence. */
+/** What a finding is about. Its words go on from there, or begin with an endpoint where there is a colon. */
 const LEADS: Readonly<Record<string, string>> = {
-  keycloak: 'Keycloak',
-  poll: 'Keycloak’s outbox',
-  'relying parties': 'Keycloak’s list of relying parties',
-  'logout tokens': 'Nobody is told of anything: Keycloak makes no logout tokens, it',
-  answers: 'Keycloak takes no ends of sessions: it',
+  keycloak: 'Keycloak:',
+  poll: 'Keycloak’s outbox cannot be read:',
+  'relying parties': 'Keycloak’s list of relying parties cannot be read:',
+  'logout tokens': 'Nobody is told of anything, since Keycloak makes no logout tokens:',
+  answers: 'Keycloak is not told of the ends of sessions:',
   roles: 'The relay lacks rights at Keycloak:',
   clocks: 'The clocks of Keycloak and the relay',
   'node clock': 'The clock',
@@ -24,7 +24,7 @@ const LEADS: Readonly<Record<string, string>> = {
   policy: 'The realm',
   directory: 'Directory',
   push: 'Keycloak’s push',
-  store: 'The store',
+  store: 'The store does not work:',
   room: 'The store',
 }
 /** What lets something live that is to end, or may do so soon; all else that is found does so now. */

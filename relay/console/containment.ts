@@ -126,7 +126,7 @@ function tone({ kind, data }: Evidence): string {
   }
   return kind === 'closed'
     ? 'confirmed'
-    : kind === 'dismissed' || kind === 'expired' || kind === 'no_logout_uri'
+    : kind === 'dismissed' || kind === 'expired' || (kind === 'no_logout_uri' && data['tokens_only'] !== true)
       ? 'given-up'
       : ''
 }
@@ -171,6 +171,9 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
     case 'planned':
       return `${many(Number(data['deliveries'] ?? 0), 'logout')} owed${Number(data['unreachable'] ?? 0) > 0 ? `, and ${many(Number(data['unreachable']), 'session')} that nobody can be told about` : ''}.`
     case 'no_logout_uri':
+      if (data['tokens_only'] === true) {
+        return html`${client} has no logout URL, and nothing but tokens, which Keycloak no longer takes.`
+      }
       return html`${client} has no logout URL: its session may live until
       ${instant(Number(data['may_live_until_ms'] ?? Number(data['may_live_until'] ?? 0) * 1000))}.`
     case 'attempt':

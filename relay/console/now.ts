@@ -20,9 +20,8 @@ type NowPorts = Pick<ConsolePorts, 'store' | 'registrar' | 'findings' | 'flow' |
 
 /** What is going on: who has not answered or was never asked, whom nobody can tell, and containments as they go on. */
 export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
-  const { store, flow, nowMs } = ports
-  // What is due at one that is only probed waits unsent, and it is that relying party that has not answered.
-  const probed = new Set(flow.unhealthyLanes().flatMap((lane) => (lane.issuer === issuer ? [lane.clientId] : [])))
+  const { store, nowMs } = ports
+  const probed = probedLanes(ports, issuer)
   const [latest, open, unreachable] = await Promise.all([
     store.containments({ issuer, limit: LATEST }),
     store.open(),
@@ -36,7 +35,7 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
   const shown = underWay.slice(0, SHOWN)
   const done = latest.filter((one) => one.open === 0).slice(0, SHOWN - Math.min(shown.length, SHOWN - 2))
   return html`<h1>Now</h1>
-    ${summaryOf(lanes, untold, ports, issuer)}
+    ${summaryOf(lanes, untold, ports, issuer, done)}
     ${
       lanes.length === 0
         ? ''
@@ -101,6 +100,16 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
     }`
 }
 
+/**
+ * What is due at one that is only probed waits unsent, and it is that relying party that has not answered; but where there are
+ * no logout tokens, it is not asked either.
+ */
+function probedLanes({ flow, findings }: Pick<NowPorts, 'flow' | 'findings'>, issuer: string): ReadonlySet<string> {
+  const isAsked = !findings().some(({ check }) => check === 'logout tokens')
+  const lanes = flow.unhealthyLanes().filter((lane) => isAsked && lane.issuer === issuer)
+  return new Set(lanes.map(({ clientId }) => clientId))
+}
+
 function more(count: number): Html | '' {
   return count > LINES ? html`<p class="meta">and ${count - LINES} more: <code>logout-relay status</code></p>` : ''
 }
@@ -111,6 +120,7 @@ function summaryOf(
   untold: readonly UnreachableAt[],
   ports: NowPorts,
   issuer: string,
+  done: readonly Containment[],
 ): Html {
   const sessions = lanes.reduce((sum, { count }) => sum + count, 0)
   const living = untold.reduce((sum, { count }) => sum + count, 0)
@@ -122,13 +132,17 @@ function summaryOf(
   const calm = head === '' && !blind
   return html`<section class="summary ${calm ? 'calm' : 'waiting'}" role="status">
     <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
-    ${head === '' ? html`<p>${calm ? CALM : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
+    ${head === '' ? html`<p>${calm ? calmWords(done) : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
     ${sessions === 0 ? '' : html`<p>${owing(lanes, ports.nowMs())}</p>`}
     ${living === 0 ? '' : html`<p>${living === 1 ? 'It lives' : 'They live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
   </section>`
 }
 
-const CALM = 'Every relying party has confirmed every logout.'
+function calmWords(done: readonly Containment[]): string {
+  return done.some(({ dismissed }) => dismissed > 0)
+    ? 'Every relying party has confirmed every logout, but for what was given up below.'
+    : 'Every relying party has confirmed every logout.'
+}
 
 function owing(lanes: readonly OpenLane[], nowMs: number): string {
   const asked = lanes.filter((lane) => lane.asked)
@@ -165,18 +179,26 @@ async function cards(
 
 /** A containment in one line. */
 export function summary(one: Containment): string {
-  const { deliveries, open, closedMs, eventMs, parts, arrived, unreachable } = one
-  const untold = unreachable > 0 ? `, ${many(unreachable, 'session')} that nobody could be told about` : ''
+  const { deliveries, open, dismissed, closedMs, eventMs, parts, arrived, unreachable } = one
+  const ended = deliveries - open - dismissed
+  const untold = [
+    ...(dismissed > 0 ? [`, ${dismissed.toLocaleString('en')} given up`] : []),
+    ...(unreachable > 0 ? [`, ${many(unreachable, 'session')} that nobody could be told about`] : []),
+  ].join('')
   if (open > 0 || arrived < parts) {
     const missing = arrived < parts ? `, ${arrived} of ${parts} parts have come` : ''
-    return `${(deliveries - open).toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}${untold}`
+    return `${ended.toLocaleString('en')} of ${many(deliveries, 'session')} ended${missing}${untold}`
   }
   return deliveries === 0
     ? `no logout was owed${untold}`
-    : `${many(deliveries, 'session')} ended${closedMs === undefined ? '' : ` in ${duration(closedMs - eventMs)}`}${untold}`
+    : `${many(ended, 'session')} ended${closedMs === undefined ? '' : ` in ${duration(closedMs - eventMs)}`}${untold}`
 }
 
 /** Green only where nothing of it can live any more. */
-export function toneOf({ closedMs, unreachableUntilMs }: Containment, nowMs: number): 'open' | 'confirmed' {
-  return closedMs === undefined || unreachableUntilMs > nowMs ? 'open' : 'confirmed'
+export function toneOf(
+  { closedMs, dismissed, unreachableUntilMs }: Containment,
+  nowMs: number,
+): 'open' | 'given-up' | 'confirmed' {
+  const lives = closedMs === undefined || unreachableUntilMs > nowMs
+  return lives ? 'open' : dismissed > 0 ? 'given-up' : 'confirmed'
 }

@@ -54,6 +54,8 @@ export interface ListedSession {
   /** How its client is told, at the time of the event. */
   readonly named: Named
   readonly latestEndMs: number
+  /** Its client has nothing but tokens, which the identity provider no longer takes, and so no session of its own. */
+  readonly tokensOnly?: true
 }
 
 /** A verified security event. `issuer` and `jti` together name it. */

@@ -23,7 +23,7 @@ function containmentIdOf(event: SecurityEvent): string {
 
 /**
  * One delivery for each session whose client can be told. A session whose client has no logout URL is not forgotten: the
- * evidence says that it lives on, and for how long at worst.
+ * evidence says that it lives on, and for how long at worst, or that its client has nothing but tokens.
  *
  * @param targetOf where and how the client of a session is told; by default as the event says
  * @param ended ids of sessions that have an end already, of an event that is read again; nothing is owed for them
@@ -37,10 +37,12 @@ export function plan(
   const containmentId = containmentIdOf(event)
   const deliveries: Delivery[] = []
   const unreachable: Unreachable[] = []
+  const tokensOnly: Unreachable[] = []
   for (const session of event.shadow ? [] : event.sessions.filter(({ id }) => !ended.has(id))) {
     const target = targetOf(session)
     if (!target) {
-      unreachable.push({ clientId: session.clientId, sid: session.sid, untilMs: session.latestEndMs })
+      const { clientId, sid, latestEndMs: untilMs } = session
+      ;(session.tokensOnly ? tokensOnly : unreachable).push({ clientId, sid, untilMs })
       continue
     }
     deliveries.push({
@@ -153,6 +155,10 @@ export function plan(
           atMs: nowMs,
           data: { client_id: clientId, sid, may_live_until_ms: untilMs },
         }) as const,
+    ),
+    ...tokensOnly.map(
+      ({ clientId, sid }) =>
+        ({ kind: 'no_logout_uri', atMs: nowMs, data: { client_id: clientId, sid, tokens_only: true } }) as const,
     ),
   ]
   return {

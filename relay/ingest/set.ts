@@ -33,6 +33,7 @@ const Session = z.looseObject({
   client_id: Name,
   sid: Name,
   sub: Name.optional().catch(undefined),
+  tokens_only: z.boolean().optional().catch(undefined),
   latest_end: z
     .number()
     .min(0)
@@ -180,6 +181,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       sid: s.sid,
       latestEndMs: s.latest_end * 1000,
       ...(s.sub === undefined ? {} : { sub: s.sub }),
+      ...(s.tokens_only === true ? { tokensOnly: true } : {}),
       named: named(s, issuer),
     })),
   }

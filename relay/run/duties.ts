@@ -70,10 +70,13 @@ export function beginDuties(parts: Parts, intake: Intake, stop: AbortSignal): Pr
   ]
 }
 
-/** What would keep the store from taking the next event. */
-function lookAtRoom({ config, findings, kept }: Parts): void {
+/** What would keep the store from taking the next event. Redis has its own disk, and tells when it takes nothing. */
+function lookAtRoom({ config, findings }: Parts): void {
+  if (config.store.redis) {
+    return
+  }
   const { ok, todo } = findingsOn(STORE)
-  const full = config.store.redis ? kept.shared?.problem() : roomComplaint(dirname(resolve(config.store.sqlite)))
+  const full = roomComplaint(dirname(resolve(config.store.sqlite)))
   findings.found(full === undefined ? ok('room', 'is there') : todo('room', full))
 }
 

@@ -154,9 +154,28 @@ async function refresh(ports: FollowPorts, stop: AbortSignal): Promise<void> {
     await ports.clock.sleep(isWell ? REFRESH_MS : AMISS_MS, stop)
     try {
       await watched(ports.provider.issuer, 'relying parties', ports.findings, () => look(ports))
+      await tokensAgain(ports)
+      leaveToAnother(ports)
     } catch (cause) {
       ports.trouble('The relying parties could not be refreshed; those known are kept', cause)
     }
+  }
+}
+
+/** What no token was made for may have been given up since, and then no work would find out that they are made again. */
+async function tokensAgain({ provider, findings }: FollowPorts): Promise<void> {
+  const { issuer } = provider
+  if (findings.about(issuer).some(({ check }) => check === 'logout tokens')) {
+    // Of this client there is nothing to end. That it may be asked for is what is to be found out.
+    await watched(issuer, 'logout tokens', findings, () => provider.genuine('logout-relay')).catch(() => undefined)
+  }
+}
+
+/** What this process could not do while it led is now the work of another, which tells of it. */
+function leaveToAnother({ provider, findings, leads }: FollowPorts): void {
+  const { ok } = findingsOn(provider.issuer)
+  if (!leads()) {
+    findings.found(...['poll', 'answers'].map((check) => ok(check, 'is done by another process')))
   }
 }
 

@@ -38,6 +38,8 @@ export interface Containment {
   readonly closedMs?: number
   readonly deliveries: number
   readonly open: number
+  /** Of the others those that were given up, by a person or by rule: nobody has confirmed them. */
+  readonly dismissed: number
   /** Sessions that nobody could be told about, and when the last of them ends by itself. */
   readonly unreachable: number
   readonly unreachableUntilMs: number

@@ -12,9 +12,22 @@ const WRITES = ['accept', 'record', 'release', 'reported']
 
 const seconds = (since: number) => (performance.now() - since) / 1000
 
-/** The same store, each of its answers timed; what it could not do is a finding until it has written again. */
+/**
+ * The same store, each of its answers timed. What it could not do is a finding until it has done it, or has written: where
+ * nothing happens, nothing is written for days.
+ */
 export function measureStore(store: Store, metrics: Metrics, findings: Findings): Store {
   const { ok, todo } = findingsOn(STORE)
+  const failed = new Set<string>()
+  const did = (name: string) => {
+    failed.delete(name)
+    if (WRITES.includes(name)) {
+      failed.clear()
+    }
+    if (failed.size === 0) {
+      findings.found(ok('store', 'can be used'))
+    }
+  }
   return new Proxy(store, {
     get(target, name: string) {
       const method: unknown = Reflect.get(target, name)
@@ -25,12 +38,11 @@ export function measureStore(store: Store, metrics: Metrics, findings: Findings)
         const began = performance.now()
         try {
           const answer: unknown = await Reflect.apply(method, target, args)
-          if (WRITES.includes(name)) {
-            findings.found(ok('store', 'can be written'))
-          }
+          did(name)
           return answer
         } catch (cause) {
           if (cause instanceof RelayError && cause.code === 'store_unavailable') {
+            failed.add(name)
             findings.found(todo('store', cause.message))
           }
           throw cause

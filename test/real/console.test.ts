@@ -7,13 +7,14 @@ import { createRequire } from 'node:module'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { type Browser, chromium, type Page } from 'playwright-core'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import type { World } from '../../scripts/demo/world.ts'
 import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { Browser as Person } from '../../scripts/stage/browser.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { ROOT, until } from '../../scripts/stage/process.ts'
 import { nextSecond } from './demo-realm.ts'
+import { startRecorder } from './recorder.ts'
 import { startSharedWorld } from './shared.ts'
 
 const AXE = createRequire(import.meta.url).resolve('axe-core/axe.min.js')
@@ -363,13 +364,21 @@ describe('what still lives is said on the first page', () => {
   })
 
   test('where nobody can be told: amber, with the client and until when, and green again once it was told', async () => {
-    await world.demo.admin.createUser('untold', 'password')
-    await world.demo.tokens.directGrant('mobile-app', 'untold', 'password')
+    const { admin, tokens } = world.demo
+    const recorder = await startRecorder()
+    onTestFinished(() => recorder.close())
+    await admin.createUser('untold', 'password')
+    const secret = 'secret-of-a-test'
+    await admin.createClient({ clientId: 'legacy', secret, publicClient: false, directAccessGrantsEnabled: true })
+    await tokens.directGrant('legacy', 'untold', 'password', 'openid', secret)
+    // It has nothing but its tokens, which are dead.
+    await tokens.directGrant('mobile-app', 'untold', 'password')
     await nextSecond()
     await reset('untold')
     await olivia.goto(world.consoleUrl)
     await olivia.waitForSelector('text=1 session nobody can be told about')
-    expect(await olivia.textContent('li:has-text("mobile-app")')).toMatch(/1 session.*until .* UTC at worst/s)
+    expect(await olivia.textContent('main')).not.toContain('mobile-app')
+    expect(await olivia.textContent('li:has-text("legacy")')).toMatch(/1 session.*until .* UTC at worst/s)
     await look('unreachable')
     await olivia.goto(`${world.consoleUrl}/containments`)
     expect(await olivia.textContent('.rows li:first-child .open')).toContain('that nobody could be told about')
@@ -379,8 +388,13 @@ describe('what still lives is said on the first page', () => {
     )
     expect(status).toMatchObject({
       code: 4,
-      stdout: expect.stringMatching(/^mobile-app {2}1 session that nobody can be told about/) as string,
+      stdout: expect.stringMatching(/^legacy {2}1 session that nobody can be told about/) as string,
     })
+    await admin.setClientAttributes('legacy', { 'backchannel.logout.url': recorder.logoutUri })
+    await reset('untold')
+    await olivia.goto(world.consoleUrl)
+    await olivia.waitForSelector('text=All answered', { timeout: 60_000 })
+    expect(recorder.tokens).toHaveLength(1)
   })
 })
 
@@ -391,7 +405,7 @@ test('whoever may look up users sees whose account it was, and finds it by name;
   await olivia.fill('input[name=user]', 'untold')
   await olivia.click('text="Search"')
   await olivia.waitForURL(`${world.consoleUrl}/containments?subject=${subject}`)
-  expect(await olivia.locator('.rows li').count()).toBe(1)
+  expect(await olivia.locator('.rows li').count()).toBe(2)
   expect(await findings(olivia)).toEqual([])
   await shoot(olivia, 'of-a-user')
   const victor = await loggedIn('victor')
@@ -402,7 +416,7 @@ test('whoever may look up users sees whose account it was, and finds it by name;
   await victor.click('text="Search"')
   expect(await victor.textContent('main')).toContain('You may not look up users')
   await victor.goto(`${world.consoleUrl}/containments?subject=${subject}`)
-  expect(await victor.locator('.rows li').count()).toBe(1)
+  expect(await victor.locator('.rows li').count()).toBe(2)
   await victor.context().close()
   const { text } = await call('GET', `${world.relay.url}/metrics`)
   const log = readFileSync(join(world.relay.dir, 'log'), 'utf8')
@@ -444,7 +458,7 @@ test('somebody logs in on the command line by the browser that they have, acts a
   const found = await run(env, 'containments', '--user', 'untold')
   expect([found.code, found.stdout.trim().split('\n')]).toEqual([
     0,
-    [expect.stringContaining(await admin.userId('untold'))],
+    Array(2).fill(expect.stringContaining(await admin.userId('untold'))),
   ])
   // The client by itself, with no login and no token: what a program does, which may not look up users.
   const program = {

@@ -8,6 +8,7 @@ import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
 import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
+import type { Finding } from '../../relay/domain/finding.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, session as listed, uuid } from './given.ts'
 
 const EVIL = '"><img src=x onerror=alert(1)>'
@@ -50,8 +51,34 @@ describe('the first page', () => {
     expect(await (await olivia.get('/containments')).text()).toMatch(/<span class="confirmed"\s*><span class="state">/)
   })
 
-  test('does not say of whoever was never asked that they have not answered', async () => {
+  test('does not call ended, in green, what was given up', async () => {
     const world = consoleWorld()
+    await acceptInto(world.store, securityEvent(1, ['orders', 'wiki']))
+    const olivia = await world.logIn()
+    const [one, other] = await world.store.claim(NOW_MS, 1000, 9, () => ({ privileged: 9, others: 9, latest: 0 }))
+    if (!one || !other) {
+      throw new Error('two were to be claimed')
+    }
+    const { target } = one.delivery
+    await world.store.record(one, {
+      ...{ state: 'delivered', atMs: NOW_MS, dueMs: NOW_MS, attempts: 1, reason: 'confirmed', target },
+      evidence: { kind: 'attempt', atMs: NOW_MS, data: {} },
+    })
+    await world.store.dismiss({ issuer: ISSUER }, { by: 'olivia-1', atMs: NOW_MS, reason: 'gone' }, 9)
+    for (const path of ['', '/containments', '/containments/txn-1']) {
+      const page = await (await olivia.get(path)).text()
+      expect([path, page]).toEqual([
+        path,
+        expect.stringMatching(/given-up"\s*>.{0,400}1 session ended in [^<]*, 1 given up/s),
+      ])
+      expect([path, page]).not.toEqual([path, expect.stringContaining('"meta confirmed"')])
+    }
+    expect(await (await olivia.get('')).text()).toContain('but for what was given up below')
+  })
+
+  test('does not say of whoever was never asked that they have not answered', async () => {
+    const found: Finding[] = []
+    const world = consoleWorld({ findings: () => found })
     await acceptInto(world.store, securityEvent(1, ['orders', 'wiki']))
     const olivia = await world.logIn()
     const all = await (await olivia.get('')).text()
@@ -73,6 +100,9 @@ describe('the first page', () => {
     const lanes = ['orders', 'wiki'].map((clientId) => ({ ...probed, clientId }))
     Object.assign(world.ports.flow, { unhealthyLanes: () => lanes })
     expect(await (await olivia.get('')).text()).toMatch(/2 relying parties have not answered yet, the oldest/)
+    // With no logout tokens nobody is asked, however they have answered before.
+    found.push({ check: 'logout tokens', about: ISSUER, ok: false, says: 'logout-tokens answered 403' })
+    expect(await (await olivia.get('')).text()).toMatch(/1 relying party has not been asked yet/)
   })
 
   test.each([

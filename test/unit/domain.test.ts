@@ -99,6 +99,15 @@ describe('the plan', () => {
     })
   })
 
+  test('a client that has nothing but tokens has no session that could live on', () => {
+    const named = { kind: 'backchannel' }
+    const browser = session(uuid(1), 0, 'browser', { named, tokensOnly: true })
+    const { unreachable, evidence } = plan(securityEvent(1, [], { sessions: [browser] }), NOW_MS)
+    expect(unreachable).toEqual([])
+    const data = { client_id: 'browser', sid: browser.sid, tokens_only: true }
+    expect(evidence).toContainEqual({ kind: 'no_logout_uri', atMs: NOW_MS, data })
+  })
+
   test('the evidence tells when the event came and when the sessions at the identity provider had ended', () => {
     const event = securityEvent(1, ['orders'], { part: 2, parts: 3 })
     expect(plan(event, NOW_MS).evidence.map(({ kind, atMs }) => [kind, atMs])).toEqual([

@@ -72,16 +72,17 @@ test('a realm that makes no tokens is told of in its own words until it makes th
   expect(toDo(findings, ISSUER)).toEqual(['answers failed; the relay’s log says more'])
 })
 
-test('a store that cannot be used is told of until it has written again; reading is not enough', async () => {
+test('a store that could not write is told of until it has written, and one that could not read until it has read that', async () => {
   const findings = new Findings()
   const kept = openSqliteStore(join(temporaryFolder(), 'relay.db'))
   onTestFinished(() => kept.close())
-  let full = true
+  let [full, gone] = [true, false]
   const store = measureStore(
     {
       ...kept,
       accept: (...event) =>
         full ? Promise.reject(new RelayError('store_unavailable', 'the disk is full')) : kept.accept(...event),
+      open: () => (gone ? Promise.reject(new RelayError('store_unavailable', 'it does not answer')) : kept.open()),
     },
     makeMetrics(),
     findings,
@@ -91,6 +92,13 @@ test('a store that cannot be used is told of until it has written again; reading
   expect(toDo(findings, STORE)).toEqual(['store the disk is full'])
   full = false
   await acceptInto(store, securityEvent(1, []))
+  expect(toDo(findings, STORE)).toEqual([])
+  gone = true
+  await expect(store.open()).rejects.toThrow('answer')
+  await store.notes()
+  expect(toDo(findings, STORE)).toEqual(['store it does not answer'])
+  gone = false
+  await store.open()
   expect(toDo(findings, STORE)).toEqual([])
 })
 

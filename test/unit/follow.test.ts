@@ -7,6 +7,7 @@ import type { IdentityProvider, RealmLook } from '../../relay/idp/port.ts'
 import { FakeClock, settle } from './fake-clock.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import type { Finding } from '../../relay/domain/finding.ts'
+import { RelayError } from '../../relay/errors.ts'
 import { Findings } from '../../relay/telemetry/findings.ts'
 import { makeLog } from '../../relay/telemetry/observer.ts'
 import { systemClock } from '../../relay/run/open.ts'
@@ -97,7 +98,7 @@ test('what the realm tells of the directories behind it is in the metrics after 
 })
 
 /** A realm in which all is well but what is given, followed until the test is over. */
-function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
+function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}, more: Partial<IdentityProvider> = {}) {
   const clock = new FakeClock()
   const stop = new AbortController()
   const polls: (readonly string[])[] = []
@@ -119,6 +120,7 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
       polls.push(ack)
       return Promise.resolve({ sets: {} })
     },
+    ...more,
   } as unknown as IdentityProvider
   const registrar = new Registrar({
     notes: store,
@@ -157,7 +159,7 @@ function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}) {
     await running
     await store.close()
   })
-  return { clock, polls, found, looks }
+  return { clock, polls, found, findings, looks }
 }
 
 test('what was refused when the relay ran last is asked for again at the start, and the outbox is told of it', async () => {
@@ -208,4 +210,38 @@ test('a realm in which something is amiss is looked at again within seconds, and
   expect(looks).toHaveLength(4)
   await clock.advance(1)
   expect(looks).toHaveLength(5)
+})
+
+test('that a realm makes no logout tokens is told until it makes them, also where nothing is due any more', async () => {
+  const asked: string[] = []
+  let refuses = true
+  const genuine: IdentityProvider['genuine'] = (clientId) => {
+    asked.push(clientId)
+    return refuses
+      ? Promise.reject(new RelayError('idp_unavailable', 'logout-tokens answered 403'))
+      : Promise.resolve({ tokens: new Map() })
+  }
+  const { clock, findings } = followed({}, {}, { genuine })
+  await settle()
+  await clock.advance(60_000)
+  expect(asked).toEqual([])
+  findings.found({ check: 'logout tokens', about: ISSUER, ok: false, says: 'logout-tokens answered 403' })
+  await clock.advance(65_000)
+  expect(asked.length).toBeGreaterThan(0)
+  expect(findings.about(ISSUER)).toHaveLength(1)
+  refuses = false
+  await clock.advance(5000)
+  expect(findings.about(ISSUER)).toEqual([])
+})
+
+test('what a process could not do while it led is not told by it once another leads', async () => {
+  let leads = true
+  const poll = () => Promise.reject(new RelayError('idp_unavailable', 'outbox answered 500'))
+  const { clock, findings } = followed({}, { leads: () => leads }, { poll })
+  await settle()
+  await clock.advance(65_000)
+  expect(findings.about(ISSUER)).toMatchObject([{ check: 'poll' }])
+  leads = false
+  await clock.advance(5000)
+  expect(findings.about(ISSUER)).toEqual([])
 })

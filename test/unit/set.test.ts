@@ -402,6 +402,7 @@ describe('the claims', () => {
       { latest_end: right.iat + 2_592_000_000 },
       { latestEndMs: 4_102_444_800_000 },
     ],
+    ['tokens alone', { tokens_only: true }, { tokensOnly: true }],
     ['the longest session.max-life', { latest_end: 9.223e18 }, { latestEndMs: 4_102_444_800_000 }],
     [
       'a logout URL of 3,000 characters',

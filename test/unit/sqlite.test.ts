@@ -69,12 +69,14 @@ test('a file in the form of another relay is refused, naming both versions, and 
 test('a file of 0.1.0 is brought up as it is opened, with what is open in it, and is an older relay’s no more', async () => {
   const file = join(temporaryFolder(), 'relay.db')
   const first = openSqliteStore(file)
-  await acceptInto(first, securityEvent(1, ['orders']))
+  await acceptInto(first, securityEvent(1, ['orders', 'wiki']))
+  await first.dismiss({ issuer: ISSUER, clientId: 'wiki' }, { by: 'olivia-1', atMs: NOW_MS, reason: 'gone' }, 9)
   await first.close()
   const old = new DatabaseSync(file)
   old.exec(`drop table unreachable; drop index containment_by_subject; drop index containment_named;
     alter table containment drop column subject; alter table containment drop column unreachable;
-    alter table containment drop column unreachable_until_ms; drop table watermark;
+    alter table containment drop column unreachable_until_ms;
+    alter table containment drop column dismissed; drop table watermark;
     create table watermark (
       issuer text not null, kind text not null check (kind in ('sub', 'sid', 'kept')), name text not null,
       watermark_ms integer not null, until_ms integer not null, seq integer not null, containment_id text,
@@ -86,7 +88,7 @@ test('a file of 0.1.0 is brought up as it is opened, with what is open in it, an
   const store = openSqliteStore(file)
   onTestFinished(() => store.close())
   const [before] = await store.containments({ issuer: ISSUER, limit: 9 })
-  expect(before).toMatchObject({ id: 'txn-1', open: 1, unreachable: 0 })
+  expect(before).toMatchObject({ id: 'txn-1', open: 1, dismissed: 1, unreachable: 0 })
   expect(before).not.toHaveProperty('subject')
   expect(await store.containments({ issuer: ISSUER, limit: 9, subject: 'user-1' })).toEqual([])
   await acceptInto(store, securityEvent(2, ['orders'], { client: { clientId: 'export', allTokens: true } }))

@@ -519,6 +519,17 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       })
     })
 
+    test('a containment says how many of its deliveries were given up, by whomever', async () => {
+      await accept(securityEvent(1, ['a', 'b', 'c', 'd']))
+      for (const [n, one] of (await claim()).entries()) {
+        const state = (['delivered', 'expired', 'dismissed', 'open'] as const)[n] ?? 'open'
+        await store.record(one, outcome(one, state, NOW_MS))
+      }
+      await store.dismiss({ issuer: ISSUER }, { by: 'operator-1', atMs: NOW_MS, reason: 'gone' }, 10)
+      await reopen()
+      expect((await store.containment(ISSUER, 'txn-1'))?.containment).toMatchObject({ deliveries: 4, dismissed: 2 })
+    })
+
     test('a containment closes with its last delivery, and the evidence says so once', async () => {
       await accept(securityEvent(1, ['a', 'b']))
       const [a, b] = await claim()
@@ -632,7 +643,7 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await all()).toMatchObject([{ state: 'dismissed', endedMs: NOW_MS + 5 }])
       expect((await store.unreported(ISSUER, 10)).map(({ state }) => state)).toEqual(['dismissed'])
       const found = await store.containment(ISSUER, 'txn-1')
-      expect(found?.containment).toMatchObject({ open: 0, closedMs: NOW_MS + 5 })
+      expect(found?.containment).toMatchObject({ open: 0, dismissed: 1, closedMs: NOW_MS + 5 })
       expect(found?.evidence.find(({ kind }) => kind === 'dismissed')?.data).toMatchObject({
         by: 'operator-1',
         reason: 'the application is gone',

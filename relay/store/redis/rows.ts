@@ -52,6 +52,7 @@ export function containmentOf(row: Row): Containment {
     createdMs: integer(row, 'createdMs'),
     deliveries: integer(row, 'deliveries'),
     open: integer(row, 'open'),
+    dismissed: Number(row['dismissed'] ?? 0),
     parts: integer(row, 'parts'),
     arrived: integer(row, 'arrived'),
     unreachable: Number(row['unreachable'] ?? 0),

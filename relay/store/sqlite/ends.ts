@@ -1,4 +1,4 @@
-import type { Evidence } from '../../domain/model.ts'
+import type { DeliveryState, Evidence } from '../../domain/model.ts'
 import type { Database } from './database.ts'
 import { integer } from './rows.ts'
 
@@ -7,7 +7,7 @@ export interface Ends {
   readonly addEvidence: (issuer: string, containmentId: string, evidence: Evidence) => void
   /** Closes a containment of which nothing is open and nothing is still to come. */
   readonly closeIfEnded: (issuer: string, id: string, atMs: number) => void
-  readonly oneEnded: (issuer: string, id: string, atMs: number) => void
+  readonly oneEnded: (issuer: string, id: string, atMs: number, state: DeliveryState) => void
 }
 
 /** @param closed told of each containment whose last delivery has ended; a commit that then fails tells twice */
@@ -33,11 +33,10 @@ export function endsOn({ sql }: Database, closed: (issuer: string, msSinceEvent:
       closed(issuer, sinceMs)
     }
   }
-  const oneEnded = (issuer: string, id: string, atMs: number) => {
-    const left = sql('update containment set open = open - 1 where issuer = ? and id = ? returning open').get(
-      issuer,
-      id,
-    )
+  const oneEnded = (issuer: string, id: string, atMs: number, state: DeliveryState) => {
+    const left = sql(
+      'update containment set open = open - 1, dismissed = dismissed + ? where issuer = ? and id = ? returning open',
+    ).get(Number(state === 'dismissed'), issuer, id)
     if (left?.['open'] === 0) {
       closeIfEnded(issuer, id, atMs)
     }

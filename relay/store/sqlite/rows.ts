@@ -44,6 +44,7 @@ export function containmentOf(row: Row): Containment {
     createdMs: integer(row, 'created_ms'),
     deliveries: integer(row, 'deliveries'),
     open: integer(row, 'open'),
+    dismissed: integer(row, 'dismissed'),
     parts: integer(row, 'parts'),
     arrived: integer(row, 'arrived'),
     unreachable: integer(row, 'unreachable'),

@@ -8,6 +8,9 @@ export const FORM = 2
 /** What the forms before had not. Of a containment of then nobody knows whose account it was. */
 const SINCE_2 = `
   alter table containment add column subject text;
+  alter table containment add column dismissed integer not null default 0;
+  update containment set dismissed = (select count(*) from delivery indexed by delivery_by_containment
+    where containment_id = containment.id and delivery.issuer = containment.issuer and state = 'dismissed');
   alter table containment add column unreachable integer not null default 0;
   alter table containment add column unreachable_until_ms integer not null default 0;
   -- Whose subject may be forgotten, the longest past first.

@@ -56,7 +56,7 @@ export function siblingsOn(sql: (text: string) => StatementSync, { addEvidence, 
           ...[atMs, status ?? null, reason, sibling.id],
         )
         addEvidence(issuer, sibling.containmentId, evidence)
-        oneEnded(issuer, sibling.containmentId, atMs)
+        oneEnded(issuer, sibling.containmentId, atMs, 'delivered')
       }
     },
   }

@@ -40,7 +40,7 @@ export function workOn(
         if (changed.changes > 0) {
           addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
           if (ended) {
-            oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs)
+            oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs, outcome.state)
             siblings.end(delivery, outcome)
           } else {
             dueLanes.madeDue(delivery, outcome.dueMs)
@@ -134,7 +134,7 @@ export function actsOn(
           )
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
           addEvidence(selection.issuer, containmentId, { kind: 'dismissed', atMs, data })
-          oneEnded(selection.issuer, containmentId, atMs)
+          oneEnded(selection.issuer, containmentId, atMs, 'dismissed')
         }
         return rows.length
       }),

@@ -8,6 +8,7 @@ for n = 4, #ARGV do
     local lane = row[3] .. ' ' .. row[4]
     redis.call('HSET', key, 'state', 'dismissed', 'endedMs', at, 'lastReason', 'dismissed')
     redis.call('HINCRBY', key, 'fence', 1)
+    redis.call('HINCRBY', P .. 'containment:' .. row[3] .. ' ' .. row[5], 'dismissed', 1)
     leave(id, row[2])
     add_evidence(row[3], row[5], '{"kind":"dismissed","atMs":' .. at .. ',"data":' .. cjson.encode({ delivery = id,
       client_id = row[4], attempts = tonumber(row[6]), by = ARGV[2], reason = ARGV[3] }) .. '}')

@@ -19,6 +19,9 @@ if ARGV[3] == 'open' then
   due(id, lane, ARGV[5])
 else
   redis.call('HSET', key, 'endedMs', at)
+  if ARGV[3] == 'dismissed' then
+    redis.call('HINCRBY', P .. 'containment:' .. issuer .. ' ' .. containment, 'dismissed', 1)
+  end
   finish(id, lane, issuer, containment, sid, at)
 end
 if ARGV[11] ~= '' then

@@ -52,8 +52,9 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
      *
      * @param n its place in the row
      * @param sidOnly {@link TokenShape#sidOnly}
+     * @param tokensOnly {@link RelyingParty#hasTokensOnly}
      */
-    public Map<String, Object> toSetMember(String jti, int n, String clientId, String alg, boolean sidOnly) {
+    public Map<String, Object> toSetMember(String jti, int n, String clientId, String alg, boolean sidOnly, boolean tokensOnly) {
         Map<String, Object> member = new LinkedHashMap<>();
         member.put("id", id(jti, n));
         member.put("client_id", clientId);
@@ -69,6 +70,9 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
         member.put("backchannel_logout_session_required", sessionRequired);
         if (sidOnly) {
             member.put("sid_only", true);
+        }
+        if (tokensOnly && logoutUri == null) {
+            member.put("tokens_only", true);
         }
         member.put("offline", offline);
         member.put("login_began", loginBegan);

@@ -125,6 +125,15 @@ public final class RelyingParty {
         return Math.max(keycloak, now + maxLife(client.getAttribute(MAX_LIFE)));
     }
 
+    /**
+     * Whether its application has nothing but its tokens, in a browser or on a device, unless something tells of more. As the
+     * relay's audit judges it.
+     */
+    public static boolean hasTokensOnly(ClientModel client) {
+        String life = client.getAttribute(MAX_LIFE);
+        return client.isPublicClient() && (life == null || life.isBlank());
+    }
+
     /** Seconds. An unusable value counts as the default: a longer wait for an answer harms nobody, a shorter one does. */
     static long maxLife(String attribute) {
         if (attribute == null || attribute.isBlank()) {

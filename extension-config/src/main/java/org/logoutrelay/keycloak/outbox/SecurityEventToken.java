@@ -55,7 +55,7 @@ public final class SecurityEventToken {
             ClientModel client = realm.getClientById(session.clientUuid());
             listed.add(session.toSetMember(row.jti, n, client == null ? session.clientId() : client.getClientId(),
                     client == null ? session.alg() : RelyingParty.algorithm(realm, client),
-                    TokenShape.sidOnly(client) && session.goesByItsId()));
+                    TokenShape.sidOnly(client) && session.goesByItsId(), client != null && RelyingParty.hasTokensOnly(client)));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());

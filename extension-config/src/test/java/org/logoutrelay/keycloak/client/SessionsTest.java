@@ -43,11 +43,19 @@ class SessionsTest {
 
     @Test
     void aSetShowsNoClaimsButWhoIsMeant() {
-        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", "ES256", false);
+        Map<String, Object> member = session(null).toSetMember("jti", 3, "orders", "ES256", false, false);
         assertEquals("jti.3", member.get("id"));
         assertEquals("pairwise-sub", member.get("sub"));
         assertFalse(member.containsKey("backchannel_logout_uri"));
         assertFalse(member.containsKey("claims"));
+    }
+
+    @Test
+    void aSetSaysOfAClientThatCannotBeToldWhetherItHasTokensOnly() {
+        String url = "https://orders.example.org/logout";
+        assertEquals(true, session(null).toSetMember("jti", 3, "orders", "ES256", false, true).get("tokens_only"));
+        assertFalse(session(null).toSetMember("jti", 3, "orders", "ES256", false, false).containsKey("tokens_only"));
+        assertFalse(session(url).toSetMember("jti", 3, "orders", "ES256", false, true).containsKey("tokens_only"));
     }
 
     @Test
