@@ -6,6 +6,7 @@ import { openKeys, openTransmitter } from '../upstream/open.ts'
 import { revocationRoute } from '../upstream/revocation.ts'
 import { pollStream, type StreamPorts, streamRoute, verifyStream } from '../upstream/stream.ts'
 import type { Transmitter } from '../upstream/transmitter.ts'
+import { inTurn } from '../upstream/turn.ts'
 import type { Stream, Upstream } from '../upstream/upstream.ts'
 import type { Parts } from './connect.ts'
 
@@ -21,9 +22,11 @@ function upstreamsOf({ config, providers, ask }: Parts): Upstream[] {
       revokes: upstream.global_token_revocation,
       ...(upstream.stream ? { stream: streamOf(upstream.stream) } : {}),
       keys: openKeys(upstream, ask),
-      hear: (word) =>
-        providers.get(realm)?.hear(word) ??
-        Promise.reject(new RelayError('idp_unavailable', `${realm} is not configured`)),
+      hear: inTurn(
+        (word) =>
+          providers.get(realm)?.hear(word) ??
+          Promise.reject(new RelayError('idp_unavailable', `${realm} is not configured`)),
+      ),
     }
   })
 }

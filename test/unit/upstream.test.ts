@@ -11,8 +11,10 @@ import type { UpstreamOutcome, UpstreamWord } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { keysOfUpstream } from '../../relay/upstream/keys.ts'
 import { type RevocationPorts, revocationRoute } from '../../relay/upstream/revocation.ts'
+import { inTurn } from '../../relay/upstream/turn.ts'
 import type { Upstream } from '../../relay/upstream/upstream.ts'
 import { verifyJwt } from '../../guard/jwt.ts'
+import { settle } from './fake-clock.ts'
 import { temporaryFolder } from './given.ts'
 import { type Realm, realm } from './signed.ts'
 
@@ -191,6 +193,39 @@ describe('Global Token Revocation', () => {
     expect([answer.status, answer.headers.get('retry-after')]).toEqual([503, '5'])
     expect(await answer.text()).not.toContain('secret word')
     expect(counted).not.toHaveBeenCalled()
+  })
+})
+
+describe('the words of an upstream', () => {
+  const word = (id: string): UpstreamWord => ({ issuer: OKTA, subjects: [{ sub: id }], type: 't', id, txn: id })
+
+  test('come to the realm one after the other, also after one that it did not take', async () => {
+    const begun: { id: string; end: PromiseWithResolvers<UpstreamOutcome> }[] = []
+    const hear = inTurn(({ id }) => {
+      const end = Promise.withResolvers<UpstreamOutcome>()
+      begun.push({ id, end })
+      return end.promise
+    })
+    const answers = Promise.allSettled(['one', 'two', 'three'].map((id) => hear(word(id))))
+    await settle()
+    expect(begun.map(({ id }) => id)).toEqual(['one'])
+    begun[0]?.end.reject(new RelayError('idp_unavailable', 'down'))
+    await settle()
+    expect(begun.map(({ id }) => id)).toEqual(['one', 'two'])
+    begun[1]?.end.resolve(NOBODY)
+    await settle()
+    begun[2]?.end.resolve(NOBODY)
+    expect((await answers).map(({ status }) => status)).toEqual(['rejected', 'fulfilled', 'fulfilled'])
+  })
+
+  test('that are more than can wait are sent back, to be sent again', async () => {
+    const first = Promise.withResolvers<UpstreamOutcome>()
+    const hear = inTurn(() => first.promise, 2)
+    const waiting = ['one', 'two'].map((id) => hear(word(id)))
+    await expect(hear(word('three'))).rejects.toMatchObject({ code: 'idp_unavailable' })
+    first.resolve(NOBODY)
+    await Promise.all(waiting)
+    await expect(hear(word('three'))).resolves.toEqual(NOBODY)
   })
 })
 
