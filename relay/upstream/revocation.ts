@@ -48,8 +48,7 @@ export function revocationRoute({ upstreams, heard, refused }: RevocationPorts):
     try {
       const senders = await sendersOf(c.req.header('authorization'), revoking)
       const subId = subIdOf(await c.req.text())
-      for (const { upstream, jti } of senders) {
-        const subject = subjectOf(subId, upstream)
+      for (const { upstream, jti, subject } of named(subId, senders)) {
         const outcome = await upstream.hear({
           issuer: upstream.linkIssuer,
           subjects: [subject],
@@ -174,12 +173,14 @@ function json(text: string): unknown {
 }
 
 /** An upstream names its own users and no others. That says nothing of who is known. */
-function subjectOf(subId: SubId, { issuer, linkIssuer }: Upstream): UpstreamSubject {
+function named(subId: SubId, senders: readonly Sender[]): (Sender & { readonly subject: UpstreamSubject })[] {
   if (subId.format === 'email') {
-    return { email: subId.email }
+    return senders.map((sender) => ({ ...sender, subject: { email: subId.email } }))
   }
-  if (subId.iss !== issuer && subId.iss !== linkIssuer) {
+  const { iss, sub } = subId
+  const concerned = senders.filter(({ upstream: { issuer, linkIssuer } }) => iss === issuer || iss === linkIssuer)
+  if (concerned.length === 0) {
     throw new RelayError('invalid_request', 'sub_id.iss is another issuer than the one that has signed the request')
   }
-  return { sub: subId.sub }
+  return concerned.map((sender) => ({ ...sender, subject: { sub } }))
 }

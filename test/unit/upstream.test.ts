@@ -104,6 +104,16 @@ describe('Global Token Revocation', () => {
     expect(counted.mock.calls).toEqual([['okta', outcome]])
   })
 
+  test('reaches the one of two realms that knows the sender by the name in it', async () => {
+    const other = `${OKTA}/oauth2/default`
+    const { ask, counted } = relay({}, [{ name: 'okta-staff', linkIssuer: other }])
+    const of = async (iss: string) =>
+      (await ask(okta.sign(claims(), HEADER), { sub_id: { ...BODY.sub_id, iss } })).status
+    expect(await of(other)).toBe(204)
+    expect(counted.mock.calls.map(([name]) => name)).toEqual(['okta-staff'])
+    expect(await of('https://accounts.google.com')).toBe(400)
+  })
+
   test('names a user by an address, too', async () => {
     const { ask, heard } = relay()
     expect((await ask(okta.sign(claims(), HEADER), { sub_id: { format: 'email', email: 'a@b.c' } })).status).toBe(204)
