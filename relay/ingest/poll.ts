@@ -28,6 +28,7 @@ export async function pollOutbox<Event>(
   let ack: string[] = []
   let setErrs: Record<string, SetError> = {}
   const patience = new Patience(clock)
+  let before: readonly string[] = []
   while (!stop.aborted) {
     let again = false
     let waitMs = intervalMs
@@ -57,7 +58,10 @@ export async function pollOutbox<Event>(
         }
       }
       ports.polled()
-      again = moreAvailable === true || ack.length > 0 || Object.keys(setErrs).length > 0
+      // What comes again although it has been answered would keep both sides busy without end.
+      const answered = [...ack, ...Object.keys(setErrs)]
+      again = moreAvailable === true || answered.some((jti) => !before.includes(jti))
+      before = answered
     } catch (cause) {
       ports.trouble('The outbox could not be polled; trying again', cause)
     }

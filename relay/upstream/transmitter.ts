@@ -24,10 +24,7 @@ const StreamAnswer = z.object({
   events_delivered: z.array(z.string()).optional(),
 })
 const StreamsAnswer = z.union([z.array(StreamAnswer), StreamAnswer.transform((one) => [one])])
-const PollAnswer = z.object({
-  sets: z.record(z.string(), z.string()).default({}),
-  moreAvailable: z.boolean().optional(),
-})
+const PollAnswer = z.object({ sets: z.record(z.string(), z.string()).default({}) })
 const TokenAnswer = z.object({ access_token: z.string(), expires_in: z.number().optional() })
 const OpenIdMetadata = z.object({ token_endpoint: z.url() })
 
@@ -130,7 +127,10 @@ export class Transmitter {
     }
   }
 
-  /** RFC 8936 §2. */
+  /**
+   * RFC 8936 §2. No more than was asked for, whatever it sends: it has to send the others again. Nor is its word taken that there
+   * is more, since that would be asked for without a pause.
+   */
   async poll(
     url: string,
     maxEvents: number,
@@ -138,7 +138,8 @@ export class Transmitter {
     setErrs: Readonly<Record<string, SetError>>,
   ): Promise<Polled> {
     const { status, json } = await this.#authorized(url, { maxEvents, returnImmediately: true, ack, setErrs })
-    return this.#parsed(PollAnswer, status, json, 'a poll')
+    const { sets } = this.#parsed(PollAnswer, status, json, 'a poll')
+    return { sets: Object.fromEntries(Object.entries(sets).slice(0, maxEvents)) }
   }
 
   async #endpoint(name: 'configuration_endpoint' | 'status_endpoint' | 'verification_endpoint'): Promise<string> {

@@ -206,6 +206,22 @@ test('more that is available is fetched without waiting for the interval', async
   expect(calls).toBe(5)
 })
 
+test('what comes again although it has been answered is asked for at the interval, and not at once', async () => {
+  const acks: (readonly string[])[] = []
+  const { clock, received } = polling(
+    {},
+    {
+      poll: (_, ack) => {
+        acks.push([...ack])
+        return Promise.resolve({ sets: { one: 'one' } })
+      },
+    },
+  )
+  await clock.advance(2 * INTERVAL_MS + 1)
+  expect(acks).toEqual([[], ['one'], ['one'], ['one']])
+  expect(received).toHaveLength(4)
+})
+
 test('it ends when it is told to, also in its sleep', async () => {
   const { running } = polling({})
   await settle()

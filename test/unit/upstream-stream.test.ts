@@ -657,6 +657,22 @@ describe('a stream that is polled', () => {
     })
   })
 
+  test('is taken in parts where it sends more than was asked for, all of it', async () => {
+    const { client, state } = await transmitter()
+    const one = client()
+    await one.create()
+    const all = Array.from({ length: 45 }, (_, n) => `jti-${n}`)
+    state.sets = Object.fromEntries(
+      await Promise.all(all.map(async (jti) => [jti, await okta.sign(claims({ jti }))] as const)),
+    )
+    const given = ports({ stream: polled })
+    follow(given, one)
+    await eventually(() => {
+      expect(state.polled.flatMap(({ ack }) => ack)).toEqual(all)
+    })
+    expect(state.polled.map(({ ack }) => ack.length).slice(0, 4)).toEqual([0, 20, 20, 5])
+  })
+
   test('is left to the process that leads', async () => {
     const { client, asked } = await transmitter()
     const given = ports({ stream: polled })
