@@ -21,9 +21,9 @@ export interface StreamPorts {
 }
 
 /** Takes what a Security Event Token says, one word after the other. It is not acknowledged before the realm has all of it. */
-function taking({ upstream, clock, heard, alive, status }: StreamPorts) {
+function taking({ upstream, heard, alive, status }: StreamPorts) {
   return {
-    verify: (set: string) => heardIn(set, upstream, clock.nowMs()),
+    verify: (set: string) => heardIn(set, upstream),
     receive: async ({ words, status: said }: Heard) => {
       for (const word of words) {
         heard(outcomeOf(await upstream.hear(word)))
