@@ -3,6 +3,7 @@ import { Hono } from 'hono'
 import type { Config } from '../config/config.ts'
 import { RelayError } from '../errors.ts'
 import { openKeys, openTransmitter } from '../upstream/open.ts'
+import { type Life, newest } from '../upstream/life.ts'
 import { revocationRoute } from '../upstream/revocation.ts'
 import { pollStream, type StreamPorts, streamRoute, verifyStream } from '../upstream/stream.ts'
 import type { Transmitter } from '../upstream/transmitter.ts'
@@ -44,28 +45,34 @@ function streamOf(stream: NonNullable<UpstreamConfig['stream']>): Stream {
 
 /** @param shows whether it has to show again and again that it still sends: of one that has not, silence says nothing */
 function streamPorts(
-  { metrics, log, clock, observer }: Parts,
+  { metrics, log, clock, leads, observer }: Parts,
   upstream: StreamPorts['upstream'],
   shows: boolean,
 ): StreamPorts {
   const { name } = upstream
   const labels = { upstream: name }
+  const life: Life = {
+    alive: (atMs) => {
+      if (shows) {
+        metrics.upstreamHeard.set(labels, atMs / 1000)
+      }
+    },
+    status: (status) => {
+      // The process that leads asks for it again and again. What another was told once, it would show for ever.
+      if (!shows || leads()) {
+        metrics.upstreamEnabled.set(labels, status === 'enabled' ? 1 : 0)
+      }
+      if (status !== 'enabled') {
+        log.warn({ upstream: name, status: status.slice(0, 32) }, 'An upstream sends nothing on its stream')
+      }
+    },
+  }
   return {
+    ...newest(life, () => clock.nowMs()),
     upstream,
     clock,
     heard: (outcome) => {
       metrics.upstreamWords.inc({ upstream: name, outcome })
-    },
-    alive: () => {
-      if (shows) {
-        metrics.upstreamHeard.set(labels, clock.nowMs() / 1000)
-      }
-    },
-    status: (status) => {
-      metrics.upstreamEnabled.set(labels, status === 'enabled' ? 1 : 0)
-      if (status !== 'enabled') {
-        log.warn({ upstream: name, status: status.slice(0, 32) }, 'An upstream sends nothing on its stream')
-      }
     },
     refused: (code, why) => {
       metrics.upstreamWords.inc({ upstream: name, outcome: code })
@@ -120,6 +127,8 @@ export function openUpstreams(parts: Parts): Upstreams {
         await verifyStream(ports, transmitter, randomUUID()).catch((cause: unknown) => {
           observer.trouble(`The stream of ${name} could not be verified; trying again`, cause)
         })
+      } else {
+        metrics.upstreamEnabled.remove({ upstream: name })
       }
       await clock.sleep(stream.verifyMs, stop)
     }
@@ -130,7 +139,7 @@ export function openUpstreams(parts: Parts): Upstreams {
       streams.flatMap(({ ports, transmitter }) => {
         const { stream } = ports.upstream
         // Else one that is silent from the beginning would not be noticed.
-        ports.alive()
+        ports.alive(clock.nowMs())
         if (!transmitter) {
           return []
         }

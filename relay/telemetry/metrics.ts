@@ -124,7 +124,7 @@ export function makeMetrics() {
     }),
     upstreamHeard: new Gauge({
       name: 'logout_relay_upstream_heard_timestamp_seconds',
-      help: 'When an upstream last sent a token on its stream, or answered a poll; at first when the relay started. Absent for one that is neither polled nor asked to verify its stream',
+      help: 'When an upstream made the newest token of its stream, or last answered a poll; at first when the relay started. Absent for one that is neither polled nor asked to verify its stream',
       labelNames: ['upstream'],
       registers,
     }),

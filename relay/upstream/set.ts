@@ -37,6 +37,7 @@ const Claims = z.object({
 /** What a SET says: of users, and of the stream itself. */
 export interface Heard {
   readonly words: readonly UpstreamWord[]
+  readonly madeMs: number
   /** What the transmitter says that the stream is from now on (SSF 1.0 §8.1.5). */
   readonly status?: string
 }
@@ -63,6 +64,7 @@ export async function heardIn(set: string, upstream: Upstream): Promise<Heard> {
     words: events
       .filter(([type]) => !type.startsWith(SSF))
       .flatMap(([type, event]) => wordsOf(upstream, claims, type, event)),
+    madeMs: claims.iat * 1000,
     ...(typeof status === 'string' ? { status } : {}),
   }
 }

@@ -4,18 +4,15 @@ import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
 import { pollOutbox } from '../ingest/poll.ts'
 import { pushRoute } from '../ingest/push.ts'
+import type { Life } from './life.ts'
 import { type Heard, heardIn } from './set.ts'
 import type { Transmitter } from './transmitter.ts'
 import { outcomeOf, type Stream, type Upstream } from './upstream.ts'
 
-export interface StreamPorts {
+export interface StreamPorts extends Life {
   readonly upstream: Upstream & { readonly stream: Stream }
   readonly clock: Clock
   readonly heard: (outcome: string) => void
-  /** A token has come and was genuine. */
-  readonly alive: () => void
-  /** What the transmitter says that the stream is: `enabled`, `paused`, `disabled`. */
-  readonly status: (status: string) => void
   readonly refused: (code: string, why: string) => void
   readonly trouble: (what: string, cause: unknown) => void
 }
@@ -24,13 +21,13 @@ export interface StreamPorts {
 function taking({ upstream, heard, alive, status }: StreamPorts) {
   return {
     verify: (set: string) => heardIn(set, upstream),
-    receive: async ({ words, status: said }: Heard) => {
+    receive: async ({ words, madeMs, status: said }: Heard) => {
       for (const word of words) {
         heard(outcomeOf(await upstream.hear(word)))
       }
-      alive()
+      alive(madeMs)
       if (said !== undefined) {
-        status(said)
+        status(said, madeMs)
       }
     },
   }
@@ -78,7 +75,7 @@ export function pollStream(
       },
       polled: () => {
         if (leads()) {
-          alive()
+          alive(clock.nowMs())
         }
       },
       refused: (why) => refused('refused', why),
@@ -97,12 +94,13 @@ export function pollStream(
 
 /** Has the transmitter show that the stream arrives: what it sends then is heard like everything else. */
 export async function verifyStream(
-  { upstream, status }: Pick<StreamPorts, 'upstream' | 'status'>,
+  { upstream, clock, status }: Pick<StreamPorts, 'upstream' | 'clock' | 'status'>,
   transmitter: Transmitter,
   state: string,
 ): Promise<void> {
   const { id } = await streamOf(transmitter, upstream)
-  status(await transmitter.status(id))
+  const askedMs = clock.nowMs()
+  status(await transmitter.status(id), askedMs)
   await transmitter.verify(id, state)
 }
 

@@ -10,6 +10,10 @@ import { parseConfig } from '../../relay/config/config.ts'
 import { openPost } from '../../relay/delivery/post.ts'
 import type { UpstreamOutcome, UpstreamWord } from '../../relay/domain/model.ts'
 import { RelayError } from '../../relay/errors.ts'
+import { newest } from '../../relay/upstream/life.ts'
+import { makeMetrics } from '../../relay/telemetry/metrics.ts'
+import type { Parts } from '../../relay/run/connect.ts'
+import { openUpstreams } from '../../relay/run/upstreams.ts'
 import { heardIn } from '../../relay/upstream/set.ts'
 import { pollStream, type StreamPorts, streamRoute, verifyStream } from '../../relay/upstream/stream.ts'
 import { Transmitter } from '../../relay/upstream/transmitter.ts'
@@ -73,6 +77,7 @@ describe('what a Security Event Token says', () => {
           txn: 'txn-1',
         },
       ],
+      madeMs: NOW_MS,
     })
   })
 
@@ -164,9 +169,9 @@ describe('what a Security Event Token says', () => {
   test('is of the stream, and of nobody, where it verifies the stream or says how that is', async () => {
     const sub_id = { format: 'opaque', id: 'stream-1' }
     const verification = claims({ sub_id }, { state: 'x' }, `${SSF}/verification`)
-    expect(await heard(verification)).toEqual({ words: [] })
+    expect(await heard(verification)).toEqual({ words: [], madeMs: NOW_MS })
     const updated = claims({ sub_id }, { status: 'paused' }, `${SSF}/stream-updated`)
-    expect(await heard(updated)).toEqual({ words: [], status: 'paused' })
+    expect(await heard(updated)).toEqual({ words: [], madeMs: NOW_MS, status: 'paused' })
   })
 
   // Written after what these document of themselves; none was received from them.
@@ -294,7 +299,7 @@ describe('a pushed token', () => {
     expect([answer.status, await answer.text()]).toEqual([202, ''])
     expect(given.words).toHaveLength(1)
     expect(given.heard.mock.calls).toEqual([['contained']])
-    expect(given.alive).toHaveBeenCalledOnce()
+    expect(given.alive.mock.calls).toEqual([[NOW_MS]])
   })
 
   test('is not acknowledged while the realm does not have it: 503', async () => {
@@ -335,7 +340,40 @@ describe('a pushed token', () => {
     const given = ports()
     const updated = claims({ sub_id: { format: 'opaque', id: 's' } }, { status: 'paused' }, `${SSF}/stream-updated`)
     expect((await post(given, await okta.sign(updated))).status).toBe(202)
-    expect(given.status.mock.calls).toEqual([['paused']])
+    expect(given.status.mock.calls).toEqual([['paused', NOW_MS]])
+  })
+})
+
+describe('a token that comes again', () => {
+  const life = () => {
+    const shown: (string | number)[] = []
+    const port = newest({ alive: (atMs) => shown.push(atMs), status: (status) => shown.push(status) }, () => NOW_MS)
+    return { shown, port }
+  }
+
+  test('is no sign of life', () => {
+    const { shown, port } = life()
+    port.alive(NOW_MS - 2000)
+    port.alive(NOW_MS - 3000)
+    port.alive(NOW_MS - 2000)
+    port.alive(NOW_MS - 1000)
+    expect(shown).toEqual([NOW_MS - 2000, NOW_MS - 1000])
+  })
+
+  test('says nothing of how the stream is now', () => {
+    const { shown, port } = life()
+    port.status('paused', NOW_MS - 2000)
+    port.status('enabled', NOW_MS - 1000)
+    port.status('paused', NOW_MS - 2000)
+    expect(shown).toEqual(['paused', 'enabled'])
+  })
+
+  test('with a time that is yet to come hides nothing that comes then', () => {
+    const { shown, port } = life()
+    port.status('paused', NOW_MS + 9_000_000)
+    port.status('enabled', NOW_MS)
+    port.alive(NOW_MS + 9_000_000)
+    expect(shown).toEqual(['paused', 'enabled', NOW_MS])
   })
 })
 
@@ -695,7 +733,39 @@ describe('a stream that is polled', () => {
     state.status = 'paused'
     const given = ports({ stream: polled })
     await verifyStream(given.ports, one, 'state-7')
-    expect(given.status.mock.calls).toEqual([['paused']])
+    expect(given.status.mock.calls).toEqual([['paused', NOW_MS]])
     expect(asked.at(-1)).toMatchObject({ path: '/verify', body: JSON.stringify({ stream_id: 's1', state: 'state-7' }) })
+  })
+})
+
+describe('of several processes', () => {
+  test('the one that leads shows whether a stream is enabled, and none that was told it once, or led', async () => {
+    const { url, state, ask, client } = await transmitter()
+    await client().create()
+    const stream = { delivery: 'poll', client_id: 'receiver', client_secret: 'x', verify_s: 1, poll_interval_s: 1 }
+    const entry = {
+      ...{ name: 'okta', issuer: `${url}/realms/a`, realm: 'https://idp.example.org/realms/main', audience: AUDIENCE },
+      ...{ jwks_uri: `${url}/jwks`, allow_addresses: ['127.0.0.0/8'], stream },
+    }
+    const issuers = [{ issuer: 'https://idp.example.org/realms/main', client_secret: 'x' }]
+    const config = parseConfig(JSON.stringify({ issuers, upstreams: [entry] }), 'relay.yaml', {})
+    const { clock } = ports().ports
+    const metrics = makeMetrics()
+    let leads = true
+    const log = { warn: () => undefined }
+    const parts = { config, metrics, log, clock, ask, providers: new Map(), leads: () => leads }
+    const { follow } = openUpstreams({ ...parts, observer: { trouble: () => undefined } } as unknown as Parts)
+    const stop = new AbortController()
+    const done = follow(stop.signal)
+    onTestFinished(async () => {
+      stop.abort()
+      await Promise.all(done)
+    })
+    const shown = async () => /logout_relay_upstream_stream_enabled\{.*/.exec(await metrics.registry.metrics())?.[0]
+    await vi.waitFor(async () => expect(await shown()).toMatch(/ 1$/))
+    state.status = 'paused'
+    await vi.waitFor(async () => expect(await shown()).toMatch(/ 0$/))
+    leads = false
+    await vi.waitFor(async () => expect(await shown()).toBeUndefined())
   })
 })
