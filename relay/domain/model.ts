@@ -189,6 +189,14 @@ export interface UpstreamOutcome {
   readonly known: number
 }
 
+/** What an upstream has said of a realm's users and that waits for a person's word. */
+export interface UpstreamHeld {
+  readonly id: string
+  readonly issuer: string
+  /** Users and kinds of events; 0 where nothing waits. */
+  readonly held: number
+}
+
 /** A client that can be told. */
 export interface RelyingParty {
   readonly issuer: string

@@ -3,6 +3,7 @@ import type { Findings } from './findings.ts'
 import { VERSION } from '../version.ts'
 import type { Store } from '../store/port.ts'
 import { showDirectories } from './directories.ts'
+import { showHeld } from './held.ts'
 
 /**
  * What Prometheus reads at /metrics. Labels are issuers, client ids, what an administrator has named a directory, and stable
@@ -182,6 +183,7 @@ export function makeMetrics() {
       registers,
     }),
     directories: showDirectories(registry),
+    upstreamsHeld: showHeld(registry),
   }
 }
 

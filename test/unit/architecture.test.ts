@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'idp/keycloak/audit/',
     'idp/keycloak/claims.ts',
     'idp/keycloak/directories.ts',
+    'idp/keycloak/upstreams.ts',
   ],
   config: ['domain/', 'signing/key.ts'],
   // A kind has a folder; kinds.ts, which lists them, imports the one file of it that the others need not know.

@@ -21,6 +21,7 @@ import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 import { DirectoryItem } from './directories.ts'
+import { UpstreamItem } from './upstreams.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -53,6 +54,7 @@ const RelyingPartiesAnswer = z.object({
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
       directories: z.array(DirectoryItem).optional(),
+      upstreams: z.array(UpstreamItem).optional(),
     })
     .transform((said) => ({
       said,
@@ -67,6 +69,7 @@ const RelyingPartiesAnswer = z.object({
         ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
       },
       directories: said.directories,
+      upstreams: said.upstreams,
     }))
     .optional(),
 })
@@ -231,7 +234,7 @@ export class Keycloak implements IdentityProvider {
     const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
     return {
       ...{ parties, realm: answer?.realm ?? {}, findings, pushes: answer?.said.push },
-      ...{ outbox: answer?.outbox, directories: answer?.directories },
+      ...{ outbox: answer?.outbox, directories: answer?.directories, upstreams: answer?.upstreams },
     }
   }
 

@@ -379,7 +379,8 @@ public final class Endpoints {
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
                 "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
                 "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),
-                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm));
+                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm),
+                "upstreams", Upstreams.list(session, realm));
     }
 
     private Map<String, Object> describe(ClientModel client) {
