@@ -17,9 +17,10 @@ final class Words {
             return "known";
         }
         boolean waiting = held(session, source) > 0;
-        if (waiting || contained(session, source, row.userId, row.heardMs - windowMs) >= limit) {
+        long sinceMs = Math.max(row.heardMs - windowMs, source.decidedMs);
+        if (waiting || contained(session, source, row.userId, sinceMs) >= limit || times(session, source, row.userId, sinceMs) >= limit) {
             if (!waiting) {
-                LOG.warnf("Identity provider %s has named more than %d users within %d seconds: nothing further is ended until"
+                LOG.warnf("Identity provider %s has named more than %d users, or one so often, within %d seconds: nothing further is ended until"
                         + " somebody says so: POST .../logout-relay/upstreams {\"id\": \"%s\", \"decision\": \"confirm\"}",
                         source.iss, (Long) limit, (Long) (windowMs / 1000), source.id);
             }
@@ -55,12 +56,19 @@ final class Words {
                 .setParameter("source", source.id).setParameter("held", WordRow.HELD).getSingleResult();
     }
 
-    /** How many other users its word has contained since then, and since somebody last decided. */
+    /** How many other users its word has contained since then. */
     private static long contained(KeycloakSession session, SourceRow source, String otherThan, long sinceMs) {
         return Jpa.em(session).createQuery("select count(distinct w.userId) from WordRow w where w.sourceId = :source and w.state = :done"
                 + " and w.userId <> :other and w.heardMs > :since", Long.class).setParameter("source", source.id)
                 .setParameter("done", WordRow.DONE).setParameter("other", otherThan)
-                .setParameter("since", Math.max(sinceMs, source.decidedMs)).getSingleResult();
+                .setParameter("since", sinceMs).getSingleResult();
+    }
+
+    /** How often its word has contained this user since then: else one user could be kept out without end, and fill the outbox. */
+    private static long times(KeycloakSession session, SourceRow source, String userId, long sinceMs) {
+        return Jpa.em(session).createQuery("select count(w) from WordRow w where w.sourceId = :source and w.state = :done"
+                + " and w.userId = :user and w.heardMs > :since", Long.class).setParameter("source", source.id)
+                .setParameter("done", WordRow.DONE).setParameter("user", userId).setParameter("since", sinceMs).getSingleResult();
     }
 
     /** A person's word about all that is held. */

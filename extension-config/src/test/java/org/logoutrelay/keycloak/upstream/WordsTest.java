@@ -76,10 +76,24 @@ class WordsTest {
 
     @Test
     void theLimitIsOfOtherUsersWithinTheWindow() {
-        assertEquals("contained", judge(word("1", "anna", PASSWORD, 1_000, 1_000), 1, 0));
-        assertEquals("contained", judge(word("2", "anna", PASSWORD, 1_100, 1_100), 1, 0));
-        assertEquals("contained", judge(word("3", "ben", PASSWORD, 2_101, 2_101), 1, 0));
-        assertEquals("held", judge(word("4", "carl", PASSWORD, 2_102, 2_102), 1, 0));
+        assertEquals("contained", judge(word("1", "anna", PASSWORD, 1_000, 1_000), 2, 0));
+        assertEquals("contained", judge(word("2", "anna", PASSWORD, 1_100, 1_100), 2, 0));
+        assertEquals("contained", judge(word("3", "ben", PASSWORD, 2_000, 2_000), 2, 0));
+        assertEquals("contained", judge(word("4", "carl", PASSWORD, 2_101, 2_101), 2, 0));
+        assertEquals("held", judge(word("5", "dora", PASSWORD, 2_102, 2_102), 2, 0));
+    }
+
+    @Test
+    void oneUserIsEndedNoMoreOftenThanTheLimitEither() {
+        assertEquals("contained", judge(word("1", "anna", PASSWORD, 1_000, 1_000), 2, 0));
+        assertEquals("contained", judge(word("2", "anna", SESSIONS, 1_001, 1_001), 2, 0));
+        assertEquals("held", judge(word("3", "anna", PASSWORD, 1_002, 1_002), 2, 0));
+        forget();
+        assertEquals("contained", judge(word("1", "anna", PASSWORD, 1_000, 1_000), 2, 0));
+        assertEquals("contained", judge(word("2", "anna", SESSIONS, 1_001, 1_001), 2, 0));
+        assertEquals("contained", judge(word("3", "anna", PASSWORD, 2_000, 2_000), 2, 0));
+        assertEquals("contained", judge(word("4", "anna", SESSIONS, 2_001, 2_001), 2, 0));
+        assertEquals("contained", judge(word("5", "anna", PASSWORD, 2_002, 2_002), 2, 2_001));
     }
 
     @Test
