@@ -225,10 +225,6 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
         public Match(Trigger trigger, String userId, Asked asked) {
             this(trigger, userId, null, null, asked, null, null);
         }
-
-        public Match(Trigger trigger, String userId, Upstream upstream, long atMs) {
-            this(trigger, userId, null, null, null, upstream, atMs);
-        }
     }
 
     /**

@@ -76,10 +76,20 @@ public final class Upstreams {
             String outcome = Words.judge(session, source, row, policy.upstreamLimit(), policy.upstreamWindowMs());
             done.merge(outcome, 1, Integer::sum);
             if (outcome.equals("contained")) {
-                contain(session, realm, source, row, user, afterCommit);
+                contain(session, realm, match(source, row, isPast(word.atMs(), now)), user, afterCommit);
             }
         }
         return done;
+    }
+
+    /** Else it is now, and what is recorded already has begun before it, whatever a clock says. */
+    static boolean isPast(Long atMs, long nowMs) {
+        return atMs != null && atMs < nowMs;
+    }
+
+    static Trigger.Match match(SourceRow source, WordRow row, boolean isPast) {
+        return new Trigger.Match(Trigger.byId(row.triggerId), row.userId, null, null, null,
+                new Trigger.Upstream(source.iss, row.upstreamTxn), isPast ? row.atMs : null);
     }
 
     /** Never later than now: nothing that begins from here on may be ended, whatever the other clock says. */
@@ -99,11 +109,10 @@ public final class Upstreams {
         return row;
     }
 
-    private static void contain(KeycloakSession session, RealmModel realm, SourceRow source, WordRow row, UserModel user,
+    private static void contain(KeycloakSession session, RealmModel realm, Trigger.Match match, UserModel user,
             AllOrNothing.Committed afterCommit) {
-        AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user,
-                new Trigger.Match(Trigger.byId(row.triggerId), user.getId(), new Trigger.Upstream(source.iss, row.upstreamTxn), row.atMs),
-                Issuers.of(session, realm), null, Containment.Fate.STAYS));
+        AllOrNothing.of(session, afterCommit).run(() -> Containment.begin(session, realm, user, match, Issuers.of(session, realm), null,
+                Containment.Fate.STAYS));
     }
 
     private static SourceRow locked(KeycloakSession session, RealmModel realm, String issuer) {
@@ -186,7 +195,7 @@ public final class Upstreams {
             session.getContext().setRealm(realm);
             UserModel user = session.users().getUserById(realm, row.userId);
             if (user != null) {
-                contain(session, realm, source, row, user, afterCommit);
+                contain(session, realm, match(source, row, true), user, afterCommit);
             }
         }
     }
