@@ -14,6 +14,7 @@ import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
+import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
@@ -301,6 +302,7 @@ program
 
 addKeyCommands(program, show)
 addCompletionCommand(program, print)
+addStreamCommands(program)
 
 /** Does what the process was started for. */
 export async function main(): Promise<void> {

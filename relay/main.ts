@@ -5,6 +5,7 @@ import { beginDuties } from './run/duties.ts'
 import { followRealms } from './run/follow.ts'
 import { openIntake } from './run/intake.ts'
 import { listen, routes } from './run/serve.ts'
+import { openUpstreams } from './run/upstreams.ts'
 import { makeLog } from './telemetry/observer.ts'
 
 const GRACE_MS = 10_000
@@ -21,8 +22,13 @@ export async function startRelay(
   const parts = await connect(config, log)
   const { clock, flow, store, watermarks } = parts
   const intake = openIntake(parts, stop.signal)
-  const loops = [...beginDuties(parts, intake, stop.signal), ...followRealms(parts, intake, stop.signal)]
-  const { server, url } = await listen(routes(parts, intake), config)
+  const upstreams = openUpstreams(parts)
+  const loops = [
+    ...beginDuties(parts, intake, stop.signal),
+    ...followRealms(parts, intake, stop.signal),
+    ...upstreams.follow(stop.signal),
+  ]
+  const { server, url } = await listen(routes(parts, intake, upstreams), config)
   flow.start()
   log.info(
     {

@@ -42,6 +42,41 @@ export function describeOthers({ openAPIRegistry: registry }: OpenAPIHono<ApiEnv
     },
   })
   registry.registerPath({
+    method: 'post',
+    path: '/global-token-revocation',
+    summary: 'An identity provider asks for everything of a user to be ended: docs/upstream.md',
+    security: bearer,
+    request: {
+      body: {
+        required: true,
+        content: { 'application/json': { schema: z.object({ sub_id: z.looseObject({ format: z.string() }) }) } },
+      },
+    },
+    responses: {
+      204: { description: 'All has ended at Keycloak or waits for a person’s word, or nobody is concerned' },
+      400: json(Refused, 'What is wrong with the request'),
+      401: json(Refused, 'No JWT of an upstream that may ask for it'),
+      413: json(Refused, 'The body is larger than 64 KiB'),
+      503: json(Refused, 'The realm or the keys of the upstream cannot be had now'),
+    },
+  })
+  registry.registerPath({
+    method: 'post',
+    path: '/upstreams/{name}/events',
+    summary: 'Push of what an identity provider says of its users (RFC 8935): docs/upstream.md',
+    request: {
+      params: z.object({ name: z.string().max(32) }),
+      body: { required: true, content: { 'application/secevent+jwt': { schema: z.string() } } },
+    },
+    responses: {
+      202: { description: 'The realm has it' },
+      400: json(NotTaken, 'The token is refused'),
+      404: { description: 'There is no such upstream with a stream that is pushed' },
+      413: json(NotTaken, 'The body is larger than 1 MiB'),
+      503: json(NotTaken, 'The realm or the keys of the upstream cannot be had now'),
+    },
+  })
+  registry.registerPath({
     method: 'get',
     path: '/healthz',
     summary: 'Whether the process answers',

@@ -9,6 +9,7 @@ import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
 import { checkRedis, checkRunning, checkSqlite, silent } from './store.ts'
+import { checkUpstream } from './upstream.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
 /** Relying parties asked at once. */
@@ -46,7 +47,8 @@ export async function* check(
   try {
     for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
       const { identifier } = config
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients }
+      const hears = config.upstreams.some((upstream) => upstream.realm === issuer)
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients, hears }
       const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
@@ -69,6 +71,7 @@ export async function* check(
         return finding
       })
     }
+    yield* inTurn(config.upstreams, (upstream) => checkUpstream(upstream, way.ask))
   } finally {
     await way.close()
   }
@@ -86,8 +89,11 @@ async function checkAddress({ listen, store: kept }: Config, { finding, held }: 
 }
 
 /** Some at once, in their order. */
-async function* inTurn<T>(all: readonly T[], check: (one: T) => Promise<Finding>): AsyncGenerator<Finding> {
+async function* inTurn<T>(
+  all: readonly T[],
+  check: (one: T) => Promise<Finding | readonly Finding[]>,
+): AsyncGenerator<Finding> {
   for (let from = 0; from < all.length; from += AT_ONCE) {
-    yield* await Promise.all(all.slice(from, from + AT_ONCE).map(check))
+    yield* (await Promise.all(all.slice(from, from + AT_ONCE).map(check))).flat()
   }
 }

@@ -6,11 +6,10 @@ import { z } from 'zod'
 import { laneOf } from '../domain/model.ts'
 import { isLoopback, logoutUriComplaint } from '../domain/uri.ts'
 import { codeOf, RelayError } from '../errors.ts'
-import { Issuer, Text, Url } from './issuer.ts'
+import { Issuer, Networks, Text, Url } from './issuer.ts'
 import { Redis, type RedisConfig, redisOf } from './redis.ts'
 import { SIGNING_ALGORITHMS } from '../signing/key.ts'
-
-const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
+import { Upstream, upstreamComplaints, type UpstreamConfig, upstreamOf } from './upstream.ts'
 
 const Listen = z
   .strictObject({
@@ -154,6 +153,7 @@ export const Schema = z.strictObject({
       }),
     )
     .default([]),
+  upstreams: z.array(Upstream).default([]),
   console: Console.optional(),
   guard: z
     .strictObject({
@@ -171,7 +171,11 @@ export const Schema = z.strictObject({
 })
 
 /** What is running: relay.yaml and the environment, checked, with every default filled in and every secret read. */
-export type Config = Omit<z.infer<typeof Schema>, 'issuers' | 'delivery' | 'console' | 'security_feed' | 'store'> & {
+export type Config = Omit<
+  z.infer<typeof Schema>,
+  'issuers' | 'delivery' | 'console' | 'security_feed' | 'store' | 'upstreams'
+> & {
+  readonly upstreams: readonly UpstreamConfig[]
   readonly store:
     | { readonly sqlite: string; readonly redis?: undefined }
     | { readonly redis: RedisConfig; readonly sqlite?: undefined }
@@ -222,6 +226,15 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'relying_parties.backchannel_logout_uri': 'backchannel_logout_uri: https://wiki.example.org/backchannel-logout',
   'relying_parties.allow_addresses': 'allow_addresses: [10.1.2.3/32]',
   'relying_parties.issuer': 'issuer: https://idp.example.org/realms/main',
+  'upstreams.name': 'name: okta',
+  'upstreams.issuer': 'issuer: https://example.okta.com',
+  'upstreams.realm': 'realm: https://idp.example.org/realms/main',
+  'upstreams.jwks_uri': 'jwks_uri: https://example.okta.com/oauth2/v1/keys',
+  'upstreams.audience': 'audience: https://logout-relay.example.org/global-token-revocation',
+  'upstreams.stream': 'stream: { delivery: push }',
+  'upstreams.stream.client_id': 'client_id: logout-relay',
+  'upstreams.stream.client_secret': 'client_secret_file: /run/secrets/logout-relay-upstream',
+  'upstreams.allow_addresses': 'allow_addresses: [10.0.0.0/8]',
   'console.issuer': 'issuer: https://idp.example.org/realms/main',
   'console.client_secret': 'client_secret_file: /run/secrets/logout-relay-console',
   'console.url': 'url: https://logout-relay.example.org/console',
@@ -284,13 +297,15 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     )
   }
   checkRelyingParties(config, path)
+  checkUpstreams(config, path)
+  const upstreams = config.upstreams.map((upstream) => upstreamOf(upstream, read))
   const { ca_file, ...delivery } = config.delivery
   const ca = ca_file === undefined ? {} : { ca: certificates(ca_file, 'delivery.ca_file') }
   const { console: ofPeople, security_feed, store: ofStore, ...rest } = config
   const store = ofStore.redis ? { redis: redisOf(ofStore.redis, read, certificates) } : { sqlite: ofStore.sqlite ?? '' }
   const feed = security_feed && { security_feed: securityFeedOf(security_feed) }
   const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
-  return deepFreeze({ ...rest, ...console, ...feed, store, issuers, delivery: { ...delivery, ...ca } })
+  return deepFreeze({ ...rest, ...console, ...feed, store, issuers, upstreams, delivery: { ...delivery, ...ca } })
 }
 
 /** One that names no realm of the relay, or a client twice, would silently not be in force. */
@@ -312,6 +327,16 @@ function checkRelyingParties({ issuers, relying_parties }: z.infer<typeof Schema
   })
   if (complaints.length > 0) {
     throw new RelayError('config_invalid', complaints.join('\n'))
+  }
+}
+
+function checkUpstreams({ issuers, upstreams }: z.infer<typeof Schema>, path: string): void {
+  const complaints = upstreamComplaints(
+    upstreams,
+    issuers.map(({ issuer }) => issuer),
+  )
+  if (complaints.length > 0) {
+    throw new RelayError('config_invalid', complaints.map((complaint) => `${path}: ${complaint}`).join('\n'))
   }
 }
 

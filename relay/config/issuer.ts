@@ -5,6 +5,8 @@ import { SIGNING_ALGORITHMS } from '../signing/key.ts'
 export const Url = z.url({ protocol: /^https?$/, error: 'is not an http(s) URL' })
 export const Text = z.string().min(1, 'is empty')
 
+export const Networks = z.array(z.union([z.cidrv4(), z.cidrv6()], { error: 'is not a network in CIDR form' }))
+
 /** The client of programs, as docs/own-keycloak.md makes it. The console calls no API and needs no entry. */
 export const DEFAULT_CLIENTS = ['logout-relay-operator']
 

@@ -145,6 +145,9 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
       ${data['client_id'] === undefined ? '' : html`client ${client}${data['all_tokens'] === true ? ' and all that was issued to it' : ''}, `}${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
     case 'asked':
       return html`${by} asked for it with ${client}: “${data['reason'] ?? ''}”`
+    case 'told_by':
+      return html`The identity provider <code>${data['issuer'] ?? ''}</code> that this person is linked to said so. It
+        calls it <code>${data['txn'] ?? ''}</code>.`
     case 'upstream_sessions_ended':
       return 'The identity provider has ended its own sessions of this person.'
     case 'step':

@@ -36,6 +36,20 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
       const fields = Object.entries(differs).map(([name, value]) => `${name} ${String(value)}`)
       return ['relying_parties', `${client_id} of ${issuer}: ${fields.join('; ')}`] as const
     }),
+    [
+      'upstreams',
+      list(
+        config.upstreams.map(({ name, issuer, realm, global_token_revocation, stream, allow_http, allow_addresses }) =>
+          [
+            `${name}: ${issuer} for ${realm}`,
+            ...(global_token_revocation ? ['may revoke'] : []),
+            ...(stream ? [`a stream by ${stream.delivery}`] : []),
+            ...(allow_http ? ['without TLS'] : []),
+            ...(allow_addresses.length > 0 ? [`also at ${allow_addresses.join(' ')}`] : []),
+          ].join('; '),
+        ),
+      ),
+    ],
     ['guard', config.guard ? 'guards are fed' : 'none'],
     ['console', console ? `${console.url}, client ${console.client_id}` : 'none'],
     [

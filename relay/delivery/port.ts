@@ -1,5 +1,6 @@
 import type { Finding } from '../domain/finding.ts'
 import type { Answer, Delivery, LanePolicy, Named, RelyingParty, Target, TokenNames } from '../domain/model.ts'
+import type { HttpAnswer, HttpRequest } from '../http.ts'
 
 /**
  * A kind of delivery, as kinds.ts lists it: what is sent to a relying party, how, and how its answer is judged. When it is
@@ -101,6 +102,15 @@ export type Genuine = (
   clientId: string,
   alg?: string,
 ) => Promise<{ readonly tokens: ReadonlyMap<TokenNames, string>; readonly refusal?: string }>
+
+/** How far a request may go that is none of a lane's. */
+export type Reach = Pick<LanePolicy, 'http' | 'allowAddresses'>
+
+/**
+ * One request whose answer is read, to a server that may be hostile: only where it may go, and no redirect is followed.
+ * Rejects with what the network says, or with a FailureCode as `code`.
+ */
+export type Ask = (url: string, wanted: Omit<HttpRequest, 'dispatcher'>, reach: Reach) => Promise<HttpAnswer>
 
 /** One POST to a relying party, which may be hostile. Never rejects: a failure is an answer too. */
 export type Post = (

@@ -1,11 +1,12 @@
 import { lookup } from 'node:dns'
 import { createSecureContext, getCACertificates } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
-import type { Answer, FailureCode, LanePolicy } from '../domain/model.ts'
+import type { Answer, FailureCode } from '../domain/model.ts'
 import { isLoopback } from '../domain/uri.ts'
 import { codeOf } from '../errors.ts'
+import { exchange as askFor } from '../http.ts'
 import { addressCheck, checkedConnector, type LookupAll, onceAtATime } from './address.ts'
-import type { Post } from './port.ts'
+import type { Ask, Post, Reach } from './port.ts'
 
 /** For the way to the relying party and its TLS handshake; the deadline of the attempt may be shorter. */
 const CONNECT_MS = 2000
@@ -25,13 +26,17 @@ export interface PostOptions {
  * address, no redirect is followed, nothing is decompressed, one deadline holds for all of it, and after the status it can
  * neither change the verdict nor hold the lane.
  */
-export function openPost({ ca, lookupAll = lookup }: PostOptions = {}): { post: Post; close(): Promise<void> } {
+export function openPost({ ca, lookupAll = lookup }: PostOptions = {}): {
+  post: Post
+  ask: Ask
+  close(): Promise<void>
+} {
   // Made once: reading the trusted certificates takes longer than a handshake.
   const secureContext = createSecureContext(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] })
   const lookupOnce = onceAtATime(lookupAll)
   const agents = new Map<string, Agent>()
   /** One for each list of allowed addresses, so that none is ever given a connection that only another may make. */
-  const agentFor = ({ allowAddresses }: LanePolicy): Agent => {
+  const agentFor = ({ allowAddresses }: Reach): Agent => {
     const key = allowAddresses.join()
     const agent =
       agents.get(key) ??
@@ -59,10 +64,31 @@ export function openPost({ ca, lookupAll = lookup }: PostOptions = {}): { post: 
         ? Promise.resolve({ kind: 'failure', code: url })
         : exchange(agentFor(policy), url, content, policy.timeoutMs)
     },
+    ask: (uri, wanted, reach) => {
+      const url = checkedUrl(uri, reach)
+      return typeof url === 'string'
+        ? Promise.reject(failed(url))
+        : inTime(wanted.timeoutMs, askFor(url, { ...wanted, dispatcher: agentFor(reach) }))
+    },
     close: async () => {
       await Promise.all([...agents.values()].map((agent) => agent.destroy()))
     },
   }
+}
+
+function failed(code: FailureCode): Error {
+  return Object.assign(new Error(code), { code })
+}
+
+/** undici heeds a deadline only once it has a connection. */
+function inTime<T>(ms: number, asked: Promise<T>): Promise<T> {
+  const late = Promise.withResolvers<never>()
+  const timer = setTimeout(() => {
+    late.reject(failed('timeout'))
+  }, ms)
+  return Promise.race([asked, late.promise]).finally(() => {
+    clearTimeout(timer)
+  })
 }
 
 function exchange(agent: Agent, url: URL, { type, body }: Parameters<Post>[1], timeoutMs: number): Promise<Answer> {
@@ -126,7 +152,7 @@ function exchange(agent: Agent, url: URL, { type, body }: Parameters<Post>[1], t
 }
 
 /** The URL, or why nothing is sent to it. */
-function checkedUrl(uri: string, policy: LanePolicy): URL | FailureCode {
+function checkedUrl(uri: string, policy: Reach): URL | FailureCode {
   // A URL parser forgives backslashes, tabs and line breaks; whoever reads the URL sees another one than it does.
   const url = /[\s\\]/.test(uri) ? null : URL.parse(uri)
   if (!url || url.username || url.password || url.hash) {

@@ -126,9 +126,11 @@ function isWeaker(setting: string, was: string, is: string): boolean {
     case 'operator.limit':
     // Fewer changes of a directory end what is from before without somebody's word.
     case 'directories.limit':
+    case 'upstreams.limit':
       return Number(is) < Number(was)
     // Longer, fewer users can be contained before somebody has to confirm.
     case 'operator.window':
+    case 'upstreams.window':
       return Number(is) > Number(was)
     case 'step-up.users':
       return is === 'privileged'

@@ -15,6 +15,8 @@
  * - lane: the deliveries of one relying party; what is slow in one delays no other
  * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
  * - operator request: a person's or a program's word that a subject is to be contained
+ * - upstream: an identity provider that users of a realm are linked to, and that tells the relay what happens to them
+ * - word: what an upstream has said of one of its users
  * - decision: what a person says of a relying party, or of what it is owed, with a reason
  * - change: something that could keep an attacker in, or that takes such a thing back, whoever made it
  * - note: a text that is kept beside what is owed, by issuer and name
@@ -85,6 +87,8 @@ export interface SecurityEvent {
   readonly steps: Readonly<Record<string, number>>
   /** Who asked for it and why; absent where it just happened. */
   readonly operator?: { readonly by: string; readonly clientId: string; readonly reason: string }
+  /** The identity provider that the subject is linked to and that said so, and what it calls the event. */
+  readonly upstream?: { readonly issuer: string; readonly txn: string }
   /** Clients whose offline tokens of this subject live on, because the realm's policy spares them. */
   readonly sparedOffline?: readonly string[]
   /** Aliases of the identity providers that the subject is still linked to: whoever added a link logs in with it. */
@@ -156,6 +160,41 @@ export interface Unreachable {
   readonly clientId: string
   readonly sid: string
   readonly untilMs: number
+}
+
+/** By what an identity provider names a user who is linked to it. */
+export type UpstreamSubject = { readonly sub: string } | { readonly email: string }
+
+/** What an identity provider that users of a realm are linked to has said of one, once that is verified. */
+export interface UpstreamWord {
+  /** As the realm's identity provider has it. */
+  readonly issuer: string
+  readonly subjects: readonly UpstreamSubject[]
+  /** The event's URI, or `global-token-revocation`. */
+  readonly type: string
+  readonly credentialType?: string
+  /** When it happened there; absent for now. */
+  readonly atMs?: number
+  /** Names the message: told twice it is one. */
+  readonly id: string
+  /** What it calls the event. */
+  readonly txn: string
+}
+
+/** What became of a word, in users; all 0 where it concerns nobody. */
+export interface UpstreamOutcome {
+  readonly contained: number
+  /** They wait for a person's word. */
+  readonly held: number
+  readonly known: number
+}
+
+/** What an upstream has said of a realm's users and that waits for a person's word. */
+export interface UpstreamHeld {
+  readonly id: string
+  readonly issuer: string
+  /** Users and kinds of events; 0 where nothing waits. */
+  readonly held: number
 }
 
 /** A client that can be told. */
@@ -240,6 +279,7 @@ export interface Evidence {
   readonly kind:
     | 'received'
     | 'asked'
+    | 'told_by'
     | 'upstream_sessions_ended'
     | 'step'
     | 'survivors_ended'

@@ -60,7 +60,7 @@ export function plan(
       createdMs: nowMs,
     })
   }
-  const { jti, trigger, part, parts, operator, client, watched, refusedAfter } = event
+  const { jti, trigger, part, parts, operator, upstream, client, watched, refusedAfter } = event
   // Each part of a large event says what was done once for all of them.
   const first = part === 1
   const before = event.sessions.filter(({ id }) => ended.has(id)).length
@@ -119,6 +119,9 @@ export function plan(
             data: { by: operator.by, client_id: operator.clientId, reason: operator.reason },
           } as const,
         ]
+      : []),
+    ...(first && upstream
+      ? [{ kind: 'told_by', atMs: event.watermarkMs, data: { issuer: upstream.issuer, txn: upstream.txn } } as const]
       : []),
     ...(event.shadow
       ? [{ kind: 'shadow', atMs: nowMs, data: { jti, sessions: event.sessions.length } } as const]

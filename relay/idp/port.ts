@@ -3,7 +3,14 @@ import type { KeySet } from '../../guard/jwt.ts'
 import type { RealmSeen } from '../domain/change.ts'
 import type { Directory } from '../domain/directory.ts'
 import type { Finding } from '../domain/finding.ts'
-import type { RelyingParty, OperatorRequest, OperatorOutcome } from '../domain/model.ts'
+import type {
+  RelyingParty,
+  OperatorRequest,
+  OperatorOutcome,
+  UpstreamHeld,
+  UpstreamOutcome,
+  UpstreamWord,
+} from '../domain/model.ts'
 import type { Genuine } from '../delivery/port.ts'
 import type { Idp } from '../flow/ports.ts'
 
@@ -44,6 +51,8 @@ export interface IdentityProvider extends Idp {
    * what the realm has done.
    */
   contain(callersToken: string, request: OperatorRequest): Promise<OperatorOutcome>
+  /** What an upstream has said; once this answers, it is committed there. Twice does no harm. */
+  hear(word: UpstreamWord): Promise<UpstreamOutcome>
   close(): Promise<void>
 }
 
@@ -77,6 +86,8 @@ export interface RealmLook {
   readonly outbox?: { readonly waiting: number; readonly refused: number; readonly oldestMs?: number } | undefined
   /** Where passwords lie outside of the identity provider; absent where the realm does not tell. */
   readonly directories?: readonly Directory[] | undefined
+  /** Those that have named somebody of the realm; absent where the realm does not tell. */
+  readonly upstreams?: readonly UpstreamHeld[] | undefined
 }
 
 /** The keys of a configured issuer, or undefined for one that is not. */

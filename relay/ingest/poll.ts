@@ -1,4 +1,3 @@
-import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
 import type { IdentityProvider, SetError } from '../idp/port.ts'
@@ -6,9 +5,9 @@ import { KEYS_AGAIN_MS, Patience } from './patience.ts'
 
 const MAX_EVENTS = 20
 
-export interface PollPorts extends Pick<IdentityProvider, 'poll'> {
-  verify(set: string): Promise<SecurityEvent>
-  receive(event: SecurityEvent): Promise<unknown>
+export interface PollPorts<Event> extends Pick<IdentityProvider, 'poll'> {
+  verify(set: string): Promise<Event>
+  receive(event: Event): Promise<unknown>
   polled(): void
   /** An event that cannot be taken, and why. */
   refused(why: string): void
@@ -20,10 +19,16 @@ export interface PollPorts extends Pick<IdentityProvider, 'poll'> {
  * one and is acknowledged only after its durable commit; one that cannot be taken is reported and does not hold up others.
  * One whose key is not known yet is neither: it is asked for again within seconds, and reported after a minute.
  */
-export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: number, stop: AbortSignal): Promise<void> {
+export async function pollOutbox<Event>(
+  ports: PollPorts<Event>,
+  clock: Clock,
+  intervalMs: number,
+  stop: AbortSignal,
+): Promise<void> {
   let ack: string[] = []
   let setErrs: Record<string, SetError> = {}
   const patience = new Patience(clock)
+  let before: readonly string[] = []
   while (!stop.aborted) {
     let again = false
     let waitMs = intervalMs
@@ -53,7 +58,10 @@ export async function pollOutbox(ports: PollPorts, clock: Clock, intervalMs: num
         }
       }
       ports.polled()
-      again = moreAvailable === true || ack.length > 0 || Object.keys(setErrs).length > 0
+      // What comes again although it has been answered would keep both sides busy without end.
+      const answered = [...ack, ...Object.keys(setErrs)]
+      again = moreAvailable === true || answered.some((jti) => !before.includes(jti))
+      before = answered
     } catch (cause) {
       ports.trouble('The outbox could not be polled; trying again', cause)
     }

@@ -1,6 +1,5 @@
 import { Hono, type MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import type { SecurityEvent } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
 import { KEYS_AGAIN_MS } from './patience.ts'
@@ -9,11 +8,11 @@ const MAX_BYTES = 1024 * 1024
 /** So many pushes wait for a key at once: whoever may reach the relay can name keys that there are not. */
 const WAITING = 50
 
-export interface PushPorts {
+export interface PushPorts<Event> {
   /** Throws a RelayError for a SET that cannot be taken. */
-  readonly verify: (set: string) => Promise<SecurityEvent>
+  readonly verify: (set: string) => Promise<Event>
   /** Resolves when the event is durable. */
-  readonly receive: (event: SecurityEvent) => Promise<unknown>
+  readonly receive: (event: Event) => Promise<unknown>
   readonly refused: (code: string, message: string) => void
   readonly clock: Pick<Clock, 'sleep'>
 }
@@ -22,7 +21,7 @@ export interface PushPorts {
  * Push delivery of Security Event Tokens, RFC 8935. 202 is answered only when the event cannot be lost any more. One whose
  * key is not known yet is looked at once more when the realm's keys may be fetched again; after that the poll brings it.
  */
-export function pushRoute({ verify: verifyNow, receive, refused, clock }: PushPorts): Hono {
+export function pushRoute<Event>({ verify: verifyNow, receive, refused, clock }: PushPorts<Event>): Hono {
   let waiting = 0
   const verify = (set: string) =>
     verifyNow(set).catch(async (cause: unknown) => {

@@ -1,13 +1,9 @@
-import { decodeJwt, decodeProtectedHeader, errors, type JSONWebKeySet } from 'jose'
 import { z } from 'zod'
-import { type KeySet, verifyJwt } from '../../guard/jwt.ts'
 import type { SecurityEvent } from '../domain/model.ts'
 import { named } from '../delivery/kinds.ts'
 import { RelayError } from '../errors.ts'
 import type { KeysOf } from '../idp/port.ts'
-import { whyUnverifiable } from '../idp/unverifiable.ts'
-
-const SKEW_SECONDS = 60
+import { SKEW_SECONDS, verifiedToken } from './token.ts'
 
 const KNOWN_TYPES: readonly string[] = [
   'caep/event-type/credential-change',
@@ -58,6 +54,7 @@ const Containment = z.object({
   survivors: z.number().int().min(0).max(1_000_000).default(0),
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
   asked: z.object({ by: Name, client_id: Name, reason: z.string().max(2000) }).optional(),
+  upstream: z.object({ iss: z.string().min(1).max(2048), txn: Name }).optional(),
   spared_offline: z.array(Name).max(100).optional(),
   identity_providers: z.array(Name).max(100).optional(),
   watched: z.object({ logins: Count, failed_logins: Count, refused_refreshes: Count }).optional(),
@@ -90,34 +87,13 @@ const Claims = z.object({
 })
 
 /**
- * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0): pinned issuer before anything is fetched, its published keys,
- * `typ`, `aud`, and the one event in it. No greatest age: the outbox may hand it out days later.
+ * Verifies a Security Event Token of a realm (RFC 8417 §2, SSF 1.0), and the one event in it. No greatest age: the outbox may
+ * hand it out days later.
  *
- * @throws RelayError with a code of RFC 8935 §2.4, or `idp_unavailable` when the issuer's keys cannot be had now, or
- *   `key_unknown` where the key is not among them yet: that of a realm which has just changed its key is seconds away
+ * @throws RelayError as `verifiedToken`
  */
 export async function verifySet(set: string, keysOf: KeysOf, audience: string, nowMs: number): Promise<SecurityEvent> {
-  const { issuer, typ, kid } = peek(set)
-  if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
-    throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
-  }
-  // Asked for last of all: a promise that fails with nobody waiting for it would end the process.
-  const keys = keysOf(issuer)
-  if (!keys) {
-    throw new RelayError('invalid_issuer', 'The issuer is not one that this relay is configured for')
-  }
-  let payload
-  let known: KeySet | undefined
-  try {
-    known = await keys
-    payload = (await verifyJwt(set, known, { issuer, audience, clockTolerance: SKEW_SECONDS })).payload
-  } catch (cause) {
-    if (cause instanceof errors.JWKSNoMatchingKey && typeof kid === 'string' && !isIn(known?.jwks?.(), kid)) {
-      throw new RelayError('key_unknown', 'The realm publishes no key of that name, as far as is known now')
-    }
-    const why = whyUnverifiable(cause, set, known)
-    throw why === undefined ? refusal(cause) : new RelayError('invalid_key', why)
-  }
+  const { issuer, payload } = await verifiedToken(set, keysOf, audience)
   const parsed = Claims.safeParse(payload)
   if (!parsed.success) {
     const issue = parsed.error.issues[0]
@@ -152,6 +128,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     survivors,
     steps,
     asked,
+    upstream,
     spared_offline,
     identity_providers,
     watched,
@@ -176,6 +153,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     survivors,
     steps,
     ...(asked === undefined ? {} : { operator: { by: asked.by, clientId: asked.client_id, reason: asked.reason } }),
+    ...(upstream === undefined ? {} : { upstream: { issuer: upstream.iss, txn: upstream.txn } }),
     ...(spared_offline === undefined ? {} : { sparedOffline: spared_offline }),
     ...(identity_providers === undefined ? {} : { identityProviders: identity_providers }),
     ...(watched === undefined
@@ -207,45 +185,4 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       named: named(s, issuer),
     })),
   }
-}
-
-/** What must be known before any key is fetched; nothing of it is believed yet. */
-function peek(set: string): { issuer: string; typ: unknown; kid: unknown } {
-  try {
-    const { typ, kid } = decodeProtectedHeader(set)
-    const { iss } = decodeJwt(set)
-    return { issuer: typeof iss === 'string' ? iss : '', typ, kid }
-  } catch {
-    throw new RelayError('invalid_request', 'The body is not a JWT in compact form')
-  }
-}
-
-/** A key that is there and does not fit is none that could still come. */
-function isIn(jwks: JSONWebKeySet | undefined, kid: string): boolean {
-  return jwks?.keys.some((jwk) => jwk.kid === kid) ?? false
-}
-
-function refusal(cause: unknown): RelayError {
-  if (cause instanceof RelayError) {
-    return cause
-  }
-  if (cause instanceof errors.JWTClaimValidationFailed) {
-    return cause.claim === 'aud'
-      ? new RelayError(
-          'invalid_audience',
-          'The audience is not this relay: compare its identifier with the extension option audience',
-        )
-      : new RelayError('invalid_request', `The claim ${cause.claim} is not acceptable`)
-  }
-  if (
-    cause instanceof errors.JWKSTimeout ||
-    !(cause instanceof errors.JOSEError) ||
-    cause.code === 'ERR_JOSE_GENERIC'
-  ) {
-    return new RelayError('idp_unavailable', "The issuer's keys cannot be had at the moment", { cause })
-  }
-  if (cause instanceof errors.JWTExpired) {
-    return new RelayError('invalid_request', 'The claim exp must not be there')
-  }
-  return new RelayError('invalid_key', "The signature does not verify with the issuer's published keys")
 }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino'
 import type { Config } from '../config/config.ts'
 import { relaySigned } from '../delivery/backchannel/signer.ts'
 import { openKinds } from '../delivery/kinds.ts'
-import type { Deliverer } from '../delivery/port.ts'
+import type { Ask, Deliverer } from '../delivery/port.ts'
 import { openPost } from '../delivery/post.ts'
 import { Flow } from '../flow/flow.ts'
 import type { Clock, Idp, Observer } from '../flow/ports.ts'
@@ -47,6 +47,8 @@ export interface Parts {
   readonly watermarks?: Watermarks
   /** Of the processes that share a store one polls, reports and prunes for all. */
   readonly leads: () => boolean
+  /** The way to servers that may be hostile. */
+  readonly ask: Ask
   /** What verifies tokens of an issuer: the realm's keys without the relay's own. */
   readonly keysOf: KeysOf
   readonly close: () => Promise<void>
@@ -93,7 +95,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
   const sending = { ...told, observer, providers, relyingParties, deliverers, leads }
   const registrar = await openRegistrar(sending)
   return {
-    ...{ ...told, observer, providers, relyingParties, registrar, leads },
+    ...{ ...told, observer, providers, relyingParties, registrar, leads, ask: way.ask },
     flow: openFlow(sending),
     ...(streamKey ? { watermarks: openWatermarks(config, store, streamKey) } : {}),
     keysOf: (issuer) => {

@@ -204,7 +204,7 @@ async function look({
     trouble(`Every security event of ${issuer} will be refused. ${complaint}`, undefined)
   }
   const readMs = clock.nowMs()
-  const { parties, realm, findings: found, pushes, outbox, directories } = await provider.look()
+  const { parties, realm, findings: found, pushes, outbox, directories, upstreams } = await provider.look()
   findings.found(...found, ...provider.ownFindings())
   findings.found(judgePush(issuer, pushes === true, unpushed()))
   if (outbox?.refused === 0) {
@@ -214,6 +214,7 @@ async function look({
   metrics.outboxRefused.set({ issuer }, outbox?.refused ?? 0)
   setOrRemove(metrics.outboxOldest, issuer, outbox?.oldestMs)
   metrics.directories.set(issuer, directories ?? [])
+  metrics.upstreamsHeld.set(issuer, upstreams ?? [])
   await registrar.saw(issuer, parties, realm, readMs)
   return { count: parties.length, outbox }
 }

@@ -21,9 +21,10 @@ import { STORE } from '../telemetry/measure.ts'
 import { endedBy, judgedBy } from '../watermarks/ended.ts'
 import type { Parts } from './connect.ts'
 import type { Intake } from './intake.ts'
+import type { Upstreams } from './upstreams.ts'
 
 /** All that is served: pushed events, the API, the console for people, and what guards ask. */
-export function routes(parts: Parts, intake: Intake): Hono {
+export function routes(parts: Parts, intake: Intake, upstreams: Upstreams): Hono {
   const { config, store, clock, watermarks } = parts
   const callers: CallerPorts = {
     keysOf: parts.keysOf,
@@ -42,6 +43,7 @@ export function routes(parts: Parts, intake: Intake): Hono {
   if (watermarks) {
     app.route('/', guardRoutes({ ...callers, ...watermarks, nowMs: () => clock.nowMs() }))
   }
+  app.route('/', upstreams.routes)
   app.route('/', otherMethods(api))
   return app
 }

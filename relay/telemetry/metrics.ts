@@ -3,6 +3,7 @@ import type { Findings } from './findings.ts'
 import { VERSION } from '../version.ts'
 import type { Store } from '../store/port.ts'
 import { showDirectories } from './directories.ts'
+import { showHeld } from './held.ts'
 
 /**
  * What Prometheus reads at /metrics. Labels are issuers, client ids, what an administrator has named a directory, and stable
@@ -116,6 +117,24 @@ export function makeMetrics() {
       labelNames: ['issuer'],
       registers,
     }),
+    upstreamWords: new Counter({
+      name: 'logout_relay_upstream_words_total',
+      help: 'What identity providers have said that users are linked to, by what became of it: contained, held, known, nobody, or why it was refused',
+      labelNames: ['upstream', 'outcome'],
+      registers,
+    }),
+    upstreamHeard: new Gauge({
+      name: 'logout_relay_upstream_heard_timestamp_seconds',
+      help: 'When an upstream made the newest token of its stream, or last answered a poll; at first when the relay started. Absent for one that is neither polled nor asked to verify its stream',
+      labelNames: ['upstream'],
+      registers,
+    }),
+    upstreamEnabled: new Gauge({
+      name: 'logout_relay_upstream_stream_enabled',
+      help: '1 while an upstream says that its stream is enabled, 0 where it is paused or disabled; absent where it does not say',
+      labelNames: ['upstream'],
+      registers,
+    }),
     troubles: new Counter({
       name: 'logout_relay_troubles_total',
       help: 'Failures of the store or the identity provider that were retried',
@@ -164,6 +183,7 @@ export function makeMetrics() {
       registers,
     }),
     directories: showDirectories(registry),
+    upstreamsHeld: showHeld(registry),
   }
 }
 

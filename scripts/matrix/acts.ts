@@ -1,4 +1,4 @@
-import { REDIRECT_URI } from '../attack/clients.ts'
+import { REDIRECT_URI, UPSTREAM } from '../attack/clients.ts'
 import { linkIn } from '../attack/thief.ts'
 import { NEW_PASSWORD } from '../attack/victim.ts'
 import { Browser, type Page } from '../stage/browser.ts'
@@ -206,6 +206,31 @@ export const ACTS: readonly Act[] = [
   byAdmin('directory-account-deleted', EVERYTHING, (person) => inDirectory(person, 'changetype: delete'), {
     inDirectory: true,
   }),
+  upstreamSays('upstream-password-changed', ALL_ACCESS, 'caep/event-type/credential-change', 'password'),
+  upstreamSays('upstream-credential-changed', SESSIONS, 'caep/event-type/credential-change', 'fido2-roaming'),
+  upstreamSays('upstream-account-disabled', ALL_ACCESS, 'risc/event-type/account-disabled'),
+  upstreamSays('upstream-sessions-revoked', SESSIONS, 'caep/event-type/session-revoked'),
+  {
+    // Of a session that began there; none of the person's others is concerned.
+    trigger: 'upstream-logout',
+    ends: [],
+    prepare: async (person) => {
+      await person.linkUpstream()
+      const { target, world } = person
+      const page = await person.logIn(new Browser(), target.authorization({ kc_idp_hint: UPSTREAM }))
+      const tokens = await target.redeem(page)
+      return async () => {
+        if (!tokens || !(await world.tokens.lives('flows-app', tokens))) {
+          throw new Error(`The login by the identity provider gave no tokens: ${page.status} at ${page.url}`)
+        }
+        const { upstream } = target
+        await upstream.must('POST', `/users/${await upstream.userId(person.name)}/logout`)
+        const events = `select count(*) from logout_relay_outbox where user_id = '${person.id}' and trigger_id = 'upstream-logout'`
+        await until('it has been heard', () => world.postgres.psql(events) === '1')
+        await until('what began there is dead', async () => !(await world.tokens.lives('flows-app', tokens)))
+      }
+    },
+  },
   byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', person.path('/logout'))),
   byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/logout-all'), {
     policy: policy('realm-logout', 'sessions'),
@@ -241,6 +266,37 @@ export const ACTS: readonly Act[] = [
   },
   { ...byAdmin('admin-reset-password', [], reset, { how: 'without Logout Relay' }), withoutListener: true },
 ]
+
+/** The relay's word to the extension, as it gives it once it has verified that of the identity provider. */
+function upstreamSays(trigger: string, ends: readonly EndsWith[], event: string, credential?: string): Act {
+  return {
+    trigger,
+    ends,
+    prepare: async (person) => {
+      await person.linkUpstream()
+      return async () => {
+        const { world, target } = person
+        const [link] = (
+          await admin(person).must<{ userId: string }[]>('GET', person.path('/federated-identity'))
+        ).json()
+        const answer = await call<{ contained: number }>('POST', `${target.issuer}/logout-relay/upstream-events`, {
+          json: {
+            issuer: world.keycloak.issuer(target.upstream.realm),
+            subjects: [{ sub: link?.userId }],
+            type: `https://schemas.openid.net/secevent/${event}`,
+            credential_type: credential,
+            id: `${person.name} ${trigger}`,
+            txn: trigger,
+          },
+          headers: { authorization: `Bearer ${await world.tokens.serviceAccount('logout-relay', world.secret)}` },
+        })
+        if (answer.status !== 200 || answer.json().contained !== 1) {
+          throw new Error(`The word of the identity provider contained nobody: ${answer.status} ${answer.text}`)
+        }
+      }
+    },
+  }
+}
 
 function inDirectory(person: Person, change: string): Promise<void> {
   const { directory } = person.world

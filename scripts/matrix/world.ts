@@ -1,4 +1,11 @@
-import { ASSERTIONS, createClients, createIdentityProviders, createPartner, SECRET } from '../attack/clients.ts'
+import {
+  ASSERTIONS,
+  createClients,
+  createIdentityProviders,
+  createPartner,
+  SECRET,
+  UPSTREAM,
+} from '../attack/clients.ts'
 import { Target } from '../attack/target.ts'
 import { ACCOUNT_LINKING, cibaChannel, type Parts } from '../attack/world.ts'
 import { Admin, RealmAdmin } from '../stage/admin.ts'
@@ -230,6 +237,13 @@ async function furnish(
   })
   await admin.setClientAttributes('orders-api', { 'standard.token.exchange.enabled': 'true' })
   await createIdentityProviders(keycloak, admin, upstream, { storeToken: true })
+  await admin.letRelayHearUpstreams()
+  const provider = (await admin.must<{ config: object }>('GET', `/identity-provider/instances/${UPSTREAM}`)).json()
+  const config = { ...provider.config, issuer: keycloak.issuer(upstream.realm) }
+  await admin.must('PUT', `/identity-provider/instances/${UPSTREAM}`, { ...provider, config })
+  await upstream.setClientAttributes(`${admin.realm}-${UPSTREAM}`, {
+    'backchannel.logout.url': `${keycloak.issuer(admin.realm)}/protocol/openid-connect/logout/backchannel-logout`,
+  })
   if (features.has(ASSERTIONS)) {
     await createPartner(admin)
   }

@@ -179,6 +179,20 @@ export class RealmAdmin {
     return this.#admin.setForceLogin(this.realm, value)
   }
 
+  /** Gives a user a role of a client. */
+  async giveRole(userId: string, clientId: string, name: string): Promise<void> {
+    const client = await this.clientUuid(clientId)
+    const role = (await this.must<object>('GET', `/clients/${client}/roles/${name}`)).json()
+    await this.must('POST', `/users/${userId}/role-mappings/clients/${client}`, [role])
+  }
+
+  /** The relay of this realm may tell what identity providers say: docs/upstream.md. */
+  async letRelayHearUpstreams(): Promise<void> {
+    const path = `/clients/${await this.clientUuid('logout-relay')}/service-account-user`
+    const account = (await this.must<{ id: string }>('GET', path)).json()
+    await this.giveRole(account.id, 'logout-relay', 'upstream-events')
+  }
+
   sessions(userId: string): Promise<{ id: string }[]> {
     return this.#admin.sessions(this.realm, userId)
   }

@@ -24,6 +24,7 @@ export interface RelayOptions {
     former_issuers?: string[]
   }[]
   readonly console?: { issuer: string; client_secret: string; url: string }
+  readonly upstreams?: readonly object[]
   readonly securityFeed?: { url: string } | { file: string }
   /** Whether to wait until it is ready, or only until it listens. */
   readonly ready?: boolean
@@ -38,6 +39,7 @@ export async function startRelayProcess(options: RelayOptions): Promise<RelaySer
     store: { sqlite: join(dir, 'relay.db') },
     issuers: options.issuers,
     ...(options.console ? { console: options.console } : {}),
+    ...(options.upstreams ? { upstreams: options.upstreams } : {}),
     ...(options.securityFeed ? { security_feed: options.securityFeed } : {}),
     delivery: { allow_http_on_loopback: true },
     guard: { key_file: join(dir, 'guard.pem') },

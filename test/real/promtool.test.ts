@@ -16,6 +16,13 @@ test('an alert about a directory is raised where it fails, is late or waits for 
   expect(said).toContain('SUCCESS')
 })
 
+test('an alert about an identity provider is raised where it is silent, off or waits for a word, until it is not', () => {
+  const said = execFileSync('promtool', ['test', 'rules', join(import.meta.dirname, 'alerts-upstreams.yaml')], {
+    encoding: 'utf8',
+  })
+  expect(said).toContain('SUCCESS')
+})
+
 test('promtool has nothing to say against the metrics', async () => {
   const open = { issuer: 'https://idp.example.org/realms/demo', clientId: 'orders', count: 1, oldestMs: 1, asked: true }
   const metrics = makeMetrics()

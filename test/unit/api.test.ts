@@ -14,6 +14,8 @@ import { endedBy } from '../../relay/watermarks/ended.ts'
 import { Registrar } from '../../relay/registry/registrar.ts'
 import { guardRoutes } from '../../relay/api/guard.ts'
 import { pushRoute } from '../../relay/ingest/push.ts'
+import { revocationRoute } from '../../relay/upstream/revocation.ts'
+import { streamRoute } from '../../relay/upstream/stream.ts'
 import { RelyingParties } from '../../relay/registry/registry.ts'
 import type { Store } from '../../relay/store/port.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
@@ -423,7 +425,11 @@ test('every route of the relay is described, those of the push and the guard too
   }
   const described = Object.entries(paths).flatMap(([path, methods]) => Object.keys(methods).map((m) => `${m} ${path}`))
   const none = {} as never
-  const routed = [...app.routes, ...pushRoute(none).routes, ...guardRoutes({ key: {} } as never).routes]
+  const upstreams = new Hono()
+    .route('/', revocationRoute({ upstreams: [], heard: none, refused: none }))
+    .route('/upstreams/:name', streamRoute({ upstream: { stream: {} } } as never))
+  const guard = guardRoutes({ key: {} } as never)
+  const routed = [...app.routes, ...pushRoute(none).routes, ...guard.routes, ...upstreams.routes]
     // The check takes the method of whatever request a gateway asks about; a description has no word for that.
     .map(({ path, method }) => ({ path, method: path === '/guard/check' ? 'GET' : method }))
     .filter(({ method }) => method !== 'ALL')

@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'idp/keycloak/audit/',
     'idp/keycloak/claims.ts',
     'idp/keycloak/directories.ts',
+    'idp/keycloak/upstreams.ts',
   ],
   config: ['domain/', 'signing/key.ts'],
   // A kind has a folder; kinds.ts, which lists them, imports the one file of it that the others need not know.
@@ -45,6 +46,16 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'delivery/backchannel': ['../guard/', 'domain/', 'delivery/port.ts', 'delivery/failures.ts', 'signing/'],
   // Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/', 'delivery/kinds.ts'],
+  // What it asks of others goes the guarded way that deliveries go.
+  upstream: [
+    '../guard/jwt.ts',
+    'domain/',
+    'flow/ports.ts',
+    'idp/port.ts',
+    'delivery/port.ts',
+    'ingest/',
+    'config/upstream.ts',
+  ],
   watermarks: ['../guard/', 'domain/', 'store/watermark-log.ts', 'signing/private-key.ts'],
   // What people register is a back-channel logout URL, and it is probed as `logout-relay check` does it.
   registry: ['domain/', 'store/notes.ts', 'flow/ports.ts', 'delivery/port.ts', 'delivery/backchannel/target.ts'],
@@ -60,7 +71,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/audit/', 'idp/keycloak/users.ts', 'idp/port.ts', 'config/config.ts'],
   ],
   check: [
-    ...['domain/', 'config/', 'delivery/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts'],
+    ...['domain/', 'config/', 'delivery/', 'flow/ports.ts', 'signing/acts.ts', 'watermarks/key.ts', 'upstream/'],
     ...['store/redis/', 'store/sqlite/', 'idp/keycloak/check/', 'idp/keycloak/publish.ts'],
   ],
   // It puts the parts together: what is opened, what is served, and what is done again and again.
@@ -69,6 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...[
       'security-feed/',
       'watermarks/',
+      'upstream/',
       'delivery/',
       'delivery/backchannel/signer.ts',
       'flow/flow.ts',
@@ -81,7 +93,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
-    ...['idp/keycloak/users.ts', 'domain/'],
+    ...['idp/keycloak/users.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
 

@@ -15,6 +15,9 @@ const seen: RealmSeen = {
     'operator.limit': '20',
     'operator.window': '3600',
     'directories.limit': '100',
+    'upstreams.limit': '100',
+    'upstreams.window': '3600',
+    'upstreams.email': 'okta',
   },
   targets: { wiki: backchannelAt('https://wiki.example.org/logout') },
 }
@@ -73,6 +76,11 @@ describe('between two looks at a realm', () => {
     ['more may be ended on somebody’s word', { 'operator.limit': '100' }, 'policy_changed'],
     ['words count against the limit for longer', { 'operator.window': '7200' }, 'policy_weakened'],
     ['words count against the limit for less long', { 'operator.window': '60' }, 'policy_changed'],
+    ['fewer may be ended on an identity provider’s word', { 'upstreams.limit': '5' }, 'policy_weakened'],
+    ['more may be ended on an identity provider’s word', { 'upstreams.limit': '500' }, 'policy_changed'],
+    ['its words count against the limit for longer', { 'upstreams.window': '7200' }, 'policy_weakened'],
+    ['its words count against the limit for less long', { 'upstreams.window': '60' }, 'policy_changed'],
+    ['it may name nobody by an address any more', { 'upstreams.email': '' }, 'policy_weakened'],
     ['nothing is enforced', { mode: 'shadow' }, 'policy_weakened'],
   ])('%s in the policy', (_, policy, kind) => {
     expect(kinds(seen, { ...seen, policy: { ...seen.policy, ...policy } })).toEqual([kind])

@@ -244,6 +244,18 @@ describe('with one thing broken, that line alone says what to do:', () => {
     ])
   })
 
+  const HELD = { id: '9b1c', issuer: 'https://login.example.com', held: 7 }
+
+  test('what to ask so that words of an identity provider go on', () => {
+    const realm = { issuer: ISSUER, identifier: 'logout-relay' }
+    const told = (held: number) =>
+      judgeRealm(realm, { ...RIGHT, upstreams: [{ ...HELD, held }] }, 0).find(({ check }) => check === 'upstream words')
+    expect(told(0)).toMatchObject({ ok: true })
+    expect(told(7)?.says).toMatch(
+      `7 of https://login.example.com end nothing, and nothing that it says from now on, until somebody with the role confirm says so: POST ${ISSUER}/logout-relay/upstreams {"id": "9b1c", "decision": "confirm"}`,
+    )
+  })
+
   test('nobody at the address', async () => {
     const where = { issuer: 'http://127.0.0.1:9/realms/demo', clients: HERE }
     const realm = { ...where, clientId: 'a', clientSecret: 'b', identifier: 'c' }
@@ -259,6 +271,7 @@ describe('with one thing broken, that line alone says what to do:', () => {
     ['a node whose clock is behind', { clock_ahead_ms: -3000 }, 0, 'node clock'],
     ['events that were refused', { outbox: { waiting: 2, refused: 1, oldest_ms: 5 } }, 6, 'outbox'],
     ['events that nobody takes', { outbox: { waiting: 1, refused: 0, oldest_ms: 5 } }, 61_006, 'outbox'],
+    ['words of an identity provider that wait', { upstreams: [HELD] }, 0, 'upstream words'],
   ])('%s', (_, more, nowMs, check) => {
     const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
     const todo = judgeRealm(realm, { ...RIGHT, ...more }, nowMs).filter(({ ok }) => !ok)

@@ -145,6 +145,16 @@ describe('the plan', () => {
     expect(linked.map(({ data }) => data['identity_provider'])).toEqual(['google', 'partner'])
   })
 
+  test('the evidence names the identity provider that said so, by what it calls the event, once', () => {
+    const upstream = { issuer: 'https://login.example.com', txn: 'theirs' }
+    const told = [1, 2].flatMap((part) =>
+      plan(securityEvent(1, ['orders'], { upstream, part, parts: 2 }), NOW_MS).evidence.filter(
+        ({ kind }) => kind === 'told_by',
+      ),
+    )
+    expect(told.map(({ data }) => data)).toEqual([upstream])
+  })
+
   test('parts of one cause are one containment', () => {
     const first = plan(securityEvent(1, ['a'], { txn: 'one' }), NOW_MS)
     const second = plan(securityEvent(2, ['b'], { txn: 'one' }), NOW_MS)

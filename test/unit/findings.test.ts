@@ -140,16 +140,23 @@ test('whatever a running relay has found of a realm is gone once the realm is we
   const judges = judgesOf({ issuer: ISSUER, identifier: 'logout-relay' }, () => NOW_MS)
   const outbox = { waiting: 0, refused: 0 }
   const directory = { id: '0d1c', name: 'ad', provider: 'ldap', state: 'held', held: 300, looked_ms: NOW_MS }
+  const upstream = { id: '9b1c', issuer: 'https://login.example.com', held: 7 }
   const well = { listener: true, push: true, audience: 'logout-relay', keycloak: '26.7.3', policy: {}, outbox }
   findings.found(
     ...judges.realm({
       ...{ listener: false, push: true, audience: 'another', keycloak: '26.7.3', policy: { mode: 'shadow' } },
-      ...{ outbox: { ...outbox, refused: 1 }, clock_ahead_ms: 9000, directories: [directory] },
+      ...{ outbox: { ...outbox, refused: 1 }, clock_ahead_ms: 9000, directories: [directory], upstreams: [upstream] },
     }),
   )
   const checks = findings.all().map(({ check }) => check)
-  expect(checks).toEqual(['listener', 'policy', 'audience', 'node clock', 'outbox', 'directory'])
-  findings.found(...judges.realm({ ...well, directories: [{ ...directory, state: 'watched', held: 0 }] }))
+  expect(checks).toEqual(['listener', 'policy', 'audience', 'node clock', 'outbox', 'upstream words', 'directory'])
+  findings.found(
+    ...judges.realm({
+      ...well,
+      directories: [{ ...directory, state: 'watched', held: 0 }],
+      upstreams: [{ ...upstream, held: 0 }],
+    }),
+  )
   expect(findings.all()).toEqual([])
 })
 

@@ -97,6 +97,22 @@ test('what the realm tells of the directories behind it is in the metrics after 
   expect(text).toMatch(/logout_relay_directory_held{issuer="http:.*",directory="ad",directory_id="0d1c"} 300/)
 })
 
+test('what waits of the word of identity providers is in the metrics after a look, and gone after one without it', async () => {
+  const upstreams = [
+    { id: '9b1c', issuer: 'https://login.example.com', held: 7 },
+    { id: '9b1d', issuer: 'https://other.example.com', held: 0, decided_by: 'anna' },
+  ]
+  const { metrics } = await follow(await realm(), { realm: { listener: true, upstreams } })
+  const shown = async () =>
+    (await metrics.registry.metrics()).split('\n').filter((line) => line.startsWith('logout_relay_upstream_held{'))
+  expect(await shown()).toEqual([
+    expect.stringMatching(/\{issuer="http:.*",upstream_issuer="https:\/\/login\.example\.com"\} 7$/),
+    expect.stringMatching(/\{issuer="http:.*",upstream_issuer="https:\/\/other\.example\.com"\} 0$/),
+  ])
+  metrics.upstreamsHeld.clear()
+  expect(await shown()).toEqual([])
+})
+
 /** A realm in which all is well but what is given, followed until the test is over. */
 function followed(look: Partial<RealmLook>, ports: Partial<FollowPorts> = {}, more: Partial<IdentityProvider> = {}) {
   const clock = new FakeClock()

@@ -17,7 +17,11 @@ afterEach(() => stop.now())
 type Poll = { readonly ack: readonly string[]; readonly setErrs: object; readonly atMs: number }
 
 /** An outbox that hands out what is in it until it is acknowledged or refused, as Keycloak does. */
-function polling(sets: Record<string, string>, ports: Partial<PollPorts> = {}, intervalMs = INTERVAL_MS) {
+function polling(
+  sets: Record<string, string>,
+  ports: Partial<PollPorts<SecurityEvent>> = {},
+  intervalMs = INTERVAL_MS,
+) {
   const clock = new FakeClock()
   const polls: Poll[] = []
   const troubles: string[] = []
@@ -200,6 +204,22 @@ test('more that is available is fetched without waiting for the interval', async
   )
   await clock.advance(INTERVAL_MS - 1)
   expect(calls).toBe(5)
+})
+
+test('what comes again although it has been answered is asked for at the interval, and not at once', async () => {
+  const acks: (readonly string[])[] = []
+  const { clock, received } = polling(
+    {},
+    {
+      poll: (_, ack) => {
+        acks.push([...ack])
+        return Promise.resolve({ sets: { one: 'one' } })
+      },
+    },
+  )
+  await clock.advance(2 * INTERVAL_MS + 1)
+  expect(acks).toEqual([[], ['one'], ['one'], ['one']])
+  expect(received).toHaveLength(4)
 })
 
 test('it ends when it is told to, also in its sleep', async () => {

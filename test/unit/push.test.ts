@@ -14,8 +14,8 @@ beforeAll(async () => {
   demo = await realm()
 })
 
-function route(ports: Partial<PushPorts> = {}) {
-  const refused = vi.fn<PushPorts['refused']>()
+function route(ports: Partial<PushPorts<SecurityEvent>> = {}) {
+  const refused = vi.fn<PushPorts<SecurityEvent>['refused']>()
   const app = pushRoute({
     verify: () => Promise.resolve(securityEvent(1, ['orders'])),
     receive: () => Promise.resolve('accepted'),

@@ -56,8 +56,24 @@ test('the roles that docs/own-keycloak.md gives the relay are those that it need
   expect(judgeRoles(ISSUER, token).filter(({ ok }) => !ok)).toEqual([])
 })
 
+test('the role to tell what identity providers say is asked for only of a relay that hears one, and too much for any other', () => {
+  const token = (...names: string[]) => {
+    const claims = { resource_access: { 'logout-relay': { roles: names } } }
+    return `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
+  }
+  const four = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+  const todos = (names: string[], hears: boolean) =>
+    judgeRoles(ISSUER, token(...names), hears)
+      .filter(({ ok }) => !ok)
+      .map(({ check }) => check)
+  expect(todos(four, false)).toEqual([])
+  expect(todos(four, true)).toEqual(['roles'])
+  expect(todos([...four, 'upstream-events'], true)).toEqual([])
+  expect(todos([...four, 'upstream-events'], false)).toEqual(['roles it must not have'])
+})
+
 test('docs/security.md says of each role that is not the relay’s what it can do', () => {
-  const relays = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+  const relays = ['outbox', 'logout-tokens', 'answers', 'relying-parties', 'upstream-events']
   const told = [
     ...readFileSync(join(ROOT, 'docs', 'security.md'), 'utf8').matchAll(/a token with the role `([a-z]+)`/g),
   ]

@@ -86,6 +86,12 @@ describe('a right SET', () => {
     expect(event.sparedOffline).toEqual(['backup'])
   })
 
+  test('says which identity provider has said so, and what that calls it', async () => {
+    const upstream = { iss: 'https://login.example.com', txn: 'theirs' }
+    const event = await verify(await demo.sign(withPart({ ...relayPart, upstream })))
+    expect(event.upstream).toEqual({ issuer: 'https://login.example.com', txn: 'theirs' })
+  })
+
   test('says of which client its subject is the account, and whether anything that it was issued lives on', async () => {
     const client = { client_id: 'nightly-export', all_tokens: true }
     const event = await verify(await demo.sign(withPart({ ...relayPart, client })))

@@ -3,7 +3,15 @@ import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
 import type { Finding } from '../../domain/finding.ts'
-import type { Delivery, RelyingParty, TokenNames, OperatorRequest, OperatorOutcome } from '../../domain/model.ts'
+import type {
+  Delivery,
+  RelyingParty,
+  TokenNames,
+  OperatorRequest,
+  OperatorOutcome,
+  UpstreamOutcome,
+  UpstreamWord,
+} from '../../domain/model.ts'
 import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
@@ -13,6 +21,7 @@ import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 import { DirectoryItem } from './directories.ts'
+import { UpstreamItem } from './upstreams.ts'
 
 const TIMEOUT_MS = 10_000
 /** A token is renewed this long before it ends, so that it never ends on its way. */
@@ -45,6 +54,7 @@ const RelyingPartiesAnswer = z.object({
       policy: z.record(z.string(), z.string()).exactOptional(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
       directories: z.array(DirectoryItem).optional(),
+      upstreams: z.array(UpstreamItem).optional(),
     })
     .transform((said) => ({
       said,
@@ -59,10 +69,12 @@ const RelyingPartiesAnswer = z.object({
         ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
       },
       directories: said.directories,
+      upstreams: said.upstreams,
     }))
     .optional(),
 })
 
+const HearAnswer = z.object({ contained: z.number(), held: z.number(), known: z.number() })
 const ContainAnswer = z.object({
   subject: z.string(),
   client_id: z.string().optional(),
@@ -222,7 +234,7 @@ export class Keycloak implements IdentityProvider {
     const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
     return {
       ...{ parties, realm: answer?.realm ?? {}, findings, pushes: answer?.said.push },
-      ...{ outbox: answer?.outbox, directories: answer?.directories },
+      ...{ outbox: answer?.outbox, directories: answer?.directories, upstreams: answer?.upstreams },
     }
   }
 
@@ -262,6 +274,11 @@ export class Keycloak implements IdentityProvider {
       'idp_unavailable',
       `${this.issuer}: containments answered ${answer.status}${hint(answer.status, 'containments')}`,
     )
+  }
+
+  async hear({ issuer, subjects, type, credentialType, atMs, id, txn }: UpstreamWord): Promise<UpstreamOutcome> {
+    const body = { issuer, subjects, type, credential_type: credentialType, at_ms: atMs, id, txn }
+    return this.#post('upstream-events', body, HearAnswer)
   }
 
   async close(): Promise<void> {

@@ -11,10 +11,12 @@ import { RelayError } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
 import { ask } from './ask.ts'
 import { DirectoryItem } from '../directories.ts'
+import { UpstreamItem } from '../upstreams.ts'
 import { judgeClients } from './clients.ts'
 import { judgeDirectories, judgeDirectoriesNow } from './directories.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 import { judgeRoles } from './roles.ts'
+import { judgeUpstreams } from './upstreams.ts'
 import { judgeVersion } from './version.ts'
 
 /** Half of what a security event's `iat` may be off is left for what else goes wrong. */
@@ -49,6 +51,7 @@ const Extension = z.object({
       issuer_fixed: z.boolean().default(true),
       clock_ahead_ms: z.number().default(0),
       directories: z.array(DirectoryItem).optional(),
+      upstreams: z.array(UpstreamItem).optional(),
     })
     .optional(),
 })
@@ -64,6 +67,8 @@ export interface RealmToCheck {
   readonly identifier: string
   /** The clients whose tokens may act at the relay. */
   readonly clients: readonly string[]
+  /** Whether upstreams tell the relay of its users. */
+  readonly hears?: boolean
 }
 
 export interface CheckedRealm {
@@ -133,7 +138,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (publishes.ok) {
     findings.push(await judgeSignature(issuer, token, published ?? []))
   }
-  findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token))
+  findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token, realm.hears))
   reached = true
 
   const extension = await readExtension(issuer, token)
@@ -324,6 +329,7 @@ export function judgeRealm(
             `holds ${waiting} events, the oldest for ${Math.round(oldMs / 1000)} s: start the relay; if it runs, its log says why`,
           )
         : ok('outbox', `${waiting} events wait`),
+    ...judgeUpstreams(issuer, realm.upstreams ?? []),
     ...judgeDirectories(issuer, { directories: undefined, ...realm, policy: realm.policy ?? {} }, nowMs),
   ]
 }

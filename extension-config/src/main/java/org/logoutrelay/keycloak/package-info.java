@@ -11,6 +11,7 @@
  * outbox       what is owed to the relay, in its words, and what became of it
  * containment  what an event does to its subject
  * directory    what changes in the directories behind Keycloak
+ * upstream     what the identity providers say that users are linked to
  * settle       what follows the commit
  * rest         what the relay and people may ask
  * spi          what Keycloak loads

@@ -26,7 +26,7 @@ class ArchitectureTest {
 
     /** Each may use those before it. What each is for stands in its {@code package-info.java}. */
     private static final List<String> FROM_THE_BOTTOM = List.of("base", "client", "gate", "login", "ledger", "trigger", "outbox",
-            "containment", "directory", "settle", "rest", "spi");
+            "containment", "directory", "upstream", "settle", "rest", "spi");
 
     private static final JavaClasses CLASSES = new ClassFileImporter().withImportOption(new ImportOption.DoNotIncludeTests())
             .importPackages(ROOT);

@@ -34,7 +34,7 @@ public final class ClientContainment {
     public static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, ClientModel client, UserModel account,
             Trigger trigger, Trigger.Asked asked, String issuer) {
         if (account != null) {
-            return Containment.begin(session, realm, account, new Trigger.Match(trigger, account.getId(), null, null, asked, null),
+            return Containment.begin(session, realm, account, new Trigger.Match(trigger, account.getId(), asked),
                     issuer, null, Containment.Fate.STAYS);
         }
         Policy policy = Policy.of(session, realm);
@@ -44,7 +44,7 @@ public final class ClientContainment {
             return AllOrNothing.Recording.NOTHING;
         }
         long watermarkMs = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
-        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), null, null, asked, null), issuer, todo,
+        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), asked), issuer, todo,
                 policy.isShadow() ? Map.of() : todo.run(watermarkMs), watermarkMs, policy.isShadow());
     }
 

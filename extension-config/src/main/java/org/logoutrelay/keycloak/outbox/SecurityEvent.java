@@ -21,6 +21,8 @@ import jakarta.persistence.Embeddable;
  * @param looksFromMs what the looks count from, where that is not the watermark: everybody's logout may be confirmed days after it
  * @param askedBy the {@code sub} of the access token with which somebody asked for it; null where it just happened
  * @param askedClient the client that their token was issued to
+ * @param upstreamIss the identity provider that has said so; null where it did not
+ * @param upstreamTxn what that calls the event
  * @param client the client, by client id, whose service account the subject is, or which is the subject itself; else null
  * @param clientTokens whether all tokens that the client was issued have ended, also those that people have at it
  */
@@ -41,6 +43,8 @@ public record SecurityEvent(
         @Column(name = "ASKED_BY") String askedBy,
         @Column(name = "ASKED_CLIENT") String askedClient,
         @Column(name = "ASKED_REASON") String askedReason,
+        @Column(name = "UPSTREAM_ISS") String upstreamIss,
+        @Column(name = "UPSTREAM_TXN") String upstreamTxn,
         @Column(name = "CLIENT") String client,
         @Column(name = "CLIENT_TOKENS") boolean clientTokens) {
 
@@ -48,8 +52,10 @@ public record SecurityEvent(
     public static SecurityEvent of(Trigger.Match match, String txn, String realmId, String userId, String iss, boolean privileged,
             boolean shadow, String goesOn, String client, boolean clientTokens) {
         Trigger.Asked asked = match.asked();
+        Trigger.Upstream upstream = match.upstream();
         return new SecurityEvent(txn, realmId, userId, iss, match.trigger().id(), match.sid(), match.detail(), privileged, shadow,
                 goesOn, Nodes.ID, match.atMs() == null ? null : Time.currentTimeMillis(), asked == null ? null : asked.by(),
-                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason(), client, clientTokens);
+                asked == null ? null : asked.clientId(), asked == null ? null : asked.reason(),
+                upstream == null ? null : upstream.iss(), upstream == null ? null : upstream.txn(), client, clientTokens);
     }
 }

@@ -81,6 +81,9 @@ public final class SecurityEventToken {
             containment.put("asked", Map.of("by", row.event.askedBy(), "client_id", row.event.askedClient(), "reason",
                     row.event.askedReason()));
         }
+        if (row.event.upstreamIss() != null) {
+            containment.put("upstream", Map.of("iss", row.event.upstreamIss(), "txn", row.event.upstreamTxn()));
+        }
         if (row.event.client() != null) {
             containment.put("client", Map.of("client_id", row.event.client(), "all_tokens", row.event.clientTokens()));
         }

@@ -30,6 +30,7 @@ import org.logoutrelay.keycloak.outbox.SecurityEventToken;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
+import org.logoutrelay.keycloak.upstream.Upstreams;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 
@@ -63,6 +64,8 @@ public final class Endpoints {
     private static final int MAX_ANSWERS = 500;
     private static final int MAX_CLIENTS = 500;
     private static final int MAX_ROWS = 500;
+    /** All of them name one user, as a rule. */
+    private static final int MAX_SUBJECTS = 20;
     private static final Pattern CURSOR = Pattern.compile("\\d{1,15}:[0-9a-f-]{36}");
     private static final int MAX_REASON = 500;
 
@@ -111,6 +114,15 @@ public final class Endpoints {
     }
 
     public record ProbeRequest(@JsonProperty("client_id") String clientId) {
+    }
+
+    /** One of {@code sub} and {@code email}. */
+    public record Named(String sub, String email) {
+    }
+
+    /** What an identity provider has said, as the relay has verified it; as {@link Upstreams.Word} has it. */
+    public record UpstreamRequest(String issuer, List<Named> subjects, String type, @JsonProperty("credential_type") String credential,
+            @JsonProperty("at_ms") Long atMs, String id, String txn) {
     }
 
     public record AnswersRequest(List<Answers.Answer> answers) {
@@ -286,6 +298,57 @@ public final class Endpoints {
         return ok(Map.of("directories", Directories.list(session, session.getContext().getRealm())));
     }
 
+    /**
+     * What an identity provider has said of its users. Only the realm says whom that is here and what it causes, so that a
+     * relay which is stolen ends no more than the policy and its limit let it.
+     */
+    @POST
+    @Path("upstream-events")
+    public Response upstream(UpstreamRequest request) {
+        RealmModel realm = requireRole("upstream-events");
+        List<Upstreams.Subject> subjects = Given.some("subjects", Given.body(request).subjects(), MAX_SUBJECTS, "subjects").stream()
+                .map(Endpoints::subject).toList();
+        if (request.atMs() != null && request.atMs() < 0) {
+            throw Problem.badRequest("at_ms is negative; give milliseconds since the epoch");
+        }
+        return ok(Upstreams.hear(session, realm, new Upstreams.Word(word("issuer", request.issuer(), 2048), subjects,
+                word("type", request.type(), 255), request.credential(), request.atMs(), word("id", request.id(), 1024),
+                word("txn", request.txn(), 255)), afterCommit));
+    }
+
+    private static Upstreams.Subject subject(Named named) {
+        if ((named.sub() == null) == (named.email() == null)) {
+            throw Problem.badRequest("subjects must each have sub or email, and not both");
+        }
+        return named.sub() != null ? new Upstreams.Subject(word("sub", named.sub(), 255), null)
+                : new Upstreams.Subject(null, word("email", named.email(), 255));
+    }
+
+    private static String word(String name, String text, int max) {
+        if (text == null || text.isBlank() || text.length() > max || text.indexOf(0) >= 0) {
+            throw Problem.badRequest(name + " must have 1 to " + max + " characters");
+        }
+        return text;
+    }
+
+    /** An identity provider has named very many users, and a person says whether their sessions are to end. */
+    @POST
+    @Path("upstreams")
+    public Response decideUpstream(Decision request) {
+        AuthResult caller = requireCaller("confirm");
+        boolean confirmed = Given.body(request).isConfirmed();
+        return ok(Upstreams.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
+                .orElseThrow(() -> Problem.badRequest("id is not that of an identity provider whose word waits for a decision; GET lists them")));
+    }
+
+    @GET
+    @Path("upstreams")
+    @Consumes(MediaType.WILDCARD)
+    public Response upstreams() {
+        requireCaller("confirm");
+        return ok(Map.of("upstreams", Upstreams.list(session, session.getContext().getRealm())));
+    }
+
     @GET
     @Path("relying-parties")
     @Consumes(MediaType.WILDCARD)
@@ -316,7 +379,8 @@ public final class Endpoints {
                 "push", afterCommit.pushes(), "audience", afterCommit.audience(),
                 "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
                 "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),
-                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm));
+                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm),
+                "upstreams", Upstreams.list(session, realm));
     }
 
     private Map<String, Object> describe(ClientModel client) {

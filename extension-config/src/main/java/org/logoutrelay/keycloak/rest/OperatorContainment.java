@@ -102,8 +102,8 @@ final class OperatorContainment {
     private AllOrNothing.Recording contain(Subject subject, Trigger.Asked asked) {
         String issuer = Issuers.of(session, realm);
         return subject.client() == null
-                ? Containment.begin(session, realm, subject.user(), new Trigger.Match(subject.trigger(), subject.id(), null, null, asked,
-                        null), issuer, null, Containment.Fate.STAYS)
+                ? Containment.begin(session, realm, subject.user(), new Trigger.Match(subject.trigger(), subject.id(), asked), issuer,
+                        null, Containment.Fate.STAYS)
                 : ClientContainment.begin(session, realm, subject.client(), subject.user(), subject.trigger(), asked, issuer);
     }
 

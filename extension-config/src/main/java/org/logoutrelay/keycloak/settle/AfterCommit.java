@@ -30,6 +30,7 @@ import org.logoutrelay.keycloak.gate.Watermarks;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEventToken;
+import org.logoutrelay.keycloak.upstream.Upstreams;
 
 /**
  * What follows the commit, never on the user's request: list whom to tell, push the SET once, and remove what is dead. From
@@ -273,6 +274,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
                 .forEach(txn -> cleaner.execute(() -> cleanUp(txn))));
         sweep(() -> inTransaction(session -> Outbox.dueForALook(session, SWEEP_BATCH)).forEach(this::lookAgain));
         sweep(() -> RealmLogout.goOn(factory, this));
+        sweep(() -> Upstreams.goOn(factory, this));
         sweep(() -> RotatedSecrets.takeAway(factory, SWEEP_BATCH));
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
                 .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(txn -> listAndPush(txn, null)));

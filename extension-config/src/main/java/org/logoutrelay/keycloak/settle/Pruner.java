@@ -18,6 +18,7 @@ import org.logoutrelay.keycloak.gate.Watermarks;
 import org.logoutrelay.keycloak.ledger.LedgerPast;
 import org.logoutrelay.keycloak.ledger.Templates;
 import org.logoutrelay.keycloak.outbox.Outbox;
+import org.logoutrelay.keycloak.upstream.Upstreams;
 
 /**
  * Forgets what nobody can ask for any more, on a thread of its own: Keycloak's timer has one for all that is scheduled, and
@@ -62,6 +63,7 @@ final class Pruner {
             }
         });
         part("the logouts of realms", () -> inTransaction(RealmLogout::prune));
+        part("what identity providers have said", () -> inTransaction(Upstreams::prune));
         part("what was watched", () -> inTransaction(Watch::prune));
     }
 

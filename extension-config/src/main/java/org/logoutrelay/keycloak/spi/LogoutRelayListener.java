@@ -35,6 +35,7 @@ import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.PrivilegedRole;
 import org.logoutrelay.keycloak.trigger.SentPassword;
 import org.logoutrelay.keycloak.trigger.Trigger;
+import org.logoutrelay.keycloak.trigger.UpstreamLogout;
 import org.logoutrelay.keycloak.trigger.Written;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
@@ -86,7 +87,7 @@ final class LogoutRelayListener implements EventListenerProvider {
                 return AllOrNothing.Recording.NOTHING;
             });
         }
-        Optional<Trigger.Match> trigger = Trigger.of(event);
+        Optional<Trigger.Match> trigger = UpstreamLogout.of(session, event).or(() -> Trigger.of(event));
         if (trigger.isPresent() || PROFILE_UPDATES.contains(event.getType()) && event.getUserId() != null) {
             allOrNothing.run(() -> {
                 RealmModel realm = session.realms().getRealm(event.getRealmId());

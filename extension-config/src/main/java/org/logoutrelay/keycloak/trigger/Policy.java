@@ -47,6 +47,11 @@ public final class Policy {
     private static final String DIRECTORY_LIMIT = PREFIX + "directories.limit";
     private static final String DIRECTORY_LIMIT_DEFAULT = "100";
     private static final String DIRECTORY_CLOCK = PREFIX + "directories.clock";
+    private static final String UPSTREAM_LIMIT = PREFIX + "upstreams.limit";
+    private static final String UPSTREAM_LIMIT_DEFAULT = "100";
+    private static final String UPSTREAM_WINDOW = PREFIX + "upstreams.window";
+    private static final String UPSTREAM_WINDOW_DEFAULT = "3600";
+    private static final String UPSTREAM_EMAIL = PREFIX + "upstreams.email";
     private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
             + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
 
@@ -157,6 +162,9 @@ public final class Policy {
         all.put("recent-factors.window", String.valueOf(recentFactorsWindowMs() / 1000));
         all.put("directories.limit", String.valueOf(directoryLimit()));
         all.put("directories.clock", directoryClock() == null ? "" : directoryClock());
+        all.put("upstreams.limit", String.valueOf(upstreamLimit()));
+        all.put("upstreams.window", String.valueOf(upstreamWindowMs() / 1000));
+        all.put("upstreams.email", String.join(", ", words(attributes.getOrDefault(UPSTREAM_EMAIL, ""))));
         all.put("operator.limit", String.valueOf(operatorLimit()));
         all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
         return all;
@@ -189,6 +197,20 @@ public final class Policy {
     /** A further attribute in which directories of the realm keep the time of a password's change, or null. */
     public String directoryClock() {
         return trimmed(DIRECTORY_CLOCK);
+    }
+
+    /** How many users an identity provider's word may contain within the window; further ones wait for a person's word. */
+    public long upstreamLimit() {
+        return number(UPSTREAM_LIMIT, UPSTREAM_LIMIT_DEFAULT);
+    }
+
+    public long upstreamWindowMs() {
+        return number(UPSTREAM_WINDOW, UPSTREAM_WINDOW_DEFAULT) * 1000;
+    }
+
+    /** Whether the identity provider with this alias may name a user who is linked to it by a verified email address. */
+    public boolean namesByEmail(String alias) {
+        return words(attributes.getOrDefault(UPSTREAM_EMAIL, "")).contains(alias);
     }
 
     private long number(String name, String otherwise) {
@@ -260,10 +282,11 @@ public final class Policy {
                 return name + " names a client that comes with Keycloak, and everybody logs in to those; make one of your own";
             } else if (name.equals(STEP_UP_USERS) && !value.isEmpty() && !value.equals("all") && !value.equals("privileged")) {
                 return name + " is '" + value + "'; give privileged or all";
-            } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW)) && !value.matches("\\d{0,9}")) {
+            } else if ((name.equals(FACTOR_WINDOW) || name.equals(OPERATOR_WINDOW) || name.equals(UPSTREAM_WINDOW))
+                    && !value.matches("\\d{0,9}")) {
                 return name + " is not a number of seconds; give, for example, "
                         + (name.equals(FACTOR_WINDOW) ? FACTOR_WINDOW_DEFAULT : OPERATOR_WINDOW_DEFAULT);
-            } else if (name.equals(DIRECTORY_LIMIT) && !value.matches("\\d{0,9}")) {
+            } else if ((name.equals(DIRECTORY_LIMIT) || name.equals(UPSTREAM_LIMIT)) && !value.matches("\\d{0,9}")) {
                 return name + " is not a number of users; give, for example, " + DIRECTORY_LIMIT_DEFAULT;
             } else if (name.equals(DIRECTORY_CLOCK) && !value.matches("([A-Za-z][A-Za-z0-9-]*)?")) {
                 return name + " is not the name of an attribute; give, for example, krbLastPwdChange";

@@ -68,6 +68,17 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             "system", "The account was disabled in the directory", ALL_ACCESS);
     public static final Trigger DIRECTORY_ACCOUNT_DELETED = new Trigger("directory-account-deleted", null, Type.ACCOUNT_PURGED,
             "system", "The account is no longer in the directory", SESSIONS_ONLY);
+
+    static final Trigger UPSTREAM_PASSWORD_CHANGED = new Trigger("upstream-password-changed", null, Type.PASSWORD_CHANGED,
+            "system", "The password was changed at the identity provider that the user is linked to, or is known to others", ALL_ACCESS);
+    static final Trigger UPSTREAM_CREDENTIAL_CHANGED = new Trigger("upstream-credential-changed", null, Type.CREDENTIAL_CHANGED,
+            "system", "Another credential was changed at the identity provider that the user is linked to", SESSIONS_ONLY);
+    static final Trigger UPSTREAM_ACCOUNT_DISABLED = new Trigger("upstream-account-disabled", null, Type.ACCOUNT_DISABLED,
+            "system", "The account was disabled or deleted at the identity provider that the user is linked to", ALL_ACCESS);
+    static final Trigger UPSTREAM_SESSIONS_REVOKED = new Trigger("upstream-sessions-revoked", null, Type.SESSION_REVOKED,
+            "system", "The identity provider that the user is linked to has revoked the user's sessions", SESSIONS_ONLY);
+    static final Trigger UPSTREAM_LOGOUT = new Trigger("upstream-logout", null, Type.SESSION_REVOKED, "system",
+            "The identity provider that the user logged in by has signed the user out", SESSIONS_ONLY);
     static final Trigger CLIENT_SECRET_CHANGED = new Trigger("client-secret-changed", null, Type.CREDENTIAL_CHANGED, "admin",
             "The client got a new secret, or an old one was withdrawn", SESSIONS_ONLY);
     static final Trigger CLIENT_KEYS_CHANGED = new Trigger("client-keys-changed", null, Type.CREDENTIAL_CHANGED, "admin",
@@ -122,6 +133,11 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             DIRECTORY_PASSWORD_CHANGED,
             DIRECTORY_ACCOUNT_DISABLED,
             DIRECTORY_ACCOUNT_DELETED,
+            UPSTREAM_PASSWORD_CHANGED,
+            UPSTREAM_CREDENTIAL_CHANGED,
+            UPSTREAM_ACCOUNT_DISABLED,
+            UPSTREAM_SESSIONS_REVOKED,
+            UPSTREAM_LOGOUT,
             OPERATOR,
             CLIENT_SECRET_CHANGED,
             CLIENT_KEYS_CHANGED,
@@ -190,11 +206,12 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
      * @param sid the one session that it is about, or null for all of the user's
      * @param detail the type of the credential, or null
      * @param asked who asked for it, or null where it just happened
+     * @param upstream the identity provider that has said so, or null
      * @param atMs when it was, or null for now
      */
-    public record Match(Trigger trigger, String userId, String sid, String detail, Asked asked, Long atMs) {
+    public record Match(Trigger trigger, String userId, String sid, String detail, Asked asked, Upstream upstream, Long atMs) {
         public Match(Trigger trigger, String userId, String sid, String detail) {
-            this(trigger, userId, sid, detail, null, null);
+            this(trigger, userId, sid, detail, null, null, null);
         }
 
         public Match(Trigger trigger, String userId) {
@@ -202,8 +219,21 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
         }
 
         public Match(Trigger trigger, String userId, long atMs) {
-            this(trigger, userId, null, null, null, atMs);
+            this(trigger, userId, null, null, null, null, atMs);
         }
+
+        public Match(Trigger trigger, String userId, Asked asked) {
+            this(trigger, userId, null, null, asked, null, null);
+        }
+    }
+
+    /**
+     * The word of an identity provider that the user is linked to.
+     *
+     * @param iss who it is
+     * @param txn what it calls the event, in all that it tells of it (RFC 8417 §2.2)
+     */
+    public record Upstream(String iss, String txn) {
     }
 
     /**

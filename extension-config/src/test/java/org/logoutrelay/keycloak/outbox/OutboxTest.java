@@ -34,7 +34,7 @@ class OutboxTest {
 
     private static OutboxRow told() {
         OutboxRow row = new OutboxRow(new SecurityEvent("txn", "realm", "user", "https://idp.example.org/realms/main", "operator", null,
-                null, true, false, null, "node", null, "somebody", "console", "lost phone", null, false), 1000);
+                null, true, false, null, "node", null, "somebody", "console", "lost phone", "https://login.example.com", "their-txn", null, false), 1000);
         row.listedMs = 2000L;
         row.steps(Map.of("consents", 2));
         row.identityProviders(List.of("google"));
@@ -69,8 +69,8 @@ class OutboxTest {
         assertEquals(6000L, told().nextLookMs);
         SecurityEvent of = told().event;
         assertNull(new OutboxRow(new SecurityEvent("txn", "realm", "user", of.iss(), "operator", "sid", null, false, false, null,
-                "node", null, null, null, null, null, false), 1000).nextLookMs);
+                "node", null, null, null, null, null, null, null, false), 1000).nextLookMs);
         assertNull(new OutboxRow(new SecurityEvent("txn", "realm", "user", of.iss(), "operator", null, null, false, true, null,
-                "node", null, null, null, null, null, false), 1000).nextLookMs);
+                "node", null, null, null, null, null, null, null, false), 1000).nextLookMs);
     }
 }

@@ -48,6 +48,23 @@ class PolicyTest {
     }
 
     @Test
+    void howManyUsersAnIdentityProvidersWordMayContainIsANumber() {
+        assertEquals(100, new Policy(Map.of()).upstreamLimit());
+        assertEquals(3_600_000, new Policy(Map.of()).upstreamWindowMs());
+        assertEquals(0, policy("upstreams.limit", "0").upstreamLimit());
+        assertEquals("60", policy("upstreams.window", "60").inForce().get("upstreams.window"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.upstreams.limit", "many")).contains("for example, 100"));
+        assertTrue(Policy.complaint(Map.of("logout-relay.upstreams.window", "1h")).contains("for example, 3600"));
+    }
+
+    @Test
+    void anIdentityProviderNamesNobodyByEmailUnlessTheRealmSaysSo() {
+        assertFalse(new Policy(Map.of()).namesByEmail("okta"));
+        assertTrue(policy("upstreams.email", "google, okta").namesByEmail("okta"));
+        assertFalse(policy("upstreams.email", "okta").namesByEmail("okta2"));
+    }
+
+    @Test
     void aTriggerCanBeSwitchedOffAndOn() {
         assertEquals(Optional.empty(), policy("policy.admin-reset-password", "off").steps(RESET));
         assertEquals(Optional.of(Set.of()), policy("policy.brute-force-lockout", "sessions").steps(LOCKOUT));

@@ -1,0 +1,30 @@
+package org.logoutrelay.keycloak.upstream;
+
+import jakarta.persistence.Column;
+import jakarta.persistence.Entity;
+import jakarta.persistence.Id;
+import jakarta.persistence.Table;
+
+/** An identity provider that has spoken. Locked while a word of it is judged, so that no two pass the limit together. */
+@Entity
+@Table(name = "LOGOUT_RELAY_UPSTREAM")
+public class SourceRow {
+    /** {@code Ids.hash} of realm and issuer. */
+    @Id
+    @Column(name = "ID")
+    String id;
+
+    @Column(name = "REALM_ID")
+    String realmId;
+
+    @Column(name = "ISS")
+    String iss;
+
+    /** The {@code sub} of the access token with which somebody last decided on what was held. */
+    @Column(name = "DECIDED_BY")
+    String decidedBy;
+
+    /** When they did, in ms of the database; else 0. What came before counts towards no limit any more. */
+    @Column(name = "DECIDED_MS")
+    long decidedMs;
+}
