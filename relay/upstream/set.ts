@@ -92,7 +92,7 @@ function timeOf({ iat, toe }: z.infer<typeof Claims>, { event_timestamp }: z.inf
   const plausible = [event_timestamp, toe].find(
     (at): at is number => typeof at === 'number' && at <= iat + SKEW_SECONDS && at >= iat - MOST_DELAY_SECONDS,
   )
-  return Math.floor((plausible ?? iat) * 1000)
+  return Math.max(0, Math.floor((plausible ?? iat) * 1000))
 }
 
 function chunks(subjects: readonly UpstreamSubject[]): UpstreamSubject[][] {

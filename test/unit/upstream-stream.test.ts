@@ -142,6 +142,7 @@ describe('what a Security Event Token says', () => {
     ['when it was made', {}, { event_timestamp: undefined }, NOW_MS],
     ['when it was made, where the event is of milliseconds', {}, { event_timestamp: NOW_MS }, NOW_MS],
     ['when it was made, where the event is of 1970', {}, { event_timestamp: 0 }, NOW_MS],
+    ['1970, where it was made then, and no time before it', { iat: 0, toe: -5 }, { event_timestamp: undefined }, 0],
     ['when it was made, where the event’s time is text', {}, { event_timestamp: 'now' }, NOW_MS],
   ])('is dated by %s', async (_, more, event, atMs) => {
     expect((await wordOf(claims(more, event)))?.atMs).toBe(atMs)
