@@ -390,6 +390,8 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
     accepted: 1,
     polled: [] as { ack: string[]; setErrs: Record<string, unknown> }[],
     down: false,
+    /** What every endpoint answers that is no longer there; 0 while they are. */
+    gone: 0,
   }
   const wellKnown = {
     before: `/.well-known/ssf-configuration${path}`,
@@ -418,8 +420,8 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
     if (request.headers.authorization !== `Bearer token-${state.accepted}`) {
       return [401, {}]
     }
-    if (state.down) {
-      return [500, {}]
+    if (state.down || state.gone > 0) {
+      return [state.gone || 500, {}]
     }
     if (at.startsWith('/status')) {
       return [200, { status: state.status }]
@@ -534,6 +536,20 @@ describe('at a transmitter', () => {
     await one.remove('s1')
     expect([asked.at(-1)?.method, asked.at(-1)?.path]).toEqual(['DELETE', '/streams?stream_id=s1'])
     expect(await one.create()).toMatchObject({ delivery: 'poll', url: `${url}/poll` })
+  })
+
+  test.each([404, 410, 500])('the metadata are read again after an endpoint has answered %d', async (status) => {
+    const { client, asked, state } = await transmitter()
+    const one = client()
+    await one.create()
+    const read = () => asked.filter(({ path }) => path.startsWith('/.well-known/ssf')).length
+    await one.streams()
+    expect(read()).toBe(1)
+    state.gone = status
+    await one.streams().catch(() => undefined)
+    state.gone = 0
+    expect(await one.streams()).toHaveLength(1)
+    expect(read()).toBe(2)
   })
 
   test('an access token is asked for once, by the client’s secret, and again where it counts no more', async () => {
