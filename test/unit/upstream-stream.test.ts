@@ -173,6 +173,8 @@ describe('what a Security Event Token says', () => {
     expect(await heard(verification)).toEqual({ words: [], madeMs: NOW_MS })
     const updated = claims({ sub_id }, { status: 'paused' }, `${SSF}/stream-updated`)
     expect(await heard(updated)).toEqual({ words: [], madeMs: NOW_MS, status: 'paused' })
+    const ofOne = claims({}, { status: 'paused', subject: SUBJECT }, `${SSF}/stream-updated`)
+    expect(await heard(ofOne)).toEqual({ words: [], madeMs: NOW_MS })
   })
 
   // Written after what these document of themselves; none was received from them.
