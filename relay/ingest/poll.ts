@@ -4,6 +4,8 @@ import type { IdentityProvider, SetError } from '../idp/port.ts'
 import { KEYS_AGAIN_MS, Patience } from './patience.ts'
 
 const MAX_EVENTS = 20
+/** Where so many of one answer fail, it is not an event that cannot be taken now but all of them. */
+const MAX_FAILURES = 3
 
 export interface PollPorts<Event> extends Pick<IdentityProvider, 'poll'> {
   verify(set: string): Promise<Event>
@@ -17,7 +19,7 @@ export interface PollPorts<Event> extends Pick<IdentityProvider, 'poll'> {
 /**
  * Brings what a push has missed (RFC 8936), for as long as the signal is not aborted. A SET goes the same way as a pushed
  * one and is acknowledged only after its durable commit; one that cannot be taken is reported and does not hold up others.
- * One whose key is not known yet is neither: it is asked for again within seconds, and reported after a minute.
+ * One that fails stays, and holds up no others either. One whose key is not known yet is neither: it is asked for again within seconds, and reported after a minute.
  */
 export async function pollOutbox<Event>(
   ports: PollPorts<Event>,
@@ -36,6 +38,7 @@ export async function pollOutbox<Event>(
       const { sets, moreAvailable } = await ports.poll(MAX_EVENTS, ack, setErrs)
       ack = []
       setErrs = {}
+      const failures: unknown[] = []
       for (const [jti, set] of Object.entries(sets)) {
         try {
           await ports.receive(await ports.verify(set))
@@ -52,10 +55,13 @@ export async function pollOutbox<Event>(
               `A security event in the outbox cannot be taken (${err}: ${cause.message}); it stays there`,
               undefined,
             )
-          } else {
-            throw cause
+          } else if (failures.push(cause) === MAX_FAILURES) {
+            break
           }
         }
+      }
+      if (failures.length > 0) {
+        throw failures[0]
       }
       ports.polled()
       // What comes again although it has been answered would keep both sides busy without end.

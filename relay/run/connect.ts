@@ -80,7 +80,11 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
   const answers = new LastAnswers()
   const told = { config, log, clock: systemClock, names, metrics, answers, findings, kept, store, ownKeys }
   const observer = makeObserver(log, metrics, answers, () => systemClock.nowMs())
-  const providers = new Map(config.issuers.map((realm) => [realm.issuer, openProvider(realm, config.identifier)]))
+  const { identifier } = config
+  const heard = new Set(config.upstreams.map(({ realm }) => realm))
+  const providers = new Map(
+    config.issuers.map((realm) => [realm.issuer, openProvider(realm, { identifier, hears: heard.has(realm.issuer) })]),
+  )
   const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const { give_up_unknown_days } = config.delivery
   const deliverers = openKinds({

@@ -37,13 +37,17 @@ export async function openStore(
   return opened
 }
 
-/** The identity provider of a realm. @param identifier of the relay that is to judge what it meets there */
+/**
+ * The identity provider of a realm.
+ *
+ * @param judging of the relay that is to judge what it meets there; `hears` whether upstreams tell it of users of the realm
+ */
 export function openProvider(
   { issuer, client_id, client_secret }: Config['issuers'][number],
-  identifier?: string,
+  judging?: { readonly identifier: string; readonly hears: boolean },
 ): IdentityProvider {
   const allowHttp = issuer.startsWith('http:')
-  const judges = identifier === undefined ? {} : { judges: judgesOf({ issuer, identifier }, () => systemClock.nowMs()) }
+  const judges = judging ? { judges: judgesOf({ issuer, ...judging }, () => systemClock.nowMs()) } : {}
   return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ...judges })
 }
 

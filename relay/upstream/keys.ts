@@ -20,7 +20,7 @@ interface KeysPorts {
 
 /**
  * The keys of an upstream, which may be anywhere: asked for only where the relay may go, cached, and fetched again for a key
- * id that is new, at most every two seconds.
+ * id that is new, at most every two seconds. Whoever names the upstream's issuer has them asked for, so once at a time.
  */
 export function keysOfUpstream({ ask, issuer, jwksUri, reach }: KeysPorts): () => Promise<KeySet> {
   const wanted = { timeoutMs: TIMEOUT_MS, mostBytes: MOST_BYTES, headers: { accept: 'application/json' } }
@@ -48,6 +48,11 @@ export function keysOfUpstream({ ask, issuer, jwksUri, reach }: KeysPorts): () =
         return new Response(JSON.stringify(json ?? null), { status: status >= 200 && status <= 599 ? status : 502 })
       },
     })
-  let keys: KeySet | undefined
-  return async () => (keys ??= setAt(jwksUri ?? (await discovered())))
+  let keys: Promise<KeySet> | undefined
+  const made = async () => setAt(jwksUri ?? (await discovered()))
+  return () =>
+    (keys ??= made().catch((cause: unknown) => {
+      keys = undefined
+      throw cause
+    }))
 }

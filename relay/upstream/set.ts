@@ -59,7 +59,8 @@ export async function heardIn(set: string, upstream: Upstream): Promise<Heard> {
   }
   const claims = parsed.data
   const events = Object.entries(claims.events)
-  const status = events.find(([type]) => type === `${SSF}stream-updated`)?.[1].status
+  // With a subject in it, as before SSF 1.0, it is of that one alone.
+  const status = events.find(([type, event]) => type === `${SSF}stream-updated` && !event.subject)?.[1].status
   return {
     words: events
       .filter(([type]) => !type.startsWith(SSF))
@@ -92,7 +93,7 @@ function timeOf({ iat, toe }: z.infer<typeof Claims>, { event_timestamp }: z.inf
   const plausible = [event_timestamp, toe].find(
     (at): at is number => typeof at === 'number' && at <= iat + SKEW_SECONDS && at >= iat - MOST_DELAY_SECONDS,
   )
-  return Math.floor((plausible ?? iat) * 1000)
+  return Math.max(0, Math.floor((plausible ?? iat) * 1000))
 }
 
 function chunks(subjects: readonly UpstreamSubject[]): UpstreamSubject[][] {

@@ -76,6 +76,7 @@ export class Transmitter {
   async streams(): Promise<TransmitterStream[]> {
     const { status, json } = await this.#authorized(await this.#endpoint('configuration_endpoint'))
     if (status === 404) {
+      this.#metadata = undefined
       return []
     }
     return this.#parsed(StreamsAnswer, status, json, 'its streams').map(shown)
@@ -232,7 +233,9 @@ export class Transmitter {
     return parsed.data
   }
 
+  /** Its endpoints may be elsewhere by now. */
   #failure(says: string, cause?: unknown): RelayError {
+    this.#metadata = undefined
     return new RelayError('idp_unavailable', `The transmitter ${this.#ports.issuer} ${says}`, { cause })
   }
 }

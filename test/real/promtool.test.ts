@@ -16,7 +16,7 @@ test('an alert about a directory is raised where it fails, is late or waits for 
   expect(said).toContain('SUCCESS')
 })
 
-test('an alert about an identity provider is raised where it is silent, off or waits for a word, until it is not', () => {
+test('an alert about an identity provider is raised where it is silent, off, refused or waits for a word, until it is not', () => {
   const said = execFileSync('promtool', ['test', 'rules', join(import.meta.dirname, 'alerts-upstreams.yaml')], {
     encoding: 'utf8',
   })

@@ -235,6 +235,8 @@ describe('more users than the limit', () => {
       await nextSecond()
       expect(await say(word({ sub: people[0]?.sub }, { issuer: OTHER }))).toEqual(held)
       expect(await waiting()).toMatchObject({ held: 4 })
+      const { upstreams } = (await realm.ask<{ realm: Waiting }>('relying-parties')).realm
+      expect(upstreams.find(({ issuer }) => issuer === OTHER)).toMatchObject({ held: 4 })
       const program = await realm.tokens.serviceAccount('logout-relay', 'secret-of-a-test')
       expect((await realm.call('upstreams', { id: (await waiting())?.id, decision: 'confirm' }, program)).status).toBe(
         403,

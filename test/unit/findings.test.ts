@@ -135,6 +135,19 @@ test('what a relay meets by the way is judged as logout-relay check judges it: r
   ).toEqual([])
 })
 
+test('a relay that runs misses the role with which it tells of upstreams, where it has any', async () => {
+  const { sign } = await realm()
+  const roles = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
+  const token = await sign({ iat: NOW_MS / 1000, resource_access: { 'logout-relay': { roles } } }, { typ: 'JWT' })
+  const missed = (hears: boolean) =>
+    judgesOf({ issuer: ISSUER, identifier: 'logout-relay', hears }, () => NOW_MS)
+      .token(token)
+      .filter(({ ok }) => !ok)
+      .map(({ check, says }) => `${check}: ${says}`)
+  expect(missed(true)).toEqual([expect.stringMatching(/^roles: .*client logout-relay: upstream-events$/)])
+  expect(missed(false)).toEqual([])
+})
+
 test('whatever a running relay has found of a realm is gone once the realm is well', () => {
   const findings = new Findings()
   const judges = judgesOf({ issuer: ISSUER, identifier: 'logout-relay' }, () => NOW_MS)

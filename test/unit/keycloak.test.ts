@@ -10,7 +10,7 @@ import { NOW_MS } from './given.ts'
 import { realm, setClaims } from './signed.ts'
 
 /** A realm that answers so whatever it is asked: a stand-in, since a real one does not lie. */
-async function realmThatSays(anything: object): Promise<string> {
+async function realmThatSays(anything: object, status = 200): Promise<string> {
   const server: Server = createServer((question, response) => {
     const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/lying`
     const answer = question.url?.includes('.well-known')
@@ -18,7 +18,9 @@ async function realmThatSays(anything: object): Promise<string> {
       : question.url?.endsWith('/token')
         ? { access_token: 'a-token', token_type: 'Bearer', expires_in: 300 }
         : anything
-    response.setHeader('Content-Type', 'application/json').end(JSON.stringify(answer))
+    response
+      .writeHead(answer === anything ? status : 200, { 'Content-Type': 'application/json' })
+      .end(JSON.stringify(answer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => {
@@ -171,6 +173,18 @@ test('a realm has no word on ends that it was not told: those of another realm s
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
   const delivery = { id: 'told.0', state: 'delivered', createdMs: NOW_MS, endedMs: NOW_MS } as Delivery
   expect(await keycloak.report([delivery])).toEqual(['told.0'])
+})
+
+test.each<[string, number, string]>([
+  ['will never take is refused', 400, 'invalid_request'],
+  ['cannot take now waits', 503, 'idp_unavailable'],
+  ['may not be told yet waits', 403, 'idp_unavailable'],
+  ['does not know how to take waits', 404, 'idp_unavailable'],
+])('a word of an upstream that the realm %s', async (_, status, code) => {
+  const issuer = await realmThatSays({}, status)
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true })
+  const word = { issuer: 'https://login.example.com', subjects: [{ sub: '\u001c' }], type: 't', id: 'i', txn: 't' }
+  await expect(keycloak.hear(word)).rejects.toMatchObject({ code })
 })
 
 test('a logout token is passed on unread, with what the realm says of it, since it may be encrypted', async () => {

@@ -175,6 +175,38 @@ test('what was received before the store failed is acknowledged', async () => {
   expect(polls[1]).toMatchObject({ ack: ['one'], setErrs: {} })
 })
 
+test('an event that fails again and again holds up no other', async () => {
+  const { clock, polls, outbox, troubles } = polling(
+    { bad: 'bad', one: 'one', two: 'two' },
+    {
+      receive: ({ jti }) =>
+        jti === 'bad' ? Promise.reject(new RelayError('idp_unavailable', 'down')) : Promise.resolve('accepted'),
+    },
+  )
+  await clock.until(() => polls.length === 3)
+  expect(polls.map(({ ack, setErrs }) => [ack, setErrs])).toEqual([
+    [[], {}],
+    [['one', 'two'], {}],
+    [[], {}],
+  ])
+  expect([...outbox.keys()]).toEqual(['bad'])
+  expect(troubles.length).toBeGreaterThan(1)
+})
+
+test('where one after the other fails, the others of an answer are not tried', async () => {
+  const tried: string[] = []
+  const sets = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`${n}`, `${n}`]))
+  const { clock, polls } = polling(sets, {
+    receive: ({ jti }) => {
+      tried.push(jti)
+      return Promise.reject(new RelayError('store_unavailable', 'full'))
+    },
+  })
+  await clock.until(() => polls.length === 1)
+  await settle()
+  expect(tried).toEqual(['0', '1', '2'])
+})
+
 test('an acknowledgement that did not get through is sent again', async () => {
   let calls = 0
   const acks: (readonly string[])[] = []

@@ -142,6 +142,7 @@ describe('what a Security Event Token says', () => {
     ['when it was made', {}, { event_timestamp: undefined }, NOW_MS],
     ['when it was made, where the event is of milliseconds', {}, { event_timestamp: NOW_MS }, NOW_MS],
     ['when it was made, where the event is of 1970', {}, { event_timestamp: 0 }, NOW_MS],
+    ['1970, where it was made then, and no time before it', { iat: 0, toe: -5 }, { event_timestamp: undefined }, 0],
     ['when it was made, where the event’s time is text', {}, { event_timestamp: 'now' }, NOW_MS],
   ])('is dated by %s', async (_, more, event, atMs) => {
     expect((await wordOf(claims(more, event)))?.atMs).toBe(atMs)
@@ -172,6 +173,8 @@ describe('what a Security Event Token says', () => {
     expect(await heard(verification)).toEqual({ words: [], madeMs: NOW_MS })
     const updated = claims({ sub_id }, { status: 'paused' }, `${SSF}/stream-updated`)
     expect(await heard(updated)).toEqual({ words: [], madeMs: NOW_MS, status: 'paused' })
+    const ofOne = claims({}, { status: 'paused', subject: SUBJECT }, `${SSF}/stream-updated`)
+    expect(await heard(ofOne)).toEqual({ words: [], madeMs: NOW_MS })
   })
 
   // Written after what these document of themselves; none was received from them.
@@ -389,6 +392,8 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
     accepted: 1,
     polled: [] as { ack: string[]; setErrs: Record<string, unknown> }[],
     down: false,
+    /** What every endpoint answers that is no longer there; 0 while they are. */
+    gone: 0,
   }
   const wellKnown = {
     before: `/.well-known/ssf-configuration${path}`,
@@ -417,8 +422,8 @@ async function transmitter(more: { path?: string; place?: 'before' | 'behind' | 
     if (request.headers.authorization !== `Bearer token-${state.accepted}`) {
       return [401, {}]
     }
-    if (state.down) {
-      return [500, {}]
+    if (state.down || state.gone > 0) {
+      return [state.gone || 500, {}]
     }
     if (at.startsWith('/status')) {
       return [200, { status: state.status }]
@@ -533,6 +538,20 @@ describe('at a transmitter', () => {
     await one.remove('s1')
     expect([asked.at(-1)?.method, asked.at(-1)?.path]).toEqual(['DELETE', '/streams?stream_id=s1'])
     expect(await one.create()).toMatchObject({ delivery: 'poll', url: `${url}/poll` })
+  })
+
+  test.each([404, 410, 500])('the metadata are read again after an endpoint has answered %d', async (status) => {
+    const { client, asked, state } = await transmitter()
+    const one = client()
+    await one.create()
+    const read = () => asked.filter(({ path }) => path.startsWith('/.well-known/ssf')).length
+    await one.streams()
+    expect(read()).toBe(1)
+    state.gone = status
+    await one.streams().catch(() => undefined)
+    state.gone = 0
+    expect(await one.streams()).toHaveLength(1)
+    expect(read()).toBe(2)
   })
 
   test('an access token is asked for once, by the client’s secret, and again where it counts no more', async () => {

@@ -280,6 +280,16 @@ describe('the keys of an upstream', () => {
     expect(asked).toEqual(['/tenant/.well-known/openid-configuration', '/keys'])
   })
 
+  test('that cannot be had are asked for once at a time, however many strangers name the issuer', async () => {
+    const { asked, url } = await server((_, response) => response.writeHead(503).end())
+    const keys = keysOfUpstream({ ask: way(), issuer: url, reach: HERE })
+    const answers = await Promise.allSettled(Array.from({ length: 20 }, () => keys()))
+    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set(['rejected']))
+    expect(asked).toEqual(['/.well-known/openid-configuration'])
+    await expect(keys()).rejects.toMatchObject({ code: 'idp_unavailable' })
+    expect(asked).toHaveLength(2)
+  })
+
   test('are where the config says, without a look at its metadata', async () => {
     const { asked, url } = await server((_, response) => response.end(JSON.stringify(okta.jwks)))
     expect(await used(keysOfUpstream({ ask: way(), issuer: OKTA, jwksUri: `${url}/keys`, reach: HERE }))).toBe(

@@ -305,8 +305,10 @@ export class Keycloak implements IdentityProvider {
       return absent
     }
     if (response.status !== 200) {
+      // What it will not take however often it is sent must not hold up what comes after it.
+      const isRefused = response.status === 400 && endpoint === 'upstream-events'
       throw new RelayError(
-        'idp_unavailable',
+        isRefused ? 'invalid_request' : 'idp_unavailable',
         `${this.issuer}: ${endpoint} answered ${response.status}${hint(response.status, endpoint)}`,
       )
     }

@@ -264,13 +264,13 @@ async function genuineTokens(issuer: string, token: string, clientId: string): R
  * What of the findings a relay that runs has by the way: nothing is asked for them. Of policy and of how the realm and its
  * directories are set up those are left to the check that somebody has decided for good, but for shadow mode.
  */
-export function judgesOf(realm: Pick<RealmToCheck, 'issuer' | 'identifier'>, nowMs: () => number) {
-  const { issuer } = realm
+export function judgesOf(realm: Pick<RealmToCheck, 'issuer' | 'identifier' | 'hears'>, nowMs: () => number) {
+  const { issuer, hears } = realm
   const { ok } = findingsOn(issuer)
   return {
     token: (accessToken: string): readonly Finding[] => {
       const clock = judgeClocks(issuer, accessToken, nowMs())
-      const roles = judgeRoles(issuer, accessToken).filter(({ check }) => check === 'roles')
+      const roles = judgeRoles(issuer, accessToken, hears).filter(({ check }) => check === 'roles')
       return [...(clock ? [clock] : []), ...roles]
     },
     realm: (said: unknown): readonly Finding[] => {
