@@ -276,9 +276,11 @@ function upstreamSays(trigger: string, ends: readonly EndsWith[], event: string,
       await person.linkUpstream()
       return async () => {
         const { world, target } = person
-        const [link] = (
-          await admin(person).must<{ userId: string }[]>('GET', person.path('/federated-identity'))
-        ).json()
+        const links = await admin(person).must<{ identityProvider: string; userId: string }[]>(
+          'GET',
+          person.path('/federated-identity'),
+        )
+        const link = links.json().find(({ identityProvider }) => identityProvider === UPSTREAM)
         const answer = await call<{ contained: number }>('POST', `${target.issuer}/logout-relay/upstream-events`, {
           json: {
             issuer: world.keycloak.issuer(target.upstream.realm),

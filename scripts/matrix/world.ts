@@ -243,6 +243,7 @@ async function furnish(
   await admin.must('PUT', `/identity-provider/instances/${UPSTREAM}`, { ...provider, config })
   await upstream.setClientAttributes(`${admin.realm}-${UPSTREAM}`, {
     'backchannel.logout.url': `${keycloak.issuer(admin.realm)}/protocol/openid-connect/logout/backchannel-logout`,
+    'backchannel.logout.session.required': 'true',
   })
   if (features.has(ASSERTIONS)) {
     await createPartner(admin)
