@@ -33,7 +33,7 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
   [0, 'done, and nothing is left to do'],
   [
     1,
-    '`check`, `relying-parties check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed',
+    '`check`, `relying-parties check`, `streams check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed',
   ],
   [2, '`audit`: wrong use, or the realm could not be read'],
   [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],

@@ -78,7 +78,7 @@ export const CATALOGUE = {
   'identity-provider': {
     title: 'Passwords live at another identity provider and change there unseen',
     remedy:
-      'Let the other identity provider send back-channel logout to Keycloak when it ends a session, or sign the user out at Keycloak whenever the account there is recovered.',
+      'Let the other identity provider tell the relay what happens to its users (docs/upstream.md), or at least send back-channel logout to Keycloak when it ends a session; else sign the user out at Keycloak whenever the account there is recovered.',
   },
   'offline-unlimited': {
     title: 'Offline sessions have no greatest age',
