@@ -39,13 +39,13 @@ public final class ClientContainment {
         }
         Policy policy = Policy.of(session, realm);
         Optional<Set<Policy.Step>> steps = policy.steps(trigger);
-        ClientSteps todo = steps.map(some -> ClientSteps.of(session, realm, client, some)).orElse(null);
-        if (todo == null || todo.isNothing()) {
+        ClientSteps ending = steps.map(some -> ClientSteps.of(session, realm, client, some)).orElse(null);
+        if (ending == null || ending.isNothing()) {
             return AllOrNothing.Recording.NOTHING;
         }
         long watermarkMs = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
-        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), asked), issuer, todo,
-                policy.isShadow() ? Map.of() : todo.run(watermarkMs), watermarkMs, policy.isShadow());
+        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), asked), issuer, ending,
+                policy.isShadow() ? Map.of() : ending.run(watermarkMs), watermarkMs, policy.isShadow());
     }
 
     /** The same of one that is gone, with all that it had at Keycloak: for whoever judges its tokens without Keycloak. */
@@ -85,7 +85,7 @@ public final class ClientContainment {
         };
     }
 
-    private static String append(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer, ClientSteps todo,
+    private static String append(KeycloakSession session, RealmModel realm, Trigger.Match match, String issuer, ClientSteps ending,
             Map<String, Integer> done, long watermarkMs, boolean shadow) {
         String txn = match.asked() == null ? Ids.next() : match.asked().txn();
         if (!shadow) {
@@ -93,7 +93,7 @@ public final class ClientContainment {
             Jpa.em(session).persist(Watermarks.row(realm.getId(), match.userId(), null, watermarkMs, txn, Set.of()));
         }
         OutboxRow row = new OutboxRow(SecurityEvent.of(match, txn, realm.getId(), match.userId(), issuer, false, shadow, null,
-                todo.clientId(), todo.endsAllTokens() && !shadow), watermarkMs);
+                ending.clientId(), ending.endsAllTokens() && !shadow), watermarkMs);
         row.steps(done);
         Outbox.append(session, row);
         return txn;

@@ -4,6 +4,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.regex.Pattern;
 
 import org.jboss.logging.Logger;
@@ -262,14 +263,23 @@ public final class Endpoints {
                 : containment.answerForUser(subject, dryRun, confirmed, asked));
     }
 
+    /** What waits for a person, by its id. */
+    private interface Waiting {
+        Optional<?> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed, String by);
+    }
+
+    private Response decide(Decision request, Waiting waiting, String what) {
+        AuthResult caller = requireCaller("confirm");
+        boolean confirmed = Given.body(request).isConfirmed();
+        return ok(waiting.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
+                .orElseThrow(() -> Problem.badRequest("id is not that of " + what + " for a decision; GET lists them")));
+    }
+
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */
     @POST
     @Path("realm-logouts")
-    public Response decide(Decision request) {
-        AuthResult caller = requireCaller("confirm");
-        boolean confirmed = Given.body(request).isConfirmed();
-        return ok(RealmLogout.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
-                .orElseThrow(() -> Problem.badRequest("id is not that of a realm logout that waits for a decision; GET lists them")));
+    public Response decideRealmLogout(Decision request) {
+        return decide(request, RealmLogout::decide, "a realm logout that waits");
     }
 
     @GET
@@ -284,10 +294,7 @@ public final class Endpoints {
     @POST
     @Path("directories")
     public Response decideDirectory(Decision request) {
-        AuthResult caller = requireCaller("confirm");
-        boolean confirmed = Given.body(request).isConfirmed();
-        return ok(Directories.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
-                .orElseThrow(() -> Problem.badRequest("id is not that of a directory whose changes wait for a decision; GET lists them")));
+        return decide(request, Directories::decide, "a directory whose changes wait");
     }
 
     @GET
@@ -335,10 +342,7 @@ public final class Endpoints {
     @POST
     @Path("upstreams")
     public Response decideUpstream(Decision request) {
-        AuthResult caller = requireCaller("confirm");
-        boolean confirmed = Given.body(request).isConfirmed();
-        return ok(Upstreams.decide(session, session.getContext().getRealm(), request.id(), confirmed, caller.user().getId())
-                .orElseThrow(() -> Problem.badRequest("id is not that of an identity provider whose word waits for a decision; GET lists them")));
+        return decide(request, Upstreams::decide, "an identity provider whose word waits");
     }
 
     @GET
