@@ -149,8 +149,15 @@ export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database
     return (await this.ask<{ sets: Record<string, string> }>('outbox', body)).sets
   }
 
-  /** The events about this user that the relay has not been told of yet. They are acknowledged. */
+  /** The events about this user that the relay has not been told of yet, without what was seen or refused since. */
   async told(user: string): Promise<Told[]> {
+    return (await this.allTold(user)).filter(
+      ({ containment }) => containment['watched'] === undefined && containment['refused_after'] === undefined,
+    )
+  }
+
+  /** All that the relay has not been told of yet about this user. It is acknowledged. */
+  async allTold(user: string): Promise<Told[]> {
     let page = await this.#page()
     while (page.length >= PAGE) {
       // Those of others are in the way, and kept for whoever asks for them.
@@ -177,11 +184,9 @@ export class DemoRealm<K extends KeycloakAt = KeycloakServer, D extends Database
     )
   }
 
-  /** The one event about this user, which must be there. What was seen or refused since may come beside it. */
+  /** The one event about this user, which must be there. */
   async toldOnce(user: string): Promise<Told> {
-    const [event, ...more] = (await this.told(user)).filter(
-      ({ containment }) => containment['watched'] === undefined && containment['refused_after'] === undefined,
-    )
+    const [event, ...more] = await this.told(user)
     if (!event || more.length > 0) {
       throw new Error(`Told ${event ? more.length + 1 : 0} times of this user, not once`)
     }
