@@ -4,6 +4,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
+import org.logoutrelay.keycloak.containment.Listing;
 import org.logoutrelay.keycloak.gate.Refusals;
 import org.logoutrelay.keycloak.gate.SessionStore;
 import org.logoutrelay.keycloak.gate.Spared;
@@ -11,7 +12,10 @@ import org.logoutrelay.keycloak.gate.Watermarks;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 
-/** Tells the relay what the gate has refused since an event, and removes the sessions that were used. */
+/**
+ * Tells the relay what the gate has refused since an event, and removes the sessions that were used. The relying
+ * parties of one that was stored after the event was listed are told now, and not at the next look.
+ */
 final class RefusedAfter {
     private RefusedAfter() {
     }
@@ -37,6 +41,11 @@ final class RefusedAfter {
         OutboxRow first = txn == null ? null : Outbox.lockFirstOf(session, txn).orElse(null);
         if (first == null) {
             return null;
+        }
+        RealmModel realm = session.realms().getRealm(due.realmId());
+        if (realm != null && first.isListed()) {
+            session.getContext().setRealm(realm);
+            Listing.listWhatWasMissed(session, realm, first, 0);
         }
         OutboxRow row = first.supplement();
         row.refusedAfter(due.counts());
