@@ -1,6 +1,7 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { chownSync, existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { freePort, type Running, start, untilUp } from './process.ts'
 import { temporary } from './temporary.ts'
 
@@ -10,6 +11,8 @@ export interface Database {
   readonly port: number
   /** Runs SQL and answers what psql prints, unaligned. */
   psql(sql: string): string
+  /** The same, beside what is done meanwhile. */
+  psqlMeanwhile(sql: string): Promise<string>
 }
 
 export interface Postgres extends Database, Running {
@@ -50,6 +53,7 @@ export function databaseAt(port: number): Database {
     port,
     psql: (sql) =>
       execFileSync(psql, [...to, '-Atqc', sql], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim(),
+    psqlMeanwhile: async (sql) => (await promisify(execFile)(psql, [...to, '-Atqc', sql])).stdout.trim(),
   }
 }
 

@@ -80,6 +80,15 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
     return got
   }
 
+  const locks = (granted: boolean) =>
+    Number(
+      realm.postgres.psql(
+        `select count(*) from pg_locks where relation = 'user_role_mapping'::regclass and granted = ${granted} and (mode = 'AccessExclusiveLock' or not granted)`,
+      ),
+    )
+  const isLocked = () => locks(true) > 0
+  const isWaitedFor = () => locks(false) > 0
+
   const areActive = (tokens: readonly string[]) => Promise.all(tokens.map((token) => place.isActive(token)))
 
   test.each(CHANGES.flatMap((change) => [true, false].map((sessions) => ({ ...change, sessions }))))(
@@ -102,6 +111,32 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
       expect(await areActive(own)).toEqual(own.map(() => true))
     },
   )
+
+  test('a request that is under way at the change gets nothing, and is asked to come again', async () => {
+    const job = await startJob(place)
+    await job.put({ attributes: { 'client_credentials.use_refresh_token': 'false' } })
+    await job.newSecret()
+    await nextSecond()
+    await goesOn(job)
+    // It waits for what its service account may do: by then the gate has let it pass.
+    await realm.admin.must('PUT', `/users/${job.account}`, { firstName: 'Nightly' })
+    const held = realm.postgres
+      .psqlMeanwhile('begin; lock table user_role_mapping in access exclusive mode; select pg_sleep(120)')
+      .catch(() => 'cancelled')
+    await until('what it waits for is locked', () => Promise.resolve(isLocked()))
+    const underWay = job.ask()
+    await until('it waits', () => Promise.resolve(isWaitedFor()))
+    // A change would wait for the same: what it writes for the gate is written here.
+    realm.postgres.psql(`insert into logout_relay_watermark select new.* from logout_relay_watermark one,
+      jsonb_populate_record(one, jsonb_build_object('id', '${randomUUID()}', 'watermark_ms', ${Date.now() + 1000})) new
+      where one.user_id = '${job.account}' limit 1`)
+    realm.postgres.psql(`select pg_cancel_backend(pid) from pg_locks
+      where relation = 'user_role_mapping'::regclass and granted and mode = 'AccessExclusiveLock'`)
+    expect(await held).toBe('cancelled')
+    const answer = await underWay
+    expect(answer.status).toBe(503)
+    expect(answer.text).toContain('ask again')
+  })
 
   test.each(COMEBACKS)('of a client that is $what nothing from before comes back', async ({ act }) => {
     const job = await startJob(place)

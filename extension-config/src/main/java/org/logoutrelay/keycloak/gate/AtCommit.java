@@ -13,6 +13,7 @@ import org.keycloak.models.AbstractKeycloakTransaction;
 import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.sessions.AuthenticationSessionModel;
 import org.keycloak.sessions.RootAuthenticationSessionModel;
@@ -144,6 +145,10 @@ final class AtCommit extends AbstractKeycloakTransaction {
     }
 
     private void refuse(Gate.Login login, WatermarkRow killer) {
+        UserModel user = session.users().getUserById(login.realm(), login.userId());
+        if (user != null && ClientProof.isBrought(session, user)) {
+            throw Refusals.notYet();
+        }
         Refusals.count(session, login.realm(), login.userId(), Requests.kind(session), killer);
         // A mail that this request has sent cannot be called back; its link is dead by the watermark that is raised here.
         long now = DbClock.measure(session.getKeycloakSessionFactory());
