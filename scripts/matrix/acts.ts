@@ -226,7 +226,8 @@ export const ACTS: readonly Act[] = [
         const { upstream } = target
         await upstream.must('POST', `/users/${await upstream.userId(person.name)}/logout`)
         const events = `select count(*) from logout_relay_outbox where user_id = '${person.id}' and trigger_id = 'upstream-logout'`
-        await until('it has been heard', () => world.postgres.psql(events) === '1')
+        // One for each session that began there.
+        await until('it has been heard', () => world.postgres.psql(events) !== '0')
         await until('what began there is dead', async () => !(await world.tokens.lives('flows-app', tokens)))
       }
     },
