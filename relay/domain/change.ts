@@ -88,16 +88,28 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
     }
   }
   if (before.policy && now.policy) {
-    for (const [setting, is] of Object.entries(now.policy)) {
-      const was = before.policy[setting]
+    for (const setting of new Set([...Object.keys(now.policy), ...ownSettings(before.policy)])) {
+      const [was, is] = [inForce(before.policy, setting), inForce(now.policy, setting)]
       // An older extension tells the steps in another order after each start of the identity provider.
-      if (was !== undefined && !isSame(was, is)) {
+      if (was !== undefined && is !== undefined && !isSame(was, is)) {
         const kind = isWeaker(setting, was, is) ? 'policy_weakened' : 'policy_changed'
         found.push({ kind, data: { setting, was, is } })
       }
     }
   }
   return found
+}
+
+/** What a trigger causes where one identity provider has said so: its id, a dot, and the provider's alias. */
+const OF_ONE = /^(upstream-[a-z-]+)\./
+
+function ownSettings(policy: Readonly<Record<string, string>>): string[] {
+  return Object.keys(policy).filter((setting) => OF_ONE.test(setting))
+}
+
+/** Without a setting for one identity provider the one for all counts. */
+function inForce(policy: Readonly<Record<string, string>>, setting: string): string | undefined {
+  return policy[setting] ?? policy[OF_ONE.exec(setting)?.[1] ?? '']
 }
 
 /**

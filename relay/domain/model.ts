@@ -172,7 +172,10 @@ export interface UpstreamWord {
   readonly subjects: readonly UpstreamSubject[]
   /** The event's URI, or `global-token-revocation`. */
   readonly type: string
+  /** `credential_type`, `change_direction` and `current_status` of CAEP 1.0 §3. */
   readonly credentialType?: string
+  readonly changeDirection?: string
+  readonly currentStatus?: string
   /** When it happened there; absent for now. */
   readonly atMs?: number
   /** Names the message: told twice it is one. */

@@ -18,6 +18,9 @@ const seen: RealmSeen = {
     'upstreams.limit': '100',
     'upstreams.window': '3600',
     'upstreams.email': 'okta',
+    'upstream-logout': 'sessions, consents',
+    'upstream-claims-changed': 'off',
+    'upstream-claims-changed.okta': 'sessions',
   },
   targets: { wiki: backchannelAt('https://wiki.example.org/logout') },
 }
@@ -81,10 +84,31 @@ describe('between two looks at a realm', () => {
     ['its words count against the limit for longer', { 'upstreams.window': '7200' }, 'policy_weakened'],
     ['its words count against the limit for less long', { 'upstreams.window': '60' }, 'policy_changed'],
     ['it may name nobody by an address any more', { 'upstreams.email': '' }, 'policy_weakened'],
+    ['a trigger is off of one identity provider', { 'upstream-logout.staff.eu': 'off' }, 'policy_weakened'],
+    ['a step is gone of one', { 'upstream-logout.okta': 'sessions' }, 'policy_weakened'],
+    ['a step is added of one', { 'upstream-logout.okta': 'sessions, consents, factors' }, 'policy_changed'],
+    ['a trigger is on of one', { 'upstream-claims-changed.staff': 'sessions' }, 'policy_changed'],
     ['nothing is enforced', { mode: 'shadow' }, 'policy_weakened'],
   ])('%s in the policy', (_, policy, kind) => {
     expect(kinds(seen, { ...seen, policy: { ...seen.policy, ...policy } })).toEqual([kind])
   })
+})
+
+test('what is set for one identity provider counts from when it is set until it is taken back', () => {
+  const policy = Object.fromEntries(
+    Object.entries(seen.policy ?? {}).filter(([setting]) => setting !== 'upstream-claims-changed.okta'),
+  )
+  const [was, is] = ['sessions', 'off']
+  expect(differences(seen, { ...seen, policy })).toEqual([
+    { kind: 'policy_weakened', data: { setting: 'upstream-claims-changed.okta', was, is } },
+  ])
+  expect(differences({ ...seen, policy }, seen)).toEqual([
+    { kind: 'policy_changed', data: { setting: 'upstream-claims-changed.okta', was: is, is: was } },
+  ])
+  // What is set for one as it is for all changes nothing.
+  expect(
+    differences(seen, { ...seen, policy: { ...seen.policy, 'upstream-logout.okta': 'consents, sessions' } }),
+  ).toEqual([])
 })
 
 test('what takes something back raises no alarm, and everything else does', () => {

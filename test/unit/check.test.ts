@@ -272,6 +272,12 @@ describe('with one thing broken, that line alone says what to do:', () => {
     ['events that were refused', { outbox: { waiting: 2, refused: 1, oldest_ms: 5 } }, 6, 'outbox'],
     ['events that nobody takes', { outbox: { waiting: 1, refused: 0, oldest_ms: 5 } }, 61_006, 'outbox'],
     ['words of an identity provider that wait', { upstreams: [HELD] }, 0, 'upstream words'],
+    [
+      'a policy for an identity provider that the realm does not have',
+      { policy_of_nobody: [{ attribute: 'logout-relay.policy.upstream-logout.okte', alias: 'okte' }] },
+      0,
+      'policy',
+    ],
   ])('%s', (_, more, nowMs, check) => {
     const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
     const todo = judgeRealm(realm, { ...RIGHT, ...more }, nowMs).filter(({ ok }) => !ok)

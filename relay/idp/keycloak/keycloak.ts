@@ -287,9 +287,10 @@ export class Keycloak implements IdentityProvider {
     )
   }
 
-  async hear({ issuer, subjects, type, credentialType, atMs, id, txn }: UpstreamWord): Promise<UpstreamOutcome> {
-    const body = { issuer, subjects, type, credential_type: credentialType, at_ms: atMs, id, txn }
-    return this.#post('upstream-events', body, HearAnswer)
+  async hear(word: UpstreamWord): Promise<UpstreamOutcome> {
+    const { issuer, subjects, type, credentialType, changeDirection, currentStatus, atMs, id, txn } = word
+    const said = { credential_type: credentialType, change_direction: changeDirection, current_status: currentStatus }
+    return this.#post('upstream-events', { issuer, subjects, type, ...said, at_ms: atMs, id, txn }, HearAnswer)
   }
 
   async close(): Promise<void> {

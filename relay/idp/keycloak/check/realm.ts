@@ -48,6 +48,7 @@ const Extension = z.object({
       keycloak: z.string(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }),
       policy: z.record(z.string(), z.string()).optional(),
+      policy_of_nobody: z.array(z.object({ attribute: z.string(), alias: z.string() })).optional(),
       issuer_fixed: z.boolean().default(true),
       clock_ahead_ms: z.number().default(0),
       directories: z.array(DirectoryItem).optional(),
@@ -301,7 +302,7 @@ export function judgeRealm(
     realm.listener
       ? ok('listener', 'is on: password resets are recorded')
       : todo('listener', 'is OFF, resets end nothing: add logout-relay under Realm settings, Events, Event listeners'),
-    ...(realm.policy ? [judgePolicy(issuer, realm.policy)] : []),
+    ...(realm.policy ? [judgePolicy(issuer, realm.policy, realm.policy_of_nobody)] : []),
     realm.audience === identifier
       ? ok('audience', `of the events is ${identifier}`)
       : todo(
@@ -383,7 +384,11 @@ function issuedAt(accessToken: string): number | undefined {
 }
 
 /** Whether a reset, which is what all of this is for, ends anything in the realm. */
-function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): Finding {
+function judgePolicy(
+  issuer: string,
+  policy: Readonly<Record<string, string>>,
+  ofNobody: readonly { readonly attribute: string; readonly alias: string }[] = [],
+): Finding {
   const { ok, todo } = findingsOn(issuer)
   const off = ENDS_BY_DEFAULT.filter((trigger) => policy[trigger] === 'off')
   if (policy['mode'] === 'shadow') {
@@ -392,8 +397,18 @@ function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): 
       'is in shadow mode, so everything is told and nothing ended: set the realm attribute logout-relay.mode to enforce once you have seen enough',
     )
   }
-  return off.length > 0
-    ? todo('policy', `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`)
+  if (off.length > 0) {
+    return todo(
+      'policy',
+      `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`,
+    )
+  }
+  const [misspelt] = ofNobody
+  return misspelt
+    ? todo(
+        'policy',
+        `has ${misspelt.attribute}, and no identity provider of the realm has the alias ${misspelt.alias}: write the alias as the realm has it, or remove that`,
+      )
     : ok('policy', 'is enforced: resets end what was there')
 }
 

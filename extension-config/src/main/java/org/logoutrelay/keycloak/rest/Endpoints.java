@@ -123,6 +123,7 @@ public final class Endpoints {
 
     /** What an identity provider has said, as the relay has verified it; as {@link Upstreams.Word} has it. */
     public record UpstreamRequest(String issuer, List<Named> subjects, String type, @JsonProperty("credential_type") String credential,
+            @JsonProperty("change_direction") String direction, @JsonProperty("current_status") String status,
             @JsonProperty("at_ms") Long atMs, String id, String txn) {
     }
 
@@ -318,9 +319,10 @@ public final class Endpoints {
         if (request.atMs() != null && request.atMs() < 0) {
             throw Problem.badRequest("at_ms is negative; give milliseconds since the epoch");
         }
-        return ok(Upstreams.hear(session, realm, new Upstreams.Word(word("issuer", request.issuer(), 2048), subjects,
-                word("type", request.type(), 255), request.credential(), request.atMs(), word("id", request.id(), 1024),
-                word("txn", request.txn(), 255)), afterCommit));
+        Upstreams.Event event = new Upstreams.Event(word("type", request.type(), 255), request.credential(), request.direction(),
+                request.status());
+        return ok(Upstreams.hear(session, realm, new Upstreams.Word(word("issuer", request.issuer(), 2048), subjects, event,
+                request.atMs(), word("id", request.id(), 1024), word("txn", request.txn(), 255)), afterCommit));
     }
 
     private static Upstreams.Subject subject(Named named) {
@@ -379,12 +381,14 @@ public final class Endpoints {
 
     /** How the extension is switched on here, for whoever looks for what is missing. */
     private Map<String, Object> describe(RealmModel realm) {
-        return Map.of("listener", LogoutRelay.isOn(realm),
-                "push", afterCommit.pushes(), "audience", afterCommit.audience(),
-                "keycloak", Version.VERSION, "outbox", Outbox.depth(session, realm.getId()),
-                "policy", Policy.of(session, realm).inForce(), "issuer_fixed", Issuers.isFixed(realm),
-                "clock_ahead_ms", DbClock.nodeAheadMs(session), "directories", Directories.list(session, realm),
-                "upstreams", Upstreams.list(session, realm));
+        Policy policy = Policy.of(session, realm);
+        return Map.ofEntries(Map.entry("listener", LogoutRelay.isOn(realm)),
+                Map.entry("push", afterCommit.pushes()), Map.entry("audience", afterCommit.audience()),
+                Map.entry("keycloak", Version.VERSION), Map.entry("outbox", Outbox.depth(session, realm.getId())),
+                Map.entry("policy", policy.inForce()),
+                Map.entry("policy_of_nobody", policy.ofNobody(alias -> session.identityProviders().getByAlias(alias) != null)),
+                Map.entry("issuer_fixed", Issuers.isFixed(realm)), Map.entry("clock_ahead_ms", DbClock.nodeAheadMs(session)),
+                Map.entry("directories", Directories.list(session, realm)), Map.entry("upstreams", Upstreams.list(session, realm)));
     }
 
     private Map<String, Object> describe(ClientModel client) {

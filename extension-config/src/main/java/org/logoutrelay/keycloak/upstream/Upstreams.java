@@ -19,6 +19,7 @@ import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.containment.Containment;
 import org.logoutrelay.keycloak.outbox.Outbox;
+import org.logoutrelay.keycloak.trigger.IdentityProviders;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
@@ -40,15 +41,22 @@ public final class Upstreams {
     }
 
     /**
+     * @param type its URI
+     * @param credential CAEP's {@code credential_type}, or null
+     * @param direction CAEP's {@code change_direction}, or null
+     * @param status CAEP's {@code current_status}, or null
+     */
+    public record Event(String type, String credential, String direction, String status) {
+    }
+
+    /**
      * @param issuer of the identity provider, as the realm has it
      * @param subjects whom it is about: names of one user as a rule
-     * @param type the event's URI
-     * @param credential CAEP's {@code credential_type}, or null
      * @param atMs when it happened there; null for now
      * @param id what the source calls this message and no other
      * @param txn what it calls the event
      */
-    public record Word(String issuer, List<Subject> subjects, String type, String credential, Long atMs, String id, String txn) {
+    public record Word(String issuer, List<Subject> subjects, Event event, Long atMs, String id, String txn) {
     }
 
     private Upstreams() {
@@ -60,12 +68,14 @@ public final class Upstreams {
      */
     public static Map<String, Integer> hear(KeycloakSession session, RealmModel realm, Word word, AllOrNothing.Committed afterCommit) {
         Map<String, Integer> done = new LinkedHashMap<>(Map.of("contained", 0, "held", 0, "known", 0));
-        Trigger trigger = Said.trigger(word.type(), word.credential()).orElse(null);
+        Trigger trigger = Said.trigger(word.event()).orElse(null);
         Policy policy = Policy.of(session, realm);
-        if (trigger == null || policy.steps(trigger).isEmpty()) {
+        List<String> aliases = trigger == null ? List.of() : IdentityProviders.aliases(session, word.issuer());
+        if (aliases.stream().noneMatch(alias -> policy.steps(trigger, List.of(alias)).isPresent())) {
             return done;
         }
-        List<UserModel> users = Linked.users(session, realm, Linked.aliases(session, word.issuer()), word.subjects());
+        List<UserModel> users = Linked.users(session, realm, aliases, word.subjects()).stream()
+                .filter(user -> policy.steps(trigger, IdentityProviders.linked(session, realm, user, aliases)).isPresent()).toList();
         if (users.isEmpty()) {
             return done;
         }
