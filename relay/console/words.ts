@@ -56,6 +56,8 @@ export const CHANGES: Readonly<Record<ChangeKind, string>> = {
   relying_party_resumed: 'Resumed',
   deliveries_dismissed: 'Logouts given up',
   directory_dismissed: 'Changes in a directory are let go, and end nothing',
+  upstream_dismissed: 'What an identity provider has said is let go, and ends nothing',
+  realm_logout_dismissed: 'That everybody was signed out is let go, and ends nothing at the applications',
 }
 
 export function triggerWords(trigger: string): string {

@@ -1,3 +1,5 @@
+import type { Decided } from './decision.ts'
+
 /**
  * The words of the relay, one for each idea. Times in `…Ms` are milliseconds since the epoch.
  *
@@ -198,6 +200,8 @@ export interface UpstreamHeld {
   readonly issuer: string
   /** Users and kinds of events; 0 where nothing waits. */
   readonly held: number
+  /** The last decision on what waited. */
+  readonly decided?: Decided
 }
 
 /** A client that can be told. */

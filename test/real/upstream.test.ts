@@ -271,7 +271,7 @@ describe('more users than the limit', () => {
       ({ issuer }) => issuer === OTHER,
     )
   const decide = async (decision: string) =>
-    realm.ask('upstreams', { id: (await waiting())?.id, decision }, await realm.wordOf('decider'))
+    realm.ask('upstreams', { id: (await waiting())?.id, decision, reason: 'of a test' }, await realm.wordOf('decider'))
 
   test('wait for a person’s word, which ends them or leaves them; none is lost and none jumps the queue', async () => {
     await settings({ 'logout-relay.upstreams.limit': '1' })
@@ -301,9 +301,10 @@ describe('more users than the limit', () => {
       const { upstreams } = (await realm.ask<{ realm: Waiting }>('relying-parties')).realm
       expect(upstreams.find(({ issuer }) => issuer === OTHER)).toMatchObject({ held: 4 })
       const program = await realm.tokens.serviceAccount('logout-relay', 'secret-of-a-test')
-      expect((await realm.call('upstreams', { id: (await waiting())?.id, decision: 'confirm' }, program)).status).toBe(
-        403,
-      )
+      const confirmed = { id: (await waiting())?.id, decision: 'confirm', reason: 'of a test' }
+      expect((await realm.call('upstreams', confirmed, program)).status).toBe(403)
+      const bare = await realm.call('upstreams', { ...confirmed, reason: ' ' }, await realm.wordOf('decider'))
+      expect([bare.status, bare.text]).toEqual([400, expect.stringContaining('reason must say why')])
       await decide('confirm')
       expect(await waiting()).toMatchObject({ held: 0 })
       await until('all who were held have ended', async () => !(await living()).includes(true) && !(await again?.()))
@@ -328,11 +329,15 @@ describe('more users than the limit', () => {
       ]
       expect([five, six]).toEqual([{ ...NOBODY, contained: 1 }, held])
       await decide('dismiss')
-      expect(await waiting()).toMatchObject({ held: 0 })
+      expect(await waiting()).toMatchObject({
+        held: 0,
+        ...{ decision: 'dismissed', decided_reason: 'of a test', decided_by: await admin.userId('decider') },
+        decided_ms: expect.any(Number) as number,
+      })
       expect(await more[1]?.lives()).toBe(true)
       const nothing = await realm.call(
         'upstreams',
-        { id: (await waiting())?.id, decision: 'confirm' },
+        { ...confirmed, id: (await waiting())?.id },
         await realm.wordOf('decider'),
       )
       expect(nothing.status).toBe(400)

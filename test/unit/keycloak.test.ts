@@ -244,7 +244,7 @@ test('a role that is given counts within seconds, not only when the token from b
   expect([await poll(), await poll(), tokens]).toEqual(['refused', 'taken', 2])
 })
 
-test('what the realm says of itself is judged as it says it: a directory that fails', async () => {
+test('what the realm says of itself is judged as it says it: a directory that fails, a logout that waits', async () => {
   const issuer = await realmThatSays({
     relying_parties: [],
     realm: {
@@ -257,13 +257,15 @@ test('what the realm says of itself is judged as it says it: a directory that fa
         },
       ],
       upstreams: [{ id: '9b1c', issuer: 'https://login.example.com', held: 7 }],
+      realm_logouts: [{ id: '5f0c', at_ms: NOW_MS, state: 'held' }],
     },
   })
   const judges = judgesOf({ issuer, identifier: 'logout-relay' }, () => NOW_MS)
   const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true, judges })
   const { findings } = await keycloak.look()
   expect(findings.filter(({ ok }) => !ok).map(({ check, says }) => `${check}: ${says}`)).toEqual([
-    expect.stringMatching(/^upstream words: 7 of .*9b1c/),
+    expect.stringMatching(/^upstream words: 7 of .*held confirm 9b1c/),
+    expect.stringMatching(/^realm logout: of \d{4}-.* ends no session .*held confirm 5f0c/),
     expect.stringMatching(/^directory: ad cannot be looked at since/),
   ])
 })

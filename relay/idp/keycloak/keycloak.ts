@@ -16,11 +16,12 @@ import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
 import type { Genuine, Minted } from '../../delivery/port.ts'
-import { dismissalsOf } from '../../domain/directory.ts'
 import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 import { DirectoryItem } from './directories.ts'
+import { dismissedIn } from './dismissed.ts'
+import { RealmLogoutItem } from './realm-logouts.ts'
 import { UpstreamItem } from './upstreams.ts'
 
 const TIMEOUT_MS = 10_000
@@ -52,12 +53,13 @@ const RealmSaid = z
     outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
     directories: z.array(DirectoryItem).optional(),
     upstreams: z.array(UpstreamItem).optional(),
+    realm_logouts: z.array(RealmLogoutItem).optional(),
   })
   .transform((said) => ({
     realm: {
       listener: said.listener,
       ...(said.policy ? { policy: said.policy } : {}),
-      ...(said.directories ? { dismissals: dismissalsOf(said.directories) } : {}),
+      ...dismissedIn(said),
     },
     pushes: said.push,
     outbox: said.outbox && {

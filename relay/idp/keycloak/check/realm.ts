@@ -11,10 +11,12 @@ import { RelayError } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
 import { ask } from './ask.ts'
 import { DirectoryItem } from '../directories.ts'
+import { RealmLogoutItem } from '../realm-logouts.ts'
 import { UpstreamItem } from '../upstreams.ts'
 import { judgeClients } from './clients.ts'
 import { judgeDirectories, judgeDirectoriesNow } from './directories.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
+import { judgeRealmLogouts } from './realm-logouts.ts'
 import { judgeRoles } from './roles.ts'
 import { judgeUpstreams } from './upstreams.ts'
 import { judgeVersion } from './version.ts'
@@ -53,6 +55,7 @@ const Extension = z.object({
       clock_ahead_ms: z.number().default(0),
       directories: z.array(DirectoryItem).optional(),
       upstreams: z.array(UpstreamItem).optional(),
+      realm_logouts: z.array(RealmLogoutItem).optional(),
     })
     .optional(),
 })
@@ -331,6 +334,7 @@ export function judgeRealm(
           )
         : ok('outbox', `${waiting} events wait`),
     ...judgeUpstreams(issuer, realm.upstreams ?? []),
+    ...judgeRealmLogouts(issuer, realm.realm_logouts),
     ...judgeDirectories(issuer, { directories: undefined, ...realm, policy: realm.policy ?? {} }, nowMs),
   ]
 }

@@ -14,6 +14,7 @@ import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.base.Decision;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.client.Issuers;
@@ -152,14 +153,16 @@ public final class Upstreams {
     }
 
     /** A person's word about what is held. @return how it is now, or empty where nothing is */
-    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed, String by) {
+    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, Decision decision) {
         SourceRow row = id == null ? null : Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
         if (row == null || !row.realmId.equals(realm.getId()) || Words.held(session, row) == 0) {
             return Optional.empty();
         }
-        Words.decide(session, row, confirmed);
-        row.decidedBy = by;
+        Words.decide(session, row, decision.confirmed());
+        row.decidedBy = decision.by();
+        row.decision = decision.word();
         row.decidedMs = DbClock.now(session);
+        row.decidedReason = decision.reason();
         return Optional.of(shown(session, row));
     }
 
@@ -174,7 +177,12 @@ public final class Upstreams {
         shown.put("id", row.id);
         shown.put("issuer", row.iss);
         shown.put("held", Words.held(session, row));
-        Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
+        if (row.decision != null) {
+            shown.put("decision", row.decision);
+            shown.put("decided_by", row.decidedBy);
+            shown.put("decided_ms", row.decidedMs);
+            shown.put("decided_reason", row.decidedReason);
+        }
         return shown;
     }
 
