@@ -14,6 +14,7 @@ import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
+import { addHeldCommands } from './cli/held.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
@@ -262,6 +263,7 @@ Exit status: 0 all is done, 1 something is not.
     },
   )
 
+addHeldCommands(program)
 addRelyingPartyCommands(program)
 addLoginCommands(program)
 

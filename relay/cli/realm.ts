@@ -16,15 +16,7 @@ export interface RealmClient {
  * @throws RelayError `config_invalid` for an address that cannot be one, `idp_unavailable` where no realm answers there
  */
 export async function discover({ issuer, clientId, clientSecret }: RealmClient): Promise<oidc.Configuration> {
-  if (
-    !URL.canParse(issuer) ||
-    !(issuer.startsWith('https://') || (issuer.startsWith('http://') && isLoopback(issuer)))
-  ) {
-    throw new RelayError(
-      'config_invalid',
-      'The realm (--issuer, LOGOUT_RELAY_ISSUER) must be https, or http on this machine. Example: https://idp.example.org/realms/main',
-    )
-  }
+  mustBeEncrypted(issuer)
   const auth = clientSecret === undefined ? oidc.None() : oidc.ClientSecretBasic(clientSecret)
   try {
     return await oidc.discovery(new URL(issuer), clientId, undefined, auth, {
@@ -38,6 +30,19 @@ export async function discover({ issuer, clientId, clientSecret }: RealmClient):
       'idp_unavailable',
       `No realm answers at ${issuer} (${networkCodeOf(cause)}): are name and path of --issuer, LOGOUT_RELAY_ISSUER right?`,
       { cause },
+    )
+  }
+}
+
+/** @throws RelayError `config_invalid` for a realm to which nothing secret may be sent */
+export function mustBeEncrypted(issuer: string): void {
+  if (
+    !URL.canParse(issuer) ||
+    !(issuer.startsWith('https://') || (issuer.startsWith('http://') && isLoopback(issuer)))
+  ) {
+    throw new RelayError(
+      'config_invalid',
+      'The realm (--issuer, LOGOUT_RELAY_ISSUER) must be https, or http on this machine. Example: https://idp.example.org/realms/main',
     )
   }
 }

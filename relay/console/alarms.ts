@@ -23,6 +23,7 @@ const LEADS: Readonly<Record<string, string>> = {
   events: 'Security events are refused:',
   policy: 'The realm',
   directory: 'Directory',
+  'realm logout': 'That everybody was signed out',
   push: 'Keycloak’s push',
   store: 'The store does not work:',
   room: 'The store',

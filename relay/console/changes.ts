@@ -44,7 +44,12 @@ export async function changesPage(
     ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/changes?before=${last}">Older</a></p>`}`
 }
 
-function difference({ setting, was, is, logout_uri, check }: Readonly<Record<string, string | number>>): Html | '' {
+function difference(data: Readonly<Record<string, string | number>>): Html | '' {
+  const { setting, was, is, logout_uri, check } = data
+  const letGo = data['directory'] ?? data['upstream'] ?? data['signed_out_at']
+  if (letGo !== undefined) {
+    return html`<small><code>${letGo}</code></small>`
+  }
   if (logout_uri !== undefined) {
     return html`<small><code>${logout_uri}</code>${check === 'failed' ? ', although it failed the check' : ''}</small>`
   }

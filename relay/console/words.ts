@@ -23,6 +23,10 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'upstream-credential-changed': 'Credential changed at the identity provider',
   'upstream-account-disabled': 'Account disabled at the identity provider',
   'upstream-sessions-revoked': 'Sessions revoked by the identity provider',
+  'upstream-assurance-decreased': 'Lower assurance at the identity provider',
+  'upstream-device-not-compliant': 'Device that the identity provider does not trust',
+  'upstream-claims-changed': 'Claims changed at the identity provider',
+  'upstream-identifier-changed': 'Address changed at the identity provider',
   'upstream-logout': 'Signed out by the identity provider',
   'realm-logout': 'Everybody signed out by an administrator',
   'user-logout': 'Signed out by the user',
@@ -52,6 +56,8 @@ export const CHANGES: Readonly<Record<ChangeKind, string>> = {
   relying_party_resumed: 'Resumed',
   deliveries_dismissed: 'Logouts given up',
   directory_dismissed: 'Changes in a directory are let go, and end nothing',
+  upstream_dismissed: 'What an identity provider has said is let go, and ends nothing',
+  realm_logout_dismissed: 'That everybody was signed out is let go, and ends nothing at the applications',
 }
 
 export function triggerWords(trigger: string): string {

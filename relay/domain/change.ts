@@ -1,4 +1,4 @@
-import type { Dismissals } from './directory.ts'
+import type { Dismissals } from './decision.ts'
 import type { Target } from './model.ts'
 import { isSameTarget } from './target.ts'
 
@@ -33,6 +33,8 @@ const WEAKENING = {
   relying_party_resumed: false,
   deliveries_dismissed: true,
   directory_dismissed: true,
+  upstream_dismissed: true,
+  realm_logout_dismissed: true,
 } as const
 export type ChangeKind = keyof typeof WEAKENING
 
@@ -51,7 +53,7 @@ export interface RealmSeen {
   /** What each trigger causes, and the other settings of the policy, as they are in force. */
   readonly policy?: Readonly<Record<string, string>>
   /** Absent where the extension does not tell. */
-  readonly dismissals?: Dismissals
+  readonly dismissed?: Dismissals
   /** Where and how it is told, by client. */
   readonly targets: Readonly<Record<string, Target>>
 }
@@ -82,22 +84,39 @@ export function differences(before: RealmSeen | undefined, now: RealmSeen): Diff
       found.push({ kind: 'logout_uri_changed', clientId, data: { was: was.uri, is: is.uri } })
     }
   }
-  for (const [id, { directory, atMs, by }] of Object.entries((before.dismissals && now.dismissals) ?? {})) {
-    if (before.dismissals?.[id]?.atMs !== atMs) {
-      found.push({ kind: 'directory_dismissed', ...(by === '' ? {} : { by }), data: { directory } })
-    }
-  }
+  found.push(...newlyDismissed(before.dismissed, now.dismissed))
   if (before.policy && now.policy) {
-    for (const [setting, is] of Object.entries(now.policy)) {
-      const was = before.policy[setting]
+    for (const setting of new Set([...Object.keys(now.policy), ...ownSettings(before.policy)])) {
+      const [was, is] = [inForce(before.policy, setting), inForce(now.policy, setting)]
       // An older extension tells the steps in another order after each start of the identity provider.
-      if (was !== undefined && !isSame(was, is)) {
+      if (was !== undefined && is !== undefined && !isSame(was, is)) {
         const kind = isWeaker(setting, was, is) ? 'policy_weakened' : 'policy_changed'
         found.push({ kind, data: { setting, was, is } })
       }
     }
   }
   return found
+}
+
+function newlyDismissed(before: Dismissals | undefined, now: Dismissals | undefined): Difference[] {
+  return Object.entries((before && now) ?? {}).flatMap(([id, { kind, data, atMs, by, reason }]): Difference[] => {
+    const said = { ...(by === '' ? {} : { by }), ...(reason === '' ? {} : { reason }) }
+    return before?.[id]?.atMs === atMs
+      ? []
+      : [{ kind, ...said, data: { ...data, decided_at: new Date(atMs).toISOString() } }]
+  })
+}
+
+/** What a trigger causes where one identity provider has said so: its id, a dot, and the provider's alias. */
+const OF_ONE = /^(upstream-[a-z-]+)\./
+
+function ownSettings(policy: Readonly<Record<string, string>>): string[] {
+  return Object.keys(policy).filter((setting) => OF_ONE.test(setting))
+}
+
+/** Without a setting for one identity provider the one for all counts. */
+function inForce(policy: Readonly<Record<string, string>>, setting: string): string | undefined {
+  return policy[setting] ?? policy[OF_ONE.exec(setting)?.[1] ?? '']
 }
 
 /**

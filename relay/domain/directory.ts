@@ -1,3 +1,5 @@
+import type { Decided } from './decision.ts'
+
 /**
  * Where passwords of a realm's users lie and change without it, as its extension last told. Times in milliseconds of the
  * realm's database.
@@ -22,8 +24,8 @@ export interface Directory {
   /** Absent where it does not tell its time. */
   readonly clockAheadMs?: number
   readonly failing?: { readonly sinceMs: number; readonly why: string }
-  /** The last decision on changes that waited; `by` is the `sub` of the person's token. */
-  readonly decided?: { readonly decision: string; readonly atMs: number; readonly by: string }
+  /** The last decision on changes that waited. */
+  readonly decided?: Decided
 }
 
 const STATES = ['watched', 'failing', 'held', 'new', 'off', 'unwatched'] as const
@@ -34,17 +36,4 @@ export function directoryState({ state, failing }: Directory): DirectoryState {
   const said = state === 'confirmed' || state === 'dismissed' ? 'watched' : state
   const known = STATES.find((one) => one === said) ?? 'unwatched'
   return failing && known === 'watched' ? 'failing' : known
-}
-
-/** When somebody last decided that changes end nothing, by the directory's id. */
-export type Dismissals = Readonly<
-  Record<string, { readonly directory: string; readonly atMs: number; readonly by: string }>
->
-
-export function dismissalsOf(directories: readonly Directory[]): Dismissals {
-  return Object.fromEntries(
-    directories.flatMap(({ id, name, decided }) =>
-      decided?.decision === 'dismissed' ? [[id, { directory: name, atMs: decided.atMs, by: decided.by }]] : [],
-    ),
-  )
 }

@@ -1,3 +1,5 @@
+import type { Decided } from './decision.ts'
+
 /**
  * The words of the relay, one for each idea. Times in `…Ms` are milliseconds since the epoch.
  *
@@ -172,7 +174,10 @@ export interface UpstreamWord {
   readonly subjects: readonly UpstreamSubject[]
   /** The event's URI, or `global-token-revocation`. */
   readonly type: string
+  /** `credential_type`, `change_direction` and `current_status` of CAEP 1.0 §3. */
   readonly credentialType?: string
+  readonly changeDirection?: string
+  readonly currentStatus?: string
   /** When it happened there; absent for now. */
   readonly atMs?: number
   /** Names the message: told twice it is one. */
@@ -195,6 +200,8 @@ export interface UpstreamHeld {
   readonly issuer: string
   /** Users and kinds of events; 0 where nothing waits. */
   readonly held: number
+  /** The last decision on what waited. */
+  readonly decided?: Decided
 }
 
 /** A client that can be told. */

@@ -3,6 +3,7 @@ import type { Finding } from '../domain/finding.ts'
 import { backchannelAt } from '../delivery/backchannel/target.ts'
 import type { Deliverer, Genuine } from '../delivery/port.ts'
 import { type Allowed, type Change, differences, type RealmSeen, settingsDifferences } from '../domain/change.ts'
+import { DISMISSED } from '../domain/decision.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
@@ -24,12 +25,17 @@ const KeptNote = z.object({
   registered: SaidNote.extend({ logoutUri: z.string() }).exactOptional(),
   paused: SaidNote.exactOptional(),
 })
+const DismissalNote = z.object({
+  kind: z.enum(DISMISSED),
+  data: z.record(z.string(), z.string()),
+  atMs: z.number(),
+  by: z.string(),
+  reason: z.string(),
+})
 const SeenNote = z.object({
   listener: z.boolean().exactOptional(),
   policy: z.record(z.string(), z.string()).exactOptional(),
-  dismissals: z
-    .record(z.string(), z.object({ directory: z.string(), atMs: z.number(), by: z.string() }))
-    .exactOptional(),
+  dismissed: z.record(z.string(), DismissalNote).exactOptional(),
   targets: z.record(z.string(), z.object({ kind: z.string(), uri: z.string() }).catchall(z.string())),
 })
 

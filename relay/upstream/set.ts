@@ -17,6 +17,8 @@ const Event = z.looseObject({
   subject: z.unknown().optional(),
   event_timestamp: z.unknown().optional(),
   credential_type: z.unknown().optional(),
+  change_direction: z.unknown().optional(),
+  current_status: z.unknown().optional(),
   status: z.unknown().optional(),
 })
 
@@ -79,10 +81,15 @@ function wordsOf(
   const { jti, txn = jti, sub_id } = claims
   // Beside the event, or in it as before SSF 1.0; where both are there, both name the same user.
   const named = [sub_id, event.subject].flatMap((one) => subjectsIn(one, [issuer, linkIssuer]))
-  const credential = Name.safeParse(event.credential_type)
+  const said = (member: unknown) => Name.safeParse(member).data
+  const [credential, direction, status] = [event.credential_type, event.change_direction, event.current_status].map(
+    said,
+  )
   return chunks(named).map((subjects, part) => ({
     ...{ issuer: linkIssuer, subjects, type, txn },
-    ...(credential.success ? { credentialType: credential.data } : {}),
+    ...(credential === undefined ? {} : { credentialType: credential }),
+    ...(direction === undefined ? {} : { changeDirection: direction }),
+    ...(status === undefined ? {} : { currentStatus: status }),
     atMs: timeOf(claims, event),
     id: `${name} ${type} ${part} ${jti}`,
   }))

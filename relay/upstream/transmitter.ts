@@ -28,15 +28,22 @@ const PollAnswer = z.object({ sets: z.record(z.string(), z.string()).default({})
 const TokenAnswer = z.object({ access_token: z.string(), expires_in: z.number().optional() })
 const OpenIdMetadata = z.object({ token_endpoint: z.url() })
 
-/** Those that end something here (docs/upstream.md). */
+/** Those that may end something here (docs/upstream.md). */
 const EVENTS = [
-  ...['credential-change', 'session-revoked'].map((event) => `caep/event-type/${event}`),
+  ...[
+    'credential-change',
+    'session-revoked',
+    'assurance-level-change',
+    'device-compliance-change',
+    'token-claims-change',
+  ].map((event) => `caep/event-type/${event}`),
   ...[
     'account-disabled',
     'account-purged',
     'account-credential-change-required',
     'credential-compromise',
     'sessions-revoked',
+    'identifier-changed',
   ].map((event) => `risc/event-type/${event}`),
 ].map((event) => `https://schemas.openid.net/secevent/${event}`)
 

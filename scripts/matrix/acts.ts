@@ -206,10 +206,35 @@ export const ACTS: readonly Act[] = [
   byAdmin('directory-account-deleted', EVERYTHING, (person) => inDirectory(person, 'changetype: delete'), {
     inDirectory: true,
   }),
-  upstreamSays('upstream-password-changed', ALL_ACCESS, 'caep/event-type/credential-change', 'password'),
-  upstreamSays('upstream-credential-changed', SESSIONS, 'caep/event-type/credential-change', 'fido2-roaming'),
+  upstreamSays('upstream-password-changed', ALL_ACCESS, 'caep/event-type/credential-change', {
+    credential_type: 'password',
+  }),
+  upstreamSays('upstream-credential-changed', SESSIONS, 'caep/event-type/credential-change', {
+    credential_type: 'fido2-roaming',
+  }),
   upstreamSays('upstream-account-disabled', ALL_ACCESS, 'risc/event-type/account-disabled'),
   upstreamSays('upstream-sessions-revoked', SESSIONS, 'caep/event-type/session-revoked'),
+  upstreamSays('upstream-assurance-decreased', SESSIONS, 'caep/event-type/assurance-level-change', {
+    change_direction: 'decrease',
+  }),
+  upstreamSays('upstream-device-not-compliant', SESSIONS, 'caep/event-type/device-compliance-change', {
+    current_status: 'not-compliant',
+  }),
+  // Off by default, and on here for the one identity provider alone.
+  upstreamSays(
+    'upstream-claims-changed',
+    SESSIONS,
+    'caep/event-type/token-claims-change',
+    {},
+    policy(`upstream-claims-changed.${UPSTREAM}`, 'sessions'),
+  ),
+  upstreamSays(
+    'upstream-identifier-changed',
+    SESSIONS,
+    'risc/event-type/identifier-changed',
+    {},
+    policy(`upstream-identifier-changed.${UPSTREAM}`, 'sessions'),
+  ),
   {
     // Of a session that began there; none of the person's others is concerned.
     trigger: 'upstream-logout',
@@ -269,10 +294,17 @@ export const ACTS: readonly Act[] = [
 ]
 
 /** The relay's word to the extension, as it gives it once it has verified that of the identity provider. */
-function upstreamSays(trigger: string, ends: readonly EndsWith[], event: string, credential?: string): Act {
+function upstreamSays(
+  trigger: string,
+  ends: readonly EndsWith[],
+  event: string,
+  members: Readonly<Record<string, string>> = {},
+  settings?: Readonly<Record<string, string>>,
+): Act {
   return {
     trigger,
     ends,
+    ...(settings ? { policy: settings } : {}),
     prepare: async (person) => {
       await person.linkUpstream()
       return async () => {
@@ -287,7 +319,7 @@ function upstreamSays(trigger: string, ends: readonly EndsWith[], event: string,
             issuer: world.keycloak.issuer(target.upstream.realm),
             subjects: [{ sub: link?.userId }],
             type: `https://schemas.openid.net/secevent/${event}`,
-            credential_type: credential,
+            ...members,
             id: `${person.name} ${trigger}`,
             txn: trigger,
           },

@@ -409,7 +409,7 @@ describe('of an OpenLDAP', () => {
       return directories.find((one) => one.id === id)
     }
     const decide = async (decision: string) =>
-      realm.call('directories', { id, decision }, await realm.wordOf('decider'))
+      realm.call('directories', { id, decision, reason: 'of a test' }, await realm.wordOf('decider'))
     try {
       const dismissed = await change('one', 'two', 'three')
       await until('they are held', async () => (await state())?.held === 3)
@@ -418,7 +418,9 @@ describe('of an OpenLDAP', () => {
       expect((await decide('dismiss')).status).toBe(200)
       await until('it goes on', async () => (await state())?.state === 'watched')
       const decider = await realm.admin.userId('decider')
-      expect(await state()).toMatchObject({ decision: 'dismissed', decided_by: decider, provider: 'ldap' })
+      expect(await state()).toMatchObject({
+        ...{ decision: 'dismissed', decided_by: decider, decided_reason: 'of a test', provider: 'ldap' },
+      })
       await looked(realm, id)
       expect(await Promise.all(dismissed.map((one) => one.alive()))).toEqual([2, 2, 2])
       expect((await decide('confirm')).status).toBe(400)

@@ -262,7 +262,7 @@ describe('what is odd has a clear end', () => {
 describe('when an administrator signs everybody out of the realm', () => {
   /** Of a person with the role `confirm`. Her earlier ones end with everybody's. */
   const token = () => realm.wordOf('olivia')
-  const decide = async (body: object) => realm.ask('realm-logouts', body, await token())
+  const decide = async (body: object) => realm.ask('realm-logouts', { ...body, reason: 'of a test' }, await token())
   const newest = async () => {
     const { realm_logouts } = await realm.ask<{
       realm_logouts: { id: string; state: string; left: number; contained: number }[]
@@ -306,9 +306,15 @@ describe('when an administrator signs everybody out of the realm', () => {
     const person = await people.loggedIn('everybody-dismissed')
     await signEverybodyOut()
     const held = await newest()
-    expect(await decide({ id: held?.id, decision: 'dismiss' })).toMatchObject({ state: 'dismissed' })
+    expect(await decide({ id: held?.id, decision: 'dismiss' })).toMatchObject({
+      ...{ state: 'dismissed', decided_reason: 'of a test', decided_by: await people.admin.userId('olivia') },
+    })
     expect(await realm.told(person.user)).toEqual([])
-    const again = await realm.call('realm-logouts', { id: held?.id, decision: 'confirm' }, await token())
+    const again = await realm.call(
+      'realm-logouts',
+      { id: held?.id, decision: 'confirm', reason: 'of a test' },
+      await token(),
+    )
     expect(again.status).toBe(400)
     expect(again.text).toContain('waits for a decision')
   })

@@ -197,9 +197,14 @@ async function evidenceOf(trigger: string): Promise<readonly Line[]> {
 const toldBy = async (trigger: string) => (await evidenceOf(trigger)).find(({ kind }) => kind === 'told_by')?.data
 
 /** The command line, on the relay's own config. */
-async function streams(...words: string[]): Promise<{ status: number; said: Record<string, unknown>[] }> {
-  const args = [join(ROOT, 'relay', 'cli.ts'), 'streams', ...words, '--json', '--config', join(relay.dir, 'relay.yaml')]
-  const { stdout, code } = await promisify(execFile)(process.execPath, args).then(
+const streams = (...words: string[]) => command(['streams', ...words, '--config', join(relay.dir, 'relay.yaml')])
+
+async function command(
+  words: readonly string[],
+  env: Record<string, string> = {},
+): Promise<{ status: number; said: Record<string, unknown>[] }> {
+  const args = [join(ROOT, 'relay', 'cli.ts'), ...words, '--json']
+  const { stdout, code } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...env } }).then(
     ({ stdout }) => ({ stdout, code: 0 }),
     (cause: unknown) => {
       const failed = cause as { stdout: string; stderr: string; code: number }
@@ -316,5 +321,53 @@ describe('the chain of two realms', () => {
     const evidence = await evidenceOf('upstream-logout')
     expect(evidence.find(({ kind }) => kind === 'received')?.data).toMatchObject({ sessions: 1 })
     expect(await other.lives()).toBe(true)
+  })
+})
+
+describe('the command held', () => {
+  const revoke = async (sub: string) =>
+    call('POST', `${relay.url}/global-token-revocation`, {
+      json: { sub_id: { format: 'iss_sub', iss: OKTA, sub } },
+      headers: { authorization: `Bearer ${await signedByOkta({})}` },
+    })
+
+  test('shows what waits and lets it go, which is a change with who, when and why; or has it end', async () => {
+    const operator = await demo.clientUuid('logout-relay-operator')
+    await demo.must('PUT', `/clients/${operator}`, { directAccessGrantsEnabled: true })
+    const decider = await demo.createUser('decider', 'password')
+    await demo.giveRole(decider, 'logout-relay', 'confirm')
+    const token = async () =>
+      (await tokens.directGrant('logout-relay-operator', 'decider', 'password', 'openid', SECRET)).access_token
+    const held = async (...words: string[]) =>
+      (await command(['held', ...words], { LOGOUT_RELAY_TOKEN: await token() })).said
+    const person = await linkedPerson('waiting', 'okta')
+    await demo.must('PUT', '', { attributes: { 'logout-relay.upstreams.limit': '0' } })
+    expect((await revoke(person.there)).status).toBe(204)
+    const waits = { kind: 'upstream', about: OKTA, held: 1 }
+    const [waiting] = await held('list')
+    expect(waiting).toMatchObject(waits)
+    const id = String(waiting?.['id'])
+    expect(await held('dismiss', id, '--reason', 'gone wild, INC-1')).toEqual([{ ...waits, id, decision: 'dismiss' }])
+    expect(await held('list')).toEqual([])
+    expect(await person.lives()).toBe(true)
+    // At its start it looks at the realm, and has seen it before.
+    await relay.stop()
+    relay = await relay.restart()
+    const headers = { authorization: `Bearer ${await tokens.serviceAccount('logout-relay-operator', SECRET)}` }
+    const { changes } = (
+      await call<{ changes: object[] }>('GET', `${relay.url}/api/v1/changes?limit=50`, { headers })
+    ).json()
+    expect(changes).toContainEqual(
+      expect.objectContaining({
+        ...{ kind: 'upstream_dismissed', by: decider, reason: 'gone wild, INC-1', weakening: true },
+        data: { upstream: OKTA, decided_at: expect.stringMatching(/^\d{4}-.*Z$/) as string },
+      }),
+    )
+
+    await nextSecond()
+    expect((await revoke(person.there)).status).toBe(204)
+    expect(await held('confirm', id, '--reason', 'meant, INC-2')).toEqual([{ ...waits, id, decision: 'confirm' }])
+    await until('what waited has ended', async () => !(await person.lives()))
+    await demo.must('PUT', '', { attributes: { 'logout-relay.upstreams.limit': '' } })
   })
 })

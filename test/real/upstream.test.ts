@@ -5,7 +5,9 @@ import { nextSecond, type SharedDemoRealm, shareDemoRealm } from './demo-realm.t
 
 const ISSUER = 'https://login.example.com'
 const OTHER = 'https://login.example.org'
+const THIRD = 'https://login.example.net'
 const CAEP = 'https://schemas.openid.net/secevent/caep/event-type'
+const RISC = 'https://schemas.openid.net/secevent/risc/event-type'
 
 let realm: SharedDemoRealm
 let admin: RealmAdmin
@@ -16,6 +18,7 @@ beforeAll(async () => {
   for (const [alias, issuer] of [
     ['theirs', ISSUER],
     ['others', OTHER],
+    ['third', `https://old.example.net, ${THIRD}`],
   ]) {
     const config = { issuer, clientId: 'x', clientSecret: 'x', authorizationUrl: issuer, tokenUrl: issuer }
     await admin.must('POST', '/identity-provider/instances', { alias, providerId: 'oidc', config })
@@ -125,10 +128,17 @@ describe('what an identity provider says of its users', () => {
         () => word({ sub: 'sub-theirs-only' }, { issuer: `${ISSUER}/` }),
       ],
       ['a user by an address, where the realm does not let it', () => word({ email: 'theirs-only@example.org' })],
+      ['something that means nothing here', () => word({ sub: 'sub-ours' }, { type: `${CAEP}/session-presented` })],
       [
-        'something that means nothing here',
-        () => word({ sub: 'sub-ours' }, { type: `${CAEP}/device-compliance-change` }),
+        'a higher assurance',
+        () => word({ sub: 'sub-ours' }, { type: `${CAEP}/assurance-level-change`, change_direction: 'increase' }),
       ],
+      [
+        'a device that is as it must be',
+        () => word({ sub: 'sub-ours' }, { type: `${CAEP}/device-compliance-change`, current_status: 'compliant' }),
+      ],
+      ['other claims', () => word({ sub: 'sub-ours' }, { type: `${CAEP}/token-claims-change` })],
+      ['another address', () => word({ sub: 'sub-ours' }, { type: `${RISC}/identifier-changed` })],
     ])('%s ends nothing, and is answered alike', async (_, said) => {
       expect(await say(said())).toEqual(NOBODY)
       expect(await Promise.all(people.map(({ lives }) => lives()))).toEqual([true, true])
@@ -165,6 +175,59 @@ describe('what an identity provider says of its users', () => {
     for (const { user, lives } of people) {
       expect(await lives()).toBe(false)
       await realm.toldOnce(user)
+    }
+  })
+
+  test.each([
+    [
+      'of a lower assurance',
+      { type: `${CAEP}/assurance-level-change`, change_direction: 'decrease' },
+      'upstream-assurance-decreased',
+    ],
+    ['of an assurance without a direction', { type: `${CAEP}/assurance-level-change` }, 'upstream-assurance-decreased'],
+    [
+      'of a device that is not as it must be',
+      { type: `${CAEP}/device-compliance-change`, current_status: 'not-compliant' },
+      'upstream-device-not-compliant',
+    ],
+  ])('%s ends what the user has', async (name, said, trigger) => {
+    const person = await linked(name.replaceAll(' ', '-'))
+    await nextSecond()
+    expect(await say(word({ sub: person.sub }, said))).toEqual({ ...NOBODY, contained: 1 })
+    expect(await person.lives()).toBe(false)
+    expect(await realm.toldOnce(person.user)).toMatchObject({ trigger, sessions: [{ client_id: 'flows-app' }] })
+  })
+
+  test('causes what is set for that identity provider alone, where something is', async () => {
+    const policy = 'logout-relay.policy'
+    await settings({
+      [`${policy}.upstream-sessions-revoked`]: 'off',
+      [`${policy}.upstream-sessions-revoked.third`]: 'sessions',
+      [`${policy}.upstream-claims-changed.theirs`]: 'sessions',
+      [`${policy}.upstream-claims-changed.misspelt`]: 'sessions',
+    })
+    try {
+      const [theirs, third] = [await linked('policy-theirs'), await linked('policy-third', 'third')]
+      await nextSecond()
+      const revoked = { type: `${CAEP}/session-revoked` }
+      const claims = { type: `${CAEP}/token-claims-change` }
+      expect(await say(word({ sub: theirs.sub }, revoked))).toEqual(NOBODY)
+      expect(await say(word({ sub: third.sub }, { ...claims, issuer: THIRD }))).toEqual(NOBODY)
+      expect([await theirs.lives(), await third.lives()]).toEqual([true, true])
+      const ended = { ...NOBODY, contained: 1 }
+      expect(await say(word({ sub: third.sub }, { ...revoked, issuer: THIRD }))).toEqual(ended)
+      expect(await say(word({ sub: theirs.sub }, claims))).toEqual(ended)
+      expect([await theirs.lives(), await third.lives()]).toEqual([false, false])
+      expect(await realm.toldOnce(theirs.user)).toMatchObject({ trigger: 'upstream-claims-changed' })
+      const told = (await realm.ask<{ realm: Record<string, unknown> }>('relying-parties')).realm
+      expect(told).toMatchObject({
+        policy: { 'upstream-claims-changed': 'off', 'upstream-claims-changed.theirs': 'sessions' },
+        policy_of_nobody: [{ attribute: `${policy}.upstream-claims-changed.misspelt`, alias: 'misspelt' }],
+      })
+      const refused = await admin.call('PUT', '', { attributes: { [`${policy}.email-changed.theirs`]: 'off' } })
+      expect([refused.status, refused.text]).toEqual([400, expect.stringContaining('names no trigger')])
+    } finally {
+      await settings({})
     }
   })
 
@@ -208,7 +271,7 @@ describe('more users than the limit', () => {
       ({ issuer }) => issuer === OTHER,
     )
   const decide = async (decision: string) =>
-    realm.ask('upstreams', { id: (await waiting())?.id, decision }, await realm.wordOf('decider'))
+    realm.ask('upstreams', { id: (await waiting())?.id, decision, reason: 'of a test' }, await realm.wordOf('decider'))
 
   test('wait for a person’s word, which ends them or leaves them; none is lost and none jumps the queue', async () => {
     await settings({ 'logout-relay.upstreams.limit': '1' })
@@ -238,9 +301,10 @@ describe('more users than the limit', () => {
       const { upstreams } = (await realm.ask<{ realm: Waiting }>('relying-parties')).realm
       expect(upstreams.find(({ issuer }) => issuer === OTHER)).toMatchObject({ held: 4 })
       const program = await realm.tokens.serviceAccount('logout-relay', 'secret-of-a-test')
-      expect((await realm.call('upstreams', { id: (await waiting())?.id, decision: 'confirm' }, program)).status).toBe(
-        403,
-      )
+      const confirmed = { id: (await waiting())?.id, decision: 'confirm', reason: 'of a test' }
+      expect((await realm.call('upstreams', confirmed, program)).status).toBe(403)
+      const bare = await realm.call('upstreams', { ...confirmed, reason: ' ' }, await realm.wordOf('decider'))
+      expect([bare.status, bare.text]).toEqual([400, expect.stringContaining('reason must say why')])
       await decide('confirm')
       expect(await waiting()).toMatchObject({ held: 0 })
       await until('all who were held have ended', async () => !(await living()).includes(true) && !(await again?.()))
@@ -264,11 +328,15 @@ describe('more users than the limit', () => {
       ]
       expect([five, six]).toEqual([{ ...NOBODY, contained: 1 }, held])
       await decide('dismiss')
-      expect(await waiting()).toMatchObject({ held: 0 })
+      expect(await waiting()).toMatchObject({
+        held: 0,
+        ...{ decision: 'dismissed', decided_reason: 'of a test', decided_by: await admin.userId('decider') },
+        decided_ms: expect.any(Number) as number,
+      })
       expect(await more[1]?.lives()).toBe(true)
       const nothing = await realm.call(
         'upstreams',
-        { id: (await waiting())?.id, decision: 'confirm' },
+        { ...confirmed, id: (await waiting())?.id },
         await realm.wordOf('decider'),
       )
       expect(nothing.status).toBe(400)

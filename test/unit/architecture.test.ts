@@ -38,6 +38,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'idp/keycloak/audit/',
     'idp/keycloak/claims.ts',
     'idp/keycloak/directories.ts',
+    'idp/keycloak/realm-logouts.ts',
     'idp/keycloak/upstreams.ts',
   ],
   config: ['domain/', 'signing/key.ts'],
@@ -93,7 +94,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
-    ...['idp/keycloak/users.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
+    ...['idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
 

@@ -252,7 +252,7 @@ describe('with one thing broken, that line alone says what to do:', () => {
       judgeRealm(realm, { ...RIGHT, upstreams: [{ ...HELD, held }] }, 0).find(({ check }) => check === 'upstream words')
     expect(told(0)).toMatchObject({ ok: true })
     expect(told(7)?.says).toMatch(
-      `7 of https://login.example.com end nothing, and nothing that it says from now on, until somebody with the role confirm says so: POST ${ISSUER}/logout-relay/upstreams {"id": "9b1c", "decision": "confirm"}`,
+      `7 of https://login.example.com end nothing, and nothing that it says from now on, until somebody with the role confirm says so: logout-relay held confirm 9b1c --reason …, or dismiss if it has gone wild`,
     )
   })
 
@@ -272,6 +272,13 @@ describe('with one thing broken, that line alone says what to do:', () => {
     ['events that were refused', { outbox: { waiting: 2, refused: 1, oldest_ms: 5 } }, 6, 'outbox'],
     ['events that nobody takes', { outbox: { waiting: 1, refused: 0, oldest_ms: 5 } }, 61_006, 'outbox'],
     ['words of an identity provider that wait', { upstreams: [HELD] }, 0, 'upstream words'],
+    ['everybody’s logout that waits', { realm_logouts: [{ id: '5f0c', atMs: 0, isHeld: true }] }, 0, 'realm logout'],
+    [
+      'a policy for an identity provider that the realm does not have',
+      { policy_of_nobody: [{ attribute: 'logout-relay.policy.upstream-logout.okte', alias: 'okte' }] },
+      0,
+      'policy',
+    ],
   ])('%s', (_, more, nowMs, check) => {
     const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
     const todo = judgeRealm(realm, { ...RIGHT, ...more }, nowMs).filter(({ ok }) => !ok)

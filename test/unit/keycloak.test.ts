@@ -2,6 +2,7 @@ import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test, vi } from 'vitest'
 import type { Delivery } from '../../relay/domain/model.ts'
+import { judgesOf } from '../../relay/idp/keycloak/check/realm.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
 import { pushRoute } from '../../relay/ingest/push.ts'
 import { verifySet } from '../../relay/ingest/set.ts'
@@ -241,4 +242,30 @@ test('a role that is given counts within seconds, not only when the token from b
   expect([await poll(), await poll(), tokens]).toEqual(['refused', 'refused', 1])
   now += 10_001
   expect([await poll(), await poll(), tokens]).toEqual(['refused', 'taken', 2])
+})
+
+test('what the realm says of itself is judged as it says it: a directory that fails, a logout that waits', async () => {
+  const issuer = await realmThatSays({
+    relying_parties: [],
+    realm: {
+      ...{ listener: true, push: true, audience: 'logout-relay', keycloak: '26.7.3', policy: {} },
+      outbox: { waiting: 0, refused: 0 },
+      directories: [
+        {
+          ...{ id: '0d1c', name: 'ad', provider: 'ldap', state: 'watched', users: 1, without_clock: 0, held: 0 },
+          ...{ looked_ms: NOW_MS, failing_since_ms: NOW_MS, failure: 'CommunicationException' },
+        },
+      ],
+      upstreams: [{ id: '9b1c', issuer: 'https://login.example.com', held: 7 }],
+      realm_logouts: [{ id: '5f0c', at_ms: NOW_MS, state: 'held' }],
+    },
+  })
+  const judges = judgesOf({ issuer, identifier: 'logout-relay' }, () => NOW_MS)
+  const keycloak = new Keycloak({ issuer, clientId: 'logout-relay', clientSecret: 'secret', allowHttp: true, judges })
+  const { findings } = await keycloak.look()
+  expect(findings.filter(({ ok }) => !ok).map(({ check, says }) => `${check}: ${says}`)).toEqual([
+    expect.stringMatching(/^upstream words: 7 of .*held confirm 9b1c/),
+    expect.stringMatching(/^realm logout: of \d{4}-.* ends no session .*held confirm 5f0c/),
+    expect.stringMatching(/^directory: ad cannot be looked at since/),
+  ])
 })

@@ -129,6 +129,42 @@ describe('what a Security Event Token says', () => {
     expect((await heard(claims(more))).words.flatMap((word) => word.subjects)).toEqual(subjects)
   })
 
+  test.each<[string, string, object, object]>([
+    [
+      'a lower assurance',
+      'assurance-level-change',
+      { namespace: 'NIST-AAL', current_level: 'nist-aal1', previous_level: 'nist-aal2', change_direction: 'decrease' },
+      { changeDirection: 'decrease' },
+    ],
+    [
+      'an assurance of which it does not say in which direction it goes',
+      'assurance-level-change',
+      { namespace: 'Retinal Scan', current_level: 'hi-res-scan', change_direction: 7 },
+      {},
+    ],
+    [
+      'a device that is not as it must be',
+      'device-compliance-change',
+      { current_status: 'not-compliant', previous_status: 'compliant' },
+      { currentStatus: 'not-compliant' },
+    ],
+    ['other claims, of which none is passed on', 'token-claims-change', { claims: { role: 'ro-admin' } }, {}],
+  ])('tells the realm of %s, with what says whether that is for the better', async (_, event, members, said) => {
+    const sub_id = { format: 'complex', user: SUBJECT, device: { format: 'iss_sub', iss: ISSUER, sub: 'e9297990' } }
+    const { atMs, id, ...word } = (await wordOf(claims({ sub_id }, members, `${CAEP}/${event}`))) ?? {}
+    expect([typeof atMs, typeof id]).toEqual(['number', 'string'])
+    expect(word).toEqual({
+      ...{ issuer: ISSUER, subjects: [{ sub: '00u1' }], type: `${CAEP}/${event}`, txn: 'txn-1' },
+      ...said,
+    })
+  })
+
+  test('is of nobody where it names a device alone, as CAEP’s own example has it', async () => {
+    const sub_id = { format: 'complex', device: { format: 'iss_sub', iss: ISSUER, sub: 'e9297990' } }
+    const members = { current_status: 'not-compliant', previous_status: 'compliant' }
+    expect((await heard(claims({ sub_id }, members, `${CAEP}/device-compliance-change`))).words).toEqual([])
+  })
+
   test('names many in as many words as the realm takes at once', async () => {
     const identifiers = Array.from({ length: 45 }, (_, n) => ({ ...SUBJECT, sub: `${n}` }))
     const { words } = await heard(claims({ sub_id: { format: 'aliases', identifiers } }))
@@ -529,7 +565,10 @@ describe('at a transmitter', () => {
     })
     expect(JSON.parse(asked.at(-1)?.body ?? '')).toMatchObject({
       delivery: { method: 'urn:ietf:rfc:8935', endpoint_url: AUDIENCE, authorization_header: 'Bearer agreed' },
-      events_requested: expect.arrayContaining([`${CAEP}/credential-change`, `${RISC}/account-disabled`]) as string[],
+      events_requested: expect.arrayContaining([
+        ...[`${CAEP}/credential-change`, `${CAEP}/device-compliance-change`],
+        ...[`${RISC}/account-disabled`, `${RISC}/identifier-changed`],
+      ]) as string[],
     })
     expect(await one.streams()).toHaveLength(1)
     await one.verify('s1', 'state-1')

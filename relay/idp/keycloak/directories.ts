@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Directory } from '../../domain/directory.ts'
+import { DECIDED, decidedIn } from './decided.ts'
 
 /** One of `realm.directories` (docs/protocol.md). */
 export const DirectoryItem = z
@@ -15,19 +16,15 @@ export const DirectoryItem = z
     clock_ahead_ms: z.number().optional(),
     failing_since_ms: z.number().optional(),
     failure: z.string().default('unknown'),
-    decision: z.string().optional(),
-    decided_ms: z.number().optional(),
-    decided_by: z.string().default(''),
+    ...DECIDED,
   })
   .transform((item): Directory => {
-    const { id, provider, state, users, held, looked_ms, clock_ahead_ms, failing_since_ms, decision, decided_ms } = item
+    const { id, provider, state, users, held, looked_ms, clock_ahead_ms, failing_since_ms } = item
     return {
       ...{ id, name: item.name ?? id, provider, state, users, withoutClock: item.without_clock, held },
       ...(looked_ms === undefined ? {} : { lookedMs: looked_ms }),
       ...(clock_ahead_ms === undefined ? {} : { clockAheadMs: clock_ahead_ms }),
       ...(failing_since_ms === undefined ? {} : { failing: { sinceMs: failing_since_ms, why: item.failure } }),
-      ...(decision === undefined || decided_ms === undefined
-        ? {}
-        : { decided: { decision, atMs: decided_ms, by: item.decided_by } }),
+      ...decidedIn(item),
     }
   })

@@ -16,11 +16,12 @@ import { codeOf, RelayError } from '../../errors.ts'
 import { exchange, type HttpAnswer } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
 import type { Genuine, Minted } from '../../delivery/port.ts'
-import { dismissalsOf } from '../../domain/directory.ts'
 import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
 import { DirectoryItem } from './directories.ts'
+import { dismissedIn } from './dismissed.ts'
+import { RealmLogoutItem } from './realm-logouts.ts'
 import { UpstreamItem } from './upstreams.ts'
 
 const TIMEOUT_MS = 10_000
@@ -44,33 +45,45 @@ const ProbeAnswer = z.object({
   refused: z.string().optional(),
 })
 const AnswersAnswer = z.object({ recorded: z.array(z.string()), refused: z.record(z.string(), z.string()) })
+const RealmSaid = z
+  .object({
+    listener: z.boolean(),
+    push: z.boolean().optional(),
+    policy: z.record(z.string(), z.string()).exactOptional(),
+    outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
+    directories: z.array(DirectoryItem).optional(),
+    upstreams: z.array(UpstreamItem).optional(),
+    realm_logouts: z.array(RealmLogoutItem).optional(),
+  })
+  .transform((said) => ({
+    realm: {
+      listener: said.listener,
+      ...(said.policy ? { policy: said.policy } : {}),
+      ...dismissedIn(said),
+    },
+    pushes: said.push,
+    outbox: said.outbox && {
+      waiting: said.outbox.waiting,
+      refused: said.outbox.refused,
+      ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
+    },
+    directories: said.directories,
+    upstreams: said.upstreams,
+  }))
 const RelyingPartiesAnswer = z.object({
   relying_parties: z.array(z.looseObject({ client_id: z.string(), enabled: z.boolean() })),
   next: z.number().optional(),
   realm: z
-    .looseObject({
-      listener: z.boolean(),
-      push: z.boolean().optional(),
-      policy: z.record(z.string(), z.string()).exactOptional(),
-      outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }).optional(),
-      directories: z.array(DirectoryItem).optional(),
-      upstreams: z.array(UpstreamItem).optional(),
+    .looseObject({})
+    .transform((raw, context) => {
+      const said = RealmSaid.safeParse(raw)
+      if (!said.success) {
+        context.addIssue({ code: 'custom', message: 'is not as docs/protocol.md has it' })
+        return z.NEVER
+      }
+      // Word for word as well, for whoever judges it: what has been read once cannot be read again.
+      return { ...said.data, raw }
     })
-    .transform((said) => ({
-      said,
-      realm: {
-        listener: said.listener,
-        ...(said.policy ? { policy: said.policy } : {}),
-        ...(said.directories ? { dismissals: dismissalsOf(said.directories) } : {}),
-      },
-      outbox: said.outbox && {
-        waiting: said.outbox.waiting,
-        refused: said.outbox.refused,
-        ...(said.outbox.oldest_ms === undefined ? {} : { oldestMs: said.outbox.oldest_ms }),
-      },
-      directories: said.directories,
-      upstreams: said.upstreams,
-    }))
     .optional(),
 })
 
@@ -231,9 +244,9 @@ export class Keycloak implements IdentityProvider {
       answer = page.realm ?? answer
       first = page.next
     }
-    const findings = answer ? (this.#options.judges?.realm(answer.said) ?? []) : []
+    const findings = answer ? (this.#options.judges?.realm(answer.raw) ?? []) : []
     return {
-      ...{ parties, realm: answer?.realm ?? {}, findings, pushes: answer?.said.push },
+      ...{ parties, realm: answer?.realm ?? {}, findings, pushes: answer?.pushes },
       ...{ outbox: answer?.outbox, directories: answer?.directories, upstreams: answer?.upstreams },
     }
   }
@@ -276,9 +289,10 @@ export class Keycloak implements IdentityProvider {
     )
   }
 
-  async hear({ issuer, subjects, type, credentialType, atMs, id, txn }: UpstreamWord): Promise<UpstreamOutcome> {
-    const body = { issuer, subjects, type, credential_type: credentialType, at_ms: atMs, id, txn }
-    return this.#post('upstream-events', body, HearAnswer)
+  async hear(word: UpstreamWord): Promise<UpstreamOutcome> {
+    const { issuer, subjects, type, credentialType, changeDirection, currentStatus, atMs, id, txn } = word
+    const said = { credential_type: credentialType, change_direction: changeDirection, current_status: currentStatus }
+    return this.#post('upstream-events', { issuer, subjects, type, ...said, at_ms: atMs, id, txn }, HearAnswer)
   }
 
   async close(): Promise<void> {

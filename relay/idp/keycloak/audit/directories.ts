@@ -18,7 +18,7 @@ export function ofElsewhere(realm: RealmDescription, seen: Seen): Finding[] {
   return [
     ...realm.federations.flatMap((federation) => ofFederation(realm, federation, seen)),
     ...realm.identityProviders.flatMap((provider) => [
-      place('identity-provider', 'identity provider', provider, { ...seen.unheard, detail: unheard(provider) }),
+      place('identity-provider', 'identity provider', provider, { ...seen.unheard, detail: untold(provider) }),
       ...ofRoles('identity provider', provider, seen),
     ]),
   ]
@@ -63,6 +63,11 @@ type Rest = Pick<Finding, 'worst' | 'level' | 'detail'>
 
 function place(id: Finding['id'], kind: Finding['kind'], { name }: Source, rest: Rest): Finding {
   return { id, kind, name, ...rest }
+}
+
+/** The relay may be told, which the realm does not know. */
+function untold({ provider }: Source): string {
+  return `Unless it tells the relay so, a password changed there ends nothing here (${provider}).`
 }
 
 function unheard({ provider }: Source): string {

@@ -15,7 +15,14 @@ const USUAL_ACCESS_TOKEN = 5 * MINUTE
 const OF_A_STOLEN_ACCOUNT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
 
 /** Off by default, or a word that is refused aloud: who has these off lets nothing live unsaid. */
-const OFF_OF_ITSELF = ['username-changed', 'user-logout', 'brute-force-lockout', 'operator']
+const OFF_OF_ITSELF = [
+  'username-changed',
+  'user-logout',
+  'brute-force-lockout',
+  'operator',
+  'upstream-claims-changed',
+  'upstream-identifier-changed',
+]
 
 /** All findings, in order of danger; of one level, the longest-lived first. */
 export function findings(realm: RealmDescription): Finding[] {
@@ -56,10 +63,18 @@ function ofServer({ realm, keycloak }: RealmDescription): Finding[] {
 function doorsOff({ policy, federations }: RealmDescription): string[] {
   const known = [...OF_A_STOLEN_ACCOUNT, ...OFF_OF_ITSELF]
   const hasDirectory = federations.some(({ provider }) => provider === 'ldap')
-  return Object.entries(policy)
-    .flatMap(([name, value]) => (value.trim() === 'off' ? (/^logout-relay\.policy\.(.+)$/.exec(name)?.[1] ?? []) : []))
-    .filter((trigger) => !known.includes(trigger) && (hasDirectory || !trigger.startsWith('directory-')))
-    .sort()
+  return (
+    Object.entries(policy)
+      .flatMap(([name, value]) =>
+        value.trim() === 'off' ? (/^logout-relay\.policy\.(.+)$/.exec(name)?.[1] ?? []) : [],
+      )
+      // Of one identity provider alone it has that one's alias behind it.
+      .filter(
+        (trigger) =>
+          !known.includes(trigger.replace(/\..*/, '')) && (hasDirectory || !trigger.startsWith('directory-')),
+      )
+      .sort()
+  )
 }
 
 function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]): Finding[] {

@@ -70,7 +70,7 @@ function judgeNow(issuer: string, directory: Directory, nowMs: number): Finding 
     case 'held':
       return todo(
         CHECK,
-        `${name}: changes of ${held} users at once end nothing until somebody with the role confirm says so: POST ${issuer}/logout-relay/directories {"id": "${id}", "decision": "confirm"}, or "dismiss" if it was a restore or a migration`,
+        `${name}: changes of ${held} users at once end nothing until somebody with the role confirm says so: logout-relay held confirm ${id} --reason …, or dismiss if it was a restore or a migration`,
       )
     case 'failing':
       return todo(

@@ -11,10 +11,12 @@ import { RelayError } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
 import { ask } from './ask.ts'
 import { DirectoryItem } from '../directories.ts'
+import { RealmLogoutItem } from '../realm-logouts.ts'
 import { UpstreamItem } from '../upstreams.ts'
 import { judgeClients } from './clients.ts'
 import { judgeDirectories, judgeDirectoriesNow } from './directories.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
+import { judgeRealmLogouts } from './realm-logouts.ts'
 import { judgeRoles } from './roles.ts'
 import { judgeUpstreams } from './upstreams.ts'
 import { judgeVersion } from './version.ts'
@@ -48,10 +50,12 @@ const Extension = z.object({
       keycloak: z.string(),
       outbox: z.object({ waiting: z.number(), refused: z.number(), oldest_ms: z.number().optional() }),
       policy: z.record(z.string(), z.string()).optional(),
+      policy_of_nobody: z.array(z.object({ attribute: z.string(), alias: z.string() })).optional(),
       issuer_fixed: z.boolean().default(true),
       clock_ahead_ms: z.number().default(0),
       directories: z.array(DirectoryItem).optional(),
       upstreams: z.array(UpstreamItem).optional(),
+      realm_logouts: z.array(RealmLogoutItem).optional(),
     })
     .optional(),
 })
@@ -301,7 +305,7 @@ export function judgeRealm(
     realm.listener
       ? ok('listener', 'is on: password resets are recorded')
       : todo('listener', 'is OFF, resets end nothing: add logout-relay under Realm settings, Events, Event listeners'),
-    ...(realm.policy ? [judgePolicy(issuer, realm.policy)] : []),
+    ...(realm.policy ? [judgePolicy(issuer, realm.policy, realm.policy_of_nobody)] : []),
     realm.audience === identifier
       ? ok('audience', `of the events is ${identifier}`)
       : todo(
@@ -330,6 +334,7 @@ export function judgeRealm(
           )
         : ok('outbox', `${waiting} events wait`),
     ...judgeUpstreams(issuer, realm.upstreams ?? []),
+    ...judgeRealmLogouts(issuer, realm.realm_logouts),
     ...judgeDirectories(issuer, { directories: undefined, ...realm, policy: realm.policy ?? {} }, nowMs),
   ]
 }
@@ -383,7 +388,11 @@ function issuedAt(accessToken: string): number | undefined {
 }
 
 /** Whether a reset, which is what all of this is for, ends anything in the realm. */
-function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): Finding {
+function judgePolicy(
+  issuer: string,
+  policy: Readonly<Record<string, string>>,
+  ofNobody: readonly { readonly attribute: string; readonly alias: string }[] = [],
+): Finding {
   const { ok, todo } = findingsOn(issuer)
   const off = ENDS_BY_DEFAULT.filter((trigger) => policy[trigger] === 'off')
   if (policy['mode'] === 'shadow') {
@@ -392,8 +401,18 @@ function judgePolicy(issuer: string, policy: Readonly<Record<string, string>>): 
       'is in shadow mode, so everything is told and nothing ended: set the realm attribute logout-relay.mode to enforce once you have seen enough',
     )
   }
-  return off.length > 0
-    ? todo('policy', `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`)
+  if (off.length > 0) {
+    return todo(
+      'policy',
+      `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`,
+    )
+  }
+  const [misspelt] = ofNobody
+  return misspelt
+    ? todo(
+        'policy',
+        `has ${misspelt.attribute}, and no identity provider of the realm has the alias ${misspelt.alias}: write the alias as the realm has it, or remove that`,
+      )
     : ok('policy', 'is enforced: resets end what was there')
 }
 

@@ -11,7 +11,7 @@ export function judgeUpstreams(realm: string, upstreams: readonly UpstreamHeld[]
   return waiting.map(({ id, issuer, held }) =>
     todo(
       'upstream words',
-      `${held} of ${issuer} end nothing, and nothing that it says from now on, until somebody with the role confirm says so: POST ${realm}/logout-relay/upstreams {"id": "${id}", "decision": "confirm"}, or "dismiss" if it has gone wild`,
+      `${held} of ${issuer} end nothing, and nothing that it says from now on, until somebody with the role confirm says so: logout-relay held confirm ${id} --reason …, or dismiss if it has gone wild`,
     ),
   )
 }

@@ -27,6 +27,7 @@ import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEvent;
+import org.logoutrelay.keycloak.trigger.IdentityProviders;
 import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
@@ -80,7 +81,7 @@ public final class Containment {
     public static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match,
             String issuer, LoginFlow flow, Fate fate) {
         Policy policy = Policy.of(session, realm);
-        Optional<Set<Policy.Step>> steps = policy.steps(match.trigger());
+        Optional<Set<Policy.Step>> steps = policy.steps(match.trigger(), saidBy(session, realm, user, match));
         if (steps.isEmpty()) {
             return AllOrNothing.Recording.NOTHING;
         }
@@ -136,6 +137,12 @@ public final class Containment {
             }
             return act.txn;
         };
+    }
+
+    /** Aliases of the identity providers that have said so of the user; none where none has. */
+    private static List<String> saidBy(KeycloakSession session, RealmModel realm, UserModel user, Trigger.Match match) {
+        return match.upstream() == null ? List.of()
+                : IdentityProviders.linked(session, realm, user, IdentityProviders.aliases(session, match.upstream().iss()));
     }
 
     /**

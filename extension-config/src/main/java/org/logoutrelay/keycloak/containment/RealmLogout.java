@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -15,6 +16,7 @@ import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.base.Decision;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.gate.Watermarks;
@@ -71,8 +73,7 @@ public final class RealmLogout {
             Jpa.em(session).persist(row);
             if (policy.asks(Trigger.REALM_LOGOUT)) {
                 LOG.warnf("Everybody was signed out of realm %s. The sessions of the applications live on until somebody says "
-                        + "so: POST /realms/%s/logout-relay/realm-logouts {\"id\": \"%s\", \"decision\": \"confirm\"}",
-                        realm.getName(), realm.getName(), row.id);
+                        + "so: logout-relay held confirm %s --reason ...", realm.getName(), row.id);
             } else {
                 begin(session, realm, row);
             }
@@ -89,36 +90,50 @@ public final class RealmLogout {
     }
 
     /** A person's word about one that is held. @return it as it is now, or empty for an id that is not held here */
-    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed,
-            String by) {
+    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, Decision decision) {
         return Optional.ofNullable(id)
                 // Locked: of two who decide at once the second finds it decided.
                 .map(known -> Jpa.em(session).find(RealmLogoutRow.class, known, LockModeType.PESSIMISTIC_WRITE))
                 .filter(row -> row.realmId.equals(realm.getId()) && row.state.equals(HELD)).map(row -> {
-                    row.decidedBy = by;
-                    if (confirmed) {
+                    row.decidedBy = decision.by();
+                    row.decidedMs = DbClock.now(session);
+                    row.decidedReason = decision.reason();
+                    if (decision.confirmed()) {
                         begin(session, realm, row);
                     } else {
                         row.state = DISMISSED;
                     }
-                    return shown(session, row);
+                    return counted(session, row);
                 });
     }
 
     public static List<Map<String, Object>> list(KeycloakSession session, RealmModel realm) {
-        return Jpa.em(session).createQuery("select r from RealmLogoutRow r where r.realmId = :realm order by r.atMs desc",
-                RealmLogoutRow.class).setParameter("realm", realm.getId()).getResultStream()
-                .map(row -> shown(session, row)).toList();
+        return rows(session, realm).map(row -> counted(session, row)).toList();
     }
 
-    private static Map<String, Object> shown(KeycloakSession session, RealmLogoutRow row) {
+    /** The same without how many are left, for which the ledger has to be gone through. */
+    public static List<Map<String, Object>> decisions(KeycloakSession session, RealmModel realm) {
+        return rows(session, realm).map(RealmLogout::shown).toList();
+    }
+
+    private static Stream<RealmLogoutRow> rows(KeycloakSession session, RealmModel realm) {
+        return Jpa.em(session).createQuery("select r from RealmLogoutRow r where r.realmId = :realm order by r.atMs desc",
+                RealmLogoutRow.class).setParameter("realm", realm.getId()).getResultStream();
+    }
+
+    private static Map<String, Object> shown(RealmLogoutRow row) {
         Map<String, Object> shown = new LinkedHashMap<>();
         shown.put("id", row.id);
         shown.put("at_ms", row.atMs);
         shown.put("state", row.state);
-        if (row.decidedBy != null) {
-            shown.put("decided_by", row.decidedBy);
-        }
+        Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
+        Optional.ofNullable(row.decidedMs).ifPresent(ms -> shown.put("decided_ms", ms));
+        Optional.ofNullable(row.decidedReason).ifPresent(reason -> shown.put("decided_reason", reason));
+        return shown;
+    }
+
+    private static Map<String, Object> counted(KeycloakSession session, RealmLogoutRow row) {
+        Map<String, Object> shown = shown(row);
         shown.put("contained", row.contained);
         shown.put("left", row.state.equals(HELD) || row.state.equals(UNDER_WAY) ? subjectsLeft(session, row) : 0);
         return shown;

@@ -31,6 +31,14 @@ public class RealmLogoutRow {
     @Column(name = "DECIDED_BY")
     String decidedBy;
 
+    /** When they did, in ms of the database. */
+    @Column(name = "DECIDED_MS")
+    Long decidedMs;
+
+    /** Why, in their words. */
+    @Column(name = "DECIDED_REASON")
+    String decidedReason;
+
     /** The last subject that was looked at; they are taken in the order of {@code Ids.key}. */
     @Column(name = "REACHED")
     String reached;

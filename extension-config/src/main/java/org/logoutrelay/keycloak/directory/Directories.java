@@ -25,6 +25,7 @@ import org.keycloak.storage.UserStorageProvider;
 import org.keycloak.storage.UserStorageProviderModel;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.base.Decision;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.base.LogoutRelay;
@@ -229,21 +230,23 @@ public final class Directories {
             Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
             Optional.ofNullable(row.decision).ifPresent(decision -> shown.put("decision", decision));
             Optional.ofNullable(row.decidedMs).ifPresent(ms -> shown.put("decided_ms", ms));
+            Optional.ofNullable(row.decidedReason).ifPresent(reason -> shown.put("decided_reason", reason));
         }
         return shown;
     }
 
     /** A person's word about the changes that are held. @return how it is now, or empty for a directory in which none are */
-    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed, String by) {
+    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, Decision decision) {
         ComponentModel component = id == null ? null : realm.getComponent(id);
         DirectoryRow row = component == null ? null : Jpa.em(session).find(DirectoryRow.class, id, LockModeType.PESSIMISTIC_WRITE);
         if (row == null || !row.realmId.equals(realm.getId()) || !row.state.equals(Sweep.HELD)) {
             return Optional.empty();
         }
-        row.state = confirmed ? Sweep.CONFIRMED : Sweep.DISMISSED;
-        row.decidedBy = by;
-        row.decision = row.state;
+        row.state = decision.confirmed() ? Sweep.CONFIRMED : Sweep.DISMISSED;
+        row.decidedBy = decision.by();
+        row.decision = decision.word();
         row.decidedMs = DbClock.now(session);
+        row.decidedReason = decision.reason();
         row.reached = LiveUsers.FROM_THE_FIRST;
         row.dueMs = 0;
         return Optional.of(shown(session, realm, component));

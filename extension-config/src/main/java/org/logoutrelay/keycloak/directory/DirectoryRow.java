@@ -52,6 +52,10 @@ public class DirectoryRow {
     @Column(name = "DECIDED_MS")
     Long decidedMs;
 
+    /** Why, in their words. */
+    @Column(name = "DECIDED_REASON")
+    String decidedReason;
+
     /** When all users had been looked at. */
     @Column(name = "LOOKED_MS")
     Long lookedMs;

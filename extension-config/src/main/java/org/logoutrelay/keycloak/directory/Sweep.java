@@ -104,7 +104,7 @@ final class Sweep {
         if (row.state.equals(WATCHED) && ending.size() > limit || row.state.equals(HELD) && !ending.isEmpty()) {
             if (row.state.equals(WATCHED)) {
                 LOG.warnf("%d users of directory %s have changed at once, and the realm's limit is %d: nothing is ended until"
-                        + " somebody says so: POST .../logout-relay/directories {\"id\": \"%s\", \"decision\": \"confirm\"}",
+                        + " somebody says so: logout-relay held confirm %s --reason ...",
                         (Integer) ending.size(), provider.id(), (Long) limit, provider.id());
             }
             row.held = ending.size();

@@ -6,6 +6,8 @@ import java.util.Objects;
 
 /** What a request must give. Each of these answers with 400 and a sentence that names what is wrong. */
 final class Given {
+    private static final int MAX_REASON = 500;
+
     private Given() {
     }
 
@@ -22,6 +24,15 @@ final class Given {
             throw Problem.badRequest(complaint);
         }
         return text.trim();
+    }
+
+    /** Why somebody does it, trimmed. */
+    static String reason(String text, String whereTo) {
+        String reason = text == null ? "" : text.trim();
+        if (reason.length() < 3 || reason.length() > MAX_REASON || reason.indexOf(0) >= 0) {
+            throw Problem.badRequest("reason must say why, in 3 to " + MAX_REASON + " characters; " + whereTo);
+        }
+        return reason;
     }
 
     /** @param what the elements, in the plural */

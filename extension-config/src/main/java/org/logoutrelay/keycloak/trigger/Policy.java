@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak.trigger;
 
 import java.util.Arrays;
+import java.util.Collection;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
@@ -9,6 +10,7 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -126,10 +128,25 @@ public final class Policy {
 
     /** The steps beyond ending the sessions, or empty where the trigger causes nothing. */
     public Optional<Set<Step>> steps(Trigger trigger) {
-        String text = trimmed(OF_TRIGGER + trigger.id());
-        if (text == null || asks(trigger)) {
-            return Optional.ofNullable(trigger.steps());
-        }
+        String name = OF_TRIGGER + trigger.id();
+        return trimmed(name) == null || asks(trigger) ? Optional.ofNullable(trigger.steps()) : steps(trigger, name);
+    }
+
+    /**
+     * The same where an identity provider has said it: what is set for its alias counts in place of what is set for all.
+     *
+     * @param aliases those that the user is linked to of the issuer that has; of several what any of them causes
+     */
+    public Optional<Set<Step>> steps(Trigger trigger, Collection<String> aliases) {
+        return aliases.isEmpty() ? steps(trigger) : aliases.stream().map(alias -> {
+            String name = OF_TRIGGER + trigger.id() + "." + alias;
+            return trimmed(name) == null ? steps(trigger) : steps(trigger, name);
+        }).flatMap(Optional::stream).reduce((one, other) -> Stream.of(one, other).flatMap(Set::stream).collect(Collectors.toSet()));
+    }
+
+    /** As this attribute, which is there, has them. */
+    private Optional<Set<Step>> steps(Trigger trigger, String name) {
+        String text = trimmed(name);
         if (text.equals("off")) {
             return Optional.empty();
         }
@@ -138,7 +155,7 @@ public final class Policy {
             Optional<Step> step = Step.of(word);
             if (step.isEmpty() && !word.equals("sessions")) {
                 // It cannot be set that way; whoever wrote it past Keycloak gets what is safer than nothing.
-                LOG.errorf("Realm attribute %s%s has the unknown step '%s'; the default counts", OF_TRIGGER, trigger.id(), word);
+                LOG.errorf("Realm attribute %s has the unknown step '%s'; the default counts", name, word);
                 return Optional.of(trigger.steps() == null ? Set.of() : trigger.steps());
             }
             step.ifPresent(steps::add);
@@ -150,9 +167,9 @@ public final class Policy {
     public Map<String, String> inForce() {
         Map<String, String> all = new TreeMap<>();
         for (Trigger trigger : Trigger.ALL) {
-            all.put(trigger.id(), asks(trigger) ? ASK : steps(trigger).map(steps -> Stream.concat(Stream.of("sessions"),
-                    steps.stream().map(Step::word)).collect(Collectors.joining(", "))).orElse("off"));
+            all.put(trigger.id(), asks(trigger) ? ASK : shown(steps(trigger)));
         }
+        ofAliases().forEach((name, of) -> all.put(of.trigger().id() + "." + of.alias(), shown(steps(of.trigger(), name))));
         String roles = trimmed(PRIVILEGED_ROLES);
         all.put("mode", isShadow() ? "shadow" : "enforce");
         all.put("privileged.roles", roles == null ? PRIVILEGED_DEFAULT : roles);
@@ -168,6 +185,41 @@ public final class Policy {
         all.put("operator.limit", String.valueOf(operatorLimit()));
         all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
         return all;
+    }
+
+    private static String shown(Optional<Set<Step>> causes) {
+        return causes.map(steps -> Stream.concat(Stream.of("sessions"), steps.stream().map(Step::word))
+                .collect(Collectors.joining(", "))).orElse("off");
+    }
+
+    /** What is set for one identity provider alone. */
+    private record OfAlias(Trigger trigger, String alias) {
+        /** Of an attribute's name without its beginning; empty where it is for all. */
+        static Optional<OfAlias> of(String rest) {
+            int dot = rest.indexOf('.');
+            return dot < 0 ? Optional.empty() : Trigger.ALL.stream().filter(one -> one.id().equals(rest.substring(0, dot))
+                    && one.isOfUpstream()).findFirst().map(trigger -> new OfAlias(trigger, rest.substring(dot + 1)));
+        }
+    }
+
+    /** By the name of the attribute. */
+    private Map<String, OfAlias> ofAliases() {
+        Map<String, OfAlias> found = new TreeMap<>();
+        attributes.keySet().stream().filter(name -> name.startsWith(OF_TRIGGER) && trimmed(name) != null)
+                .forEach(name -> OfAlias.of(name.substring(OF_TRIGGER.length())).ifPresent(of -> found.put(name, of)));
+        return found;
+    }
+
+    /**
+     * The settings for identity providers that the realm does not have: somebody has misspelt an alias, or it is gone. They are
+     * not refused, since who sets up a realm may give it its attributes first.
+     *
+     * @return {@code attribute} and {@code alias} of each
+     */
+    public List<Map<String, String>> ofNobody(Predicate<String> isAlias) {
+        return Stream.concat(ofAliases().entrySet().stream().map(of -> Map.of("attribute", of.getKey(), "alias", of.getValue().alias())),
+                words(attributes.getOrDefault(UPSTREAM_EMAIL, "")).stream().map(alias -> Map.of("attribute", UPSTREAM_EMAIL, "alias", alias)))
+                .filter(setting -> !isAlias.test(setting.get("alias"))).toList();
     }
 
     /** Whether it waits for a person's word. */
@@ -261,10 +313,13 @@ public final class Policy {
             String value = attribute.getValue() == null ? "" : attribute.getValue().trim();
             if (name.startsWith(OF_TRIGGER)) {
                 String id = name.substring(OF_TRIGGER.length());
-                Optional<Trigger> trigger = Trigger.ALL.stream().filter(one -> one.id().equals(id)).findFirst();
+                Optional<OfAlias> ofAlias = OfAlias.of(id).filter(of -> !of.alias().isBlank());
+                Optional<Trigger> trigger = ofAlias.map(OfAlias::trigger)
+                        .or(() -> Trigger.ALL.stream().filter(one -> one.id().equals(id)).findFirst());
                 if (trigger.isEmpty()) {
                     return name + " names no trigger; there are "
-                            + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "));
+                            + Trigger.ALL.stream().map(Trigger::id).collect(Collectors.joining(", "))
+                            + ", and each of those with upstream- also with a dot and an identity provider's alias behind it";
                 }
                 boolean asks = value.equals(ASK) && id.equals(Trigger.REALM_LOGOUT.id());
                 for (String word : asks ? List.<String>of() : words(value)) {

@@ -77,6 +77,15 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             "system", "The account was disabled or deleted at the identity provider that the user is linked to", ALL_ACCESS);
     static final Trigger UPSTREAM_SESSIONS_REVOKED = new Trigger("upstream-sessions-revoked", null, Type.SESSION_REVOKED,
             "system", "The identity provider that the user is linked to has revoked the user's sessions", SESSIONS_ONLY);
+    static final Trigger UPSTREAM_ASSURANCE_DECREASED = new Trigger("upstream-assurance-decreased", null, Type.SESSION_REVOKED,
+            "system", "The identity provider that the user is linked to is less sure of the user than it was", SESSIONS_ONLY);
+    static final Trigger UPSTREAM_DEVICE_NOT_COMPLIANT = new Trigger("upstream-device-not-compliant", null, Type.SESSION_REVOKED,
+            "system", "A device of the user is not as the identity provider that the user is linked to asks for", SESSIONS_ONLY);
+    // Neither says that somebody else has the account, and the link goes by neither.
+    static final Trigger UPSTREAM_CLAIMS_CHANGED = new Trigger("upstream-claims-changed", null, Type.SESSION_REVOKED,
+            "system", "The identity provider that the user is linked to says other things of the user than it did", OFF);
+    static final Trigger UPSTREAM_IDENTIFIER_CHANGED = new Trigger("upstream-identifier-changed", null, Type.IDENTIFIER_CHANGED,
+            "system", "The user's address was changed at the identity provider that the user is linked to", OFF);
     static final Trigger UPSTREAM_LOGOUT = new Trigger("upstream-logout", null, Type.SESSION_REVOKED, "system",
             "The identity provider that the user logged in by has signed the user out", SESSIONS_ONLY);
     static final Trigger CLIENT_SECRET_CHANGED = new Trigger("client-secret-changed", null, Type.CREDENTIAL_CHANGED, "admin",
@@ -137,6 +146,10 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             UPSTREAM_CREDENTIAL_CHANGED,
             UPSTREAM_ACCOUNT_DISABLED,
             UPSTREAM_SESSIONS_REVOKED,
+            UPSTREAM_ASSURANCE_DECREASED,
+            UPSTREAM_DEVICE_NOT_COMPLIANT,
+            UPSTREAM_CLAIMS_CHANGED,
+            UPSTREAM_IDENTIFIER_CHANGED,
             UPSTREAM_LOGOUT,
             OPERATOR,
             CLIENT_SECRET_CHANGED,
@@ -150,6 +163,11 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
     /** Whether it is about a client, and its service account, and not about a person. */
     public boolean isOfClient() {
         return id.startsWith("client-");
+    }
+
+    /** Whether an identity provider says it, so that the realm may have a policy of its own for each. */
+    boolean isOfUpstream() {
+        return id.startsWith("upstream-");
     }
 
     /** The event's type URI, and the members that CAEP 1.0 §3 or RISC 1.0 §2 ask for. */

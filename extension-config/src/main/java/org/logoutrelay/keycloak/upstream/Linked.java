@@ -4,12 +4,8 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
-import java.util.stream.Stream;
 
 import org.keycloak.models.FederatedIdentityModel;
-import org.keycloak.models.IdentityProviderModel;
-import org.keycloak.models.IdentityProviderQuery;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
@@ -17,22 +13,7 @@ import org.logoutrelay.keycloak.trigger.Policy;
 
 /** Who of a realm is linked to an identity provider, as that names them. Nobody else can be named by it. */
 final class Linked {
-    /** Keycloak's own adapter for Google knows no issuer setting. */
-    private static final Map<String, String> ISSUERS = Map.of("google", "https://accounts.google.com");
-
     private Linked() {
-    }
-
-    /** Aliases of the identity providers with this issuer. One that is disabled counts too: its users' sessions go on. */
-    static List<String> aliases(KeycloakSession session, String issuer) {
-        return session.identityProviders().getAllStream(IdentityProviderQuery.any()).filter(provider -> issuer.equals(issuer(provider)))
-                .map(IdentityProviderModel::getAlias).toList();
-    }
-
-    /** OpenID Connect has it as the issuer, SAML as the entity's id; null where the realm does not say. */
-    static String issuer(IdentityProviderModel provider) {
-        return Stream.of(provider.getConfig().get("issuer"), provider.getConfig().get("idpEntityId"), ISSUERS.get(provider.getProviderId()))
-                .filter(Objects::nonNull).filter(issuer -> !issuer.isBlank()).findFirst().orElse(null);
     }
 
     /** The users whom these subjects name, each once. */

@@ -10,25 +10,41 @@ final class Said {
     /** What the relay calls a request of Global Token Revocation, which has no type of its own. */
     private static final String REVOCATION = "global-token-revocation";
     private static final String CREDENTIAL_CHANGE = caep("credential-change");
+    private static final String ASSURANCE_LEVEL_CHANGE = caep("assurance-level-change");
+    private static final String DEVICE_COMPLIANCE_CHANGE = caep("device-compliance-change");
     private static final String PASSWORD = "password";
 
-    private static final Map<String, String> TRIGGERS = Map.of(
-            REVOCATION, "upstream-sessions-revoked",
-            caep("session-revoked"), "upstream-sessions-revoked",
-            risc("sessions-revoked"), "upstream-sessions-revoked",
-            risc("account-disabled"), "upstream-account-disabled",
-            risc("account-purged"), "upstream-account-disabled",
-            risc("account-credential-change-required"), "upstream-password-changed",
-            risc("credential-compromise"), "upstream-password-changed");
+    private static final Map<String, String> TRIGGERS = Map.ofEntries(
+            Map.entry(REVOCATION, "upstream-sessions-revoked"),
+            Map.entry(CREDENTIAL_CHANGE, "upstream-credential-changed"),
+            Map.entry(caep("session-revoked"), "upstream-sessions-revoked"),
+            Map.entry(risc("sessions-revoked"), "upstream-sessions-revoked"),
+            Map.entry(risc("account-disabled"), "upstream-account-disabled"),
+            Map.entry(risc("account-purged"), "upstream-account-disabled"),
+            Map.entry(risc("account-credential-change-required"), "upstream-password-changed"),
+            Map.entry(risc("credential-compromise"), "upstream-password-changed"),
+            Map.entry(ASSURANCE_LEVEL_CHANGE, "upstream-assurance-decreased"),
+            Map.entry(DEVICE_COMPLIANCE_CHANGE, "upstream-device-not-compliant"),
+            Map.entry(caep("token-claims-change"), "upstream-claims-changed"),
+            Map.entry(risc("identifier-changed"), "upstream-identifier-changed"));
 
     private Said() {
     }
 
-    /** @param credential CAEP's {@code credential_type}, or null @return empty for what means nothing here */
-    static Optional<Trigger> trigger(String type, String credential) {
-        String id = CREDENTIAL_CHANGE.equals(type)
-                ? PASSWORD.equals(credential) ? "upstream-password-changed" : "upstream-credential-changed" : TRIGGERS.get(type);
+    /** @return empty for what means nothing here, or is for the better */
+    static Optional<Trigger> trigger(Upstreams.Event event) {
+        if (isForTheBetter(event)) {
+            return Optional.empty();
+        }
+        String id = CREDENTIAL_CHANGE.equals(event.type()) && PASSWORD.equals(event.credential()) ? "upstream-password-changed"
+                : TRIGGERS.get(event.type());
         return Optional.ofNullable(id).map(Trigger::byId);
+    }
+
+    /** A direction may be left out, and a status that is neither is none of CAEP's: then it is taken to be for the worse. */
+    private static boolean isForTheBetter(Upstreams.Event event) {
+        return ASSURANCE_LEVEL_CHANGE.equals(event.type()) && "increase".equals(event.direction())
+                || DEVICE_COMPLIANCE_CHANGE.equals(event.type()) && "compliant".equals(event.status());
     }
 
     private static String caep(String event) {

@@ -24,6 +24,14 @@ public class SourceRow {
     @Column(name = "DECIDED_BY")
     String decidedBy;
 
+    /** {@code confirmed} or {@code dismissed}. */
+    @Column(name = "DECISION")
+    String decision;
+
+    /** Why, in their words. */
+    @Column(name = "DECIDED_REASON")
+    String decidedReason;
+
     /** When they did, in ms of the database; else 0. What came before counts towards no limit any more. */
     @Column(name = "DECIDED_MS")
     long decidedMs;

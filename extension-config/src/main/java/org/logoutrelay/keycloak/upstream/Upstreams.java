@@ -14,11 +14,13 @@ import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.base.Decision;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.containment.Containment;
 import org.logoutrelay.keycloak.outbox.Outbox;
+import org.logoutrelay.keycloak.trigger.IdentityProviders;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
@@ -40,15 +42,22 @@ public final class Upstreams {
     }
 
     /**
+     * @param type its URI
+     * @param credential CAEP's {@code credential_type}, or null
+     * @param direction CAEP's {@code change_direction}, or null
+     * @param status CAEP's {@code current_status}, or null
+     */
+    public record Event(String type, String credential, String direction, String status) {
+    }
+
+    /**
      * @param issuer of the identity provider, as the realm has it
      * @param subjects whom it is about: names of one user as a rule
-     * @param type the event's URI
-     * @param credential CAEP's {@code credential_type}, or null
      * @param atMs when it happened there; null for now
      * @param id what the source calls this message and no other
      * @param txn what it calls the event
      */
-    public record Word(String issuer, List<Subject> subjects, String type, String credential, Long atMs, String id, String txn) {
+    public record Word(String issuer, List<Subject> subjects, Event event, Long atMs, String id, String txn) {
     }
 
     private Upstreams() {
@@ -60,12 +69,14 @@ public final class Upstreams {
      */
     public static Map<String, Integer> hear(KeycloakSession session, RealmModel realm, Word word, AllOrNothing.Committed afterCommit) {
         Map<String, Integer> done = new LinkedHashMap<>(Map.of("contained", 0, "held", 0, "known", 0));
-        Trigger trigger = Said.trigger(word.type(), word.credential()).orElse(null);
+        Trigger trigger = Said.trigger(word.event()).orElse(null);
         Policy policy = Policy.of(session, realm);
-        if (trigger == null || policy.steps(trigger).isEmpty()) {
+        List<String> aliases = trigger == null ? List.of() : IdentityProviders.aliases(session, word.issuer());
+        if (aliases.stream().noneMatch(alias -> policy.steps(trigger, List.of(alias)).isPresent())) {
             return done;
         }
-        List<UserModel> users = Linked.users(session, realm, Linked.aliases(session, word.issuer()), word.subjects());
+        List<UserModel> users = Linked.users(session, realm, aliases, word.subjects()).stream()
+                .filter(user -> policy.steps(trigger, IdentityProviders.linked(session, realm, user, aliases)).isPresent()).toList();
         if (users.isEmpty()) {
             return done;
         }
@@ -142,14 +153,16 @@ public final class Upstreams {
     }
 
     /** A person's word about what is held. @return how it is now, or empty where nothing is */
-    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, boolean confirmed, String by) {
+    public static Optional<Map<String, Object>> decide(KeycloakSession session, RealmModel realm, String id, Decision decision) {
         SourceRow row = id == null ? null : Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
         if (row == null || !row.realmId.equals(realm.getId()) || Words.held(session, row) == 0) {
             return Optional.empty();
         }
-        Words.decide(session, row, confirmed);
-        row.decidedBy = by;
+        Words.decide(session, row, decision.confirmed());
+        row.decidedBy = decision.by();
+        row.decision = decision.word();
         row.decidedMs = DbClock.now(session);
+        row.decidedReason = decision.reason();
         return Optional.of(shown(session, row));
     }
 
@@ -164,7 +177,12 @@ public final class Upstreams {
         shown.put("id", row.id);
         shown.put("issuer", row.iss);
         shown.put("held", Words.held(session, row));
-        Optional.ofNullable(row.decidedBy).ifPresent(by -> shown.put("decided_by", by));
+        if (row.decision != null) {
+            shown.put("decision", row.decision);
+            shown.put("decided_by", row.decidedBy);
+            shown.put("decided_ms", row.decidedMs);
+            shown.put("decided_reason", row.decidedReason);
+        }
         return shown;
     }
 

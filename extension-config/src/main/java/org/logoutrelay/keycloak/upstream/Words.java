@@ -21,7 +21,7 @@ final class Words {
         if (waiting || contained(session, source, row.userId, sinceMs) >= limit || times(session, source, row.userId, sinceMs) >= limit) {
             if (!waiting) {
                 LOG.warnf("Identity provider %s has named more than %d users, or one so often, within %d seconds: nothing further is ended until"
-                        + " somebody says so: POST .../logout-relay/upstreams {\"id\": \"%s\", \"decision\": \"confirm\"}",
+                        + " somebody says so: logout-relay held confirm %s --reason ...",
                         source.iss, (Long) limit, (Long) (windowMs / 1000), source.id);
             }
             hold(session, row);

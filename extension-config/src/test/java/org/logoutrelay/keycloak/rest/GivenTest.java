@@ -33,6 +33,14 @@ class GivenTest {
     }
 
     @Test
+    void aReasonSaysWhyInAFewWords() {
+        assertEquals("why", Given.reason(" why ", "it is kept"));
+        for (String bad : Arrays.asList(null, " no ", "x".repeat(501), "wh\0y")) {
+            assertThrows(RuntimeException.class, () -> Given.reason(bad, "it is kept"));
+        }
+    }
+
+    @Test
     void aTextIsTrimmedAndMustSaySomething() {
         assertEquals("bob", Given.text(" bob ", "user is missing"));
         assertThrows(RuntimeException.class, () -> Given.text(" ", "user is missing"));

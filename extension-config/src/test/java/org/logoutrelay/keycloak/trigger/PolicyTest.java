@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -13,6 +14,8 @@ import org.junit.jupiter.api.Test;
 
 class PolicyTest {
     private static final Trigger RESET = Trigger.byId("admin-reset-password");
+    private static final Trigger REVOKED = Trigger.byId("upstream-sessions-revoked");
+    private static final Trigger PASSWORD_CHANGED = Trigger.byId("upstream-password-changed");
     private static final Trigger LOCKOUT = Trigger.byId("brute-force-lockout");
 
     private static Policy policy(String name, String value) {
@@ -62,6 +65,59 @@ class PolicyTest {
         assertFalse(new Policy(Map.of()).namesByEmail("okta"));
         assertTrue(policy("upstreams.email", "google, okta").namesByEmail("okta"));
         assertFalse(policy("upstreams.email", "okta").namesByEmail("okta2"));
+    }
+
+    @Test
+    void whatIsSetForOneIdentityProviderCountsInPlaceOfWhatIsSetForAll() {
+        Policy policy = new Policy(Map.of("logout-relay.policy.upstream-sessions-revoked", "off",
+                "logout-relay.policy.upstream-sessions-revoked.okta", "sessions, consents",
+                "logout-relay.policy.upstream-sessions-revoked.staff.eu", " sessions, factors ",
+                "logout-relay.policy.upstream-password-changed.okta", "off"));
+        assertEquals(Optional.of(Set.of(Policy.Step.CONSENTS)), policy.steps(REVOKED, List.of("okta")));
+        assertEquals(Optional.of(Set.of(Policy.Step.FACTORS)), policy.steps(REVOKED, List.of("staff.eu")));
+        assertEquals(Optional.empty(), policy.steps(REVOKED, List.of("staff")));
+        assertEquals(Optional.empty(), policy.steps(REVOKED, List.of()));
+        assertEquals(Optional.empty(), policy.steps(PASSWORD_CHANGED, List.of("okta")));
+        assertEquals(Optional.of(PASSWORD_CHANGED.steps()), policy.steps(PASSWORD_CHANGED, List.of("google")));
+    }
+
+    @Test
+    void ofSeveralIdentityProvidersThatHaveSaidItCountsWhatAnyOfThemCauses() {
+        Policy policy = new Policy(Map.of("logout-relay.policy.upstream-sessions-revoked", "off",
+                "logout-relay.policy.upstream-sessions-revoked.okta", "sessions, consents",
+                "logout-relay.policy.upstream-sessions-revoked.google", "sessions, factors"));
+        assertEquals(Optional.of(Set.of(Policy.Step.CONSENTS)), policy.steps(REVOKED, List.of("staff", "okta")));
+        assertEquals(Optional.of(Set.of(Policy.Step.CONSENTS, Policy.Step.FACTORS)), policy.steps(REVOKED, List.of("google", "okta")));
+    }
+
+    @Test
+    void whatIsInForceForOneIdentityProviderIsTold() {
+        Map<String, String> inForce = new Policy(Map.of("logout-relay.policy.upstream-logout.okta", "off",
+                "logout-relay.policy.upstream-claims-changed.okta", "sessions,consents",
+                "logout-relay.policy.upstream-logout.google", "")).inForce();
+        assertEquals("off", inForce.get("upstream-logout.okta"));
+        assertEquals("sessions, consents", inForce.get("upstream-claims-changed.okta"));
+        assertEquals("sessions", inForce.get("upstream-logout"));
+        assertFalse(inForce.containsKey("upstream-logout.google"));
+    }
+
+    @Test
+    void onlyWhatAnIdentityProviderSaysIsSetForOneAlone() {
+        assertNull(Policy.complaint(Map.of("logout-relay.policy.upstream-logout.okta", "off", "logout-relay.policy.upstream-logout.a.b", "")));
+        for (String name : List.of("email-changed.okta", "upstream-logout.", "upstream-logouts.okta", "upstream-logout. ")) {
+            assertTrue(Policy.complaint(Map.of("logout-relay.policy." + name, "off")).startsWith(
+                    "logout-relay.policy." + name + " names no trigger"), name);
+        }
+        assertTrue(Policy.complaint(Map.of("logout-relay.policy.upstream-logout.okta", "sessions, people")).contains("'people'"));
+    }
+
+    @Test
+    void settingsForIdentityProvidersThatTheRealmDoesNotHaveAreNamed() {
+        Policy policy = new Policy(Map.of("logout-relay.policy.upstream-logout.okta", "off",
+                "logout-relay.policy.upstream-logout.okte", "off", "logout-relay.policy.upstream-logout.gone", "",
+                "logout-relay.upstreams.email", "okta, googel"));
+        assertEquals(List.of(Map.of("attribute", "logout-relay.policy.upstream-logout.okte", "alias", "okte"),
+                Map.of("attribute", "logout-relay.upstreams.email", "alias", "googel")), policy.ofNobody("okta"::equals));
     }
 
     @Test

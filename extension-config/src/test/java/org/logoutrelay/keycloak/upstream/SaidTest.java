@@ -21,17 +21,41 @@ class SaidTest {
         "risc, account-purged,, upstream-account-disabled",
         "risc, account-credential-change-required,, upstream-password-changed",
         "risc, credential-compromise, email, upstream-password-changed",
+        "caep, token-claims-change,, upstream-claims-changed",
+        "risc, identifier-changed,, upstream-identifier-changed",
     })
-    void eachEventThatEndsSomethingHasATrigger(String profile, String event, String credential, String trigger) {
+    void eachEventThatMeansSomethingHasATrigger(String profile, String event, String credential, String trigger) {
         assertEquals(Optional.of(trigger),
-                Said.trigger("https://schemas.openid.net/secevent/" + profile + "/event-type/" + event, credential).map(Trigger::id));
+                Said.trigger(event("https://schemas.openid.net/secevent/" + profile + "/event-type/" + event, credential)).map(Trigger::id));
+    }
+
+    private static Upstreams.Event event(String type, String credential) {
+        return new Upstreams.Event(type, credential, null, null);
+    }
+
+    /** CAEP 1.0 §3.4 and §3.5; a direction may be left out there. */
+    @ParameterizedTest
+    @CsvSource({
+        "assurance-level-change, decrease,, upstream-assurance-decreased",
+        "assurance-level-change,,, upstream-assurance-decreased",
+        "assurance-level-change, INCREASE,, upstream-assurance-decreased",
+        "assurance-level-change,, compliant, upstream-assurance-decreased",
+        "assurance-level-change, increase,,",
+        "device-compliance-change,, not-compliant, upstream-device-not-compliant",
+        "device-compliance-change,,, upstream-device-not-compliant",
+        "device-compliance-change, increase,, upstream-device-not-compliant",
+        "device-compliance-change,, compliant,",
+    })
+    void whatIsForTheBetterEndsNothingAndWhatMayBeForTheWorseDoes(String event, String direction, String status, String trigger) {
+        assertEquals(Optional.ofNullable(trigger), Said.trigger(new Upstreams.Event(
+                "https://schemas.openid.net/secevent/caep/event-type/" + event, "password", direction, status)).map(Trigger::id));
     }
 
     @Test
     void whatEndsNothingHasNone() {
-        assertEquals(Optional.empty(), Said.trigger("https://schemas.openid.net/secevent/caep/event-type/device-compliance-change", null));
-        assertEquals(Optional.empty(), Said.trigger("operator", null));
-        assertEquals(Optional.empty(), Said.trigger("upstream-sessions-revoked", null));
+        assertEquals(Optional.empty(), Said.trigger(event("https://schemas.openid.net/secevent/caep/event-type/session-presented", null)));
+        assertEquals(Optional.empty(), Said.trigger(event("operator", null)));
+        assertEquals(Optional.empty(), Said.trigger(event("upstream-sessions-revoked", null)));
     }
 
     @Test

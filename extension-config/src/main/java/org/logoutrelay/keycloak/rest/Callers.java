@@ -1,0 +1,70 @@
+package org.logoutrelay.keycloak.rest;
+
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.RealmModel;
+import org.keycloak.models.RoleModel;
+import org.keycloak.representations.AccessToken;
+import org.keycloak.services.managers.AppAuthManager;
+import org.keycloak.services.managers.AuthenticationManager.AuthResult;
+import org.logoutrelay.keycloak.trigger.Policy;
+
+import jakarta.ws.rs.ForbiddenException;
+import jakarta.ws.rs.NotAuthorizedException;
+import jakarta.ws.rs.core.Response;
+
+/** Who may ask: the relay's service account, and people and programs with a token of their own. */
+final class Callers {
+    static final String CLIENT = "logout-relay";
+
+    private final KeycloakSession session;
+
+    Callers(KeycloakSession session) {
+        this.session = session;
+    }
+
+    /** Only a service account: what the relay may ask, no person need. The relay's own client needs no entry in a list. */
+    RealmModel requireRelay(String role) {
+        if (require(role, CLIENT).user().getServiceAccountClientLink() == null) {
+            throw new ForbiddenException();
+        }
+        return session.getContext().getRealm();
+    }
+
+    AuthResult require(String role) {
+        return require(role, null);
+    }
+
+    /**
+     * The holder of a token that was issued to a client which may act here. Keycloak puts a person's roles into the tokens of
+     * every client with full scope, which is its default: whoever ran one that an operator logs in to would else be that
+     * operator.
+     *
+     * @param besides a client that may act without being listed; null where there is none
+     */
+    private AuthResult require(String role, String besides) {
+        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
+        if (caller == null) {
+            throw new NotAuthorizedException("Bearer");
+        }
+        String client = caller.token().getIssuedFor();
+        boolean listed = client != null && (client.equals(besides)
+                || Policy.of(session, session.getContext().getRealm()).clients().contains(client));
+        if (!listed) {
+            throw Problem.refusal(Response.Status.FORBIDDEN, "unauthorized_client", "Tokens of the client " + client + " do not count"
+                    + " here: use one that the realm attribute logout-relay.clients names, or have this one named there");
+        }
+        if (!has(caller, role)) {
+            throw new ForbiddenException();
+        }
+        return caller;
+    }
+
+    /** The token says what the caller was given, the realm whether it has been taken away since. */
+    boolean has(AuthResult caller, String name) {
+        AccessToken.Access inToken = caller.token().getResourceAccess(CLIENT);
+        ClientModel client = session.getContext().getRealm().getClientByClientId(CLIENT);
+        RoleModel role = client == null ? null : client.getRole(name);
+        return inToken != null && inToken.isUserInRole(name) && role != null && caller.user().hasRole(role);
+    }
+}
