@@ -13,6 +13,7 @@ import { api, type RelayOptions, onRelay, openProgress, print, show, time } from
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
+import { caFileOption, caOf } from './cli/ca-file.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
@@ -269,6 +270,7 @@ interface Audited {
   readonly url: string
   readonly realm: string
   readonly loginRealm?: string
+  readonly caFile?: string
   readonly json?: boolean
   readonly failOn?: Level
 }
@@ -281,14 +283,15 @@ program
   .requiredOption('--url <url>', 'Keycloak, for example https://idp.example.org')
   .requiredOption('--realm <realm>', 'the realm to audit')
   .option('--login-realm <realm>', 'the realm in which the account is, if it is another')
+  .addOption(caFileOption())
   .option('--json', 'one JSON object')
   .addOption(new Option('--fail-on <level>', 'exit status 1 for findings of this danger or more').choices(LEVELS))
   // As grep has it: 1 is what was found, 2 that there was trouble; 78 is EX_CONFIG as everywhere here.
   .addHelpText('after', '\n  logout-relay audit --url https://idp.example.org --realm main --fail-on high')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-  .action(async ({ url, realm, loginRealm, json, failOn }: Audited) => {
+  .action(async ({ url, realm, loginRealm, json, failOn, ...options }: Audited) => {
     try {
-      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env), realm)
+      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env, caOf(options)), realm)
       print(json ? asJson(read, url, new Date().toISOString()) : asText(read, url))
       process.exitCode = failOn !== undefined && reaches(read, failOn) ? 1 : 0
     } catch (cause) {

@@ -45,15 +45,15 @@ export async function* check(
   const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const deliverers = openKinds({ post: way.post, nowMs, sleep: () => Promise.resolve(), trouble: () => undefined })
   try {
-    for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
+    for (const { issuer, client_id, client_secret, clients, signing, ca } of config.issuers) {
       const { identifier } = config
       const hears = config.upstreams.some((upstream) => upstream.realm === issuer)
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients, hears }
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, ca, identifier, clients, hears }
       const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
       if (config.console?.issuer === issuer && reached) {
-        yield* await checkConsole(config.console, relyingParties)
+        yield* await checkConsole({ ...config.console, ca }, relyingParties)
       }
       const named = new Set(relyingParties?.map(({ clientId }) => clientId))
       if (untold) {

@@ -43,12 +43,12 @@ export async function openStore(
  * @param judging of the relay that is to judge what it meets there; `hears` whether upstreams tell it of users of the realm
  */
 export function openProvider(
-  { issuer, client_id, client_secret }: Config['issuers'][number],
+  { issuer, client_id, client_secret, ca }: Config['issuers'][number],
   judging?: { readonly identifier: string; readonly hears: boolean },
 ): IdentityProvider {
   const allowHttp = issuer.startsWith('http:')
   const judges = judging ? { judges: judgesOf({ issuer, ...judging }, () => systemClock.nowMs()) } : {}
-  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ...judges })
+  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ca, ...judges })
 }
 
 /** The keys of the relay's own, of those realms that have any. */

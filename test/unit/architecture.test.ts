@@ -92,7 +92,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/check/realm.ts', 'idp/keycloak/users.ts', 'store/sqlite/room.ts'],
   ],
   cli: [
-    ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
+    ...[
+      'api/answers.ts',
+      'api/client.ts',
+      'config/config.ts',
+      'config/files.ts',
+      'signing/',
+      'run/open.ts',
+      'idp/keycloak/publish.ts',
+    ],
     ...['idp/keycloak/users.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
