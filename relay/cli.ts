@@ -6,7 +6,6 @@ import { AdminApi } from './idp/keycloak/audit/admin-api.ts'
 import { type Level, LEVELS } from './idp/keycloak/audit/danger.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
-import { check } from './check/check.ts'
 import { addLoginCommands } from './cli/login.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
@@ -18,9 +17,7 @@ import { addContainmentsCommand } from './cli/containments.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
-import { startRelay } from './main.ts'
 import { addStatusCommand } from './cli/status.ts'
-import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
 
@@ -55,6 +52,7 @@ program
     '\nIts log is JSON on standard output, a line an event.\n\n  logout-relay start --config /etc/logout-relay/relay.yaml',
   )
   .action(async ({ config }: { config: string }) => {
+    const { startRelay } = await import('./main.ts')
     const relay = await startRelay(loadConfig(config, process.env))
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
@@ -80,6 +78,10 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
   )
   .action(async ({ config: path, json }: { config: string; json?: boolean }) => {
     const config = loadConfig(path, process.env)
+    const [{ check }, { makeRelyingParties }] = await Promise.all([
+      import('./check/check.ts'),
+      import('./run/configured.ts'),
+    ])
     const finding = check(config, path, makeRelyingParties(config), Date.now)
     for await (const one of finding) {
       show(json, one, [one.ok ? 'ok   ' : 'TO DO', one.check, one.about, one.says])

@@ -8,7 +8,7 @@ import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
-import { checkRedis, checkRunning, checkSqlite, silent } from './store.ts'
+import { checkRunning, checkSqlite, silent } from './store.ts'
 import { checkUpstream } from './upstream.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
@@ -29,7 +29,7 @@ export async function* check(
 ): AsyncGenerator<Finding> {
   yield findingsOn(path).ok('config', 'is complete')
   const { store: kept } = config
-  const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
+  const store = kept.redis ? { finding: await onRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
   const { tls } = config.listen
   yield await checkAddress(config, store)
@@ -75,6 +75,11 @@ export async function* check(
   } finally {
     await way.close()
   }
+}
+
+/** What it takes is loaded only where there is one. */
+async function onRedis(redis: NonNullable<Config['store']['redis']>): Promise<Finding> {
+  return (await import('./redis.ts')).checkRedis(redis)
 }
 
 /** Whether a relay runs where this one is to listen, or could. */
