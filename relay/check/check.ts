@@ -59,7 +59,7 @@ export async function* check(
       if (untold) {
         // The console's own is looked at above.
         const others = untold.filter(({ clientId }) => clientId !== config.console?.client_id)
-        yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)))
+        yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)), clients)
       }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
       const parties = [...(relyingParties ?? []), ...ofFile].flatMap((party) => {

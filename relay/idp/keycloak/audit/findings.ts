@@ -15,7 +15,7 @@ const USUAL_ACCESS_TOKEN = 5 * MINUTE
 const OF_A_STOLEN_ACCOUNT = ['admin-reset-password', 'admin-set-password', 'user-update-password', 'account-disabled']
 
 /** Off by default, or a word that is refused aloud: who has these off lets nothing live unsaid. */
-const OFF_OF_ITSELF = ['username-changed', 'user-logout', 'brute-force-lockout', 'operator']
+const OFF_OF_ITSELF = ['username-changed', 'user-logout', 'brute-force-lockout', 'operator', 'client-contained']
 
 /** All findings, in order of danger; of one level, the longest-lived first. */
 export function findings(realm: RealmDescription): Finding[] {
