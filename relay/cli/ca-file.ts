@@ -7,7 +7,7 @@ const NAMES = '--ca-file, LOGOUT_RELAY_CA_FILE'
 export const caFileOption = () =>
   new Option('--ca-file <file>', 'PEM; CAs to trust in addition').env('LOGOUT_RELAY_CA_FILE')
 
-/** The certificates. @throws RelayError `config_invalid` where they cannot be had */
-export function caOf({ caFile }: { readonly caFile?: string }): string | undefined {
-  return caFile === undefined ? undefined : certificates(caFile, NAMES)
+/** The certificates; a variable that is empty names none. @throws RelayError `config_invalid` where they cannot be had */
+export function caOf({ caFile = '' }: { readonly caFile?: string }): string | undefined {
+  return caFile === '' ? undefined : certificates(caFile, NAMES)
 }

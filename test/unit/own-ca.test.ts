@@ -8,6 +8,7 @@ import { generate } from 'selfsigned'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import { z } from 'zod'
 import { openApi } from '../../relay/api/client.ts'
+import { caOf } from '../../relay/cli/ca-file.ts'
 import { accessToken } from '../../relay/cli/token.ts'
 import { parseConfig } from '../../relay/config/config.ts'
 import { realmLogin } from '../../relay/console/login.ts'
@@ -229,4 +230,9 @@ test('a CA that is added for a realm is a setting that weakens it, and is told',
   expect(allowedBy(configured(issuer, inFile(ours.cert)), issuer)).toEqual({
     'issuers.ca_file': expect.stringMatching(/^([\dA-F]{2}:){31}[\dA-F]{2}$/) as string,
   })
+})
+
+test('a command trusts what the file holds that is named, and no more where none is', () => {
+  expect(caOf({ caFile: inFile(`Ours\n${ours.cert}`) })).toBe(ours.cert.trim().concat('\n').replaceAll('\r', ''))
+  expect([caOf({}), caOf({ caFile: '' })]).toEqual([undefined, undefined])
 })
