@@ -11,6 +11,7 @@ import { minted } from './minted.ts'
 import { native } from './native.ts'
 import { resume } from './resume.ts'
 import { spine } from './spine.ts'
+import { starting } from './start.ts'
 import { type Line, reached, type Size } from './stats.ts'
 
 /**
@@ -33,6 +34,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   'events-in': eventsIn,
   history,
   resume,
+  start: starting,
   guard,
   cluster,
   native,

@@ -6,21 +6,19 @@ import { AdminApi } from './idp/keycloak/audit/admin-api.ts'
 import { type Level, LEVELS } from './idp/keycloak/audit/danger.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
-import { check } from './check/check.ts'
 import { addLoginCommands } from './cli/login.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
 import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
+import { caFileOption, caOf } from './cli/ca-file.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
 import { addHeldCommands } from './cli/held.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
-import { startRelay } from './main.ts'
 import { addStatusCommand } from './cli/status.ts'
-import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
 
@@ -55,6 +53,7 @@ program
     '\nIts log is JSON on standard output, a line an event.\n\n  logout-relay start --config /etc/logout-relay/relay.yaml',
   )
   .action(async ({ config }: { config: string }) => {
+    const { startRelay } = await import('./main.ts')
     const relay = await startRelay(loadConfig(config, process.env))
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       process.once(signal, () => {
@@ -80,6 +79,10 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
   )
   .action(async ({ config: path, json }: { config: string; json?: boolean }) => {
     const config = loadConfig(path, process.env)
+    const [{ check }, { makeRelyingParties }] = await Promise.all([
+      import('./check/check.ts'),
+      import('./run/configured.ts'),
+    ])
     const finding = check(config, path, makeRelyingParties(config), Date.now)
     for await (const one of finding) {
       show(json, one, [one.ok ? 'ok   ' : 'TO DO', one.check, one.about, one.says])
@@ -271,6 +274,7 @@ interface Audited {
   readonly url: string
   readonly realm: string
   readonly loginRealm?: string
+  readonly caFile?: string
   readonly json?: boolean
   readonly failOn?: Level
 }
@@ -283,14 +287,15 @@ program
   .requiredOption('--url <url>', 'Keycloak, for example https://idp.example.org')
   .requiredOption('--realm <realm>', 'the realm to audit')
   .option('--login-realm <realm>', 'the realm in which the account is, if it is another')
+  .addOption(caFileOption())
   .option('--json', 'one JSON object')
   .addOption(new Option('--fail-on <level>', 'exit status 1 for findings of this danger or more').choices(LEVELS))
   // As grep has it: 1 is what was found, 2 that there was trouble; 78 is EX_CONFIG as everywhere here.
   .addHelpText('after', '\n  logout-relay audit --url https://idp.example.org --realm main --fail-on high')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
-  .action(async ({ url, realm, loginRealm, json, failOn }: Audited) => {
+  .action(async ({ url, realm, loginRealm, json, failOn, ...options }: Audited) => {
     try {
-      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env), realm)
+      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env, caOf(options)), realm)
       print(json ? asJson(read, url, new Date().toISOString()) : asText(read, url))
       process.exitCode = failOn !== undefined && reaches(read, failOn) ? 1 : 0
     } catch (cause) {

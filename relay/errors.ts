@@ -41,3 +41,18 @@ export function codeOf(cause: unknown): string | undefined {
 export function networkCodeOf(cause: unknown): string {
   return codeOf(cause) ?? 'no answer in time'
 }
+
+const UNTRUSTED = [
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]
+
+/** What to say of a server whose CA is not trusted here, after its name; undefined of any other failure. @param setting where a CA is named */
+export function whyUntrusted(code: string | undefined, setting: string): string | undefined {
+  return UNTRUSTED.includes(code ?? '')
+    ? `has a certificate of a CA that is not trusted here (${code}): name a file with that CA’s certificate (PEM) in ${setting}`
+    : undefined
+}

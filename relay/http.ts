@@ -1,4 +1,5 @@
-import { type Dispatcher, request } from 'undici'
+import { getCACertificates } from 'node:tls'
+import { Agent, type Dispatcher, fetch as fetchBy, request, type RequestInit } from 'undici'
 
 /** Far beyond any answer that is asked for; whoever answers more is not the one that was asked. */
 const MOST_BYTES = 64 * 2 ** 20
@@ -11,6 +12,8 @@ export interface HttpRequest {
   readonly timeoutMs: number
   readonly mostBytes?: number
   readonly dispatcher?: Dispatcher
+  /** Certificates of CAs (PEM) that are trusted in addition to those that Node trusts; a dispatcher has its own. */
+  readonly ca?: string | undefined
 }
 
 export interface HttpAnswer {
@@ -27,7 +30,7 @@ export interface HttpAnswer {
  * @throws what the network says, for `codeOf`; any status is an answer
  */
 export async function exchange(url: string | URL, wanted: HttpRequest): Promise<HttpAnswer> {
-  const { body, headers, timeoutMs, dispatcher, mostBytes = MOST_BYTES } = wanted
+  const { body, headers, timeoutMs, ca, dispatcher = agentTrusting(ca), mostBytes = MOST_BYTES } = wanted
   const response = await request(url, {
     method: wanted.method ?? (body === undefined ? 'GET' : 'POST'),
     ...(headers ? { headers } : {}),
@@ -44,6 +47,34 @@ export async function exchange(url: string | URL, wanted: HttpRequest): Promise<
     json: parsed(await bounded(response.body, mostBytes)),
     ...(typeof location === 'string' ? { location } : {}),
   }
+}
+
+/** `fetch` for a library that asks by itself, so that it trusts what `ca` of {@link exchange} would. */
+export function fetchTrusting(ca: string): (url: string, init: object) => Promise<Response> {
+  return async (url, init) => {
+    const dispatcher = agentTrusting(ca)
+    // Not by Node's own, which is of another version of undici and may not know our dispatcher.
+    const answer = await fetchBy(url, { ...(init as RequestInit), ...(dispatcher ? { dispatcher } : {}) })
+    const text = await answer.text()
+    return new Response(text === '' ? null : text, { status: answer.status, headers: [...answer.headers] })
+  }
+}
+
+/** What a TLS connection is made with. */
+export function trusting(ca: string | undefined): { ca?: string[] } {
+  return ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }
+}
+
+const agents = new Map<string, Agent>()
+
+/** One for each list of CAs: reading the certificates takes longer than a handshake. Idle connections keep no process alive. */
+function agentTrusting(ca: string | undefined): Agent | undefined {
+  if (ca === undefined) {
+    return undefined
+  }
+  const agent = agents.get(ca) ?? new Agent({ connect: trusting(ca) })
+  agents.set(ca, agent)
+  return agent
 }
 
 async function bounded(body: AsyncIterable<Buffer>, mostBytes: number): Promise<string> {

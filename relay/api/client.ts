@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
-import { networkCodeOf, RelayError } from '../errors.ts'
+import { networkCodeOf, RelayError, whyUntrusted } from '../errors.ts'
 import { exchange, type HttpAnswer } from '../http.ts'
 import {
   Changed,
@@ -43,10 +43,11 @@ export type SelectionMembers = Readonly<Record<string, string | number>>
  * A relay's API as the command line uses it.
  *
  * @param token an access token whose audience is the relay, or where to get one
+ * @param ca certificates of CAs (PEM) that are trusted in addition
  * @throws RelayError `config_invalid` for a URL that cannot be used, `access_denied` for 401, 403 and 409,
  *   `invalid_request` for what the relay refuses, `store_unavailable` when it cannot be reached or fails
  */
-export function openApi(url: string, token: string | (() => Promise<string>)) {
+export function openApi(url: string, token: string | (() => Promise<string>), ca?: string) {
   if (!URL.canParse(url) || !(url.startsWith('https://') || (url.startsWith('http://') && isLoopback(url)))) {
     throw new RelayError(
       'config_invalid',
@@ -63,7 +64,7 @@ export function openApi(url: string, token: string | (() => Promise<string>)) {
     timeoutMs: number = TIMEOUT_MS,
   ): Promise<T> => {
     const place = new URL(`/api/v1/${path}`, url)
-    const { status, json } = await reach(place, await ask(), body, timeoutMs)
+    const { status, json } = await reach(place, await ask(), body, { timeoutMs, ca })
     const said = Said.safeParse(json).data?.error_description
     const parsed = schema.safeParse(json)
     if (status === 200 && parsed.success) {
@@ -149,14 +150,25 @@ function notARelay({ origin, pathname }: URL, status: number): string {
   return `${origin}${pathname} answered ${status}, and not with the JSON of a relay (docs/api.md). ${likely} (--url, LOGOUT_RELAY_URL)`
 }
 
-async function reach(url: URL, token: string, body: unknown, timeoutMs: number): Promise<HttpAnswer> {
+async function reach(
+  url: URL,
+  token: string,
+  body: unknown,
+  how: { timeoutMs: number; ca: string | undefined },
+): Promise<HttpAnswer> {
   try {
     return await exchange(url, {
       headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      timeoutMs,
+      ...how,
     })
   } catch (cause) {
-    throw new RelayError('store_unavailable', `No relay answers at ${url.origin} (${networkCodeOf(cause)})`, { cause })
+    const code = networkCodeOf(cause)
+    const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE')
+    throw new RelayError(
+      'store_unavailable',
+      why === undefined ? `No relay answers at ${url.origin} (${code})` : `The relay at ${url.origin} ${why}`,
+      { cause },
+    )
   }
 }

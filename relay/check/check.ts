@@ -8,7 +8,7 @@ import type { Finding } from '../domain/finding.ts'
 import { findingsOn } from '../domain/finding.ts'
 import { checkCertificate, checkGuardKey, checkListen, checkSecurityFeed, checkSigning } from './own.ts'
 import { checkRealm } from '../idp/keycloak/check/realm.ts'
-import { checkRedis, checkRunning, checkSqlite, silent } from './store.ts'
+import { checkRunning, checkSqlite, silent } from './store.ts'
 import { checkUpstream } from './upstream.ts'
 import { judgeUntold } from '../idp/keycloak/check/untold.ts'
 
@@ -29,7 +29,7 @@ export async function* check(
 ): AsyncGenerator<Finding> {
   yield findingsOn(path).ok('config', 'is complete')
   const { store: kept } = config
-  const store = kept.redis ? { finding: await checkRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
+  const store = kept.redis ? { finding: await onRedis(kept.redis), held: false } : checkSqlite(kept.sqlite)
   yield store.finding
   const { tls } = config.listen
   yield await checkAddress(config, store)
@@ -45,21 +45,21 @@ export async function* check(
   const way = openPost(config.delivery.ca === undefined ? {} : { ca: config.delivery.ca })
   const deliverers = openKinds({ post: way.post, nowMs, sleep: () => Promise.resolve(), trouble: () => undefined })
   try {
-    for (const { issuer, client_id, client_secret, clients, signing } of config.issuers) {
+    for (const { issuer, client_id, client_secret, clients, signing, ca } of config.issuers) {
       const { identifier } = config
       const hears = config.upstreams.some((upstream) => upstream.realm === issuer)
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, identifier, clients, hears }
+      const realm = { issuer, clientId: client_id, clientSecret: client_secret, ca, identifier, clients, hears }
       const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())
       if (config.console?.issuer === issuer && reached) {
-        yield* await checkConsole(config.console, relyingParties)
+        yield* await checkConsole({ ...config.console, ca }, relyingParties)
       }
       const named = new Set(relyingParties?.map(({ clientId }) => clientId))
       if (untold) {
         // The console's own is looked at above.
         const others = untold.filter(({ clientId }) => clientId !== config.console?.client_id)
-        yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)))
+        yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)), clients)
       }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
       const parties = [...(relyingParties ?? []), ...ofFile].flatMap((party) => {
@@ -75,6 +75,11 @@ export async function* check(
   } finally {
     await way.close()
   }
+}
+
+/** What it takes is loaded only where there is one. */
+async function onRedis(redis: NonNullable<Config['store']['redis']>): Promise<Finding> {
+  return (await import('./redis.ts')).checkRedis(redis)
 }
 
 /** Whether a relay runs where this one is to listen, or could. */

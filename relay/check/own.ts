@@ -2,8 +2,6 @@ import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname, resolve } from 'node:path'
-import { getCACertificates } from 'node:tls'
-import { Agent } from 'undici'
 import type { Config } from '../config/config.ts'
 import { whyNotListening } from '../config/listen.ts'
 import { networkCodeOf, RelayError } from '../errors.ts'
@@ -93,11 +91,9 @@ export async function checkSecurityFeed(
   }
   const { origin } = new URL(feed.url)
   const { ok, todo } = findingsOn(origin)
-  const trusted = feed.ca === undefined ? {} : { ca: [...getCACertificates('default'), feed.ca] }
-  const dispatcher = new Agent({ connect: trusted })
   try {
     const { status } = await exchange(feed.url, {
-      dispatcher,
+      ca: feed.ca,
       method: 'OPTIONS',
       headers: feed.authorization === undefined ? {} : { authorization: feed.authorization },
       timeoutMs: TIMEOUT_MS,
@@ -110,8 +106,6 @@ export async function checkSecurityFeed(
       check,
       `does not answer (${networkCodeOf(cause)}): is it up, and are security_feed.url and ca_file right?`,
     )
-  } finally {
-    await dispatcher.destroy()
   }
 }
 

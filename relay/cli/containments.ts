@@ -3,6 +3,7 @@ import { InvalidArgumentError } from 'commander'
 import { RelayError } from '../errors.ts'
 import { isUserId, usersOf } from '../idp/keycloak/users.ts'
 import { many } from '../text.ts'
+import { caOf } from './ca-file.ts'
 import { api, issuerOf, onRelay, ownToken, print, type RelayOptions, show, time } from './relay.ts'
 
 const MOST = 500
@@ -38,7 +39,7 @@ async function evidence(id: string, options: Listed): Promise<void> {
 }
 
 async function list(options: Listed): Promise<void> {
-  const subject = options.user === undefined ? undefined : await subjectOf(options.user)
+  const subject = options.user === undefined ? undefined : await subjectOf(options.user, caOf(options))
   const found = await api(options).containments(options.limit, subject)
   for (const one of found) {
     const missing = one.arrived < one.parts ? `, ${one.arrived} of ${one.parts} parts` : ''
@@ -59,11 +60,11 @@ async function list(options: Listed): Promise<void> {
 }
 
 /** With the caller's own right to look at users, and no other. */
-async function subjectOf(user: string): Promise<string> {
+async function subjectOf(user: string, ca: string | undefined): Promise<string> {
   if (isUserId(user)) {
     return user
   }
-  const token = await ownToken()
+  const token = await ownToken(ca)
   const issuer = issuerOf(token)
   if (issuer === undefined) {
     throw new RelayError(
@@ -71,7 +72,7 @@ async function subjectOf(user: string): Promise<string> {
       'The access token is opaque, so nobody can be looked up by it: give the user’s id',
     )
   }
-  const subject = await usersOf(issuer)
+  const subject = await usersOf(issuer, ca)
     .find(token, user)
     .catch((cause: unknown) => {
       throw cause instanceof RelayError && cause.code === 'access_denied'

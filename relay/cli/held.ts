@@ -2,11 +2,13 @@ import type { Command } from 'commander'
 import { RelayError } from '../errors.ts'
 import { type Held, heldOf, type HeldOfRealm } from '../idp/keycloak/held.ts'
 import { many } from '../text.ts'
+import { caFileOption, caOf } from './ca-file.ts'
 import { mustBeEncrypted } from './realm.ts'
 import { issuerOf, ownToken, print, show } from './relay.ts'
 
 interface Options {
   readonly json?: boolean
+  readonly caFile?: string
 }
 
 interface Decided extends Options {
@@ -26,12 +28,12 @@ export function addHeldCommands(program: Command): void {
       'what ends nothing until a person says so: everybody at once, very many changes of a directory or words of an identity provider; log in first, with logout-relay login or by the environment',
     )
   const on = (name: string, description: string) =>
-    commands.command(name).description(description).option('--json', 'one JSON object a line')
+    commands.command(name).description(description).addOption(caFileOption()).option('--json', 'one JSON object a line')
 
   on('list', 'what waits; needs the role confirm')
     .addHelpText('after', '\n  logout-relay held list --json')
     .action(async (options: Options) => {
-      const waiting = await (await realm()).list()
+      const waiting = await (await realm(options)).list()
       waiting.forEach((one) => show(options.json, one, [one.id, ...words(one)]))
       if (waiting.length === 0 && !options.json) {
         print('Nothing waits')
@@ -43,8 +45,8 @@ export function addHeldCommands(program: Command): void {
       .argument('<id>', 'of what waits, as list has it')
       .requiredOption('--reason <text>', 'why, for whoever reads it later')
       .addHelpText('after', example)
-      .action(async (id: string, { json, reason }: Decided) => {
-        const there = await realm()
+      .action(async (id: string, { json, reason, ...options }: Decided) => {
+        const there = await realm(options)
         const one = (await there.list()).find((waiting) => waiting.id === id)
         if (!one) {
           throw new RelayError('invalid_request', 'Nothing of that id waits: logout-relay held list')
@@ -76,8 +78,9 @@ function words({ kind, about, held }: Held): string[] {
 }
 
 /** The one whose token it is. An opaque one does not say, and then the environment must. */
-async function realm(): Promise<HeldOfRealm> {
-  const token = await ownToken()
+async function realm(options: Pick<Options, 'caFile'>): Promise<HeldOfRealm> {
+  const ca = caOf(options)
+  const token = await ownToken(ca)
   const issuer = issuerOf(token) ?? process.env['LOGOUT_RELAY_ISSUER']
   if (issuer === undefined || issuer === '') {
     throw new RelayError(
@@ -86,5 +89,5 @@ async function realm(): Promise<HeldOfRealm> {
     )
   }
   mustBeEncrypted(issuer)
-  return heldOf(issuer, token)
+  return heldOf(issuer, token, ca)
 }

@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { decodeJwt } from 'jose'
 import * as oidc from 'openid-client'
 import { duration, plain } from '../text.ts'
+import { caFileOption, caOf } from './ca-file.ts'
 import { forgetLogin, keepLogin, keptLogin } from './kept-login.ts'
 import { discover, type RealmClient, whyNoToken } from './realm.ts'
 import { print } from './relay.ts'
@@ -10,6 +11,7 @@ import { clientSecretIn, keptOf } from './token.ts'
 interface Options {
   readonly issuer: string
   readonly clientId: string
+  readonly caFile?: string
 }
 
 /** `login` and `logout`: a person's own, in the browser that they have (RFC 8628). */
@@ -23,6 +25,7 @@ export function addLoginCommands(program: Command): void {
         .env('LOGOUT_RELAY_CLIENT_ID')
         .default('logout-relay-operator'),
     )
+    .addOption(caFileOption())
     .addHelpText(
       'after',
       `
@@ -31,15 +34,16 @@ LOGOUT_RELAY_LOGIN_FILE, or in logout-relay/login.json under XDG_STATE_HOME (~/.
 
   logout-relay login --issuer https://idp.example.org/realms/main`,
     )
-    .action(async ({ issuer, clientId }: Options) => {
-      await login({ issuer, clientId, clientSecret: clientSecretIn(process.env) })
+    .action(async ({ issuer, clientId, ...options }: Options) => {
+      await login({ issuer, clientId, clientSecret: clientSecretIn(process.env), ca: caOf(options) })
     })
 
   program
     .command('logout')
     .description('end the login of logout-relay login, here and at the realm')
+    .addOption(caFileOption())
     .addHelpText('after', '\n  logout-relay logout')
-    .action(logout)
+    .action((options: Pick<Options, 'caFile'>) => logout(caOf(options)))
 }
 
 async function login(client: RealmClient): Promise<void> {
@@ -61,14 +65,14 @@ async function byDevice(config: oidc.Configuration) {
 }
 
 /** Whatever the realm says, nothing of the login is left here. */
-async function logout(): Promise<void> {
+async function logout(ca: string | undefined): Promise<void> {
   const kept = keptLogin(process.env)
   forgetLogin(process.env)
   if (kept?.refresh_token === undefined) {
     print(kept ? 'Logged out' : 'There was no login')
     return
   }
-  const client = { issuer: kept.issuer, clientId: kept.client_id, clientSecret: clientSecretIn(process.env) }
+  const client = { issuer: kept.issuer, clientId: kept.client_id, clientSecret: clientSecretIn(process.env), ca }
   try {
     await oidc.tokenRevocation(await discover(client), kept.refresh_token)
     print('Logged out, here and at the realm')

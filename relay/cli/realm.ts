@@ -1,6 +1,7 @@
 import * as oidc from 'openid-client'
 import { isLoopback } from '../domain/uri.ts'
-import { networkCodeOf, RelayError } from '../errors.ts'
+import { networkCodeOf, RelayError, whyUntrusted } from '../errors.ts'
+import { fetchTrusting } from '../http.ts'
 
 /** A client of a realm, as the environment or a login of before names it. */
 export interface RealmClient {
@@ -8,6 +9,8 @@ export interface RealmClient {
   readonly clientId: string
   /** Absent of a public client. */
   readonly clientSecret?: string | undefined
+  /** Certificates of CAs (PEM) that are trusted in addition. */
+  readonly ca?: string | undefined
 }
 
 /**
@@ -15,7 +18,7 @@ export interface RealmClient {
  *
  * @throws RelayError `config_invalid` for an address that cannot be one, `idp_unavailable` where no realm answers there
  */
-export async function discover({ issuer, clientId, clientSecret }: RealmClient): Promise<oidc.Configuration> {
+export async function discover({ issuer, clientId, clientSecret, ca }: RealmClient): Promise<oidc.Configuration> {
   mustBeEncrypted(issuer)
   const auth = clientSecret === undefined ? oidc.None() : oidc.ClientSecretBasic(clientSecret)
   try {
@@ -24,13 +27,13 @@ export async function discover({ issuer, clientId, clientSecret }: RealmClient):
       // Marked deprecated so that nobody uses it by accident; only this machine is reached so.
       // eslint-disable-next-line @typescript-eslint/no-deprecated
       execute: isLoopback(issuer) ? [oidc.allowInsecureRequests] : [],
+      ...(ca === undefined ? {} : { [oidc.customFetch]: fetchTrusting(ca) }),
     })
   } catch (cause) {
-    throw new RelayError(
-      'idp_unavailable',
-      `No realm answers at ${issuer} (${networkCodeOf(cause)}): are name and path of --issuer, LOGOUT_RELAY_ISSUER right?`,
-      { cause },
-    )
+    const code = networkCodeOf(cause)
+    const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE')
+    const absent = `No realm answers at ${issuer} (${code}): are name and path of --issuer, LOGOUT_RELAY_ISSUER right?`
+    throw new RelayError('idp_unavailable', why === undefined ? absent : `The realm ${issuer} ${why}`, { cause })
   }
 }
 

@@ -2,11 +2,13 @@ import { type Command, Option } from 'commander'
 import { decodeJwt } from 'jose'
 import { openApi } from '../api/client.ts'
 import { plain } from '../text.ts'
+import { caFileOption, caOf } from './ca-file.ts'
 import { accessToken } from './token.ts'
 
 /** What the commands that speak to a running relay have in common. */
 export interface RelayOptions {
   readonly url: string
+  readonly caFile?: string
   readonly json?: boolean
 }
 
@@ -15,13 +17,17 @@ export function onRelay(parent: Command, name: string, description: string, more
     .command(name, more)
     .description(description)
     .addOption(new Option('--url <url>', 'the relay').env('LOGOUT_RELAY_URL').default('http://127.0.0.1:8484'))
+    .addOption(caFileOption())
     .option('--json', 'one JSON object a line')
 }
 
 /** The caller's own, one for all that a command asks. */
 let token: Promise<string> | undefined
-export const ownToken = () => (token ??= accessToken(process.env, Date.now()))
-export const api = ({ url }: { readonly url: string }) => openApi(url, ownToken)
+export const ownToken = (ca: string | undefined) => (token ??= accessToken(process.env, Date.now(), ca))
+export const api = (options: Pick<RelayOptions, 'url' | 'caFile'>) => {
+  const ca = caOf(options)
+  return openApi(options.url, () => ownToken(ca), ca)
+}
 
 /** Whose token it is, as it says of itself; undefined of one that says nothing. */
 export function issuerOf(token: string): string | undefined {

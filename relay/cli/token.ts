@@ -16,9 +16,10 @@ const HOW =
  * The caller's access token: the one in `LOGOUT_RELAY_TOKEN`, else that of a login on this machine, renewed where it ends, else
  * one for the client that the environment names. A login may need that client's secret, and is no less a person's for it.
  *
+ * @param ca certificates of CAs (PEM) that are trusted in addition
  * @throws RelayError `config_invalid` where there is none, or what there is cannot be used; `access_denied`, `idp_unavailable`
  */
-export async function accessToken(env: Env, nowMs: number): Promise<string> {
+export async function accessToken(env: Env, nowMs: number, ca?: string): Promise<string> {
   const given = env['LOGOUT_RELAY_TOKEN']
   if (given !== undefined && given !== '') {
     if (!/^[\w.~+/-]+=*$/.test(given)) {
@@ -28,13 +29,13 @@ export async function accessToken(env: Env, nowMs: number): Promise<string> {
   }
   const login = keptLogin(env)
   if (login) {
-    return login.expires_at_ms - RENEW_BEFORE_MS > nowMs ? login.access_token : renewed(login, env, nowMs)
+    return login.expires_at_ms - RENEW_BEFORE_MS > nowMs ? login.access_token : renewed(login, env, nowMs, ca)
   }
   const clientSecret = clientSecretIn(env)
   if (clientSecret === undefined) {
     throw new RelayError('config_invalid', `There is no access token. ${HOW}`)
   }
-  return ofClient({ ...namedIn(env), clientSecret })
+  return ofClient({ ...namedIn(env), clientSecret, ca })
 }
 
 /** The secret of the caller's client; undefined where the environment names none. */
@@ -93,9 +94,9 @@ async function ofClient(client: RealmClient): Promise<string> {
   }
 }
 
-async function renewed(login: KeptLogin, env: Env, nowMs: number): Promise<string> {
+async function renewed(login: KeptLogin, env: Env, nowMs: number, ca: string | undefined): Promise<string> {
   const { issuer, client_id, refresh_token, expires_at_ms } = login
-  const client = { issuer, clientId: client_id, clientSecret: clientSecretIn(env) }
+  const client = { issuer, clientId: client_id, clientSecret: clientSecretIn(env), ca }
   const over = () => {
     const since = nowMs - expires_at_ms
     const when = since < 1000 ? 'has ended' : `expired ${duration(since)} ago`

@@ -1,11 +1,11 @@
-import { X509Certificate } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
-import { dirname, resolve } from 'node:path'
+import { existsSync } from 'node:fs'
+import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { laneOf } from '../domain/model.ts'
 import { isLoopback, logoutUriComplaint } from '../domain/uri.ts'
-import { codeOf, RelayError } from '../errors.ts'
+import { RelayError } from '../errors.ts'
+import { certificates, readText } from './files.ts'
 import { Issuer, Networks, Text, Url } from './issuer.ts'
 import { Redis, type RedisConfig, redisOf } from './redis.ts'
 import { SIGNING_ALGORITHMS } from '../signing/key.ts'
@@ -188,8 +188,9 @@ export type Config = Omit<
     readonly client_secret: string
   }
   readonly delivery: Omit<z.infer<typeof Schema>['delivery'], 'ca_file'> & { readonly ca?: string }
-  readonly issuers: readonly (Omit<z.infer<typeof Issuer>, 'client_secret' | 'client_secret_file'> & {
+  readonly issuers: readonly (Omit<z.infer<typeof Issuer>, 'client_secret' | 'client_secret_file' | 'ca_file'> & {
     readonly client_secret: string
+    readonly ca?: string
   })[]
 }
 
@@ -212,6 +213,7 @@ const EXAMPLES: Readonly<Record<string, string>> = {
   'issuers.issuer': 'issuer: https://idp.example.org/realms/main',
   'issuers.client_secret': 'client_secret_file: /run/secrets/logout-relay',
   'issuers.client_secret_file': 'client_secret_file: /run/secrets/logout-relay',
+  'issuers.ca_file': 'ca_file: /etc/logout-relay/ca.pem',
   'issuers.signing.keys': 'keys: [{ alg: RS256, key_file: /var/lib/logout-relay/rs256.pem }]',
   'issuers.signing.keys.alg': `alg: ${SIGNING_ALGORITHMS.join(' or ')}`,
   'issuers.signing.published_for_s': 'published_for_s: 300',
@@ -258,7 +260,7 @@ export function loadConfig(path: string, env: Readonly<Record<string, string | u
         'docs/configuration.md has all the rest',
     )
   }
-  return parseConfig(read(path, 'the config file'), path, env)
+  return parseConfig(readText(path, 'the config file'), path, env)
 }
 
 export function parseConfig(yaml: string, path: string, env: Readonly<Record<string, string | undefined>>): Config {
@@ -282,9 +284,10 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
     throw new RelayError('config_invalid', parsed.error.issues.map((issue) => describe(path, issue)).join('\n'))
   }
   const config = parsed.data
-  const issuers = config.issuers.map(({ client_secret, client_secret_file, ...issuer }, n) => ({
+  const issuers = config.issuers.map(({ client_secret, client_secret_file, ca_file, ...issuer }, n) => ({
     ...issuer,
     client_secret: secretOf({ client_secret, client_secret_file }, `issuers[${n}]`),
+    ...(ca_file === undefined ? {} : { ca: certificates(ca_file, `issuers[${n}].ca_file`) }),
   }))
   const names = issuers.flatMap(({ issuer, former_issuers }) => [issuer, ...former_issuers])
   if (new Set(names).size < names.length) {
@@ -298,11 +301,13 @@ export function parseConfig(yaml: string, path: string, env: Readonly<Record<str
   }
   checkRelyingParties(config, path)
   checkUpstreams(config, path)
-  const upstreams = config.upstreams.map((upstream) => upstreamOf(upstream, read))
+  const upstreams = config.upstreams.map((upstream) => upstreamOf(upstream, readText))
   const { ca_file, ...delivery } = config.delivery
   const ca = ca_file === undefined ? {} : { ca: certificates(ca_file, 'delivery.ca_file') }
   const { console: ofPeople, security_feed, store: ofStore, ...rest } = config
-  const store = ofStore.redis ? { redis: redisOf(ofStore.redis, read, certificates) } : { sqlite: ofStore.sqlite ?? '' }
+  const store = ofStore.redis
+    ? { redis: redisOf(ofStore.redis, readText, certificates) }
+    : { sqlite: ofStore.sqlite ?? '' }
   const feed = security_feed && { security_feed: securityFeedOf(security_feed) }
   const console = ofPeople && { console: { ...ofPeople, client_secret: secretOf(ofPeople, 'console') } }
   return deepFreeze({ ...rest, ...console, ...feed, store, issuers, upstreams, delivery: { ...delivery, ...ca } })
@@ -347,7 +352,7 @@ function secretOf(
   }: { client_secret?: string | undefined; client_secret_file?: string | undefined },
   where: string,
 ): string {
-  const secret = client_secret ?? read(client_secret_file, `${where}.client_secret_file`).trim()
+  const secret = client_secret ?? readText(client_secret_file, `${where}.client_secret_file`).trim()
   if (secret === '') {
     const field = client_secret === undefined ? `client_secret_file: ${client_secret_file}` : 'client_secret'
     throw new RelayError('config_invalid', `${where}.${field} is empty: put the client’s secret there (Credentials)`)
@@ -360,7 +365,7 @@ function securityFeedOf({ file, url = '', authorization_file, ca_file, subject }
     return { file, subject }
   }
   const where = 'security_feed.authorization_file'
-  const authorization = authorization_file === undefined ? undefined : read(authorization_file, where).trim()
+  const authorization = authorization_file === undefined ? undefined : readText(authorization_file, where).trim()
   if (authorization !== undefined && !/^[\x21-\x7e][\x20-\x7e]*$/.test(authorization)) {
     throw new RelayError(
       'config_invalid',
@@ -402,40 +407,6 @@ function substitute(value: unknown, env: Readonly<Record<string, string | undefi
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, substitute(item, env, unset)]))
   }
   return value
-}
-
-/** @param what the setting that names it */
-function read(path: string, what: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new RelayError('config_invalid', `${what}: ${resolve(path)} cannot be read: ${whyUnread(path, cause)}`)
-  }
-}
-
-function whyUnread(path: string, cause: unknown): string {
-  const code = codeOf(cause) ?? 'unknown'
-  switch (code) {
-    case 'ENOENT':
-      return existsSync(dirname(resolve(path)))
-        ? 'there is no such file in that folder (ENOENT). Put it there, or name where it is'
-        : 'there is no such folder (ENOENT). A path that does not begin with / is taken from the folder in which the relay is started'
-    case 'EACCES':
-      return 'the user that the relay runs as may not read it, or a folder above it (EACCES). Give it to that user'
-    case 'EISDIR':
-      return 'it is a folder (EISDIR). Name the file in it'
-    default:
-      return `(${code})`
-  }
-}
-
-function certificates(path: string, what: string): string {
-  const found = read(path, what).match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g)
-  try {
-    return (found ?? ['']).map((pem) => new X509Certificate(pem).toString()).join('')
-  } catch {
-    throw new RelayError('config_invalid', `${what}: ${path} does not hold certificates in PEM form`)
-  }
 }
 
 function deepFreeze<T>(value: T): T {

@@ -42,6 +42,7 @@ export const Issuer = z
     client_id: Text.default('logout-relay').describe('the relay’s client in this realm'),
     client_secret: Text.optional().describe('its secret, best as `${NAME}`'),
     client_secret_file: Text.optional().describe('or a file that holds it; one of the two is required'),
+    ca_file: Text.optional().describe('PEM; CAs that are trusted for this realm in addition to those that Node trusts'),
     poll_interval_s: z
       .number()
       .min(0.1)

@@ -3,6 +3,7 @@ import * as oidc from 'openid-client'
 import { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
+import { fetchTrusting } from '../http.ts'
 import type { ReadAccess } from '../idp/port.ts'
 import type { Login, Person, Rights } from './sessions.ts'
 
@@ -22,6 +23,8 @@ export interface ConsoleClient {
   readonly url: string
   /** The client whose roles count. */
   readonly audience: string
+  /** Certificates of CAs (PEM) that are trusted for the realm in addition. */
+  readonly ca?: string | undefined
 }
 
 /** An optional client scope of the console's client that lets a person's token read the realm; docs/console.md. */
@@ -47,7 +50,7 @@ export interface RealmLogin {
 
 /** Logging in at the realm: authorization code with PKCE, state and nonce. */
 export function realmLogin(
-  { issuer, clientId, clientSecret, url, audience }: ConsoleClient,
+  { issuer, clientId, clientSecret, url, audience, ca }: ConsoleClient,
   readAccess: ReadAccess,
   nowMs: () => number,
 ): RealmLogin {
@@ -59,9 +62,13 @@ export function realmLogin(
         clientId,
         undefined,
         oidc.ClientSecretBasic(clientSecret),
-        // Marked deprecated so that nobody uses it by accident; the config takes http for loopback alone.
-        // eslint-disable-next-line @typescript-eslint/no-deprecated
-        { timeout: 5, execute: isLoopback(issuer) ? [oidc.allowInsecureRequests] : [] },
+        {
+          timeout: 5,
+          // Marked deprecated so that nobody uses it by accident; the config takes http for loopback alone.
+          // eslint-disable-next-line @typescript-eslint/no-deprecated
+          execute: isLoopback(issuer) ? [oidc.allowInsecureRequests] : [],
+          ...(ca === undefined ? {} : { [oidc.customFetch]: fetchTrusting(ca) }),
+        },
       ))
     } catch (cause) {
       throw new RelayError('idp_unavailable', 'The realm cannot be reached for a login', { cause })

@@ -14,7 +14,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
     ['retention_days', String(config.retention_days)],
     ['subject_retention_days', String(config.subject_retention_days ?? config.retention_days)],
     ...config.issuers.map(
-      ({ issuer, client_id, clients, poll_interval_s, signing, former_issuers }) =>
+      ({ issuer, client_id, clients, poll_interval_s, signing, former_issuers, ca }) =>
         [
           'issuers',
           [
@@ -23,6 +23,7 @@ export function settingsInForce(config: Config): (readonly [string, string])[] {
               ? `the relay signs with keys of its own: ${list(signing.keys.map(({ alg }) => alg))}`
               : 'the realm signs',
             `tokens that may act here: ${clients.length === 0 ? 'none' : `those of ${list(clients)}`}`,
+            ...(ca === undefined ? [] : ['certificates of your own are trusted']),
             ...(former_issuers.length > 0 ? [`formerly ${list(former_issuers)}`] : []),
           ].join('; '),
         ] as const,

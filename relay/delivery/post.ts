@@ -1,10 +1,10 @@
 import { lookup } from 'node:dns'
-import { createSecureContext, getCACertificates } from 'node:tls'
+import { createSecureContext } from 'node:tls'
 import { Agent, type Dispatcher } from 'undici'
 import type { Answer, FailureCode } from '../domain/model.ts'
 import { isLoopback } from '../domain/uri.ts'
 import { codeOf } from '../errors.ts'
-import { exchange as askFor } from '../http.ts'
+import { exchange as askFor, trusting } from '../http.ts'
 import { addressCheck, checkedConnector, type LookupAll, onceAtATime } from './address.ts'
 import type { Ask, Post, Reach } from './port.ts'
 
@@ -32,7 +32,7 @@ export function openPost({ ca, lookupAll = lookup }: PostOptions = {}): {
   close(): Promise<void>
 } {
   // Made once: reading the trusted certificates takes longer than a handshake.
-  const secureContext = createSecureContext(ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] })
+  const secureContext = createSecureContext(trusting(ca))
   const lookupOnce = onceAtATime(lookupAll)
   const agents = new Map<string, Agent>()
   /** One for each list of allowed addresses, so that none is ever given a connection that only another may make. */

@@ -50,14 +50,12 @@ export function makeRelyingParties(config: Config): RelyingParties {
 export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer: string): Allowed {
   const yes = (is: boolean | undefined) => (is === true ? 'yes' : '')
   const realm = issuers.find((one) => one.issuer === issuer)
-  const fingerprints = (delivery.ca?.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []).map(
-    (pem) => new X509Certificate(pem).fingerprint256,
-  )
   const settings = {
     'delivery.allow_http_on_loopback': yes(delivery.allow_http_on_loopback),
     'delivery.allow_addresses': delivery.allow_addresses.join(', '),
-    'delivery.ca_file': fingerprints.join(', '),
+    'delivery.ca_file': fingerprints(delivery.ca),
     'issuers.allow_http': yes(realm?.allow_http),
+    'issuers.ca_file': fingerprints(realm?.ca),
     'issuers.clients': (realm?.clients ?? []).filter((id) => !DEFAULT_CLIENTS.includes(id)).join(', '),
     ...Object.fromEntries(
       relying_parties
@@ -70,4 +68,9 @@ export function allowedBy({ delivery, issuers, relying_parties }: Config, issuer
     ),
   }
   return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== ''))
+}
+
+function fingerprints(ca = ''): string {
+  const certificates = ca.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? []
+  return certificates.map((pem) => new X509Certificate(pem).fingerprint256).join(', ')
 }

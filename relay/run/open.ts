@@ -7,7 +7,6 @@ import { Keycloak } from '../idp/keycloak/keycloak.ts'
 import type { IdentityProvider } from '../idp/port.ts'
 import { RealmKeys } from '../signing/realm-keys.ts'
 import type { Store } from '../store/port.ts'
-import { openRedisStore } from '../store/redis/redis.ts'
 import { openSqliteStore } from '../store/sqlite/sqlite.ts'
 
 export const systemClock: Clock = {
@@ -32,6 +31,8 @@ export async function openStore(
   }
   const trouble = (what: string, cause: unknown) =>
     log.error({ why: cause instanceof Error ? cause.message : undefined }, what)
+  // What it takes is a quarter of all that a start would load.
+  const { openRedisStore } = await import('../store/redis/redis.ts')
   const opened = await openRedisStore({ ...store.redis, nowMs: () => systemClock.nowMs(), trouble, closed })
   opened.shared?.weaknesses().forEach((weakness) => log.warn(weakness))
   return opened
@@ -43,12 +44,12 @@ export async function openStore(
  * @param judging of the relay that is to judge what it meets there; `hears` whether upstreams tell it of users of the realm
  */
 export function openProvider(
-  { issuer, client_id, client_secret }: Config['issuers'][number],
+  { issuer, client_id, client_secret, ca }: Config['issuers'][number],
   judging?: { readonly identifier: string; readonly hears: boolean },
 ): IdentityProvider {
   const allowHttp = issuer.startsWith('http:')
   const judges = judging ? { judges: judgesOf({ issuer, ...judging }, () => systemClock.nowMs()) } : {}
-  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ...judges })
+  return new Keycloak({ issuer, clientId: client_id, clientSecret: client_secret, allowHttp, ca, ...judges })
 }
 
 /** The keys of the relay's own, of those realms that have any. */

@@ -79,17 +79,19 @@ function apiOf(parts: Parts, { reread, waitingFor }: Intake, callers: CallerPort
 function consoleOf(people: NonNullable<Config['console']>, parts: Parts): ReturnType<typeof consoleRoutes> {
   const { config, store, relyingParties, registrar, answers, findings, flow, providers, clock } = parts
   const { issuer, url } = people
+  const ca = config.issuers.find((realm) => realm.issuer === issuer)?.ca
   const client = {
     ...{ issuer, url, audience: config.identifier },
     clientId: people.client_id,
     clientSecret: people.client_secret,
+    ca,
   }
   const judge = judgedBy(store, () => clock.nowMs())
   return consoleRoutes({
     ...{ client, store, relyingParties, registrar, answers, flow },
     login: realmLogin(client, readAccess, () => clock.nowMs()),
-    users: usersOf(issuer),
-    readRealm: (accessToken) => readRealmOf(issuer, accessToken),
+    users: usersOf(issuer, ca),
+    readRealm: (accessToken) => readRealmOf(issuer, accessToken, ca),
     keysOf: (of) => providers.get(of)?.keys(),
     // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.
     isRevoked: async (login) => (await judge(issuer, { ...login })) === 'revoked',

@@ -1,8 +1,7 @@
 import { open } from 'node:fs/promises'
-import { getCACertificates } from 'node:tls'
 import { Agent } from 'undici'
 import { networkCodeOf, RelayError } from '../errors.ts'
-import { exchange } from '../http.ts'
+import { exchange, trusting } from '../http.ts'
 
 const TIMEOUT_MS = 20_000
 const NEWLINE = '\n'.charCodeAt(0)
@@ -42,8 +41,7 @@ export function fileSink(path: string): Sink {
 
 /** An endpoint that takes JSON lines by POST and answers 2xx once it has them. No redirect is followed. */
 export function httpSink({ url, authorization, ca }: { url: string; authorization?: string; ca?: string }): Sink {
-  const trusted = ca === undefined ? {} : { ca: [...getCACertificates('default'), ca] }
-  const dispatcher = new Agent({ connect: { timeout: 5000, ...trusted } })
+  const dispatcher = new Agent({ connect: { timeout: 5000, ...trusting(ca) } })
   const { origin } = new URL(url)
   return async (lines) => {
     const { status } = await exchange(url, {

@@ -32,6 +32,8 @@ export class StandInIdp {
   readonly issuer: string
   readonly clientSecret = randomUUID()
   readonly outbox = new Map<string, OutboxRow>()
+  /** What the extension says of the realm beside its relying parties; undefined where it does not tell. */
+  realm: object | undefined
   /** What the relay has reported of a session, by its id. */
   readonly answers = new Map<string, string>()
   readonly #clients: readonly Client[]
@@ -69,8 +71,8 @@ export class StandInIdp {
     this.#server.close()
   }
 
-  /** An access token of a program with these roles at the relay, for an hour. */
-  operatorToken(roles: readonly string[]): Promise<string> {
+  /** An access token of a program with these roles at the relay, for an hour; @param more claims in place of the right ones */
+  operatorToken(roles: readonly string[], more: object = {}): Promise<string> {
     const iat = Math.floor(Date.now() / 1000)
     return new SignJWT({
       iss: this.issuer,
@@ -81,6 +83,7 @@ export class StandInIdp {
       iat,
       exp: iat + 3600,
       resource_access: { 'logout-relay': { roles } },
+      ...more,
     })
       .setProtectedHeader({ alg: this.#alg, kid: 'stand-in', typ: 'JWT' })
       .sign(this.#key)
@@ -224,6 +227,7 @@ export class StandInIdp {
         return {
           status: 200,
           body: {
+            ...(this.realm ? { realm: this.realm } : {}),
             relying_parties: this.#clients.map(({ clientId, logoutUri }) => ({
               client_id: clientId,
               backchannel_logout_uri: logoutUri,

@@ -436,20 +436,23 @@ test('somebody logs in on the command line by the browser that they have, acts a
     ...{ LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_ISSUER: issuer, LOGOUT_RELAY_LOGIN_FILE: kept },
   }
   const withSecret = { ...env, LOGOUT_RELAY_CLIENT_SECRET_FILE: secret }
-  const login = spawn(process.execPath, [CLI, 'login'], { env: withSecret, stdio: ['ignore', 'pipe', 'pipe'] })
-  let [said, printed] = ['', '']
-  login.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
-  login.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
-  await until('it says where to go', () => said.includes('user_code='), { seconds: 60 })
-  const page = await olivia.context().newPage()
-  await page.goto(/https?:\S+/.exec(said)?.[0] ?? '')
-  await page.click('[name=accept]')
-  await until('it has its token', () => login.exitCode !== null, { seconds: 60 })
-  expect([login.exitCode, printed]).toEqual([
-    0,
-    expect.stringMatching(/^Logged in as olivia; kept for you alone in /) as string,
-  ])
-  expect(`${said}${printed}`).not.toContain(value)
+  const logIn = async () => {
+    const login = spawn(process.execPath, [CLI, 'login'], { env: withSecret, stdio: ['ignore', 'pipe', 'pipe'] })
+    let [said, printed] = ['', '']
+    login.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    login.stdout.on('data', (chunk: Buffer) => (printed += chunk.toString()))
+    await until('it says where to go', () => said.includes('user_code='), { seconds: 60 })
+    const page = await olivia.context().newPage()
+    await page.goto(/https?:\S+/.exec(said)?.[0] ?? '')
+    await page.click('[name=accept]')
+    await until('it has its token', () => login.exitCode !== null, { seconds: 60 })
+    expect([login.exitCode, printed]).toEqual([
+      0,
+      expect.stringMatching(/^Logged in as olivia; kept for you alone in /) as string,
+    ])
+    expect(`${said}${printed}`).not.toContain(value)
+  }
+  await logIn()
   const run = (own: NodeJS.ProcessEnv, ...args: string[]) =>
     promisify(execFile)(process.execPath, [CLI, ...args], { env: own }).then(
       ({ stdout }) => ({ code: 0, stdout, stderr: '' }),
@@ -475,15 +478,27 @@ test('somebody logs in on the command line by the browser that they have, acts a
     code: 78,
     stderr: expect.stringContaining('Log in with logout-relay login') as string,
   })
+  // Their reset finds them logged in.
+  await logIn()
 })
 
-test('an operator’s own reset ends their session at the console while they watch', async () => {
+test('an operator’s own reset ends their session at the console while they watch, and leaves none at the command line', async () => {
   await olivia.goto(world.consoleUrl)
   await nextSecond()
   await reset('olivia')
   await olivia.waitForURL(`${world.consoleUrl}/ended`, { timeout: 20_000 })
   await olivia.goto(world.consoleUrl)
   expect(olivia.url()).toContain(world.demo.issuer)
+  const env = { ...process.env, LOGOUT_RELAY_URL: world.relay.url, LOGOUT_RELAY_TOKEN: world.operatorToken }
+  const run = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [CLI, ...args], { env }).catch(
+      (cause: unknown) => cause as { stdout: string },
+    )
+  const [id = ''] = (await run('containments', '--limit', '1')).stdout.split(' ')
+  expect((await run('containments', id)).stdout).toMatch(
+    /no_logout_uri {2}client_id=logout-relay-operator .*tokens_only=true/,
+  )
+  expect((await run('status')).stdout).not.toContain('logout-relay-operator')
 })
 
 test('who logs out here is logged out at the realm', async () => {

@@ -93,7 +93,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/check/realm.ts', 'idp/keycloak/users.ts', 'store/sqlite/room.ts'],
   ],
   cli: [
-    ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
+    ...[
+      'api/answers.ts',
+      'api/client.ts',
+      'config/config.ts',
+      'config/files.ts',
+      'signing/',
+      'run/open.ts',
+      'idp/keycloak/publish.ts',
+    ],
     ...['idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
@@ -179,18 +187,33 @@ test('no file imports itself by a detour', () => {
   expect(cycle(SOURCES)).toBeUndefined()
 })
 
-test('whoever calls the API loads what it answers, and no route', () => {
-  const loaded = new Set<string>()
-  const load = (file: string) => {
-    if (!loaded.has(file)) {
-      loaded.add(file)
-      imports(file, SOURCES.get(file) ?? '').forEach(load)
-    }
+/** All files of ours that are loaded with one, at once and not by and by. */
+function loadedWith(file: string, loaded = new Set<string>()): Set<string> {
+  if (!loaded.has(file)) {
+    loaded.add(file)
+    imports(file, SOURCES.get(file) ?? '').forEach((path) => loadedWith(path, loaded))
   }
-  load('api/client.ts')
+  return loaded
+}
+
+const loads = (files: ReadonlySet<string>, what: string) =>
+  [...files].filter((file) => new RegExp(`from '${what}['/]`).test(SOURCES.get(file) ?? ''))
+
+test('whoever calls the API loads what it answers, and no route', () => {
+  const loaded = loadedWith('api/client.ts')
   expect(loaded).toContain('api/answers.ts')
-  expect([...loaded].filter((file) => SOURCES.get(file)?.includes("from 'hono"))).toEqual([])
-  expect([...loaded].filter((file) => SOURCES.get(file)?.includes("from '@hono"))).toEqual([])
+  expect(loads(loaded, 'hono')).toEqual([])
+  expect(loads(loaded, '@hono')).toEqual([])
+})
+
+test('a command loads no relay, and a relay on SQLite nothing of Redis: that is most of a start', () => {
+  const command = loadedWith('cli.ts')
+  expect(command).toContain('cli/status.ts')
+  expect(loads(command, 'hono')).toEqual([])
+  const relay = loadedWith('main.ts')
+  expect(relay).toContain('store/sqlite/sqlite.ts')
+  expect([...loads(relay, 'redis'), ...loads(command, 'redis')]).toEqual([])
+  expect([...relay].filter((file) => file.startsWith('store/redis/'))).toEqual([])
 })
 
 test('the rule sees a wrong import, a clock in the flow, and a cycle', () => {

@@ -11,6 +11,7 @@ import { client, contained, DAY, federation, stock } from './audit-given.ts'
 const HOUR = 3600
 const MONTH = 30 * DAY
 const URL_OF = { 'backchannel.logout.url': 'https://shop.example.org/logout' }
+const DEVICE = { 'oauth2.device.authorization.grant.enabled': 'true' }
 const TOLD = { ...URL_OF, 'backchannel.logout.session.required': 'true' }
 
 const ids = (realm: RealmDescription) => findings(realm).map(({ id }) => id)
@@ -68,7 +69,13 @@ const TABLE: Row[] = [
     'door-off',
     'a deleted account ends nothing',
     contained({ policy: { 'logout-relay.policy.account-deleted': ' off ' } }),
-    contained({ policy: { 'logout-relay.policy.account-deleted': 'sessions', 'logout-relay.policy.operator': 'off' } }),
+    contained({
+      policy: {
+        'logout-relay.policy.account-deleted': 'sessions',
+        'logout-relay.policy.operator': 'off',
+        'logout-relay.policy.client-contained': 'off',
+      },
+    }),
     'medium',
     10 * HOUR,
   ],
@@ -104,7 +111,7 @@ const TABLE: Row[] = [
     'login-under-way',
     'a device code that lives longer than a login page',
     stock({
-      clients: [client({ attributes: { ...TOLD, 'oauth2.device.authorization.grant.enabled': 'true' } })],
+      clients: [client({ attributes: { ...TOLD, ...DEVICE } })],
       lifespans: { ...lifespans, deviceCode: DAY },
     }),
     contained(),
@@ -255,6 +262,30 @@ const TABLE: Row[] = [
     withClient({ clientId: 'account-console', publicClient: true, attributes: {} }),
     'low',
     300,
+  ],
+  [
+    'no-logout-url',
+    'the command line of operators has its tokens alone',
+    withClient({ clientId: 'logout-relay-operator', standardFlow: false, attributes: DEVICE }),
+    contained(),
+    'low',
+    300,
+  ],
+  [
+    'no-logout-url',
+    'a device with a secret may keep sessions',
+    withClient({ standardFlow: false, attributes: DEVICE }),
+    contained(),
+    'high',
+    MONTH,
+  ],
+  [
+    'no-logout-url',
+    'a page of operators may keep sessions',
+    withClient({ clientId: 'logout-relay-operator', attributes: DEVICE }),
+    contained(),
+    'high',
+    MONTH,
   ],
   [
     'front-channel-only',

@@ -48,6 +48,13 @@ describe('of the clients through which operators act', () => {
   test.each<[string, Application]>([
     ['a service account', application('cli', { standardFlow: false })],
     ['a login on the operators’ own machines', application('cli', { publicClient: true })],
+    [
+      'the command line of operators, which they reach by the device grant alone',
+      application('cli', {
+        standardFlow: false,
+        attributes: { 'oauth2.device.authorization.grant.enabled': 'true' },
+      }),
+    ],
   ])('%s is no application', (_, client) => {
     expect(judged(['cli'], 'cli', [], [client])).toMatchObject({ ok: true })
   })

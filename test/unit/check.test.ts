@@ -295,7 +295,7 @@ test('events that have only just come are not a backlog', () => {
 describe('of clients without a logout URL', () => {
   const judged = (clients: readonly object[], registered: readonly string[] = []) => {
     const items = clients.map((client) => applicationOf(ApplicationItem.parse(client)))
-    return judgeUntold(ISSUER, items, new Set(registered))
+    return judgeUntold(ISSUER, items, new Set(registered), ['cli'])
   }
 
   test('those whose applications keep sessions are named, with what to do', () => {
@@ -313,6 +313,14 @@ describe('of clients without a logout URL', () => {
     ['a bearer-only one', untold('a', { bearerOnly: true }), []],
     ['a service account', untold('a', { standardFlowEnabled: false }), []],
     ['an application on a device, which has its tokens alone', untold('a', { publicClient: true }), []],
+    [
+      'the command line of operators',
+      untold('cli', {
+        standardFlowEnabled: false,
+        attributes: { 'oauth2.device.authorization.grant.enabled': 'true' },
+      }),
+      [],
+    ],
     ['one of Keycloak’s own', untold('security-admin-console'), []],
     ['one that relay.yaml has an address of', untold('a'), ['a']],
     [
@@ -351,6 +359,7 @@ describe('of the relay’s own roles', () => {
       { resource_access: { 'logout-relay': { roles: [...ROLES, 'dismiss'] } } },
       'logout-relay/dismiss',
     ],
+    ['that guards have', { resource_access: { 'logout-relay': { roles: [...ROLES, 'guard'] } } }, 'logout-relay/guard'],
     ['of an administrator', { realm_access: { roles: ['admin'] } }, 'admin'],
   ])('one too many, %s, is named', (_, more, name) => {
     const held = {
@@ -415,6 +424,11 @@ describe('the store', () => {
 test.each<[Reply, boolean, RegExp]>([
   [[200, { status: 'ready' }], true, /ready/],
   [[503, { status: 'not ready', waiting_for: ['the realm'] }], false, /waits for: the realm/],
+  [
+    [200, { status: 'ready', to_do: ['the realm: push does not arrive: is its URL right?'] }],
+    false,
+    /^runs, and says of the realm: push does not arrive/,
+  ],
 ])('a running relay is asked whether it is ready', async ([status, body], ok, says) => {
   const { port } = new URL(await server(() => [status, body]))
   const finding = await checkRunning({ host: '127.0.0.1', port: Number(port), plain_http_behind_proxy: false })

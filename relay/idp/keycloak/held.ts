@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { networkCodeOf, RelayError } from '../../errors.ts'
+import { networkCodeOf, RelayError, whyUntrusted } from '../../errors.ts'
 import { exchange } from '../../http.ts'
 import { DirectoryItem } from './directories.ts'
 import { UpstreamItem } from './upstreams.ts'
@@ -37,7 +37,8 @@ export interface HeldOfRealm {
   decide(held: Held, decision: 'confirm' | 'dismiss', reason: string): Promise<void>
 }
 
-export function heldOf(issuer: string, accessToken: string): HeldOfRealm {
+/** @param ca certificates of CAs (PEM) that are trusted in addition */
+export function heldOf(issuer: string, accessToken: string, ca?: string): HeldOfRealm {
   const ask = async (endpoint: string, body?: object): Promise<unknown> => {
     let answer
     try {
@@ -49,9 +50,12 @@ export function heldOf(issuer: string, accessToken: string): HeldOfRealm {
         },
         ...(body ? { body: JSON.stringify(body) } : {}),
         timeoutMs: TIMEOUT_MS,
+        ca,
       })
     } catch (cause) {
-      throw new RelayError('idp_unavailable', `${issuer} cannot be reached (${networkCodeOf(cause)})`, { cause })
+      const code = networkCodeOf(cause)
+      const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE') ?? `cannot be reached (${code})`
+      throw new RelayError('idp_unavailable', `${issuer} ${why}`, { cause })
     }
     if (answer.status !== 200) {
       throw refusal(issuer, endpoint, answer.status, Refused.safeParse(answer.json).data?.error_description)

@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, type JWK } from 'jose'
+import { createRemoteJWKSet, customFetch, type JWK } from 'jose'
 import * as oidc from 'openid-client'
 import { Agent } from 'undici'
 import { z } from 'zod'
@@ -12,8 +12,8 @@ import type {
   UpstreamOutcome,
   UpstreamWord,
 } from '../../domain/model.ts'
-import { codeOf, RelayError } from '../../errors.ts'
-import { exchange, type HttpAnswer } from '../../http.ts'
+import { codeOf, RelayError, whyUntrusted } from '../../errors.ts'
+import { exchange, fetchTrusting, type HttpAnswer, trusting } from '../../http.ts'
 import { named } from '../../delivery/kinds.ts'
 import type { Genuine, Minted } from '../../delivery/port.ts'
 import { targetAt } from '../../domain/target.ts'
@@ -106,6 +106,8 @@ export interface KeycloakOptions {
   readonly clientSecret: string
   /** Only where the config names the exception, or the issuer is on loopback. */
   readonly allowHttp: boolean
+  /** Certificates of CAs (PEM) that are trusted for this realm in addition. */
+  readonly ca?: string | undefined
   /** Judges what comes by the way, as `logout-relay check` does. */
   readonly judges?: Judges
 }
@@ -121,7 +123,7 @@ export interface Judges {
 export class Keycloak implements IdentityProvider {
   readonly issuer: string
   readonly #options: KeycloakOptions
-  readonly #agent = new Agent({ connect: { timeout: 2000 } })
+  readonly #agent: Agent
   #config: oidc.Configuration | undefined
   #keys: ReturnType<typeof createRemoteJWKSet> | undefined
   #own: readonly Finding[] = []
@@ -130,6 +132,7 @@ export class Keycloak implements IdentityProvider {
   constructor(options: KeycloakOptions) {
     this.issuer = options.issuer
     this.#options = options
+    this.#agent = new Agent({ connect: { timeout: 2000, ...trusting(options.ca) } })
   }
 
   async connect(): Promise<void> {
@@ -143,7 +146,12 @@ export class Keycloak implements IdentityProvider {
     if (jwks_uri === undefined) {
       throw new RelayError('idp_unavailable', `${this.issuer} publishes no jwks_uri`)
     }
-    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), { timeoutDuration: 5000, cooldownDuration: KEYS_COOLDOWN_MS })
+    const { ca } = this.#options
+    this.#keys ??= createRemoteJWKSet(new URL(jwks_uri), {
+      timeoutDuration: 5000,
+      cooldownDuration: KEYS_COOLDOWN_MS,
+      ...(ca === undefined ? {} : { [customFetch]: fetchTrusting(ca) }),
+    })
     return this.#keys
   }
 
@@ -359,7 +367,7 @@ export class Keycloak implements IdentityProvider {
 
   async #configuration(): Promise<oidc.Configuration> {
     if (!this.#config) {
-      const { clientId, clientSecret, allowHttp } = this.#options
+      const { clientId, clientSecret, allowHttp, ca } = this.#options
       try {
         this.#config = await oidc.discovery(
           new URL(this.issuer),
@@ -371,6 +379,7 @@ export class Keycloak implements IdentityProvider {
             // Marked deprecated so that nobody uses it by accident; here the config has named the exception.
             // eslint-disable-next-line @typescript-eslint/no-deprecated
             execute: allowHttp ? [oidc.allowInsecureRequests] : [],
+            ...(ca === undefined ? {} : { [oidc.customFetch]: fetchTrusting(ca) }),
           },
         )
       } catch (cause) {
@@ -447,7 +456,7 @@ function unavailable(issuer: string, cause: unknown): RelayError {
     )
   }
   const code = codeOf(cause)
-  const means = code === undefined ? undefined : MEANS[code]
+  const means = whyUntrusted(code, 'issuers[].ca_file') ?? (code === undefined ? undefined : MEANS[code])
   const words = means ?? `cannot be reached (${code ?? (cause instanceof Error ? cause.name : 'unknown')})`
   return new RelayError('idp_unavailable', `${issuer} ${words}`, { cause })
 }

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { networkCodeOf, RelayError } from '../../errors.ts'
+import { networkCodeOf, RelayError, whyUntrusted } from '../../errors.ts'
 import { exchange } from '../../http.ts'
 
 /** A page that shows names waits no longer for them. */
@@ -23,7 +23,8 @@ export interface UserLookup {
   find(accessToken: string, username: string): Promise<string | undefined>
 }
 
-export function usersOf(issuer: string): UserLookup {
+/** @param ca certificates of CAs (PEM) that are trusted for this realm in addition */
+export function usersOf(issuer: string, ca?: string): UserLookup {
   const users = `${issuer.replace(/\/realms\/([^/]+)$/, '/admin/realms/$1')}/users`
   const ask = async (accessToken: string, query: Readonly<Record<string, string>>) => {
     let answer
@@ -31,9 +32,16 @@ export function usersOf(issuer: string): UserLookup {
       answer = await exchange(`${users}?${new URLSearchParams({ ...query, briefRepresentation: 'true' }).toString()}`, {
         headers: { authorization: `Bearer ${accessToken}`, accept: 'application/json' },
         timeoutMs: TIMEOUT_MS,
+        ca,
       })
     } catch (cause) {
-      throw new RelayError('idp_unavailable', `Keycloak cannot be asked for users (${networkCodeOf(cause)})`, { cause })
+      const code = networkCodeOf(cause)
+      const why = whyUntrusted(code, 'issuers[].ca_file, for a command --ca-file')
+      throw new RelayError(
+        'idp_unavailable',
+        why === undefined ? `Keycloak cannot be asked for users (${code})` : `Keycloak, asked for users, ${why}`,
+        { cause },
+      )
     }
     if (answer.status === 401 || answer.status === 403) {
       throw new RelayError(

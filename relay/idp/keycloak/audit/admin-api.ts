@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { isLoopback } from '../../../domain/uri.ts'
-import { networkCodeOf, RelayError } from '../../../errors.ts'
+import { networkCodeOf, RelayError, whyUntrusted } from '../../../errors.ts'
 import { exchange } from '../../../http.ts'
 
 const TIMEOUT_MS = 15_000
@@ -28,16 +28,19 @@ export class AdminApi {
   readonly #url: string
   readonly #tokenUrl: string
   readonly #account: Account
+  readonly #ca: string | undefined
   #token: string | undefined
 
   /**
    * @param loginRealm the realm in which the account is
+   * @param ca certificates of CAs (PEM) that are trusted in addition
    * @throws RelayError `config_invalid` for an address or an environment that cannot be used
    */
-  constructor(url: string, loginRealm: string, env: Readonly<Record<string, string | undefined>>) {
+  constructor(url: string, loginRealm: string, env: Readonly<Record<string, string | undefined>>, ca?: string) {
     this.#url = checked(url)
     this.#tokenUrl = `${this.#url}/realms/${encodeURIComponent(loginRealm)}/protocol/openid-connect/token`
     this.#account = accountOf(env)
+    this.#ca = ca
   }
 
   /** @throws Forbidden for a 403; RelayError for everything else that is not the expected answer */
@@ -93,12 +96,7 @@ export class AdminApi {
     }
     if (this.#token === undefined || anew) {
       const body = new URLSearchParams(this.#account.form).toString()
-      const answer = await reach(
-        this.#url,
-        this.#tokenUrl,
-        { 'content-type': 'application/x-www-form-urlencoded' },
-        body,
-      )
+      const answer = await this.#reach(this.#tokenUrl, { 'content-type': 'application/x-www-form-urlencoded' }, body)
       const parsed = Issued.safeParse(answer.json)
       if (answer.status !== 200 || !parsed.success) {
         throw new RelayError(
@@ -112,15 +110,22 @@ export class AdminApi {
   }
 
   #send(path: string, token: string) {
-    return reach(this.#url, `${this.#url}${path}`, { authorization: `Bearer ${token}`, accept: 'application/json' })
+    return this.#reach(`${this.#url}${path}`, { authorization: `Bearer ${token}`, accept: 'application/json' })
   }
-}
 
-async function reach(origin: string, url: string, headers: Record<string, string>, body?: string) {
-  try {
-    return await exchange(url, { headers, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) })
-  } catch (cause) {
-    throw new RelayError('idp_unavailable', `No Keycloak answers at ${origin} (${networkCodeOf(cause)})`, { cause })
+  async #reach(url: string, headers: Record<string, string>, body?: string) {
+    try {
+      const content = body === undefined ? {} : { body }
+      return await exchange(url, { headers, timeoutMs: TIMEOUT_MS, ca: this.#ca, ...content })
+    } catch (cause) {
+      const code = networkCodeOf(cause)
+      const why = whyUntrusted(code, '--ca-file')
+      throw new RelayError(
+        'idp_unavailable',
+        why === undefined ? `No Keycloak answers at ${this.#url} (${code})` : `${this.#url} ${why}`,
+        { cause },
+      )
+    }
   }
 }
 

@@ -20,6 +20,7 @@ const OFF_OF_ITSELF = [
   'user-logout',
   'brute-force-lockout',
   'operator',
+  'client-contained',
   'upstream-claims-changed',
   'upstream-identifier-changed',
 ]

@@ -124,10 +124,10 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
   }
 }
 
-/** The same with somebody's access token, by the realm's issuer. */
-export async function readRealmOf(issuer: string, accessToken: string): Promise<RealmDescription> {
+/** The same with somebody's access token, by the realm's issuer; @param ca as of {@link AdminApi} */
+export async function readRealmOf(issuer: string, accessToken: string, ca?: string): Promise<RealmDescription> {
   const [, url = '', name = ''] = /^(.*)\/realms\/([^/]+)$/.exec(issuer) ?? []
-  return readRealm(new AdminApi(url, name, { LOGOUT_RELAY_TOKEN: accessToken }), decodeURIComponent(name))
+  return readRealm(new AdminApi(url, name, { LOGOUT_RELAY_TOKEN: accessToken }, ca), decodeURIComponent(name))
 }
 
 async function readClients(api: AdminApi, base: string): Promise<Client[]> {

@@ -4,6 +4,8 @@ import type { Application, Client, RealmDescription } from './realm.ts'
 const DAY = 86_400
 /** What the extension assumes of a relying party whose client does not say; docs/protocol.md. */
 export const MAX_LIFE_DEFAULT = 30 * DAY
+const DEVICE_GRANT = 'oauth2.device.authorization.grant.enabled'
+const CIBA_GRANT = 'oidc.ciba.grant.enabled'
 /** Keycloak's own pages: they hold tokens in the browser and no session of their own. */
 const OF_KEYCLOAK = new Set(['account', 'account-console', 'admin-cli', 'security-admin-console'])
 
@@ -52,15 +54,36 @@ function isLoggedInTo(client: Application): boolean {
     client.standardFlow ||
     client.implicitFlow ||
     client.directGrants ||
-    client.attributes['oauth2.device.authorization.grant.enabled'] === 'true' ||
-    client.attributes['oidc.ciba.grant.enabled'] === 'true'
+    client.attributes[DEVICE_GRANT] === 'true' ||
+    client.attributes[CIBA_GRANT] === 'true'
   return client.enabled && !client.bearerOnly && (isSaml(client) || flows)
 }
 
 /** A public client is an application in a browser or on a device: it has its tokens, unless something tells of more. */
 function keepsSession(client: Application): boolean {
-  const tellsOfMore = maxLife(client) !== undefined || logoutUrl(client) !== undefined
-  return !isOfKeycloak(client) && (!client.publicClient || tellsOfMore)
+  return !isOfKeycloak(client) && (!client.publicClient || tellsOfMore(client))
+}
+
+function tellsOfMore(client: Application): boolean {
+  return maxLife(client) !== undefined || logoutUrl(client) !== undefined
+}
+
+/**
+ * Whether it is the command line by which operators act, which has its tokens alone: people reach it by the device grant and
+ * by nothing else. One of any other with a secret may be a server that keeps sessions. The extension judges the same.
+ *
+ * @param operators the clients, by client id, that are for operators alone
+ */
+export function isCommandLine(client: Application, operators: readonly string[]): boolean {
+  const { attributes, standardFlow, implicitFlow, directGrants } = client
+  const others = standardFlow || implicitFlow || directGrants || attributes[CIBA_GRANT] === 'true'
+  const isDevice = attributes[DEVICE_GRANT] === 'true' && !others
+  return operators.includes(client.clientId) && isDevice && !tellsOfMore(client)
+}
+
+/** As the extension has them. */
+function operatorsOf({ policy }: RealmDescription): string[] {
+  return (policy['logout-relay.clients'] ?? 'logout-relay-operator').split(/[\s,]+/)
 }
 
 /**
@@ -80,7 +103,8 @@ function survival(realm: RealmDescription, client: Client): Survival {
   const held = contained ? 0 : tokens.refreshToken
   const offlineToken = tokens.offlineToken === undefined ? undefined : contained ? 0 : tokens.offlineToken
   const untold = said ?? MAX_LIFE_DEFAULT
-  const application = !keepsSession(client) ? undefined : contained && isTold(realm, client) ? 0 : untold
+  const hasTokensOnly = !keepsSession(client) || isCommandLine(client, operatorsOf(realm))
+  const application = hasTokensOnly ? undefined : contained && isTold(realm, client) ? 0 : untold
   const refreshToken = isSaml(client) ? undefined : held
   return {
     client,

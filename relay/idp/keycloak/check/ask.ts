@@ -4,23 +4,29 @@ import { exchange, type HttpAnswer } from '../../../http.ts'
 const TIMEOUT_MS = 5000
 
 /** One request, or the network's word for why there was no answer. */
-export async function ask(
+export type Ask = (
   url: string,
-  { authorization, form, json }: { authorization?: string; form?: string; json?: unknown },
-): Promise<HttpAnswer | string> {
-  const body = json === undefined ? form : JSON.stringify(json)
-  const type = json === undefined ? 'application/x-www-form-urlencoded' : 'application/json'
-  try {
-    return await exchange(url, {
-      timeoutMs: TIMEOUT_MS,
-      headers: {
-        accept: 'application/json',
-        ...(authorization === undefined ? {} : { authorization }),
-        ...(body === undefined ? {} : { 'content-type': type }),
-      },
-      ...(body === undefined ? {} : { body }),
-    })
-  } catch (cause) {
-    return networkCodeOf(cause)
+  wanted: { authorization?: string; form?: string; json?: unknown },
+) => Promise<HttpAnswer | string>
+
+/** @param ca certificates of CAs (PEM) that are trusted in addition */
+export function asking(ca?: string): Ask {
+  return async (url, { authorization, form, json }) => {
+    const body = json === undefined ? form : JSON.stringify(json)
+    const type = json === undefined ? 'application/x-www-form-urlencoded' : 'application/json'
+    try {
+      return await exchange(url, {
+        timeoutMs: TIMEOUT_MS,
+        ca,
+        headers: {
+          accept: 'application/json',
+          ...(authorization === undefined ? {} : { authorization }),
+          ...(body === undefined ? {} : { 'content-type': type }),
+        },
+        ...(body === undefined ? {} : { body }),
+      })
+    } catch (cause) {
+      return networkCodeOf(cause)
+    }
   }
 }

@@ -1,5 +1,5 @@
 import type { Application } from '../audit/realm.ts'
-import { isForgotten } from '../audit/survive.ts'
+import { isCommandLine, isForgotten } from '../audit/survive.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 
 export interface ClientsToCheck {
@@ -28,7 +28,8 @@ export function judgeClients(issuer: string, { here, atKeycloak, told, untold }:
   }
   const there = atKeycloak.split(', ').filter(Boolean)
   const all = [...new Set([...here, ...there])].sort()
-  const ofApplications = new Set([...told, ...untold.filter(isForgotten).map(({ clientId }) => clientId)])
+  const keepSessions = untold.filter((client) => isForgotten(client) && !isCommandLine(client, all))
+  const ofApplications = new Set([...told, ...keepSessions.map(({ clientId }) => clientId)])
   const applications = all.filter((clientId) => ofApplications.has(clientId))
   if (applications.length > 0) {
     return todo(

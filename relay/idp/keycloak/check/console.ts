@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { z } from 'zod'
-import { ask } from './ask.ts'
+import { asking } from './ask.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 import type { CheckedRealm } from './realm.ts'
 
@@ -14,6 +14,8 @@ interface ConsoleToCheck {
   readonly client_id: string
   readonly client_secret: string
   readonly url: string
+  /** Certificates of CAs (PEM) that are trusted for the realm in addition. */
+  readonly ca?: string | undefined
 }
 
 /**
@@ -23,10 +25,11 @@ interface ConsoleToCheck {
  * @param relyingParties of the realm; undefined where they are not known
  */
 export async function checkConsole(
-  { issuer, client_id: clientId, client_secret, url }: ConsoleToCheck,
+  { issuer, client_id: clientId, client_secret, url, ca }: ConsoleToCheck,
   relyingParties: CheckedRealm['relyingParties'],
 ): Promise<Finding[]> {
   const { ok, todo } = findingsOn(clientId)
+  const ask = asking(ca)
   const discovery = await ask(`${issuer}/.well-known/openid-configuration`, {})
   const endpoints = typeof discovery === 'string' ? undefined : Endpoints.safeParse(discovery.json).data
   if (!endpoints) {

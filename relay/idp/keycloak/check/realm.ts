@@ -7,9 +7,9 @@ import type { Genuine } from '../../../delivery/port.ts'
 import type { RelyingParty } from '../../../domain/model.ts'
 import { targetAt } from '../../../domain/target.ts'
 import { isJwt, signatureComplaint } from '../../unverifiable.ts'
-import { RelayError } from '../../../errors.ts'
+import { RelayError, whyUntrusted } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
-import { ask } from './ask.ts'
+import { type Ask, asking } from './ask.ts'
 import { DirectoryItem } from '../directories.ts'
 import { RealmLogoutItem } from '../realm-logouts.ts'
 import { UpstreamItem } from '../upstreams.ts'
@@ -69,6 +69,8 @@ export interface RealmToCheck {
   readonly clientSecret: string
   /** The relay's `identifier`, which must be the audience of the events. */
   readonly identifier: string
+  /** Certificates of CAs (PEM) that are trusted for this realm in addition. */
+  readonly ca?: string | undefined
   /** The clients whose tokens may act at the relay. */
   readonly clients: readonly string[]
   /** Whether upstreams tell the relay of its users. */
@@ -93,6 +95,7 @@ export interface CheckedRealm {
 export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Promise<CheckedRealm> {
   const { issuer } = realm
   const { ok, todo } = findingsOn(issuer)
+  const ask = asking(realm.ca)
   const findings: Finding[] = []
   let published: readonly JWK[] | undefined = undefined
   let reached = false
@@ -105,7 +108,8 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (typeof discovery === 'string') {
     return stop(
       'keycloak',
-      `cannot be reached (${discovery}): is it up, and do name, port and certificate agree with issuers.issuer?`,
+      whyUntrusted(discovery, 'issuers[].ca_file') ??
+        `cannot be reached (${discovery}): is it up, and do name, port and certificate agree with issuers.issuer?`,
     )
   }
   const metadata = Metadata.safeParse(discovery.json)
@@ -123,7 +127,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
     )
   }
   findings.push(ok('issuer', 'is what the realm calls itself'))
-  published = await keys(metadata.data.jwks_uri)
+  published = await keys(ask, metadata.data.jwks_uri)
   const publishes = judgeKeys(issuer, published)
   findings.push(publishes)
 
@@ -145,7 +149,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   findings.push(...(clock ? [clock] : []), ...judgeRoles(issuer, token, realm.hears))
   reached = true
 
-  const extension = await readExtension(issuer, token)
+  const extension = await readExtension(ask, issuer, token)
   if (typeof extension === 'string') {
     return stop('extension', extension)
   }
@@ -153,7 +157,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   if (extension.realm) {
     findings.push(judgeVersion(issuer, extension.realm.keycloak))
   }
-  const minted = await minting(issuer, token)
+  const minted = await minting(ask, issuer, token)
   findings.push(minted)
   findings.push(...judgeRealm(realm, extension.realm, nowMs()))
   const { relyingParties, untold } = extension
@@ -162,7 +166,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
     const atKeycloak = extension.realm.policy?.['clients']
     findings.push(judgeClients(issuer, { here: realm.clients, atKeycloak, told, untold: untold ?? [] }))
   }
-  const genuine: Genuine = (client) => genuineTokens(issuer, token, client)
+  const genuine: Genuine = (client) => genuineTokens(ask, issuer, token, client)
   return {
     ...{ findings, reached, relyingParties },
     // Where the realm makes no tokens, the line about that says so, and not one for each relying party.
@@ -172,7 +176,7 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
   }
 }
 
-async function keys(uri: string): Promise<readonly JWK[] | undefined> {
+async function keys(ask: Ask, uri: string): Promise<readonly JWK[] | undefined> {
   const answer = await ask(uri, {})
   return typeof answer === 'string' ? undefined : Keys.safeParse(answer.json).data?.keys
 }
@@ -186,7 +190,7 @@ function judgeKeys(issuer: string, published: readonly JWK[] | undefined): Findi
 }
 
 /** Everything the listing tells, and the relying parties page by page; or what to do when it cannot be had. */
-async function readExtension(issuer: string, token: string) {
+async function readExtension(ask: Ask, issuer: string, token: string) {
   const { ok } = findingsOn(issuer)
   const relyingParties: NonNullable<CheckedRealm['relyingParties']>[number][] = []
   let untold: readonly Application[] | undefined
@@ -231,7 +235,7 @@ async function readExtension(issuer: string, token: string) {
   }
 }
 
-async function minting(issuer: string, token: string): Promise<Finding> {
+async function minting(ask: Ask, issuer: string, token: string): Promise<Finding> {
   const { ok, todo } = findingsOn(issuer)
   const answer = await ask(`${issuer}/logout-relay/logout-tokens`, {
     authorization: `Bearer ${token}`,
@@ -245,7 +249,7 @@ async function minting(issuer: string, token: string): Promise<Finding> {
 }
 
 /** As the running relay asks for them. */
-async function genuineTokens(issuer: string, token: string, clientId: string): ReturnType<Genuine> {
+async function genuineTokens(ask: Ask, issuer: string, token: string, clientId: string): ReturnType<Genuine> {
   const answer = await ask(`${issuer}/logout-relay/logout-tokens/probe`, {
     authorization: `Bearer ${token}`,
     json: { client_id: clientId },

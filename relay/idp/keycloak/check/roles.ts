@@ -7,8 +7,8 @@ const CLIENT = 'logout-relay'
 const NEEDED = ['outbox', 'logout-tokens', 'answers', 'relying-parties']
 /** Only where it hears upstreams: with it a stolen relay could end sessions. */
 const TO_HEAR = 'upstream-events'
-/** For people and their programs. A relay that could dismiss could be made to forget. */
-const FOR_OTHERS = ['view', 'operate', 'confirm', 'dismiss']
+/** For people, their programs and guards. A relay that could dismiss could be made to forget. */
+const FOR_OTHERS = ['view', 'operate', 'confirm', 'dismiss', 'guard']
 /** What every service account has by Keycloak's default; it opens nothing but its own account. */
 const HARMLESS = ['account', 'broker']
 

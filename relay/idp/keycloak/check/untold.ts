@@ -1,5 +1,5 @@
 import type { Application } from '../audit/realm.ts'
-import { isForgotten } from '../audit/survive.ts'
+import { isCommandLine, isForgotten } from '../audit/survive.ts'
 import { type Finding, findingsOn } from '../../../domain/finding.ts'
 
 /** So many are named; whoever has more of them reads the audit. */
@@ -9,12 +9,18 @@ const NAMED = 10
  * Applications that a reset does not reach because their clients lack a logout URL, as the audit judges it.
  *
  * @param registered clients that relay.yaml has a logout URL for
+ * @param operators clients that are for operators alone
  */
-export function judgeUntold(issuer: string, untold: readonly Application[], registered: ReadonlySet<string>): Finding {
+export function judgeUntold(
+  issuer: string,
+  untold: readonly Application[],
+  registered: ReadonlySet<string>,
+  operators: readonly string[],
+): Finding {
   const { ok, todo } = findingsOn(issuer)
   const check = 'logout URLs'
   const names = untold
-    .filter((client) => isForgotten(client) && !registered.has(client.clientId))
+    .filter((client) => isForgotten(client) && !isCommandLine(client, operators) && !registered.has(client.clientId))
     .map(({ clientId }) => clientId)
     .sort()
   if (names.length === 0) {

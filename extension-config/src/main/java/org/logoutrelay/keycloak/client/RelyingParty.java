@@ -126,12 +126,26 @@ public final class RelyingParty {
     }
 
     /**
-     * Whether its application has nothing but its tokens, in a browser or on a device, unless something tells of more. As the
-     * relay's audit judges it.
+     * Whether its application has nothing but its tokens, in a browser or on a device, unless something tells of more: a public
+     * client, and the command line by which operators act. As the relay's audit judges it.
+     *
+     * @param operators the clients, by client id, that the realm has for operators alone
      */
-    public static boolean hasTokensOnly(ClientModel client) {
+    public static boolean hasTokensOnly(ClientModel client, Set<String> operators) {
         String life = client.getAttribute(MAX_LIFE);
-        return client.isPublicClient() && (life == null || life.isBlank());
+        return (client.isPublicClient() || operators.contains(client.getClientId()) && isDevice(client))
+                && (life == null || life.isBlank());
+    }
+
+    /** People reach it by the device grant alone. One of any other with a secret may be a server that keeps sessions. */
+    private static boolean isDevice(ClientModel client) {
+        boolean others = client.isStandardFlowEnabled() || client.isImplicitFlowEnabled()
+                || client.isDirectAccessGrantsEnabled() || isOn(client, CibaConfig.OIDC_CIBA_GRANT_ENABLED);
+        return isOn(client, OAuth2DeviceConfig.OAUTH2_DEVICE_AUTHORIZATION_GRANT_ENABLED) && !others;
+    }
+
+    private static boolean isOn(ClientModel client, String attribute) {
+        return Boolean.parseBoolean(client.getAttribute(attribute));
     }
 
     /** Seconds. An unusable value counts as the default: a longer wait for an answer harms nobody, a shorter one does. */

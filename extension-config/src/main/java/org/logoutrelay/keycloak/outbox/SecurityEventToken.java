@@ -4,6 +4,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 import org.keycloak.crypto.Algorithm;
 import org.keycloak.crypto.KeyUse;
@@ -17,6 +18,7 @@ import org.logoutrelay.keycloak.base.Json;
 import org.logoutrelay.keycloak.client.ListedSession;
 import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenShape;
+import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 
 /** An outbox row as a Security Event Token (RFC 8417) with a CAEP event, in the form that SSF 1.0 asks for. */
@@ -36,7 +38,8 @@ public final class SecurityEventToken {
         }
         session.getContext().setRealm(realm);
         String alg = realm.getDefaultSignatureAlgorithm();
-        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt", claims(realm, row, audience));
+        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt",
+                claims(realm, row, audience, Policy.of(session, realm).clients()));
     }
 
     /** Signs with the realm's active key for the algorithm. The key is named, since the context may have no client. */
@@ -46,7 +49,7 @@ public final class SecurityEventToken {
                 .sign(session.getProvider(SignatureProvider.class, alg).signer(key));
     }
 
-    private static Map<String, Object> claims(RealmModel realm, OutboxRow row, String audience) {
+    private static Map<String, Object> claims(RealmModel realm, OutboxRow row, String audience, Set<String> operators) {
         Trigger trigger = Trigger.byId(row.event.triggerId());
         List<ListedSession> sessions = ListedSession.read(row.sessions);
         List<Map<String, Object>> listed = new ArrayList<>(sessions.size());
@@ -55,7 +58,8 @@ public final class SecurityEventToken {
             ClientModel client = realm.getClientById(session.clientUuid());
             listed.add(session.toSetMember(row.jti, n, client == null ? session.clientId() : client.getClientId(),
                     client == null ? session.alg() : RelyingParty.algorithm(realm, client),
-                    TokenShape.sidOnly(client) && session.goesByItsId(), client != null && RelyingParty.hasTokensOnly(client)));
+                    TokenShape.sidOnly(client) && session.goesByItsId(),
+                    client != null && RelyingParty.hasTokensOnly(client, operators)));
         }
         Map<String, Object> containment = new LinkedHashMap<>();
         containment.put("trigger", trigger.id());
