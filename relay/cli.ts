@@ -35,7 +35,10 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
     '`check`, `relying-parties check`, `streams check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed',
   ],
   [2, '`audit`: wrong use, or the realm could not be read'],
-  [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
+  [
+    3,
+    '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names. `keys rotate-realm`: done, and not all of it was seen',
+  ],
   [4, '`status`: nothing is open, but sessions may still live that nobody can be told about'],
   [5, '`status`: nothing is open, but the relay or its realm needs something, as the lines with TO DO say'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],

@@ -6,6 +6,7 @@ import { openProvider } from '../run/open.ts'
 import { createKey, importKey, keyStatus, LAST_TOKENS_S, rotateKey } from '../signing/acts.ts'
 import { SIGNING_ALGORITHMS, type KeyPlace, readRelayKey } from '../signing/key.ts'
 import { nextOf } from '../signing/realm-keys.ts'
+import { addRotateRealmCommand } from './rotate-realm.ts'
 
 interface KeyOptions {
   readonly config: string
@@ -21,11 +22,11 @@ interface Place extends KeyPlace {
 
 type Show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) => void
 
-/** `logout-relay keys …`: the keys with which the relay signs logout tokens by itself, where relay.yaml has `signing`. */
+/** `logout-relay keys …`: the keys with which the relay signs logout tokens by itself, where relay.yaml has `signing`, and the realm's. */
 export function addKeyCommands(program: Command, show: Show): void {
   const keys = program
     .command('keys')
-    .description('the keys with which the relay signs logout tokens by itself; see docs/signing.md')
+    .description('the keys with which the relay signs logout tokens by itself, and the realm’s; see docs/signing.md')
 
   const on = (name: string, description: string) =>
     keys
@@ -121,6 +122,8 @@ export function addKeyCommands(program: Command, show: Show): void {
         }
       }
     })
+
+  addRotateRealmCommand(keys)
 }
 
 function places({ config: path, issuer, alg }: KeyOptions): Place[] {

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { decodeJwt } from 'jose'
+import { decodeJwt, decodeProtectedHeader } from 'jose'
 import { openApi } from '../api/client.ts'
 import { plain } from '../text.ts'
 import { caFileOption, caOf } from './ca-file.ts'
@@ -37,6 +37,16 @@ export function issuerOf(token: string): string | undefined {
     return undefined
   }
 }
+
+/** The key that has signed it; undefined of one that does not say. */
+export function kidOf(token: string): string | undefined {
+  try {
+    return decodeProtectedHeader(token).kid
+  } catch {
+    return undefined
+  }
+}
+
 export const print = (line: string) => process.stdout.write(`${line}\n`)
 export const show = (json: boolean | undefined, one: object, words: readonly (string | number)[]) =>
   print(json ? JSON.stringify(one) : plain(words.join('  ')))

@@ -38,6 +38,17 @@ export async function accessToken(env: Env, nowMs: number, ca?: string): Promise
   return ofClient({ ...namedIn(env), clientSecret, ca })
 }
 
+/**
+ * A new one, which the realm has signed just now. One that was given in `LOGOUT_RELAY_TOKEN` is what it is.
+ *
+ * @throws as {@link accessToken}
+ */
+export async function freshToken(env: Env, nowMs: number, ca?: string): Promise<string> {
+  const given = (env['LOGOUT_RELAY_TOKEN'] ?? '') !== ''
+  const login = given ? undefined : keptLogin(env)
+  return login?.refresh_token === undefined ? accessToken(env, nowMs, ca) : renewed(login, env, nowMs, ca)
+}
+
 /** The secret of the caller's client; undefined where the environment names none. */
 export function clientSecretIn(env: Env): string | undefined {
   const [secret, file] = [

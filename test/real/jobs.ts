@@ -165,7 +165,7 @@ export class Job {
   }
 
   /** The token without a session, that with one, and the refresh token, which is tried with the secret of now. */
-  async alive(): Promise<boolean[]> {
+  async alive(): Promise<[boolean, boolean, boolean]> {
     const { access_token = '', refresh_token = '' } = this.#withSession ?? {}
     return [
       await this.place.isActive(this.#plain),

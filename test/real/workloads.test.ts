@@ -1,221 +1,20 @@
-import { randomUUID } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { RealmAdmin } from '../../scripts/stage/admin.ts'
+import { ALIVE, DEAD, LAST_WORKLOAD_ACTS, WORKLOAD_ACTS, type WorkloadAct } from '../../scripts/matrix/workload-acts.ts'
+import { type Places, playWorkload, startPlaces } from '../../scripts/matrix/workloads.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { type DemoRealm, nextSecond, SECRET, startDemoRealm, type Told } from './demo-realm.ts'
-import { type Job, startJob, type Place, startPlace } from './jobs.ts'
-
-const ALIVE = [true, true, true]
-const DEAD = [false, false, false]
-const REFRESHED = [false, false, true]
-const WITHOUT_SESSION = [true, false, false]
-
-interface Row {
-  readonly what: string
-  readonly act: (job: Job) => Promise<unknown>
-  /** The trigger that is told; without one nothing is. */
-  readonly trigger?: string
-  /** What lives on a stock Keycloak: a token without a session, one with a session, a refresh token. */
-  readonly stock: readonly boolean[]
-  /** Why what lives there lives with the extension as well. */
-  readonly livesBecause?: string
-}
-
-const attribute = (name: string, value: string) => (job: Job) => job.put({ attributes: { [name]: value } })
-const account = (job: Job) => `/users/${job.account}`
-
-const ROWS: readonly Row[] = [
-  {
-    what: 'a new secret that Keycloak makes',
-    trigger: 'client-secret-changed',
-    act: (job) => job.newSecret(),
-    stock: ALIVE,
-  },
-  {
-    what: 'a new secret that an administrator sets',
-    trigger: 'client-secret-changed',
-    act: (job) => job.setSecret(randomUUID()),
-    stock: ALIVE,
-  },
-  {
-    what: 'a new secret that comes by the registration API',
-    trigger: 'client-secret-changed',
-    act: (job) => job.register({ secret: randomUUID() }),
-    stock: ALIVE,
-  },
-  {
-    what: 'a client that is made public',
-    trigger: 'client-authentication-changed',
-    act: (job) => job.put({ publicClient: true }),
-    stock: ALIVE,
-  },
-  {
-    what: 'another way for the client to prove itself',
-    trigger: 'client-authentication-changed',
-    act: async (job) => {
-      await job.put({ clientAuthenticatorType: 'client-jwt' })
-      await job.put({ clientAuthenticatorType: 'client-secret' })
-    },
-    stock: ALIVE,
-  },
-  {
-    what: 'other keys for private_key_jwt',
-    trigger: 'client-keys-changed',
-    act: attribute('jwks.string', '{"keys":[]}'),
-    stock: ALIVE,
-  },
-  {
-    what: 'another URL for the keys of private_key_jwt',
-    trigger: 'client-keys-changed',
-    act: attribute('jwks.url', 'https://job.example.org/keys'),
-    stock: ALIVE,
-  },
-  {
-    what: 'another certificate for private_key_jwt',
-    trigger: 'client-keys-changed',
-    act: (job) => job.admin.must('POST', `${job.path}/certificates/jwt.credential/generate`),
-    stock: ALIVE,
-  },
-  {
-    what: 'another subject for mTLS',
-    trigger: 'client-keys-changed',
-    act: attribute('x509.subjectdn', 'CN=another'),
-    stock: ALIVE,
-  },
-  {
-    what: 'a client that is disabled, and enabled again',
-    trigger: 'client-disabled',
-    act: async (job) => {
-      await job.put({ enabled: false })
-      expect(await job.alive()).toEqual(DEAD)
-      await nextSecond()
-      await job.put({ enabled: true })
-    },
-    stock: ALIVE,
-  },
-  {
-    what: 'service accounts that are switched off, and on again',
-    trigger: 'client-service-account-off',
-    act: async (job) => {
-      await job.put({ serviceAccountsEnabled: false })
-      expect(await job.alive()).toEqual(DEAD)
-      await job.put({ serviceAccountsEnabled: true })
-    },
-    stock: WITHOUT_SESSION,
-  },
-  {
-    what: 'a service account that is disabled, and enabled again',
-    trigger: 'account-disabled',
-    act: async (job) => {
-      await job.admin.must('PUT', account(job), { enabled: false })
-      expect(await job.alive()).toEqual(DEAD)
-      await nextSecond()
-      await job.admin.must('PUT', account(job), { enabled: true })
-    },
-    stock: ALIVE,
-  },
-  {
-    what: 'a service account that is signed out',
-    trigger: 'admin-logout',
-    act: (job) => job.admin.must('POST', `${account(job)}/logout`),
-    stock: DEAD,
-  },
-  {
-    what: 'a service account that is given a privileged role',
-    trigger: 'privileged-role-added',
-    act: async (job) => {
-      const management = await job.admin.clientUuid('realm-management')
-      const role = (await job.admin.must('GET', `/clients/${management}/roles/manage-users`)).json()
-      await job.admin.must('POST', `${account(job)}/role-mappings/clients/${management}`, [role])
-    },
-    stock: ALIVE,
-  },
-  {
-    what: 'a client that is deleted',
-    trigger: 'client-deleted',
-    act: (job) => job.admin.must('DELETE', job.path),
-    stock: DEAD,
-  },
-  {
-    what: "the client's not-before, and its way back",
-    act: async (job) => {
-      await nextSecond()
-      await job.put({ notBefore: Math.floor(Date.now() / 1000) })
-      expect(await job.alive()).toEqual(DEAD)
-      await job.put({ notBefore: 0 })
-    },
-    stock: ALIVE,
-  },
-  {
-    what: 'a not-before that is pushed',
-    act: (job) => job.admin.must('POST', `${job.path}/push-revocation`),
-    stock: ALIVE,
-    livesBecause: 'it sends what not-before is set to, and none is',
-  },
-  {
-    what: 'another registration access token',
-    act: (job) => job.admin.must('POST', `${job.path}/registration-access-token`),
-    stock: ALIVE,
-    livesBecause: 'no token was had by it',
-  },
-  {
-    what: 'other settings of the client',
-    act: (job) =>
-      job.put({
-        description: 'other',
-        redirectUris: ['https://job.example.org'],
-        attributes: { 'use.jwks.url': 'false' },
-      }),
-    stock: ALIVE,
-    livesBecause: 'what it proves itself by is as before',
-  },
-  {
-    what: 'another key of the realm, with the old one passive',
-    act: async (job) => {
-      const { id, key } = await job.place.activeKey()
-      await job.place.addKey()
-      await job.admin.must('PUT', `/components/${id}`, { ...key, config: { ...key.config, active: ['false'] } })
-    },
-    stock: ALIVE,
-    livesBecause: 'a passive key still verifies',
-  },
-  {
-    what: 'the old key of the realm disabled',
-    act: async (job) => {
-      const { id, key } = await job.place.activeKey()
-      await job.place.addKey()
-      await job.admin.must('PUT', `/components/${id}`, { ...key, config: { ...key.config, enabled: ['false'] } })
-    },
-    stock: REFRESHED,
-    livesBecause: 'refresh tokens are signed with another key',
-  },
-]
-
-/** Last: Keycloak before 26.6.7 and 26.7.3 heeds no not-before of a client where the realm has an older one (CVE-2026-18218). */
-const LAST: readonly Row[] = [
-  {
-    what: "the realm's not-before, and its way back",
-    act: async (job) => {
-      await nextSecond()
-      await job.admin.must('PUT', '', { notBefore: Math.floor(Date.now() / 1000) })
-      expect(await job.alive()).toEqual(DEAD)
-      await job.admin.must('PUT', '', { notBefore: 0 })
-    },
-    stock: ALIVE,
-  },
-]
+import { type Job, type Place, startJob } from './jobs.ts'
 
 describe.each(['26.5.0', '26.7.3'] as const)('of a workload at Keycloak %s', (version) => {
   let realm: DemoRealm
+  let places: Places
   let demo: Place
-  let stock: Place
 
   beforeAll(async () => {
     realm = await startDemoRealm({ version, features: ['client-secret-rotation'] })
-    demo = await startPlace(realm.admin, realm.issuer)
-    await realm.keycloak.admin.must('POST', '', { realm: 'stock', enabled: true })
-    stock = await startPlace(new RealmAdmin(realm.keycloak.admin, 'stock'), realm.keycloak.issuer('stock'))
+    places = await startPlaces(realm.keycloak)
+    demo = places.demo
   })
 
   afterAll(() => realm.stop())
@@ -225,15 +24,13 @@ describe.each(['26.5.0', '26.7.3'] as const)('of a workload at Keycloak %s', (ve
     ...(await realm.told(job.uuid)),
   ]
 
-  async function shows({ act, trigger, stock: expected, livesBecause }: Row): Promise<void> {
-    const control = await startJob(stock)
-    // Keycloak's own not-before is in whole seconds. Ours ends what is of the very second, too.
-    await nextSecond()
-    await act(control)
-    expect(await control.alive(), 'without the listener').toEqual(expected)
-    const job = await startJob(demo)
-    await act(job)
-    expect(await job.alive(), 'with the listener').toEqual(livesBecause === undefined ? DEAD : expected)
+  async function shows(one: WorkloadAct): Promise<void> {
+    const { trigger, back, stock: expected, livesBecause } = one
+    const meanwhile = back && DEAD
+    const { job: _job, ...control } = await playWorkload(one, places.stock, true)
+    expect(control, 'without the listener').toEqual({ meanwhile, lives: expected })
+    const { job, ...seen } = await playWorkload(one, places.demo, false)
+    expect(seen, 'with the listener').toEqual({ meanwhile, lives: livesBecause === undefined ? DEAD : expected })
     const told = await toldOf(job)
     expect([...new Set(told.map((event) => event.trigger))]).toEqual(trigger === undefined ? [] : [trigger])
     for (const { containment } of told) {
@@ -241,7 +38,7 @@ describe.each(['26.5.0', '26.7.3'] as const)('of a workload at Keycloak %s', (ve
     }
   }
 
-  test.each(ROWS)('$what', shows)
+  test.each(WORKLOAD_ACTS)('$what', shows)
 
   test('what comes with the new secret is at worst asked to wait for the second to end, and lives', async () => {
     const job = await startJob(demo)
@@ -425,5 +222,5 @@ describe.each(['26.5.0', '26.7.3'] as const)('of a workload at Keycloak %s', (ve
     expect(event?.containment).toMatchObject({ shadow: true, client: { client_id: job.clientId, all_tokens: false } })
   })
 
-  test.each(LAST)('$what', shows)
+  test.each(LAST_WORKLOAD_ACTS)('$what', shows)
 })

@@ -93,16 +93,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...['idp/keycloak/check/realm.ts', 'idp/keycloak/users.ts', 'store/sqlite/room.ts'],
   ],
   cli: [
-    ...[
-      'api/answers.ts',
-      'api/client.ts',
-      'config/config.ts',
-      'config/files.ts',
-      'signing/',
-      'run/open.ts',
-      'idp/keycloak/publish.ts',
-    ],
-    ...['idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
+    ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'config/files.ts', 'signing/', 'run/open.ts'],
+    ...['idp/keycloak/publish.ts', 'idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'idp/keycloak/rotation/'],
+    ...['domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
 

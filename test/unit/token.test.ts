@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { dirname, join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { keepLogin, keptLogin, loginFile } from '../../relay/cli/kept-login.ts'
-import { accessToken } from '../../relay/cli/token.ts'
+import { accessToken, freshToken } from '../../relay/cli/token.ts'
 import { NOW_MS, temporaryFolder } from './given.ts'
 
 /** A stand-in for a realm's token endpoint; the real one is asked in test/real/login.test.ts. */
@@ -132,6 +132,19 @@ test('a login whose token ends is renewed, and what is renewed is kept', async (
   expect(await accessToken(env, NOW_MS)).toBe('issued')
   expect(seen).toMatchObject([{ form: { grant_type: 'refresh_token', refresh_token: 'r' } }])
   expect(keptLogin(env)).toEqual({ ...login(issuer, NOW_MS + 300_000), access_token: 'issued', refresh_token: 'next' })
+})
+
+test('a fresh token is asked for although the one that is kept has not ended; one that is given is what it is', async () => {
+  const { issuer, seen } = await realmThatAnswers(200, ISSUED)
+  const env = here()
+  keepLogin(env, login(issuer, NOW_MS + 60_000))
+  expect(await freshToken({ ...env, LOGOUT_RELAY_TOKEN: 'given' }, NOW_MS)).toBe('given')
+  expect(seen).toEqual([])
+  expect(await freshToken(env, NOW_MS)).toBe('issued')
+  expect(keptLogin(env)).toMatchObject({ access_token: 'issued', refresh_token: 'next' })
+  const { refresh_token: _, ...withoutRefresh } = login(issuer, NOW_MS + 60_000)
+  keepLogin(env, withoutRefresh)
+  expect(await freshToken(env, NOW_MS)).toBe('kept')
 })
 
 test('a login that the realm has ended says for how long, and is forgotten', async () => {
