@@ -18,6 +18,7 @@ import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
 import { startRelay } from './main.ts'
+import { addSetupCommand } from './cli/setup.ts'
 import { addStatusCommand } from './cli/status.ts'
 import { makeRelyingParties } from './run/configured.ts'
 import { many } from './text.ts'
@@ -85,6 +86,8 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
       process.exitCode = one.ok ? process.exitCode : 1
     }
   })
+
+addSetupCommand(program)
 
 interface Selected extends RelayOptions {
   readonly id?: string

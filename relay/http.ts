@@ -4,7 +4,7 @@ import { type Dispatcher, request } from 'undici'
 const MOST_BYTES = 64 * 2 ** 20
 
 export interface HttpRequest {
-  readonly method?: 'GET' | 'POST' | 'DELETE' | 'OPTIONS'
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'OPTIONS'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   /** For all of it: the connection, the status and the body. */

@@ -124,7 +124,8 @@ async function reach(origin: string, url: string, headers: Record<string, string
   }
 }
 
-function checked(url: string): string {
+/** @throws RelayError `config_invalid` for what cannot be the address of a Keycloak */
+export function checked(url: string): string {
   const wrong = (what: string) =>
     new RelayError('config_invalid', `--url ${what}. Give Keycloak’s address, for example https://idp.example.org`)
   if (!URL.canParse(url)) {
