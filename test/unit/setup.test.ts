@@ -39,10 +39,8 @@ const done = (made: Made = {}): RealmState => ({
   ]),
 })
 
-const plan = (realm: RealmState, wish: Wish = {}) => {
-  let n = 0
-  return planOf(realm, wish, () => `id-${++n}`)
-}
+let n = 0
+const plan = (realm: RealmState, wish: Wish = {}) => planOf(realm, wish, () => `id-${++n}`)
 const says = (lines: readonly Line[]) => lines.map((line) => line.says)
 const changesOf = (lines: readonly Line[]) => lines.flatMap(({ changes }) => changes)
 /** What a plan notes for its undoing. */
@@ -95,6 +93,7 @@ test('a realm that has it all is left alone, in shadow mode or not', () => {
   expect(plan(done())).toEqual([])
   expect(plan({ ...done(), mode: undefined })).toEqual([])
   expect(plan({ ...done(), mode: 'enforce' }, { enforce: true })).toEqual([])
+  expect(plan({ ...done(), mode: undefined }, { enforce: true })).toEqual([])
 })
 
 test('of a half-made realm only what is missing is made, and noted with what was there before', () => {
@@ -145,8 +144,9 @@ test('--enforce takes a realm out of shadow mode, and nothing else ever does', (
   expect(says(plan(done(), { enforce: true })).slice(1)).toEqual([
     'set        realm attribute logout-relay.mode, enforce: resets end sessions from here on',
   ])
-  const lines = plan(EMPTY, { enforce: true })
+  const lines = plan({ ...EMPTY, mode: 'shadow' }, { enforce: true })
   expect(changesOf(lines).at(-1)?.over).toMatchObject({ attributes: { 'logout-relay.mode': 'enforce' } })
+  expect(says(lines).at(-1)).toBe('switch on  event listener logout-relay, resets end sessions from here on')
 })
 
 test('what was noted first counts: a second run does not take what the first has made for what was there', () => {
@@ -155,6 +155,8 @@ test('what was noted first counts: a second run does not take what the first has
     listener: null,
     mode: 'shadow',
   })
+  const offAgain = { ...done(made), listeners: ['jboss-logging'], roles: [] }
+  expect(notedBy(plan(offAgain))).toMatchObject({ listener: null, 'role view': null })
   const { lines } = undoOf({ ...done({ listener: 'enforce', mode: 'shadow' }), mode: 'enforce' })
   expect(changesOf(lines).map(({ over }) => over)).toEqual([
     { attributes: { 'logout-relay.mode': 'shadow' } },
