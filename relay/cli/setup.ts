@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { type Command, Option } from 'commander'
+import { isLoopback } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
 import { administrator, issuerAt, RealmApi, type TokenOf } from '../idp/keycloak/setup/api.ts'
 import { apply, shown } from '../idp/keycloak/setup/apply.ts'
 import { type Line, planOf, undoOf } from '../idp/keycloak/setup/plan.ts'
 import { readState, secretOf } from '../idp/keycloak/setup/read.ts'
-import type { RealmState } from '../idp/keycloak/setup/state.ts'
+import { CONSOLE, LISTENER, type RealmState } from '../idp/keycloak/setup/state.ts'
 import { plain } from '../text.ts'
 import { ask, isSomebodyThere } from './ask.ts'
 import { print } from './relay.ts'
@@ -49,8 +50,9 @@ secrets, each for you alone; no secret is shown. What is right already is left a
 it has made is noted in the realm attribute logout-relay.setup, for --undo.
 
 The account is that of --user, whose password comes from LOGOUT_RELAY_ADMIN_PASSWORD or is asked for, as is a one-time code
-where the password alone is refused, or that of the other commands: LOGOUT_RELAY_TOKEN, logout-relay login, or LOGOUT_RELAY_CLIENT_ID and LOGOUT_RELAY_CLIENT_SECRET. It takes
-manage-realm, manage-clients and manage-users of the realm; for --print view-realm, view-clients and view-users.
+where the password alone is refused; or that of the other commands: LOGOUT_RELAY_TOKEN, logout-relay login, or
+LOGOUT_RELAY_ISSUER, LOGOUT_RELAY_CLIENT_ID and LOGOUT_RELAY_CLIENT_SECRET. It takes manage-realm, manage-clients and
+manage-users of the realm; for --print view-realm, view-clients and view-users.
 
 Exit status: 0 done or nothing to do, 1 refused, failed, or not wanted, 78 an option, the environment or a file in the way.
 
@@ -128,27 +130,30 @@ async function toDo(api: RealmApi, setting: Setting, { enforce, print: onlyShow 
       }
     })
   // The listener comes last: from there on Keycloak records, and somebody should read it.
-  const [before, listener] = lines.at(-1)?.says.includes('listener')
-    ? [lines.slice(0, -1), lines.slice(-1)]
-    : [lines, []]
-  const isShadow = !enforce && (state.mode === 'shadow' || listener.length > 0)
+  const isOn = state.listeners.includes(LISTENER)
+  const before = isOn ? lines : lines.slice(0, -1)
+  const isShadow = !enforce && (state.mode === 'shadow' || !isOn)
   return {
-    steps: [...before, ...written, ...listener],
+    steps: [...before, ...written, ...lines.slice(before.length)],
     notes: [...notesOf(state, setting, enforce), ...consoleNote(setting)],
-    then: nextOf(setting, isShadow),
+    then: [
+      ...(written.length > 0 ? [startOf(setting)] : []),
+      ...(isShadow ? ['Nothing is ended yet. Once you have seen enough: this command again, with --enforce'] : []),
+    ],
   }
 }
 
 const NOT_INSTALLED =
   'Keycloak does not have the extension: put logout-relay-keycloak.jar into providers/ of each node, run kc.sh build if you start with --optimized, start Keycloak again, and then run this again'
 
-function notesOf({ installed, listeners, mode }: RealmState, { console }: Setting, enforce = false): string[] {
-  const isOn = listeners.includes('logout-relay')
+function notesOf(state: RealmState, { console }: Setting, enforce = false): string[] {
+  const { installed, listeners, mode, clients } = state
+  const isOn = listeners.includes(LISTENER)
   return [
     ...(installed ? [] : [`TO DO  ${NOT_INSTALLED}`]),
     ...(isOn && mode !== 'shadow' ? ['The listener is on and resets end sessions already; that is left alone'] : []),
     ...(isOn && mode === 'shadow' && !enforce ? ['The realm is in shadow mode; --enforce ends that'] : []),
-    ...(console === undefined ? ['No console: --console and its URL make its client'] : []),
+    ...(console === undefined && !clients.has(CONSOLE) ? ['No console: --console and its URL make its client'] : []),
   ]
 }
 
@@ -221,7 +226,9 @@ async function all(steps: readonly Step[]): Promise<void> {
     try {
       await act()
     } catch (cause) {
-      throw cause instanceof RelayError ? new RelayError(cause.code, `${cause.message}. ${hint}`, { cause }) : cause
+      throw cause instanceof RelayError
+        ? new RelayError(cause.code, `${cause.message.replace(/[^?.]$/, '$&.')} ${hint}`, { cause })
+        : cause
     }
     print(plain(`ok         ${says}`))
   }
@@ -229,34 +236,40 @@ async function all(steps: readonly Step[]): Promise<void> {
 }
 
 /** What comes next, for who has done this for the first time. */
-function nextOf({ folder }: Setting, isShadow: boolean): string[] {
+function startOf({ folder }: Setting): string {
   const config = folder === '.' ? '' : ` --config ${folder}/relay.yaml`
-  return [
-    `Next: logout-relay check${config}, then logout-relay start${config}`,
-    ...(isShadow ? ['Nothing is ended yet. Once you have seen enough: this command again, with --enforce'] : []),
-  ]
+  return `Next: logout-relay start${config}, and, while it runs, logout-relay check${config}`
 }
 
 function consoleOf(url: string | undefined): string | undefined {
-  if (url === undefined || (URL.canParse(url) && /^https?:\/\/[^?#]*\/console$/.test(url))) {
+  // As relay.yaml takes it.
+  if (url === undefined || (URL.canParse(url) && /^https?:\/\/[^?#]*\/console$/.test(url) && isSafe(url))) {
     return url
   }
   throw new RelayError(
     'config_invalid',
-    '--console must be a URL that ends in /console. Example: https://logout-relay.example.org/console',
+    '--console must be a URL that ends in /console, and https unless it is on this machine. Example: https://logout-relay.example.org/console',
   )
+}
+
+function isSafe(url: string): boolean {
+  return url.startsWith('https:') || isLoopback(url)
+}
+
+async function ownToken(): Promise<string> {
+  try {
+    return await accessToken(process.env, Date.now())
+  } catch (cause) {
+    throw cause instanceof RelayError && cause.code === 'config_invalid'
+      ? new RelayError(cause.code, `${cause.message}. Or name an administrator with --user`)
+      : cause
+  }
 }
 
 async function accountOf({ url, user, loginRealm }: Options): Promise<TokenOf> {
   if (user === undefined) {
-    // Renewed by itself where it can be.
-    const token = () => accessToken(process.env, Date.now())
-    await token().catch((cause: unknown) => {
-      throw cause instanceof RelayError && cause.code === 'config_invalid'
-        ? new RelayError(cause.code, `${cause.message}. Or name an administrator with --user`)
-        : cause
-    })
-    return token
+    let token = await ownToken()
+    return async (anew) => (anew ? (token = await ownToken()) : token)
   }
   const given = process.env['LOGOUT_RELAY_ADMIN_PASSWORD'] || undefined
   if (given === undefined && !isSomebodyThere()) {
