@@ -18,6 +18,7 @@ import { addHeldCommands } from './cli/held.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
+import { addSetupCommand } from './cli/setup.ts'
 import { addStatusCommand } from './cli/status.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
@@ -92,6 +93,8 @@ Exit status: 0 all is ok, 1 there is something to do, 78 the config is wrong.
       process.exitCode = one.ok ? process.exitCode : 1
     }
   })
+
+addSetupCommand(program)
 
 interface Selected extends RelayOptions {
   readonly id?: string

@@ -10,6 +10,7 @@ const LONGEST = [
   'tutorial',
   'attack',
   'own-keycloak',
+  'setup',
   'operator',
   'console',
   'audit',

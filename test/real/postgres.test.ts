@@ -15,11 +15,13 @@ import { startDirectory } from '../../scripts/stage/ldap.ts'
 import { type Postgres, startPostgres } from '../../scripts/stage/postgres.ts'
 import { freePort, ROOT, until } from '../../scripts/stage/process.ts'
 import type { RelayServer } from '../../scripts/stage/relay.ts'
+import { temporary } from '../../scripts/stage/temporary.ts'
 import type { TokenEndpoint } from '../../scripts/stage/tokens.ts'
 import { nextSecond } from './demo-realm.ts'
 import { inCommon } from './in-common.ts'
 import { giveKeys, publishedKeys } from './keys.ts'
 import { startRecorder } from './recorder.ts'
+import { exported, filesIn, setupAt, steps } from './setup-command.ts'
 
 // From 26.7 Keycloak removes the sessions in the transaction of the reset; before, after its commit.
 describe.each(KEYCLOAK_VERSIONS.toReversed())('on PostgreSQL with Keycloak %s', (version) => {
@@ -85,6 +87,33 @@ describe.each(KEYCLOAK_VERSIONS.toReversed())('on PostgreSQL with Keycloak %s', 
       postgres.psql(`alter table ${table} drop constraint closed`)
     }
   }
+
+  test('logout-relay setup makes in a new realm all that it makes elsewhere, then finds nothing to do, and leaves no trace', async () => {
+    await keycloak.admin.must('POST', '', { realm: 'setup', enabled: true })
+    const realm = new RealmAdmin(keycloak.admin, 'setup')
+    const setup = setupAt({ url: keycloak.url, administrator: keycloak.adminUser })
+    const folder = temporary('setup')
+    const before = await exported(realm)
+    const done = await setup('setup', ['--yes', '--console', 'https://logout-relay.example.org/console'], { folder })
+    expect([done.code, done.err]).toEqual([0, ''])
+    expect(steps(done).map((line) => line.replace(/[:,].*/, ''))).toEqual([
+      'note       realm attribute logout-relay.setup',
+      'make       client logout-relay',
+      'make       roles of client logout-relay',
+      'give       to the service account of logout-relay roles of client logout-relay',
+      'make       client logout-relay-operator',
+      'give       to the service account of logout-relay-operator roles of client logout-relay',
+      'make       client logout-relay-console',
+      'give       to the scope of client logout-relay-console roles of client logout-relay',
+      ...['logout-relay.secret', 'logout-relay-operator.secret', 'logout-relay-console.secret', 'relay.yaml'].map(
+        (name) => `write      ${folder}/${name}`,
+      ),
+      'switch on  event listener logout-relay',
+    ])
+    expect((await setup('setup', ['--print'], { folder })).out).toContain('Nothing to do')
+    expect((await setup('setup', ['--yes', '--undo'], { folder })).code).toBe(0)
+    expect([await exported(realm), filesIn(folder)]).toEqual([before, []])
+  })
 
   // On the newest it is played by the demo that tutorial.test.ts starts.
   test.runIf(version === KEYCLOAK_VERSIONS[0])(

@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { judgeRoles } from '../../relay/idp/keycloak/check/roles.ts'
-import { commandsIn } from '../../scripts/stage/documented.ts'
+import { OF_RELAY, ROLES } from '../../relay/idp/keycloak/setup/parts.ts'
 import { ISSUER } from './given.ts'
 
 const ROOT = join(import.meta.dirname, '..', '..')
@@ -21,19 +21,14 @@ interface Realm {
 
 const demo = JSON.parse(readFileSync(join(ROOT, 'realm-export', 'demo-realm.json'), 'utf8')) as Realm
 const roles = demo.roles.client['logout-relay'].map(({ name, description }) => ({ name, description }))
-const commands = commandsIn('docs/own-keycloak.md')
-  .map(({ text }) => text)
-  .join('\n')
 const sources = (folder: string, ending: string) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((file) => file.endsWith(ending))
     .map((file) => readFileSync(join(ROOT, folder, file), 'utf8'))
     .join('\n')
 
-test('the roles that docs/own-keycloak.md makes are those of the demo realm', () => {
-  const made = /partialImport[^\n]*<<'END'\n(.*?)\nEND/s.exec(commands)?.[1] ?? '{}'
-  const { client } = (JSON.parse(made) as Partial<Realm>).roles ?? {}
-  expect(client?.['logout-relay']).toEqual(roles)
+test('the roles that setup makes are those of the demo realm', () => {
+  expect(ROLES.map(([name, description]) => ({ name, description }))).toEqual(roles)
 })
 
 test('each role is asked for by Keycloak or by the relay, and none that is asked for is left out', () => {
@@ -45,13 +40,10 @@ test('each role is asked for by Keycloak or by the relay, and none that is asked
   expect([...asked].sort()).toEqual(roles.map(({ name }) => name).sort())
 })
 
-test('the roles that docs/own-keycloak.md gives the relay are those that it needs and no other, as in the demo realm', () => {
-  const given =
-    /--uusername service-account-logout-relay --cclientid logout-relay \\\n([^\n]*)/.exec(commands)?.[1] ?? ''
-  const names = [...given.matchAll(/--rolename ([a-z-]+)/g)].map(([, name]) => name)
+test('the roles that setup gives the relay are those that it needs and no other, as in the demo realm', () => {
   const account = demo.users.find(({ serviceAccountClientId }) => serviceAccountClientId === 'logout-relay')
-  expect(names).toEqual(account?.clientRoles?.['logout-relay'])
-  const claims = { resource_access: { 'logout-relay': { roles: names } } }
+  expect(OF_RELAY).toEqual(account?.clientRoles?.['logout-relay'])
+  const claims = { resource_access: { 'logout-relay': { roles: OF_RELAY } } }
   const token = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.`
   expect(judgeRoles(ISSUER, token).filter(({ ok }) => !ok)).toEqual([])
 })

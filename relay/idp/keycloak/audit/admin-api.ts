@@ -129,7 +129,8 @@ export class AdminApi {
   }
 }
 
-function checked(url: string): string {
+/** @throws RelayError `config_invalid` for what cannot be the address of a Keycloak */
+export function checked(url: string): string {
   const wrong = (what: string) =>
     new RelayError('config_invalid', `--url ${what}. Give Keycloak’s address, for example https://idp.example.org`)
   if (!URL.canParse(url)) {
