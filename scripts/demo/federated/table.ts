@@ -2,7 +2,7 @@ import { aliveOrDead, inColumns, mark, milliseconds } from '../table.ts'
 import { held, type Line } from './story.ts'
 
 const HEAD = ['', 'realm', 'at', 'before', 'after', 'dead after', 'after new login', 'evidence', 'event', '']
-/** Enough of a name to tell it from the others of a table. */
+/** Enough of a name to tell it from the others of a table. It begins with the time. */
 const SHOWN = 8
 
 /** The story as a table for people, one act after the other. `event` is what the first realm calls it. */
@@ -22,7 +22,7 @@ function row(line: Line): string[] {
     milliseconds(line.deadAfterMs),
     line.deadAfterNewLogin === undefined ? '' : aliveOrDead(!line.deadAfterNewLogin),
     line.trigger ?? '',
-    line.txn?.slice(0, SHOWN) ?? '',
+    line.txn?.slice(-SHOWN) ?? '',
     mark(held(line)),
   ]
 }
