@@ -2,7 +2,7 @@ import type { Browser as Chrome } from 'playwright-core'
 import { type BrowserApp, openChromium, startBrowserApp } from '../stage/browser-app.ts'
 import { type Intranet, proxyIsThere, startIntranet, startVerifier } from '../stage/intranet.ts'
 import { type OrdersApi, startOrders } from '../stage/orders.ts'
-import type { Realm, World } from './world.ts'
+import type { Twin, World } from './world.ts'
 import type { KeycloakAt } from '../stage/keycloak.ts'
 
 /** What has no sessions that anybody could end: in the demo realm it is guarded, in the stock realm as it is today. */
@@ -27,7 +27,7 @@ export async function startGuarded(world: World<KeycloakAt>): Promise<GuardedWor
   const stop = async () => {
     await Promise.all(started.map((part) => part.stop()))
   }
-  const realm = async ({ issuer, browserAppPort }: Realm, relayUrl?: string): Promise<Guarded> => {
+  const realm = async ({ issuer, browserAppPort }: Twin, relayUrl?: string): Promise<Guarded> => {
     const orders = await startOrders({
       issuer,
       clientId: 'orders-api',

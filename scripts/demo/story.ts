@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { openBrowserApp, showsOrders } from '../stage/browser-app.ts'
 import { Browser } from '../stage/browser.ts'
-import { call } from '../stage/http.ts'
-import { until } from '../stage/process.ts'
 import type { Guarded, GuardedWorld } from './guarded.ts'
-import { applications, type Realm, type World } from './world.ts'
+import { type Access, allDelivered, diesWithin, NEXT_SECOND_MS, whichLive } from './seen.ts'
+import { applications, type Realm, type Twin, type World } from './world.ts'
 
 /** One line of the story. What is not asked of an access is absent. */
 export interface Line {
@@ -21,22 +20,19 @@ export interface Line {
   readonly expected: 'dead' | 'alive'
 }
 
-interface Access {
-  readonly access: string
-  readonly clientId: string
-  readonly isAlive: () => Promise<boolean>
-}
-
 interface User {
   readonly realm: string
   readonly id: string
 }
 
+/** What an app keeps, and the scope that it asks for. */
+export const TOKENS = [
+  ['refresh token', 'openid'],
+  ['offline token', 'openid offline_access'],
+] as const
+
 /** How long stock Keycloak is given to end what it leaves alive. */
 const STOCK_WATCH_MS = 3000
-const GIVE_UP_MS = 15_000
-/** Login times are whole seconds, and a login in the reset's own second counts as from before it. */
-const NEXT_SECOND_MS = 1100
 
 /** Plays the whole story and tells it line by line. Nothing in it is simulated. */
 export async function play(world: World, guarded: GuardedWorld, progress: (what: string) => void): Promise<Line[]> {
@@ -44,7 +40,7 @@ export async function play(world: World, guarded: GuardedWorld, progress: (what:
   const { admin } = world.keycloak
   const alice = { realm: 'demo', id: await admin.userId('demo', 'alice') }
   progress('Alice and Bob log in everywhere, in both realms')
-  const logIn = async (realm: Realm, username: string, newest: string) => [
+  const logIn = async (realm: Twin, username: string, newest: string) => [
     ...(await logInEverywhere(realm, username, newest)),
     ...(await logInWithoutSessions(realm, guarded, username, newest)),
   ]
@@ -72,12 +68,12 @@ export async function play(world: World, guarded: GuardedWorld, progress: (what:
   const anew = await logIn(demo, 'alice', `${password}-2`)
   const anewBefore = await whichLive(anew)
   const revived = await whichLive(hers)
-  await allDelivered(world)
+  await allDelivered(world.relay, world.operatorToken)
   const anewAfter = await whichLive(anew)
 
   progress('A relying party goes down, her password is reset again, the relying party comes back')
   const missed = await resetWhileDown(world, alice, `${password}-2`, `${password}-3`)
-  await allDelivered(world)
+  await allDelivered(world.relay, world.operatorToken)
   // Asked last of all: his session at the relying party that was down shows that a restart ends none.
   const hisAfter = await whichLive(his)
 
@@ -121,19 +117,23 @@ async function logInEverywhere(realm: Realm, username: string, password: string)
       accesses.push({ access: `browser session ${n}`, clientId, isAlive: () => browser.isAlive(url) })
     }
   }
-  for (const [access, scope] of [
-    ['refresh token', 'openid'],
-    ['offline token', 'openid offline_access'],
-  ] as const) {
-    const tokens = await realm.tokens.directGrant('mobile-app', username, password, scope)
-    accesses.push({ access, clientId: 'mobile-app', isAlive: () => realm.tokens.lives('mobile-app', tokens) })
+  return [...accesses, ...(await byPassword(realm, username, password))]
+}
+
+/** The tokens of an app on a telephone, which has asked for the password itself. */
+export async function byPassword(realm: Realm, username: string, password: string): Promise<Access[]> {
+  const clientId = 'mobile-app'
+  const accesses: Access[] = []
+  for (const [access, scope] of TOKENS) {
+    const tokens = await realm.tokens.directGrant(clientId, username, password, scope)
+    accesses.push({ access, clientId, isAlive: () => realm.tokens.lives(clientId, tokens) })
   }
   return accesses
 }
 
 /** What no back-channel logout reaches: an API and a proxy that take access tokens, and a single-page app. */
 async function logInWithoutSessions(
-  realm: Realm,
+  realm: Twin,
   guarded: GuardedWorld,
   username: string,
   password: string,
@@ -164,21 +164,6 @@ async function logInWithoutSessions(
       : []),
     app,
   ]
-}
-
-function whichLive(accesses: readonly Access[]): Promise<boolean[]> {
-  return Promise.all(accesses.map(({ isAlive }) => isAlive()))
-}
-
-/** Milliseconds since `began` until it was first seen dead, or undefined if it lives on. */
-async function diesWithin({ isAlive }: Access, began: number): Promise<number | undefined> {
-  while (performance.now() - began < GIVE_UP_MS) {
-    if (!(await isAlive())) {
-      return Math.round(performance.now() - began)
-    }
-    await delay(10)
-  }
-  return undefined
 }
 
 async function resetPassword({ keycloak }: World, user: User, password: string): Promise<void> {
@@ -224,25 +209,4 @@ function stayAlive(whose: string, accesses: readonly Access[], before: readonly 
       expected: 'alive',
     }
   })
-}
-
-/** Until the relay says of every delivery that it is delivered. */
-async function allDelivered({ relay, operatorToken }: World): Promise<void> {
-  const headers = { authorization: `Bearer ${operatorToken}` }
-  await until(
-    'every delivery is delivered',
-    async () => {
-      const answer = await call<{ deliveries: { state: string }[] }>(
-        'GET',
-        `${relay.url}/api/v1/deliveries?limit=500`,
-        { headers },
-      )
-      if (answer.status !== 200) {
-        throw new Error(`The relay answered ${answer.status} ${answer.text}`)
-      }
-      const { deliveries } = answer.json()
-      return deliveries.length > 0 && deliveries.every(({ state }) => state === 'delivered')
-    },
-    { seconds: 60, everyMs: 100 },
-  )
 }

@@ -7,22 +7,34 @@ export function table(story: readonly Line[]): string {
   const rows = story.map((line) => [
     line.access,
     line.clientId,
-    word(line.aliveBefore),
-    word(line.aliveAfterStockReset),
-    word(line.aliveAfterRelayReset),
-    line.deadAfterMs === undefined ? '' : `${line.deadAfterMs} ms`,
-    line.deadAfterNewLogin === undefined ? '' : word(!line.deadAfterNewLogin),
-    held(line) ? '✓' : '✗ NOT AS IT SHOULD BE',
+    aliveOrDead(line.aliveBefore),
+    aliveOrDead(line.aliveAfterStockReset),
+    aliveOrDead(line.aliveAfterRelayReset),
+    milliseconds(line.deadAfterMs),
+    line.deadAfterNewLogin === undefined ? '' : aliveOrDead(!line.deadAfterNewLogin),
+    mark(held(line)),
   ])
-  const widths = HEAD.map((_, column) => Math.max(...[HEAD, ...rows].map((row) => row[column]?.length ?? 0)))
-  const text = (row: readonly string[]) =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join('  ')
-      .trimEnd()
-  return [text(HEAD), widths.map((width) => '─'.repeat(width)).join('──'), ...rows.map(text)].join('\n')
+  return inColumns(HEAD, rows)
 }
 
-function word(alive: boolean | undefined): string {
+/** Nothing where it was not asked. */
+export function aliveOrDead(alive: boolean | undefined): string {
   return alive === undefined ? '' : alive ? 'alive' : 'dead'
+}
+
+export function milliseconds(ms: number | undefined): string {
+  return ms === undefined ? '' : `${ms} ms`
+}
+
+export function mark(isAsItShouldBe: boolean): string {
+  return isAsItShouldBe ? '✓' : '✗ NOT AS IT SHOULD BE'
+}
+
+/** Each column as wide as its widest cell. A row of one cell is a heading of those below it, and as long as it likes. */
+export function inColumns(head: readonly string[], rows: readonly (readonly string[])[]): string {
+  const cells = [head, ...rows].filter((row) => row.length > 1)
+  const widths = head.map((_, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)))
+  const text = (row: readonly string[]) =>
+    (row.length > 1 ? row.map((cell, column) => cell.padEnd(widths[column] ?? 0)).join('  ') : (row[0] ?? '')).trimEnd()
+  return [text(head), widths.map((width) => '─'.repeat(width)).join('──'), ...rows.map(text)].join('\n')
 }

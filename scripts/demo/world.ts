@@ -10,25 +10,29 @@ import { freePort, ROOT } from '../stage/process.ts'
 import { type RelayServer, startRelayProcess } from '../stage/relay.ts'
 import { TokenEndpoint } from '../stage/tokens.ts'
 
-/** One realm of the demo: its relying parties and its people. */
+/** A realm and its relying parties. */
 export interface Realm {
-  readonly name: 'demo' | 'stock'
   readonly issuer: string
   readonly admin: RealmAdmin
   readonly tokens: TokenEndpoint
-  /** Where its browser app will be, as the realm was told. */
-  readonly browserAppPort: number
   /** Absent where Debian's packages are not to be had. */
   readonly apache?: Application
   express: ExpressApplication
+}
+
+/** One of the two realms of the demo, which have the same relying parties and the same people. */
+export interface Twin extends Realm {
+  readonly name: 'demo' | 'stock'
+  /** Where its browser app will be, as the realm was told. */
+  readonly browserAppPort: number
 }
 
 /** `K`: what may be done with its Keycloak. */
 export interface World<K extends KeycloakAt = KeycloakServer> {
   readonly keycloak: K
   readonly relay: RelayServer
-  readonly stock: Realm
-  readonly demo: Realm
+  readonly stock: Twin
+  readonly demo: Twin
   /** Of Alice and Bob in both realms, and of Olivia and Victor, who work with the console. */
   readonly password: string
   /** A token for the relay's API that lives as long as anybody will look at the demo. */
@@ -39,9 +43,13 @@ export interface World<K extends KeycloakAt = KeycloakServer> {
   stop(): Promise<void>
 }
 
+/** Where its relying parties will be, as a realm is told. */
 interface Ports {
   readonly apache: number
   readonly express: number
+}
+
+interface TwinPorts extends Ports {
   readonly browserApp: number
 }
 
@@ -49,8 +57,8 @@ interface Ports {
 export interface Plan {
   readonly keycloakPort: number
   readonly relayPort: number
-  readonly demoPorts: Ports
-  readonly stockPorts: Ports
+  readonly demoPorts: TwinPorts
+  readonly stockPorts: TwinPorts
   readonly secrets: Readonly<Record<'app' | 'relay' | 'operator' | 'console', string>>
   readonly password: string
   readonly consoleUrl: string
@@ -138,8 +146,8 @@ export async function startParts<K extends KeycloakAt>(
         issuers: [{ issuer, client_secret: secrets.relay }],
         console: { issuer, client_secret: secrets.console, url: consoleUrl },
       }),
-      startRealm('stock', stockAdmin, keycloak, secrets.app, stockPorts),
-      startRealm('demo', demoAdmin, keycloak, secrets.app, demoPorts),
+      startTwin('stock', stockAdmin, keycloak, secrets.app, stockPorts),
+      startTwin('demo', demoAdmin, keycloak, secrets.app, demoPorts),
     ])
     started.push(relay, ...applications(stock), ...(demo.apache ? [demo.apache] : []))
     // Looked up at the end: the story starts this one again.
@@ -157,8 +165,19 @@ export function applications(realm: Realm): Application[] {
   return [...(realm.apache ? [realm.apache] : []), realm.express]
 }
 
-async function startRealm(
-  name: Realm['name'],
+async function startTwin(
+  name: Twin['name'],
+  admin: RealmAdmin,
+  keycloak: KeycloakAt,
+  clientSecret: string,
+  ports: TwinPorts,
+): Promise<Twin> {
+  const realm = await startRealm(admin, keycloak, clientSecret, ports)
+  return { ...realm, name, browserAppPort: ports.browserApp }
+}
+
+/** The relying parties of a realm that is there. */
+export async function startRealm(
   admin: RealmAdmin,
   keycloak: KeycloakAt,
   clientSecret: string,
@@ -169,9 +188,7 @@ async function startRealm(
     startExpress({ issuer, clientId: 'express-app', clientSecret, port: ports.express }),
     apacheIsThere() ? startApache({ issuer, clientId: 'apache-app', clientSecret, port: ports.apache }) : undefined,
   ])
-  const tokens = new TokenEndpoint(issuer)
-  const realm = { name, issuer, admin, tokens, browserAppPort: ports.browserApp, express }
-  return { ...realm, ...(apache ? { apache } : {}) }
+  return { issuer, admin, tokens: new TokenEndpoint(issuer), express, ...(apache ? { apache } : {}) }
 }
 
 async function portOf(variable: string): Promise<number> {

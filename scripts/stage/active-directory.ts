@@ -1,8 +1,9 @@
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { randomInt, randomUUID } from 'node:crypto'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createServer, connect } from 'node:net'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import type { Federation } from './ldap.ts'
 import { type Running, start, untilUp } from './process.ts'
 import { temporary } from './temporary.ts'
@@ -31,29 +32,32 @@ export interface ActiveDirectory extends Running {
   readonly dn: (name: string) => string
 }
 
+/** Whether Samba is installed, and may be given the ports that it must have. */
+export function activeDirectoryIsThere(): boolean {
+  return existsSync(SAMBA) && process.getuid?.() === 0
+}
+
 /** A real Active Directory: Debian's Samba as a domain controller, with these people in it, all with this password. */
 export async function startActiveDirectory(
   people: readonly string[],
   password: string,
   { env = {} }: { readonly env?: Record<string, string> } = {},
 ): Promise<ActiveDirectory> {
-  if (!existsSync(SAMBA) || process.getuid?.() !== 0) {
+  if (!activeDirectoryIsThere()) {
     throw new Error('An Active Directory cannot be started: it takes root, and Samba; run: sh scripts/setup test')
   }
   const address = await freeAddress()
   const dir = temporary('samba')
   const adminPassword = `Aa1!${randomUUID()}`
   const conf = join(dir, 'etc', 'smb.conf')
-  execFileSync(
-    'samba-tool',
-    [
-      ...['domain', 'provision', `--realm=${REALM}`, '--domain=AD', '--server-role=dc', '--dns-backend=NONE'],
-      ...[`--adminpass=${adminPassword}`, `--targetdir=${dir}`, '--host-name=dc1', `--host-ip=${address}`],
-      ...[`--option=interfaces=${address}/8`, '--option=bind interfaces only=yes', '--option=server services=ldap'],
-      `--option=pid directory=${join(dir, 'run')}`,
-    ],
-    { stdio: 'pipe', env: { ...process.env, ...env } },
-  )
+  const run = (words: readonly string[]) =>
+    promisify(execFile)('samba-tool', words, { env: { ...process.env, ...env } })
+  await run([
+    ...['domain', 'provision', `--realm=${REALM}`, '--domain=AD', '--server-role=dc', '--dns-backend=NONE'],
+    ...[`--adminpass=${adminPassword}`, `--targetdir=${dir}`, '--host-name=dc1', `--host-ip=${address}`],
+    ...[`--option=interfaces=${address}/8`, '--option=bind interfaces only=yes', '--option=server services=ldap'],
+    `--option=pid directory=${join(dir, 'run')}`,
+  ])
   // As an option of the command above it would be forgotten.
   const given = readFileSync(conf, 'utf8')
   writeFileSync(conf, given.replace('[global]', '[global]\n\tldap server require strong auth = no'))
@@ -62,25 +66,13 @@ export async function startActiveDirectory(
     execFileSync('samba-tool', [...words, '-s', conf], { stdio: 'pipe', env: { ...process.env, ...env } })
   }
   // Whoever was given a password may change it at once.
-  tool(
-    'domain',
-    'passwordsettings',
-    'set',
-    '--complexity=off',
-    '--min-pwd-age=0',
-    '--history-length=0',
-    '--min-pwd-length=4',
-  )
+  await run([
+    ...['domain', 'passwordsettings', 'set', '--complexity=off', '--min-pwd-age=0', '--history-length=0'],
+    ...['--min-pwd-length=4', '-s', conf],
+  ])
   for (const name of people) {
-    tool(
-      'user',
-      'add',
-      name,
-      password,
-      `--mail-address=${name}@example.org`,
-      `--given-name=${name}`,
-      '--surname=Example',
-    )
+    const profile = [`--mail-address=${name}@example.org`, `--given-name=${name}`, '--surname=Example']
+    await run(['user', 'add', name, password, ...profile, '-s', conf])
   }
   // It leaves the process group that it is started in, but ends with its standard input.
   const samba = [SAMBA, '-i', '-M', 'single', '--debug-stdout', '-s', conf]

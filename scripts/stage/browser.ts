@@ -15,6 +15,13 @@ export function titleOf(text: string): string {
     .slice(0, 200)
 }
 
+/** @throws Error unless a login has ended there */
+function expectAt(appUrl: string, { status, url, text }: Page): void {
+  if (status !== 200 || new URL(url).origin !== new URL(appUrl).origin) {
+    throw new Error(`The login did not end at ${appUrl}, but with ${status} at ${url}: ${titleOf(text)}`)
+  }
+}
+
 interface Cookie {
   readonly pair: string
   readonly path: string
@@ -42,10 +49,17 @@ export class Browser {
 
   /** Opens the application and logs in at the page it redirects to, unless single sign-on has let it in already. */
   async login(appUrl: string, username: string, password: string): Promise<void> {
-    const arrived = await this.#logIn(appUrl, username, password)
-    if (arrived.status !== 200 || new URL(arrived.url).origin !== new URL(appUrl).origin) {
-      throw new Error(`The login did not end at ${appUrl}, but with ${arrived.status} at ${arrived.url}`)
+    expectAt(appUrl, await this.#logIn(appUrl, username, password))
+  }
+
+  /** The same by the identity provider of this alias, which the login page offers: the person logs in there. */
+  async loginBy(alias: string, appUrl: string, username: string, password: string): Promise<void> {
+    const { text, url } = await this.open(appUrl)
+    const link = new RegExp(`href="([^"]*/broker/${alias}/login[^"]*)"`).exec(text)?.[1]
+    if (link === undefined) {
+      throw new Error(`The login page does not offer ${alias}, at ${url}`)
     }
+    expectAt(appUrl, await this.#logIn(new URL(link.replaceAll('&amp;', '&'), url).href, username, password))
   }
 
   /** Carries out an authorization request. Answers where it sends the browser back to, and does not go there. */

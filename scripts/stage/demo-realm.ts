@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { ROOT } from './process.ts'
 
@@ -19,4 +20,18 @@ export function demoRealm(
     LOGOUT_RELAY_CONSOLE_SECRET: secret,
     LOGOUT_RELAY_USER_PASSWORD: password,
   }
+}
+
+/** A realm file of `realm-export/` under another name, its placeholders filled as `--import-realm` does it. */
+export function realmFrom(file: 'demo' | 'stock', name: string, env: Record<string, string>): object {
+  const filled = readFileSync(join(ROOT, 'realm-export', `${file}-realm.json`), 'utf8')
+    .replace(/\$\{(\w+)(?::([^}]*))?\}/g, (_, variable: string, otherwise?: string) => {
+      const value = env[variable] ?? otherwise
+      if (value === undefined) {
+        throw new Error(`${file}-realm.json wants ${variable}`)
+      }
+      return value
+    })
+    .replaceAll(`default-roles-${file}`, `default-roles-${name}`)
+  return { ...(JSON.parse(filled) as object), realm: name }
 }

@@ -43,6 +43,11 @@ export interface Directory extends Ldap {
   federation(unit: string, options: { readonly importUsers: boolean; readonly editMode?: 'READ_ONLY' }): Federation
 }
 
+/** Whether OpenLDAP is installed. */
+export function directoryIsThere(): boolean {
+  return existsSync(join(SBIN, 'slapd')) && existsSync('/usr/bin/ldappasswd')
+}
+
 /**
  * Debian's OpenLDAP on a free port, with people in it: user names by organizational unit, all with this password. It keeps
  * when a password was changed (ppolicy).
@@ -55,7 +60,7 @@ export async function startDirectory(
   password: string,
   { env = {}, tellsTime = false }: { readonly env?: Record<string, string>; readonly tellsTime?: boolean } = {},
 ): Promise<Directory> {
-  if (!existsSync(join(SBIN, 'slapd'))) {
+  if (!directoryIsThere()) {
     throw new Error('OpenLDAP is not there; run: sh scripts/setup test')
   }
   const dir = temporary('ldap')

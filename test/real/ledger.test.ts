@@ -134,11 +134,11 @@ describe('a logout token names', () => {
   /** The tokens of the user's sessions, and what the SET said of those. */
   async function afterReset(user: string) {
     await resetAndPoll(user)
-    const { sessions } = await realm.toldOnce(user)
+    const { sessions, txn } = await realm.toldOnce(user)
     const { tokens: minted } = await realm.ask<{ tokens: Record<string, string> }>('logout-tokens', {
       ids: sessions.map(({ id }) => id),
     })
-    return { sessions, minted: Object.values(minted).map((token) => decodeJwt(token)) }
+    return { sessions, txn, minted: Object.values(minted).map((token) => decodeJwt(token)) }
   }
   test('the sub that the client was given in its ID token, whatever mapper has set it', async () => {
     const bySub = (claim: string) => ({
@@ -155,6 +155,27 @@ describe('a logout token names', () => {
     const { sessions, minted } = await afterReset(user)
     expect(sessions.map(({ sub }) => sub)).toEqual(['mapped@example.org'])
     expect(minted.map(({ sub }) => sub)).toEqual(['mapped@example.org'])
+  })
+
+  test('the event as all that is told of it does, but not to a client that knows the user by another name', async () => {
+    await client('by-id')
+    const pairwise = {
+      name: 'pairwise',
+      protocol: 'openid-connect',
+      protocolMapper: 'oidc-sha256-pairwise-sub-mapper',
+      config: { pairwiseSubAlgorithmSalt: 'salt' },
+    }
+    await client('by-pairwise', { redirectUris: [REDIRECT_URI], protocolMappers: [pairwise] })
+    const user = await person('named')
+    await tokens.directGrant('by-id', 'named', 'password')
+    await tokens.directGrant('by-pairwise', 'named', 'password')
+    await nextSecond()
+    const { txn, minted } = await afterReset(user)
+    expect(txn).not.toBe('')
+    expect(Object.fromEntries(minted.map(({ aud, txn }) => [String(aud), txn]))).toEqual({
+      'by-id': txn,
+      'by-pairwise': undefined,
+    })
   })
 
   test('the client by its id of today, also where it was renamed after the login', async () => {

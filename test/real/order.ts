@@ -8,6 +8,7 @@ const LONGEST = [
   'relay',
   'own-database',
   'tutorial',
+  'federated-demo',
   'attack',
   'own-keycloak',
   'setup',

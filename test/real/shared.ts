@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { inject } from 'vitest'
 import { Admin, RealmAdmin } from '../../scripts/stage/admin.ts'
 import { planWorld, startParts, type World } from '../../scripts/demo/world.ts'
+import { realmFrom } from '../../scripts/stage/demo-realm.ts'
 import { call } from '../../scripts/stage/http.ts'
 import type { KeycloakAt } from '../../scripts/stage/keycloak.ts'
 import { type Database, databaseAt } from '../../scripts/stage/postgres.ts'
-import { ROOT } from '../../scripts/stage/process.ts'
 import type { SharedServer } from './shared-server.ts'
 
 /** The Keycloak that test files share, each with realms of its own. */
@@ -50,20 +48,6 @@ export async function shared(): Promise<Shared> {
 /** Sends on what the shared Keycloak says of this realm. */
 export async function route(what: 'events' | 'ciba', realm: string, to: string): Promise<void> {
   await call('PUT', `${inject('doorman')}/${what}/${realm}`, { text: to })
-}
-
-/** The realm file with its placeholders filled, as `--import-realm` does it, and under another name. */
-function realmFrom(file: string, name: string, env: Record<string, string>): object {
-  const filled = readFileSync(join(ROOT, 'realm-export', `${file}-realm.json`), 'utf8')
-    .replace(/\$\{(\w+)(?::([^}]*))?\}/g, (_, variable: string, otherwise?: string) => {
-      const value = env[variable] ?? otherwise
-      if (value === undefined) {
-        throw new Error(`${file}-realm.json wants ${variable}`)
-      }
-      return value
-    })
-    .replaceAll(`default-roles-${file}`, `default-roles-${name}`)
-  return JSON.parse(filled) as object
 }
 
 /** The demo's world on the shared Keycloak, with the realms NAME and NAME-stock. */

@@ -7,6 +7,7 @@ import { promisify } from 'node:util'
 import { exportJWK, generateKeyPair, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Admin, RealmAdmin } from '../../scripts/stage/admin.ts'
+import { takeLogins } from '../../scripts/stage/broker.ts'
 import { Browser } from '../../scripts/stage/browser.ts'
 import { DEMO_REALM, demoRealm } from '../../scripts/stage/demo-realm.ts'
 import { type ExpressApplication, startExpress } from '../../scripts/stage/express.ts'
@@ -61,7 +62,11 @@ beforeAll(async () => {
     directAccessGrantsEnabled: true,
     redirectUris: ['http://localhost:9/back'],
   })
-  await linkRealms()
+  await takeLogins(keycloak, demo, { from: staff, secret: SECRET })
+  await demo.must('POST', '/identity-provider/instances', {
+    ...{ alias: 'okta', providerId: 'oidc' },
+    config: { issuer: OKTA, clientId: 'x', clientSecret: 'x', authorizationUrl: OKTA, tokenUrl: OKTA },
+  })
   const okta = await serveOkta()
   const ssf = { issuer: keycloak.issuer('staff'), realm: keycloak.issuer('demo'), allow_addresses: HERE }
   const client = { client_id: 'receiver', client_secret: SECRET, poll_interval_s: 0.5, verify_s: 3600 }
@@ -113,40 +118,6 @@ async function makeStaff(server: Admin, relayPort: number): Promise<RealmAdmin> 
     },
   })
   return admin
-}
-
-/** Keycloak as the identity provider of another Keycloak, with its logout. */
-async function linkRealms(): Promise<void> {
-  const endpoints = `${keycloak.issuer('staff')}/protocol/openid-connect`
-  await staff.createClient({
-    ...{ clientId: 'demo', secret: SECRET, redirectUris: [`${keycloak.issuer('demo')}/broker/staff/endpoint`] },
-    attributes: {
-      'backchannel.logout.url': `${keycloak.issuer('demo')}/protocol/openid-connect/logout/backchannel-logout`,
-      'backchannel.logout.session.required': 'true',
-    },
-  })
-  for (const [alias, config] of [
-    [
-      'staff',
-      {
-        ...{
-          issuer: keycloak.issuer('staff'),
-          clientId: 'demo',
-          clientSecret: SECRET,
-          clientAuthMethod: 'client_secret_post',
-        },
-        ...{
-          authorizationUrl: `${endpoints}/auth`,
-          tokenUrl: `${endpoints}/token`,
-          defaultScope: 'openid email profile',
-        },
-        ...{ validateSignature: 'true', useJwksUrl: 'true', jwksUrl: `${endpoints}/certs` },
-      },
-    ],
-    ['okta', { issuer: OKTA, clientId: 'x', clientSecret: 'x', authorizationUrl: OKTA, tokenUrl: OKTA }],
-  ] as const) {
-    await demo.must('POST', '/identity-provider/instances', { alias, providerId: 'oidc', trustEmail: true, config })
-  }
 }
 
 /** Okta's part, as its documentation has it: keys, and a JWT for each request. */
@@ -278,10 +249,7 @@ describe('the chain of two realms', () => {
   /** In a browser, at the application, by the identity provider. */
   async function loggedIn(name: string): Promise<Browser> {
     const browser = new Browser()
-    const login = await browser.open(express.url)
-    const link = /href="([^"]*\/broker\/staff\/login[^"]*)"/.exec(login.text)?.[1] ?? ''
-    const there = await browser.open(new URL(link.replaceAll('&amp;', '&'), login.url).href)
-    await browser.submit(there, { username: name, password: 'password' })
+    await browser.loginBy('staff', express.url, name, 'password')
     expect(await browser.isAlive(express.url)).toBe(true)
     return browser
   }

@@ -22,6 +22,7 @@ import org.logoutrelay.keycloak.client.RelyingParty;
 import org.logoutrelay.keycloak.client.TokenEncryption;
 import org.logoutrelay.keycloak.client.TokenShape;
 import org.logoutrelay.keycloak.ledger.Ledger;
+import org.logoutrelay.keycloak.trigger.UpstreamLogout;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 
@@ -168,8 +169,19 @@ public final class LogoutTokens {
         if (client != null) {
             RelyingParty.asOfToday(claims, client);
         }
+        nameEvent(claims, event.row().event);
         TokenShape.of(client).shape(claims, subMeansMore(event, listed));
         return claims;
+    }
+
+    /**
+     * RFC 8417 §2.2, so that what a realm behind this one makes of it can be followed back. Not where the client knows the user
+     * by another name: two of those could tell by it that their users are the same one.
+     */
+    private static void nameEvent(LogoutToken claims, SecurityEvent event) {
+        if (event.userId().equals(claims.getSubject())) {
+            claims.setOtherClaims(UpstreamLogout.TXN, event.firstTxn());
+        }
     }
 
     private static void makeFresh(LogoutToken claims) {

@@ -58,4 +58,9 @@ public record SecurityEvent(
                 asked == null ? null : asked.clientId(), asked == null ? null : asked.reason(),
                 upstream == null ? null : upstream.iss(), upstream == null ? null : upstream.txn(), client, clientTokens);
     }
+
+    /** What it is called where it was told of first: by whoever has told this realm, or here. */
+    String firstTxn() {
+        return upstreamTxn == null ? txn : upstreamTxn;
+    }
 }

@@ -14,6 +14,9 @@ import org.logoutrelay.keycloak.base.RequestPath;
  * Logout 1.0). Keycloak has an event for each, the same as where the user signs out, and tells the applications once.
  */
 public final class UpstreamLogout {
+    /** The claim of a logout token that says what the event is called which ends the session. Ours have it. */
+    public static final String TXN = "txn";
+
     private static final String ENDPOINT = "/protocol/openid-connect/logout/backchannel-logout";
     private static final int MAX_ISS = 2048;
     private static final int MAX_TXN = 255;
@@ -41,8 +44,8 @@ public final class UpstreamLogout {
         try {
             String token = session.getContext().getHttpRequest().getDecodedFormParameters().getFirst("logout_token");
             JsonWebToken claims = new JWSInput(token).readJsonContent(JsonWebToken.class);
-            return isKept(claims.getIssuer(), MAX_ISS) && isKept(claims.getId(), MAX_TXN)
-                    ? new Trigger.Upstream(claims.getIssuer(), claims.getId()) : null;
+            String txn = claims.getOtherClaims().get(TXN) instanceof String named && isKept(named, MAX_TXN) ? named : claims.getId();
+            return isKept(claims.getIssuer(), MAX_ISS) && isKept(txn, MAX_TXN) ? new Trigger.Upstream(claims.getIssuer(), txn) : null;
         } catch (Exception e) {
             return null;
         }
