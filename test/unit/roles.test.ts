@@ -33,7 +33,7 @@ test('the roles that setup makes are those of the demo realm', () => {
 
 test('each role is asked for by Keycloak or by the relay, and none that is asked for is left out', () => {
   const atKeycloak = sources('extension-config/src/main/java', '.java').matchAll(
-    /(?:requireRelay|require|has)\((?:caller, )?"([a-z-]+)"\)/g,
+    /(?:(?:requireRelay|require|has)\((?:caller, )?|ROLE = )"([a-z-]+)"/g,
   )
   const atRelay = sources('relay', '.ts').matchAll(/require(?:Role|Token)\('([a-z-]+)'/g)
   const asked = new Set([...atKeycloak, ...atRelay].map(([, name]) => name))
