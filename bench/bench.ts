@@ -2,6 +2,7 @@ import { availableParallelism, cpus, totalmem } from 'node:os'
 import { readOptions, refuse, wholeOption } from '../scripts/stage/options.ts'
 import { breach } from './breach.ts'
 import { cluster } from './cluster.ts'
+import { pages } from './console.ts'
 import { directory } from './directory.ts'
 import { eventsIn } from './events-in.ts'
 import { blackHole, fanOut, history, slow } from './fan-out.ts'
@@ -41,6 +42,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   spine,
   ledger,
   directory,
+  console: pages,
 }
 const size: Size = { rounds: wholeOption('rounds', options.rounds), share: Number(options.share) }
 if (!(size.share > 0 && size.share <= 1)) {

@@ -3,12 +3,16 @@ import type { Context, Hono, MiddlewareHandler } from 'hono'
 import { RelayError } from '../errors.ts'
 import type { Selection } from '../store/port.ts'
 import { type Html, notice, partyHref } from './layout.ts'
+import { Open, openFilter, openQuery } from './open.ts'
 import type { ConsolePorts } from './ports.ts'
 import { registerPage } from './register.ts'
 import type { Session } from './sessions.ts'
 
 export type ConsoleEnv = { Variables: { session: Session } }
 type Form = Readonly<Record<string, unknown>>
+
+/** Selections that are acted on at once, so that their changes share a commit. */
+const AT_ONCE = 50
 
 /** The form, once it is known to come from a page of ours. */
 export async function formOf(c: Context<ConsoleEnv>): Promise<Form | undefined> {
@@ -25,7 +29,7 @@ export function forged(c: Context<ConsoleEnv>) {
 /** What people may do here: each a form that is posted, for who has the role, and then a page that says what was done. */
 export function addActs(
   app: Hono<ConsoleEnv>,
-  { client: { issuer }, flow, registrar }: Pick<ConsolePorts, 'client' | 'flow' | 'registrar'>,
+  ports: ConsolePorts,
   needs: (role: string) => MiddlewareHandler<ConsoleEnv>,
   show: (
     c: Context<ConsoleEnv>,
@@ -35,6 +39,8 @@ export function addActs(
     status?: 200 | 400 | 422,
   ) => Response | Promise<Response>,
 ): void {
+  const { flow, registrar, nowMs } = ports
+  const { issuer } = ports.client
   const posted = (path: string, role: string, act: (c: Context<ConsoleEnv>, form: Form) => Promise<Response>) =>
     app.post(path, needs(role), async (c) => {
       const form = await formOf(c)
@@ -51,9 +57,9 @@ export function addActs(
     run: (s: Selection, by: string, reason: string) => Promise<number>,
   ) =>
     posted(`/deliveries/${what}`, role, async (c, form) => {
-      const clientId = typeof form['client_id'] === 'string' ? form['client_id'] : undefined
+      const filter = openFilter((name) => (typeof form[name] === 'string' ? form[name] : undefined))
       const ids = [form['id'] ?? []].flat().filter((id) => typeof id === 'string')
-      const all = form['which'] === 'all' && clientId !== undefined
+      const all = form['which'] === 'all'
       const reason = reasonOf(form)
       if (!all && ids.length === 0) {
         return wrong(c, 'Nothing was ticked', 'Go back and tick what you mean.')
@@ -61,12 +67,25 @@ export function addActs(
       if (what === 'dismiss' && reason === undefined) {
         return sayWhy(c)
       }
-      let changed = 0
-      for (const selection of all ? [{ issuer, clientId }] : ids.map((id) => ({ issuer, id }))) {
-        changed += await run(selection, c.var.session.subject, reason ?? '')
+      const open = all ? await Open.find(ports, issuer, filter, nowMs()) : undefined
+      if (open && what === 'dismiss') {
+        if (Object.keys(filter).length === 0) {
+          return wrong(c, 'That is everything', 'To give up all, filter first for what you mean.')
+        }
+        if (form['digest'] !== open.digest) {
+          const says = 'The filter takes others than it did when you looked. Go back, load the page once more and look.'
+          return wrong(c, 'That is not so any more', says)
+        }
       }
-      const of = clientId === undefined ? '' : `client_id=${encodeURIComponent(clientId)}&`
-      return c.redirect(`/console/deliveries?${of}done=${what}.${changed}`, 303)
+      const shownMs = Math.min(Number(form['shown']) || 0, nowMs())
+      const selections = open ? await open.selections(shownMs) : ids.map((id) => ({ issuer, id }))
+      let changed = 0
+      for (let at = 0; at < selections.length; at += AT_ONCE) {
+        const some = selections.slice(at, at + AT_ONCE)
+        const counts = await Promise.all(some.map((one) => run(one, c.var.session.subject, reason ?? '')))
+        changed += counts.reduce((sum, count) => sum + count, 0)
+      }
+      return c.redirect(`/console/deliveries?${openQuery(filter, { done: `${what}.${changed}` })}`, 303)
     })
   ofDeliveries('retry', 'operate', (selection, by) => flow.retryNow(selection, by))
   ofDeliveries('dismiss', 'dismiss', (selection, by, reason) => flow.dismiss(selection, by, reason))

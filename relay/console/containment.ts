@@ -1,15 +1,13 @@
 import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
 import { duration, many } from '../text.ts'
-import { csrf, type Html, instant } from './layout.ts'
+import { type Html, instant } from './layout.ts'
 import { type NameOf, who } from './names.ts'
 import { summary, toneOf } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
-import type { Session } from './sessions.ts'
 import { type Attempts, timeline } from './timeline.ts'
 import { triggerWords, words } from './words.ts'
 
-const PAGE = 50
 const SESSIONS = 500
 const LINES = 500
 const BARS = 200
@@ -67,48 +65,6 @@ export async function containmentPage(
           </p>`
         : ''
     }`
-}
-
-/** Every containment, newest first, a page at a time. */
-export async function containmentsPage(
-  { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
-  issuer: string,
-  session: Session,
-  { before, subject }: { readonly before: number | undefined; readonly subject: string | undefined },
-): Promise<Html> {
-  const found = await store.containments({
-    ...{ issuer, limit: PAGE },
-    ...(before === undefined ? {} : { beforeMs: before }),
-    ...(subject === undefined ? {} : { subject }),
-  })
-  const last = found.length === PAGE ? found.at(-1)?.createdMs : undefined
-  const of = subject === undefined ? '' : `subject=${encodeURIComponent(subject)}&`
-  return html`<h1>Containments${subject === undefined ? '' : html` of ${who(subject)}`}</h1>
-    <form method="post" action="/console/containments" class="row search" role="search">
-      ${csrf(session)}
-      <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name or id" /></label>
-      <button class="quiet">Search</button>
-      ${subject === undefined ? '' : html`<a href="/console/containments">All users</a>`}
-    </form>
-    ${found.length === 0 ? html`<p class="empty">There are none${noneOf(before, subject)}.</p>` : ''}
-    <ul class="rows" ${found.length === 0 ? 'hidden' : ''}>
-      ${found.map(
-        (one) =>
-          html`<li>
-            <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
-            <span
-              >${one.subject === undefined ? '' : html`<a href="/console/containments?subject=${encodeURIComponent(one.subject)}">${who(one.subject)}</a>`}</span
-            >
-            <span>${instant(one.eventMs)}</span>
-            <span class="${toneOf(one, nowMs())}"><span class="state">${summary(one)}</span></span>
-          </li>`,
-      )}
-    </ul>
-    ${last === undefined ? '' : html`<p><a class="button quiet" href="/console/containments?${of}before=${last}">Older</a></p>`}`
-}
-
-function noneOf(before: number | undefined, subject: string | undefined): string {
-  return `${subject === undefined ? '' : ' of this user'}${before === undefined ? ' yet' : ' before that'}`
 }
 
 /** When each relying party was asked, and whether it said yes. */

@@ -60,14 +60,21 @@ export function csrf(session: Session): Html {
   return html`<input type="hidden" name="csrf" value="${session.csrf}" />`
 }
 
+/** Where somebody goes from a message. */
+export interface Way {
+  readonly href: string
+  readonly text: string
+}
+const TO_THE_CONSOLE: Way = { href: '/console', text: 'To the console' }
+
 /** A page with nothing but a message, for whatever went wrong. */
-export function notice(title: string, says: string, session?: Session): Html {
+export function notice(title: string, says: string, session?: Session, way: Way = TO_THE_CONSOLE): Html {
   return page(
     { ...(session ? { session } : {}), path: 'notice', title },
     html`<section class="notice">
       <h1>${title}</h1>
       <p>${says}</p>
-      <p><a class="button" href="/console">To the console</a></p>
+      <p><a class="button" href="${way.href}">${way.text}</a></p>
     </section>`,
   )
 }

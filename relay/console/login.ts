@@ -44,8 +44,8 @@ export interface RealmLogin {
   finish(query: string, login: Login): Promise<{ person: Person; accessToken: string; rights?: Rights }>
   /** The same rights for longer; undefined where the realm has ended the login or takes them back. */
   renew(refreshToken: string): Promise<Rights | undefined>
-  /** The realm's own logout, for who wants to leave. */
-  logoutUrl(idToken: string): Promise<URL>
+  /** The realm's own logout, for who wants to leave. Without their ID token the realm asks them first. */
+  logoutUrl(idToken?: string): Promise<URL>
 }
 
 /** Logging in at the realm: authorization code with PKCE, state and nonce. */
@@ -136,7 +136,7 @@ export function realmLogin(
 
     logoutUrl: async (idToken) =>
       oidc.buildEndSessionUrl(await configuration(), {
-        id_token_hint: idToken,
+        ...(idToken === undefined ? {} : { id_token_hint: idToken }),
         post_logout_redirect_uri: `${url}/bye`,
       }),
   }

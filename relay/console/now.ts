@@ -2,6 +2,7 @@ import { html } from 'hono/html'
 import type { Containment, OpenLane, UnreachableAt } from '../store/port.ts'
 import { duration, many } from '../text.ts'
 import { isBlind } from './alarms.ts'
+import { groupList, groupsOf, type LanePorts, owing } from './lanes.ts'
 import { type Html, instant } from './layout.ts'
 import { who } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
@@ -13,23 +14,21 @@ const SHOWN = 6
 const BARS = 12
 /** More lines of one list than this are on a page of their own. */
 const LINES = 50
+/** From more relying parties on, what is wrong is said before who they are. */
+const LANES = 12
 /** More sessions of one containment than this do not make its picture clearer. */
 const SESSIONS = 500
 
-type NowPorts = Pick<ConsolePorts, 'store' | 'registrar' | 'findings' | 'flow' | 'nowMs'>
+type NowPorts = LanePorts & Pick<ConsolePorts, 'registrar' | 'nowMs'>
 
 /** What is going on: who has not answered or was never asked, whom nobody can tell, and containments as they go on. */
 export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
   const { store, nowMs } = ports
-  const probed = probedLanes(ports, issuer)
-  const [latest, open, unreachable] = await Promise.all([
+  const [latest, lanes, unreachable] = await Promise.all([
     store.containments({ issuer, limit: LATEST }),
-    store.open(),
+    owing(ports, issuer),
     store.unreachable(nowMs()),
   ])
-  const lanes = open
-    .flatMap((lane) => (lane.issuer === issuer ? [{ ...lane, asked: lane.asked || probed.has(lane.clientId) }] : []))
-    .sort((a, b) => a.oldestMs - b.oldestMs)
   const untold = unreachable.filter((one) => one.issuer === issuer).sort((a, b) => b.count - a.count)
   const underWay = latest.filter(({ closedMs }) => closedMs === undefined)
   const shown = underWay.slice(0, SHOWN)
@@ -40,9 +39,15 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
       lanes.length === 0
         ? ''
         : html`<section>
+            ${
+              lanes.length > LANES
+                ? html`<h2>What is wrong</h2>
+                    ${groupList(groupsOf(lanes), nowMs(), '/deliveries')}`
+                : ''
+            }
             <h2>Open, oldest first</h2>
             <ul class="rows">
-              ${lanes.slice(0, LINES).map(
+              ${lanes.slice(0, LANES).map(
                 (lane) =>
                   html`<li>
                     <a href="/console/deliveries?client_id=${encodeURIComponent(lane.clientId)}">${lane.clientId}</a>
@@ -51,7 +56,7 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
                   </li>`,
               )}
             </ul>
-            ${more(lanes.length)}
+            ${lanes.length > LANES ? html`<p class="meta">and ${lanes.length - LANES} more: <a href="/console/relying-parties">Relying parties</a></p>` : ''}
           </section>`
     }
     ${
@@ -100,16 +105,6 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
     }`
 }
 
-/**
- * What is due at one that is only probed waits unsent, and it is that relying party that has not answered; but where there are
- * no logout tokens, it is not asked either.
- */
-function probedLanes({ flow, findings }: Pick<NowPorts, 'flow' | 'findings'>, issuer: string): ReadonlySet<string> {
-  const isAsked = !findings().some(({ check }) => check === 'logout tokens')
-  const lanes = flow.unhealthyLanes().filter((lane) => isAsked && lane.issuer === issuer)
-  return new Set(lanes.map(({ clientId }) => clientId))
-}
-
 function more(count: number): Html | '' {
   return count > LINES ? html`<p class="meta">and ${count - LINES} more: <code>logout-relay status</code></p>` : ''
 }
@@ -133,7 +128,7 @@ function summaryOf(
   return html`<section class="summary ${calm ? 'calm' : 'waiting'}" role="status">
     <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
     ${head === '' ? html`<p>${calm ? calmWords(done) : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
-    ${sessions === 0 ? '' : html`<p>${owing(lanes, ports.nowMs())}</p>`}
+    ${sessions === 0 ? '' : html`<p>${owed(lanes, ports.nowMs())}</p>`}
     ${living === 0 ? '' : html`<p>${living === 1 ? 'The one that nobody can be told about lives' : 'Those that nobody can be told about live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
   </section>`
 }
@@ -144,7 +139,7 @@ function calmWords(done: readonly Containment[]): string {
     : 'Every relying party has confirmed every logout.'
 }
 
-function owing(lanes: readonly OpenLane[], nowMs: number): string {
+function owed(lanes: readonly OpenLane[], nowMs: number): string {
   const asked = lanes.filter((lane) => lane.asked)
   const never = lanes.length - asked.length
   const oldest = duration(nowMs - (lanes[0]?.oldestMs ?? nowMs))

@@ -12,16 +12,18 @@ import { addActs, type ConsoleEnv, forged, formOf } from './acts.ts'
 import { alarms } from './alarms.ts'
 import { logoutTokenVerifier } from './backchannel.ts'
 import { changesPage } from './changes.ts'
-import { containmentPage, containmentsPage } from './containment.ts'
+import { containmentPage } from './containment.ts'
+import { addressOf, containmentQuery, containmentsPage } from './containments.ts'
 import { coveragePage } from './coverage.ts'
 import { deliveriesPage } from './deliveries.ts'
-import { type Html, notice, page } from './layout.ts'
+import { type Html, notice, page, type Way } from './layout.ts'
 import { AUDIT_SCOPE } from './login.ts'
 import { Names, who } from './names.ts'
 import { nowPage } from './now.ts'
+import { openFilter, openQuery } from './open.ts'
 import type { ConsolePorts } from './ports.ts'
 import { registerPage } from './register.ts'
-import { relyingPartiesPage } from './relying-parties.ts'
+import { partyFilter, relyingPartiesPage } from './relying-parties.ts'
 import { relyingPartyPage } from './relying-party.ts'
 import { type Session, Sessions } from './sessions.ts'
 import { settingsPage } from './settings.ts'
@@ -112,8 +114,8 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     return c.body(null, 200)
   })
 
-  const lacks = (role: string, session?: Session) =>
-    notice('You may not do that', `It takes the role ${role} of the client ${client.audience}.`, session)
+  const lacks = (role: string, session?: Session, way?: Way) =>
+    notice('You may not do that', `It takes the role ${role} of the client ${client.audience}.`, session, way)
   const begin = async (c: Context, returnTo: string, audit = false) => {
     const { to, login: begun } = await login.begin(returnTo, audit)
     setCookie(c, loginCookie, await sessions.sealLogin(begun), { ...cookieOptions, maxAge: 600 })
@@ -135,8 +137,10 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
     }
     const found = begun && (await login.finish(search, begun).catch(() => undefined))
     if (found && !found.person.roles.includes('view')) {
-      // Anybody of the realm can log in there; who may see nothing here takes no room among the sessions.
-      return c.html(lacks('view'), 403)
+      // Anybody of the realm can log in there; who may see nothing here takes no room among the sessions. Single sign-on would
+      // bring them back here for ever, so the way out is the realm's; without an ID token it asks first.
+      const out = { href: (await login.logoutUrl()).href, text: 'Log out at the realm' }
+      return c.html(lacks('view', undefined, out), 403)
     }
     const counts = found && !(await ports.isRevoked(found.person.claims))
     const session = counts && sessions.begin(found.person, found.rights)
@@ -242,32 +246,40 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       c,
       '/containments',
       'Containments',
-      await containmentsPage(ports, issuer, c.var.session, { before: before(c), subject: c.req.query('subject') }),
+      await containmentsPage(ports, issuer, c.var.session, {
+        query: containmentQuery((name) => c.req.query(name)),
+        before: before(c),
+      }),
     ),
   )
   // A name goes into no address: it is posted, and what comes back is by the user's id.
-  app.post('/containments', async (c) => {
-    const form = await formOf(c)
-    if (!form) {
-      return forged(c)
-    }
-    const user = typeof form['user'] === 'string' ? form['user'].trim().slice(0, 255) : ''
-    const to = (subject: string) =>
-      c.redirect(`/console/containments${subject === '' ? '' : `?subject=${encodeURIComponent(subject)}`}`, 303)
-    if (user === '' || isUserId(user)) {
-      return to(user)
-    }
-    const found = await names.find(c.var.session, user).catch((cause: unknown) => {
-      if (!(cause instanceof RelayError && cause.code === 'access_denied')) {
-        throw cause
+  const search = (path: string, addressFor: (field: (name: string) => string | undefined) => string) =>
+    app.post(path, async (c) => {
+      const form = await formOf(c)
+      if (!form) {
+        return forged(c)
       }
-      return { says: MAY_NOT_LOOK_UP }
+      const text = (name: string) => (typeof form[name] === 'string' ? form[name] : undefined)
+      const user = text('user')?.trim().slice(0, 255) ?? ''
+      const subject = user === '' ? text('subject') : isUserId(user) ? user : await subjectOf(c.var.session, user)
+      if (typeof subject === 'object') {
+        return c.html(notice('Nobody was found', subject.says, c.var.session), 400)
+      }
+      const query = addressFor((name) => (name === 'subject' ? subject : text(name)))
+      return c.redirect(`/console${path}${query === '' ? '' : `?${query}`}`, 303)
     })
-    if (typeof found !== 'string') {
-      return c.html(notice('Nobody was found', found?.says ?? NO_SUCH_USER, c.var.session), 400)
+  const subjectOf = async (session: Session, user: string): Promise<string | { readonly says: string }> => {
+    try {
+      return (await names.find(session, user)) ?? { says: NO_SUCH_USER }
+    } catch (cause) {
+      if (cause instanceof RelayError && cause.code === 'access_denied') {
+        return { says: MAY_NOT_LOOK_UP }
+      }
+      throw cause
     }
-    return to(found)
-  })
+  }
+  search('/containments', (field) => addressOf(containmentQuery(field)))
+  search('/deliveries', (field) => openQuery(openFilter(field)))
   app.get('/containments/:id', async (c) => {
     const body = await containmentPage(ports, issuer, c.req.param('id'), nameOf)
     return body
@@ -276,16 +288,19 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   })
   app.get('/deliveries', async (c) => {
     const done = /^(retry|dismiss)\.(\d{1,9})$/.exec(c.req.query('done') ?? '')
+    const at = c.req.query('at')
     const body = await deliveriesPage(ports, issuer, c.var.session, {
-      clientId: c.req.query('client_id'),
-      after: c.req.query('after'),
+      filter: openFilter((name) => c.req.query(name)),
+      from: at === undefined ? undefined : { at, after: c.req.query('after') ?? '' },
       says: done ? `${done[2] ?? ''} ${done[1] === 'retry' ? 'due now' : 'given up'}` : undefined,
     })
     return show(c, '/deliveries', 'Open deliveries', body)
   })
-  app.get('/relying-parties', async (c) =>
-    show(c, '/relying-parties', 'Relying parties', await relyingPartiesPage(ports, issuer, c.var.session)),
-  )
+  app.get('/relying-parties', async (c) => {
+    const filter = partyFilter((name) => c.req.query(name))
+    const body = await relyingPartiesPage(ports, issuer, c.var.session, filter, Number(c.req.query('page')))
+    return show(c, '/relying-parties', 'Relying parties', body)
+  })
   app.get('/relying-parties/register', needs('operate'), (c) =>
     show(c, '/relying-parties', 'Register a relying party', registerPage(c.var.session, NOTHING, undefined)),
   )

@@ -75,3 +75,6 @@ export function sentence(says: string): string {
   const text = /^[a-z]/.test(says) ? `It ${says}` : says
   return text.endsWith('.') ? text : `${text}.`
 }
+
+/** What a containment may have been for, for a choice. */
+export const TRIGGER_NAMES: readonly string[] = Object.keys(TRIGGERS)

@@ -66,6 +66,8 @@ export interface OpenLane {
   readonly oldestMs: number
   /** Whether the relying party has been asked about that one: what was never sent, nobody can have answered. */
   readonly asked: boolean
+  /** What came of it last, where it was asked. */
+  readonly lastReason?: string
 }
 
 /** Sessions at a client that nobody can be told about and that may still live. */

@@ -7,7 +7,7 @@ import type { Line } from '../../bench/stats.ts'
 const BENCH = join(import.meta.dirname, '..', '..', 'bench', 'bench.ts')
 
 /** Those that need no Keycloak; the others take minutes. Times are not looked at: what they are depends on the machine. */
-test.each(['fan-out', 'slow', 'black-hole', 'breach', 'events-in', 'history', 'resume', 'start'])(
+test.each(['fan-out', 'slow', 'black-hole', 'breach', 'events-in', 'history', 'resume', 'start', 'console'])(
   'the bench %s runs in small, and gives its figures, goals and a last line that counts them',
   async (name) => {
     const size = ['--rounds', '1', '--share', '0.001']

@@ -133,7 +133,7 @@ describe('with deliveries that stay open', () => {
   test('somebody who may only look sees no buttons, and a post of theirs is refused', async () => {
     const victor = await loggedIn('victor')
     await victor.goto(`${world.consoleUrl}/deliveries`)
-    expect(await victor.locator('main button').count()).toBe(0)
+    expect(await victor.locator('.deliveries button').count()).toBe(0)
     const csrf = (await victor.getAttribute('input[name=csrf]', 'value')) ?? ''
     const form = { csrf, client_id: 'express-app', which: 'all', reason: 'because' }
     for (const act of ['retry', 'dismiss']) {
@@ -204,6 +204,21 @@ describe('with deliveries that stay open', () => {
       return (await attempts()) !== before
     })
     expect(await olivia.locator('.alarms').count()).toBe(0)
+  })
+
+  test('they are found by what is wrong and by user, and the address holds no name', async () => {
+    await olivia.goto(`${world.consoleUrl}/deliveries`)
+    await olivia.selectOption('select[name=wrong]', 'unreachable')
+    await olivia.fill('input[name=user]', 'oscar')
+    await olivia.click('text="Search"')
+    const subject = await world.demo.admin.userId('oscar')
+    await olivia.waitForURL(`${world.consoleUrl}/deliveries?wrong=unreachable&subject=${subject}`)
+    expect(await olivia.textContent('h1')).toMatch(/for\s+oscar\s*: cannot be reached/)
+    expect(await olivia.locator('.choose tbody tr').count()).toBe(1)
+    expect(await findings(olivia)).toEqual([])
+    await olivia.selectOption('select[name=wrong]', 'certificate')
+    await olivia.click('text="Search"')
+    await olivia.waitForSelector('text=None that the filter takes')
   })
 
   test('one is retried by its tick, and all of a relying party are given up with a reason', async () => {
@@ -499,6 +514,21 @@ test('an operator’s own reset ends their session at the console while they wat
     /no_logout_uri {2}client_id=logout-relay-operator .*tokens_only=true/,
   )
   expect((await run('status')).stdout).not.toContain('logout-relay-operator')
+})
+
+test('who has no role of the relay gets out by the realm, and may come back as somebody else', async () => {
+  await world.demo.admin.createUser('no-role', world.password)
+  const page = await loggedIn('no-role')
+  expect(await page.textContent('main')).toContain('It takes the role view')
+  await page.goto(world.consoleUrl)
+  expect(await page.textContent('main')).toContain('It takes the role view')
+  expect(await findings(page)).toEqual([])
+  await page.click('text=Log out at the realm')
+  await page.click('#kc-logout')
+  await page.waitForURL(`${world.consoleUrl}/bye`)
+  await page.goto(world.consoleUrl)
+  expect(await page.locator('#kc-login').count()).toBe(1)
+  await page.context().close()
 })
 
 test('who logs out here is logged out at the realm', async () => {

@@ -50,7 +50,7 @@ test.each([
     }))
     await world.registrar.saw(ISSUER, parties, {})
     const olivia = await world.logIn()
-    const after = 'after=00000000-0000-4000-8000-000000500000.0'
+    const after = 'at=app-7&after=00000000-0000-4000-8000-000000500000.0'
     const pages = [
       '',
       '/containments',
@@ -61,7 +61,13 @@ test.each([
       `/deliveries?${after}`,
       `/deliveries?client_id=app-7&${after}`,
       '/deliveries?client_id=nobody',
+      '/deliveries?wrong=other&q=app-1',
+      '/deliveries?wrong=certificate',
+      '/deliveries?age=7d',
+      '/containments?trigger=none-such',
+      '/containments?client=app-7&state=open',
       '/relying-parties',
+      '/relying-parties?wrong=other&page=2',
       '/relying-party?client_id=app-7',
       '/changes',
     ]

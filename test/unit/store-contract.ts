@@ -737,10 +737,12 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       await accept(securityEvent(1, ['a', 'b']))
       const a = (await claim()).find(({ delivery }) => delivery.clientId === 'a')
       await (a && store.record(a, outcome(a, 'open', NOW_MS, NOW_MS + DAY_MS)))
-      const asked = async () => Object.fromEntries((await store.open()).map((lane) => [lane.clientId, lane.asked]))
-      expect(await asked()).toEqual({ a: true, b: false })
+      const asked = async () =>
+        Object.fromEntries((await store.open()).map((lane) => [lane.clientId, [lane.asked, lane.lastReason]]))
+      const reason = a && outcome(a, 'open', NOW_MS).reason
+      expect(await asked()).toEqual({ a: [true, reason], b: [false, undefined] })
       await reopen()
-      expect(await asked()).toEqual({ a: true, b: false })
+      expect(await asked()).toEqual({ a: [true, reason], b: [false, undefined] })
     })
 
     test('a containment is kept with whose account it was, and found by that, newest first', async () => {

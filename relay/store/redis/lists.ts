@@ -57,8 +57,13 @@ export function listsOn(
               client.zCard(`${PREFIX}created:${lane}`),
               client.zRangeWithScores(`${PREFIX}created:${lane}`, 0, 0),
             ])
-            const attempts = oldest[0] && (await client.hGet(`${PREFIX}delivery:${oldest[0].value}`, 'attempts'))
-            return { ...partsOf(lane), count, oldestMs: oldest[0]?.score ?? 0, asked: attempts !== '0' }
+            const [attempts, lastReason] = oldest[0]
+              ? await client.hmGet(`${PREFIX}delivery:${oldest[0].value}`, ['attempts', 'lastReason'])
+              : []
+            return {
+              ...{ ...partsOf(lane), count, oldestMs: oldest[0]?.score ?? 0, asked: attempts !== '0' },
+              ...(lastReason == null ? {} : { lastReason }),
+            }
           }),
         )
         return all.filter(({ count }) => count > 0)

@@ -43,10 +43,13 @@ export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | '
           .map((row) => {
             const [issuer, clientId, oldestMs] = [text(row, 'issuer'), text(row, 'client_id'), integer(row, 'oldest')]
             const oldest = sql(
-              `select attempts from delivery indexed by delivery_lane
+              `select attempts, last_reason from delivery indexed by delivery_lane
                  where state = 'open' and issuer = ? and client_id = ? and created_ms = ? limit 1`,
             ).get(issuer, clientId, oldestMs)
-            return { issuer, clientId, count: integer(row, 'count'), oldestMs, asked: oldest?.['attempts'] !== 0 }
+            return {
+              ...{ issuer, clientId, count: integer(row, 'count'), oldestMs, asked: oldest?.['attempts'] !== 0 },
+              ...(oldest?.['last_reason'] == null ? {} : { lastReason: text(oldest, 'last_reason') }),
+            }
           }),
       ),
 

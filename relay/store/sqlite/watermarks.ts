@@ -37,10 +37,10 @@ export function watermarksOn(sql: Sql, read: <T>(work: () => T) => Promise<T>): 
 
     watermarksOf: (issuer, sub, sid, client) =>
       read(() =>
+        // Joined by `or` they would be looked for among all of the issuer.
         sql(
-          `select * from watermark where issuer = ?1
-             and ((kind = 'sub' and name = ?2) or (kind = 'sid' and name = ?3) or (kind = 'kept' and name = ?3)
-                  or (kind = 'client' and name = ?4))`,
+          `select * from watermark where (issuer, kind, name) in
+             (values (?1, 'sub', ?2), (?1, 'sid', ?3), (?1, 'kept', ?3), (?1, 'client', ?4))`,
         )
           .all(issuer, sub, sid ?? null, client ?? null)
           .map(watermarkOf),
