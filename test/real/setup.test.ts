@@ -252,7 +252,7 @@ test('what is in the way, wrong or missing is said in a sentence, and nothing is
   await new Promise((resolve) => tls.once('listening', resolve))
   const untrusted = `https://localhost:${(tls.address() as AddressInfo).port}`
   expect(await says('setup-wrong', [], { url: untrusted })).toEqual(
-    saying(1, 'has a certificate that is not trusted here'),
+    saying(1, 'has a certificate of a CA that is not trusted here'),
   )
   const withoutJar = await openWay('setup-wrong', (path, body) =>
     path === '/admin/serverinfo' ? body.replaceAll('"logout-relay"', '"another"') : body,
