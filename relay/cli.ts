@@ -14,6 +14,7 @@ import { addRelyingPartyCommands } from './cli/relying-parties.ts'
 import { addCompletionCommand } from './cli/completion.ts'
 import { containedWords } from './cli/contained.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
+import { addRotateCommand } from './cli/rotate.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
@@ -36,7 +37,10 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
     '`check`, `relying-parties check`, `streams check`: there is something to do. `audit`: a finding of `--fail-on` or more. Others: refused, or it failed',
   ],
   [2, '`audit`: wrong use, or the realm could not be read'],
-  [3, '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names'],
+  [
+    3,
+    '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names. `rotate`: the client was not seen with the new secret, or an old one counts',
+  ],
   [4, '`status`: nothing is open, but sessions may still live that nobody can be told about'],
   [5, '`status`: nothing is open, but the relay or its realm needs something, as the lines with TO DO say'],
   [78, 'the config or the environment is wrong; the message names the field and gives an example'],
@@ -299,6 +303,8 @@ program
       process.exitCode = 2
     }
   })
+
+addRotateCommand(program)
 
 addKeyCommands(program, show)
 addCompletionCommand(program, print)

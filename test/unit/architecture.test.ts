@@ -93,7 +93,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'signing/', 'run/open.ts', 'idp/keycloak/publish.ts'],
-    ...['idp/keycloak/users.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
+    ...['idp/keycloak/users.ts', 'idp/keycloak/secrets.ts', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
 
