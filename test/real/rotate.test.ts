@@ -253,8 +253,6 @@ test('a realm that keeps no old secret loses none by it, and --now ends it and s
   const out = join(folder, 'stolen')
   const now = command(job.clientId, ['--now', '--out', out, '--json'])
   await now.says({ state: 'begun' })
-  job.secret = readFileSync(out, 'utf8')
-  expect(await job.alive()).toEqual([false, false, false])
   const refused = { client_id: job.clientId, client_secret: old }
   await until('the thief is seen', async () => {
     expect((await askAs('thief/1.0', refused)).status).toBe(401)
@@ -262,6 +260,8 @@ test('a realm that keeps no old secret loses none by it, and --now ends it and s
   })
   const open = command(job.clientId, ['--report', '--json'])
   expect([await open.code, open.said().at(-1)?.['state']]).toEqual([3, 'not-revalidated'])
+  job.secret = readFileSync(out, 'utf8')
+  expect(await job.alive()).toEqual([false, false, false])
   await until('the job has come', async () => (await job.ask()).status === 200)
   expect(await now.code).toBe(0)
   expect(now.said().at(-1)).toMatchObject({ state: 'done' })
