@@ -15,11 +15,12 @@ import { containedWords } from './cli/contained.ts'
 import { caFileOption, caOf } from './cli/ca-file.ts'
 import { addContainmentsCommand } from './cli/containments.ts'
 import { addHeldCommands } from './cli/held.ts'
+import { addRotateCommand } from './cli/rotate.ts'
+import { addSetupCommand } from './cli/setup.ts'
+import { addStatusCommand } from './cli/status.ts'
 import { addStreamCommands } from './cli/streams.ts'
 import { loadConfig } from './config/config.ts'
 import { RelayError } from './errors.ts'
-import { addSetupCommand } from './cli/setup.ts'
-import { addStatusCommand } from './cli/status.ts'
 import { many } from './text.ts'
 import { VERSION } from './version.ts'
 
@@ -38,7 +39,7 @@ export const EXIT_STATUSES: readonly (readonly [status: number, meaning: string]
   [2, '`audit`: wrong use, or the realm could not be read'],
   [
     3,
-    '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names. `keys rotate-realm`: done, and not all of it was seen',
+    '`status`: something is open. `keys status`: the realm still signs for an algorithm that `relay.yaml` names. `keys rotate-realm`: done, and not all of it was seen. `rotate`: the client was not seen with the new secret, or an old one counts',
   ],
   [4, '`status`: nothing is open, but sessions may still live that nobody can be told about'],
   [5, '`status`: nothing is open, but the relay or its realm needs something, as the lines with TO DO say'],
@@ -312,6 +313,8 @@ program
       process.exitCode = 2
     }
   })
+
+addRotateCommand(program)
 
 addKeyCommands(program, show)
 addCompletionCommand(program, print)

@@ -97,7 +97,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'config/files.ts', 'signing/', 'run/open.ts'],
     ...['idp/keycloak/publish.ts', 'idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'idp/keycloak/rotation/'],
-    ...['idp/keycloak/setup/', 'domain/', 'upstream/', 'delivery/post.ts'],
+    ...['idp/keycloak/secrets.ts', 'idp/keycloak/setup/', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }
 

@@ -8,6 +8,7 @@
  * login        what a login has to prove after an event
  * ledger       every session that an application was given
  * trigger      what starts a containment, and what the realm's policy makes of it
+ * rotation     what becomes of a client's new secret
  * outbox       what is owed to the relay, in its words, and what became of it
  * containment  what an event does to its subject
  * directory    what changes in the directories behind Keycloak

@@ -30,11 +30,14 @@ public final class ClientContainment {
     private ClientContainment() {
     }
 
-    /** @param asked who asked for it, or null where it just happened */
+    /**
+     * @param asked who asked for it, or null where it just happened
+     * @param atMs up to when what the client has ends, or null for up to now
+     */
     public static AllOrNothing.Recording begin(KeycloakSession session, RealmModel realm, ClientModel client, UserModel account,
-            Trigger trigger, Trigger.Asked asked, String issuer) {
+            Trigger trigger, Trigger.Asked asked, Long atMs, String issuer) {
         if (account != null) {
-            return Containment.begin(session, realm, account, new Trigger.Match(trigger, account.getId(), asked),
+            return Containment.begin(session, realm, account, new Trigger.Match(trigger, account.getId(), null, null, asked, null, atMs),
                     issuer, null, Containment.Fate.STAYS);
         }
         Policy policy = Policy.of(session, realm);
@@ -43,8 +46,8 @@ public final class ClientContainment {
         if (ending == null || ending.isNothing()) {
             return AllOrNothing.Recording.NOTHING;
         }
-        long watermarkMs = DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
-        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), asked), issuer, ending,
+        long watermarkMs = atMs != null ? atMs : DbClock.endOfSecond(DbClock.measure(session.getKeycloakSessionFactory()));
+        return () -> append(session, realm, new Trigger.Match(trigger, client.getId(), null, null, asked, null, atMs), issuer, ending,
                 policy.isShadow() ? Map.of() : ending.run(watermarkMs), watermarkMs, policy.isShadow());
     }
 

@@ -9,11 +9,11 @@ import jakarta.ws.rs.core.MultivaluedHashMap;
 import jakarta.ws.rs.core.MultivaluedMap;
 
 /** What is read of the request at hand. Off a request (in a job of Keycloak's) everything is empty. */
-final class Requests {
+public final class Requests {
     private Requests() {
     }
 
-    static MultivaluedMap<String, String> form(KeycloakSession session) {
+    public static MultivaluedMap<String, String> form(KeycloakSession session) {
         try {
             HttpRequest request = session.getContext().getHttpRequest();
             MultivaluedMap<String, String> form = request == null || "GET".equals(request.getHttpMethod()) ? null
@@ -46,7 +46,16 @@ final class Requests {
         }
     }
 
-    static String address(KeycloakSession session) {
+    /** Of the request's headers, or null. */
+    public static String header(KeycloakSession session, String name) {
+        try {
+            return session.getContext().getRequestHeaders().getHeaderString(name);
+        } catch (RuntimeException e) {
+            return null;
+        }
+    }
+
+    public static String address(KeycloakSession session) {
         try {
             return session.getContext().getConnection() == null ? "" : session.getContext().getConnection().getRemoteHost();
         } catch (RuntimeException e) {

@@ -22,6 +22,7 @@ import org.logoutrelay.keycloak.outbox.LogoutTokens;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEventToken;
+import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.upstream.Upstreams;
@@ -216,6 +217,24 @@ public final class Endpoints {
     @Path("containments")
     public ContainEndpoints containments() {
         return new ContainEndpoints(session, afterCommit);
+    }
+
+    /** Who comes with which of a client's secrets, for whoever rotates it. */
+    @GET
+    @Path("client-rotations")
+    @Consumes(MediaType.WILDCARD)
+    public Response clientRotation(@QueryParam("client") String clientId) {
+        callers.require("operate");
+        RealmModel realm = session.getContext().getRealm();
+        if (!LogoutRelay.isOn(realm)) {
+            throw Problem.refusal(Response.Status.CONFLICT, "listener_off",
+                    "The event listener logout-relay is off in this realm, so nobody would see a rotation: switch it on, under Realm settings, Events");
+        }
+        ClientModel client = realm.getClientByClientId(Given.text(clientId, "client is missing; give a client's client id"));
+        if (client == null) {
+            throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
+        }
+        return Answer.ok(Rotations.report(session, client));
     }
 
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */

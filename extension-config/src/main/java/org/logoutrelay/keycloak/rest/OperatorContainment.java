@@ -104,7 +104,7 @@ final class OperatorContainment {
         return subject.client() == null
                 ? Containment.begin(session, realm, subject.user(), new Trigger.Match(subject.trigger(), subject.id(), asked), issuer,
                         null, Containment.Fate.STAYS)
-                : ClientContainment.begin(session, realm, subject.client(), subject.user(), subject.trigger(), asked, issuer);
+                : ClientContainment.begin(session, realm, subject.client(), subject.user(), subject.trigger(), asked, null, issuer);
     }
 
     private UserModel user(String idOrName) {

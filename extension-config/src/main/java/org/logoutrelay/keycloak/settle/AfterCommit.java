@@ -30,6 +30,8 @@ import org.logoutrelay.keycloak.gate.Watermarks;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEventToken;
+import org.logoutrelay.keycloak.rotation.RotationWatch;
+import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.upstream.Upstreams;
 
 /**
@@ -69,7 +71,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
         this.nodes = new Nodes(factory);
         this.pool = pool(4, 10_000, "logout-relay-");
         this.cleaner = pool(1, 100_000, "logout-relay-cleaner-");
-        this.clock = Executors.newSingleThreadScheduledExecutor(task -> daemon(task, "logout-relay-nodes"));
+        this.clock = Executors.newScheduledThreadPool(2, task -> daemon(task, "logout-relay-nodes"));
         this.pruner = new Pruner(factory);
     }
 
@@ -90,6 +92,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     /** From now on this node hears of what happens at the others. */
     public void start() {
         clock.scheduleWithFixedDelay(nodes::look, 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
+        clock.scheduleWithFixedDelay(() -> RotationWatch.look(factory), 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
         pool.execute(this::settleLeftOvers);
         pruner.start();
     }
@@ -276,6 +279,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
         sweep(() -> RealmLogout.goOn(factory, this));
         sweep(() -> Upstreams.goOn(factory, this));
         sweep(() -> RotatedSecrets.takeAway(factory, SWEEP_BATCH));
+        sweep(() -> Rotations.forget(factory));
         sweep(() -> inTransaction(session -> Watch.untold(session, SWEEP_BATCH)).stream()
                 .filter(txn -> inTransaction(session -> Watch.tell(session, txn))).forEach(txn -> listAndPush(txn, null)));
         sweep(() -> Refusals.due(Time.currentTimeMillis()).forEach(due -> {

@@ -1,7 +1,9 @@
 package org.logoutrelay.keycloak.spi;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Supplier;
 
 import org.keycloak.models.ClientModel;
@@ -13,6 +15,7 @@ import org.logoutrelay.keycloak.client.Issuers;
 import org.logoutrelay.keycloak.containment.ClientContainment;
 import org.logoutrelay.keycloak.gate.Watermarks;
 import org.logoutrelay.keycloak.outbox.Outbox;
+import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.trigger.Trigger;
 import org.logoutrelay.keycloak.trigger.WrittenClients;
@@ -21,6 +24,8 @@ import org.logoutrelay.keycloak.trigger.WrittenClients;
 final class ClientDoors {
     private final KeycloakSession session;
     private final AllOrNothing allOrNothing;
+    /** Up to when what a client had was had by its old secret, by Keycloak's id of the client, where that is not up to now. */
+    private final Map<String, Long> reachesMs = new HashMap<>();
 
     private ClientDoors(KeycloakSession session, AllOrNothing allOrNothing) {
         this.session = session;
@@ -36,8 +41,17 @@ final class ClientDoors {
             found.addAll(WrittenClients.matches(session));
             return AllOrNothing.Recording.NOTHING;
         });
+        WrittenClients.secretChanges(session).forEach(change -> allOrNothing.run(() -> doors.rotate(change)));
         found.forEach(one -> allOrNothing.run(() -> doors.contain(one)));
         WrittenClients.withNewAccount(session).forEach(client -> allOrNothing.run(() -> ClientContainment.made(session, client)));
+    }
+
+    private AllOrNothing.Recording rotate(WrittenClients.SecretChange change) {
+        Rotations.Judged judged = Rotations.judge(session, change);
+        if (judged.reachesMs() != null) {
+            reachesMs.put(change.uuid(), judged.reachesMs());
+        }
+        return judged.recording();
     }
 
     private AllOrNothing.Recording contain(WrittenClients.Found one) {
@@ -49,9 +63,10 @@ final class ClientDoors {
         }
         return in(one.realm(), () -> {
             String issuer = Issuers.of(session, one.realm());
+            Long atMs = one.isOfASecret() ? reachesMs.get(one.uuid()) : null;
             return client == null
                     ? ClientContainment.gone(session, one.realm(), one.uuid(), one.clientId(), one.trigger(), issuer)
-                    : ClientContainment.begin(session, one.realm(), client, account, one.trigger(), null, issuer);
+                    : ClientContainment.begin(session, one.realm(), client, account, one.trigger(), null, atMs, issuer);
         });
     }
 

@@ -29,6 +29,7 @@ import org.logoutrelay.keycloak.gate.Registrations;
 import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.ledger.TokenIssue;
 import org.logoutrelay.keycloak.login.StepUp;
+import org.logoutrelay.keycloak.rotation.RotationWatch;
 import org.logoutrelay.keycloak.trigger.Changes;
 import org.logoutrelay.keycloak.trigger.LoginFlow;
 import org.logoutrelay.keycloak.trigger.Policy;
@@ -61,6 +62,7 @@ final class LogoutRelayListener implements EventListenerProvider {
         if (event.getError() != null) {
             Watch.seeError(session, event);
         }
+        RotationWatch.see(session, allOrNothing, event);
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             RealmModel realm = session.realms().getRealm(event.getRealmId());

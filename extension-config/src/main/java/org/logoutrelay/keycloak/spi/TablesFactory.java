@@ -19,6 +19,8 @@ import org.logoutrelay.keycloak.ledger.TemplateRow;
 import org.logoutrelay.keycloak.login.StepUpRow;
 import org.logoutrelay.keycloak.outbox.AnswerRow;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
+import org.logoutrelay.keycloak.rotation.CallerRow;
+import org.logoutrelay.keycloak.rotation.RotationRow;
 import org.logoutrelay.keycloak.upstream.SourceRow;
 import org.logoutrelay.keycloak.upstream.WordRow;
 
@@ -32,7 +34,7 @@ public class TablesFactory extends PlainFactory<JpaEntityProvider> implements Jp
         public List<Class<?>> getEntities() {
             return List.of(LedgerRow.class, TemplateRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class,
                     RealmLogoutRow.class, StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class, DirectoryRow.class, SeenRow.class,
-                    OwnChangeRow.class, SourceRow.class, WordRow.class);
+                    OwnChangeRow.class, SourceRow.class, WordRow.class, RotationRow.class, CallerRow.class);
         }
 
         @Override

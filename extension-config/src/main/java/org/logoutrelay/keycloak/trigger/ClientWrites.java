@@ -68,7 +68,7 @@ final class ClientWrites {
 
     private static void changed(PostUpdateEvent event, ClientEntity client) {
         if (Writes.isChanged(event, "secret")) {
-            written().retired(client.getId(), (String) Writes.was(event, "secret", null));
+            written().newSecret(client.getId(), (String) Writes.was(event, "secret", null));
         }
         if (Writes.isChanged(event, "enabled")) {
             written().changed(client.getId(), client.isEnabled() ? Kind.ENABLED : Kind.DISABLED);

@@ -49,6 +49,19 @@ public final class WrittenClients {
      * @param revives whether it is enabled again: what it had has been ended as it was disabled, unless nobody saw that
      */
     public record Found(RealmModel realm, Trigger trigger, String uuid, String clientId, boolean revives) {
+        public boolean isOfASecret() {
+            return trigger == Trigger.CLIENT_SECRET_CHANGED;
+        }
+    }
+
+    /**
+     * A change of a client's secrets. A rotation policy keeps the old one beside the new one for a while.
+     *
+     * @param anew whether the client has a new secret
+     * @param retires whether one that it had does not count any more
+     * @param keepsOld whether an old one counts beside the one of now
+     */
+    public record SecretChange(RealmModel realm, String uuid, boolean anew, boolean retires, boolean keepsOld) {
     }
 
     private record Gone(String clientId, String realmId) {
@@ -60,6 +73,7 @@ public final class WrittenClients {
 
     private final Map<String, EnumSet<Kind>> changed = new LinkedHashMap<>();
     private final Map<String, Set<String>> retired = new HashMap<>();
+    private final Set<String> withNewSecret = new HashSet<>();
     private final List<Back> movedBack = new ArrayList<>();
     private final Set<String> movedOn = new HashSet<>();
     private final Map<String, String> givenAccount = new HashMap<>();
@@ -96,6 +110,11 @@ public final class WrittenClients {
             changed(uuid, Kind.SECRET);
             retired.computeIfAbsent(uuid, one -> new HashSet<>()).add(secret);
         }
+    }
+
+    void newSecret(String uuid, String was) {
+        withNewSecret.add(uuid);
+        retired(uuid, was);
     }
 
     void givenAccount(String uuid, String realmId) {
@@ -177,6 +196,21 @@ public final class WrittenClients {
         return found;
     }
 
+    /** Once all has been flushed. */
+    public static List<SecretChange> secretChanges(KeycloakSession session) {
+        WrittenClients written = session.getAttribute(ATTRIBUTE, WrittenClients.class);
+        return written == null ? List.of() : written.retired.entrySet().stream()
+                .filter(one -> !written.made.contains(one.getKey()) && !written.gone.containsKey(one.getKey()))
+                .flatMap(one -> written.secretChange(session, one.getKey(), one.getValue()).stream()).toList();
+    }
+
+    private Optional<SecretChange> secretChange(KeycloakSession session, String uuid, Set<String> secrets) {
+        ClientEntity client = Jpa.em(session).find(ClientEntity.class, uuid);
+        return client == null || client.isPublicClient() ? Optional.empty() : realm(session, client.getRealmId())
+                .map(realm -> new SecretChange(realm, uuid, withNewSecret.contains(uuid),
+                        secrets.stream().anyMatch(secret -> !isStillValid(client, secret)), hasOld(client)));
+    }
+
     private static Optional<RealmModel> realm(KeycloakSession session, String realmId) {
         return Optional.ofNullable(session.realms().getRealm(realmId)).filter(LogoutRelay::isOn);
     }
@@ -195,10 +229,14 @@ public final class WrittenClients {
         if (secret.equals(client.getSecret())) {
             return true;
         }
+        return hasOld(client) && secret.equals(attribute(client, ClientSecretConstants.CLIENT_ROTATED_SECRET));
+    }
+
+    private static boolean hasOld(ClientEntity client) {
         String until = attribute(client, ClientSecretConstants.CLIENT_ROTATED_SECRET_EXPIRATION_TIME);
+        String old = attribute(client, ClientSecretConstants.CLIENT_ROTATED_SECRET);
         return Profile.isFeatureEnabled(Profile.Feature.CLIENT_SECRET_ROTATION)
-                && secret.equals(attribute(client, ClientSecretConstants.CLIENT_ROTATED_SECRET))
-                && until != null && until.matches("\\d{1,12}") && Long.parseLong(until) > Time.currentTime();
+                && old != null && !old.isBlank() && !old.equals(client.getSecret()) && until != null && until.matches("\\d{1,12}") && Long.parseLong(until) > Time.currentTime();
     }
 
     private static String attribute(ClientEntity client, String name) {

@@ -1,0 +1,185 @@
+package org.logoutrelay.keycloak.rotation;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+import org.keycloak.common.Profile;
+import org.keycloak.common.util.Time;
+import org.keycloak.models.ClientModel;
+import org.keycloak.models.ClientSecretConstants;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.utils.KeycloakModelUtils;
+import org.logoutrelay.keycloak.base.AllOrNothing;
+import org.logoutrelay.keycloak.base.DbClock;
+import org.logoutrelay.keycloak.base.Ids;
+import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.gate.Requests;
+import org.logoutrelay.keycloak.trigger.WrittenClients.SecretChange;
+
+import jakarta.persistence.EntityManager;
+import jakarta.persistence.FlushModeType;
+import jakarta.persistence.LockModeType;
+
+/**
+ * A client's new secret, from the moment in which it is made until the client has come with it and no old one counts. One
+ * row for each client, written with the change whatever door it came through.
+ *
+ * <p>{@code logout-relay rotate} makes and withdraws secrets by Keycloak's Admin API, and says in a header what it means by
+ * it. What it does not mean is refused here, in the transaction of the change: so two rotations at once, or a realm that
+ * keeps no old secret, take no secret from a workload.
+ */
+public final class Rotations {
+    /** {@link #BEGIN}, or the id of the rotation whose old secret is to be withdrawn. */
+    private static final String HEADER = "Logout-Relay-Rotation";
+    private static final String BEGIN = "begin";
+    /** Longer than a node may go without having looked at which rotations are open, see {@link RotationWatch}. */
+    static final long HEARD_MS = 5_000;
+    private static final long LONGEST_REQUEST_MS = 5L * 60 * 1000;
+    private static final long KEPT_MS = 90L * 24 * 60 * 60 * 1000;
+    private static final int MAX_SHOWN = 200;
+
+    private Rotations() {
+    }
+
+    /**
+     * What a change of a client's secret comes to.
+     *
+     * @param reachesMs up to when what the client had was had by the old secret; null for up to now
+     */
+    public record Judged(Long reachesMs, AllOrNothing.Recording recording) {
+    }
+
+    /** Before the commit. Throws to refuse the change where it is not what the caller means. */
+    public static Judged judge(KeycloakSession session, SecretChange change) {
+        String asked = Requests.header(session, HEADER);
+        // Whoever comes with the old secret in this moment is either seen here, or waits and finds it withdrawn.
+        RotationRow row = Jpa.em(session).find(RotationRow.class, change.uuid(), LockModeType.PESSIMISTIC_WRITE);
+        long now = DbClock.measure(session.getKeycloakSessionFactory());
+        // What another request has begun while this one was under way does not show in what this one has changed.
+        boolean met = row != null && row.retiredMs == null && row.begunMs > now - LONGEST_REQUEST_MS;
+        if (BEGIN.equals(asked) && (!change.anew() || change.retires() || met)) {
+            throw new AllOrNothing.Refusal("The new secret was not made: an old one would have ended with it");
+        }
+        boolean isEnd = asked != null && !BEGIN.equals(asked);
+        if (isEnd && (change.anew() || row == null || !row.id.equals(asked) || row.newSeenMs == null || row.retiredMs != null)) {
+            throw new AllOrNothing.Refusal("The old secret was not withdrawn: another rotation has begun, or nobody has come with the new one");
+        }
+        return new Judged(isEnd ? reaches(row, now) : null, () -> write(session, change, row, now));
+    }
+
+    /**
+     * Of a rotation that was seen through, what was had since the last use of the old secret was had by the new one. A node
+     * that had not heard of the rotation recorded no use of the old one, until a little after the new one was seen.
+     */
+    private static Long reaches(RotationRow row, long now) {
+        long reaches = reaches(row);
+        return reaches < now ? reaches : null;
+    }
+
+    private static long reaches(RotationRow row) {
+        return DbClock.endOfSecond(Math.max(row.oldLastMs, row.newSeenMs + HEARD_MS));
+    }
+
+    private static String write(KeycloakSession session, SecretChange change, RotationRow known, long now) {
+        if (change.anew()) {
+            RotationRow row = known == null ? new RotationRow() : known;
+            if (known != null) {
+                Jpa.em(session).createQuery("delete from CallerRow c where c.rotationId = :id").setParameter("id", row.id).executeUpdate();
+            }
+            row.clientUuid = change.uuid();
+            row.id = Ids.next();
+            row.begunMs = now;
+            row.newSeenMs = null;
+            row.oldLastMs = 0;
+            row.retiredMs = change.keepsOld() ? null : now;
+            if (known == null) {
+                Jpa.em(session).persist(row);
+            }
+        } else if (known != null && known.retiredMs == null && !change.keepsOld()) {
+            known.retiredMs = now;
+        }
+        return null;
+    }
+
+    /** As the database has it, whatever this request has read before. Null where none is known. */
+    static RotationRow read(KeycloakSession session, String clientUuid) {
+        return Jpa.em(session).createQuery("select r from RotationRow r where r.clientUuid = :client", RotationRow.class)
+                .setFlushMode(FlushModeType.COMMIT).setParameter("client", clientUuid).getResultStream().findFirst().orElse(null);
+    }
+
+    /** For whoever rotates it. Nothing of a secret is in it. */
+    public static Map<String, Object> report(KeycloakSession session, ClientModel client) {
+        Map<String, Object> report = new LinkedHashMap<>();
+        report.put("client_id", client.getClientId());
+        report.put("id", client.getId());
+        report.put("has_secret", hasSecret(client));
+        report.put("token_lifespan_s", lifespan(client));
+        report.put("now_ms", DbClock.now(session));
+        long until = oldValidUntil(client);
+        if (until > Time.currentTime()) {
+            report.put("old_valid_until_ms", until * 1000);
+        }
+        RotationRow row = read(session, client.getId());
+        if (row != null) {
+            report.put("rotation", represent(session, row));
+        }
+        return report;
+    }
+
+    /** Seconds since the epoch; 0 where there is no old secret beside the one of now. */
+    private static long oldValidUntil(ClientModel client) {
+        String old = client.getAttribute(ClientSecretConstants.CLIENT_ROTATED_SECRET);
+        String until = client.getAttribute(ClientSecretConstants.CLIENT_ROTATED_SECRET_EXPIRATION_TIME);
+        return Profile.isFeatureEnabled(Profile.Feature.CLIENT_SECRET_ROTATION) && old != null && !old.isBlank() && until != null
+                && until.matches("\\d{1,12}") ? Long.parseLong(until) : 0;
+    }
+
+    private static boolean hasSecret(ClientModel client) {
+        String by = client.getClientAuthenticatorType();
+        return !client.isPublicClient() && !client.isBearerOnly() && client.getSecret() != null
+                && (by == null || RotationWatch.METHODS.contains(by));
+    }
+
+    private static int lifespan(ClientModel client) {
+        String own = client.getAttribute("access.token.lifespan");
+        return own != null && own.matches("[1-9]\\d{0,8}") ? Integer.parseInt(own) : client.getRealm().getAccessTokenLifespan();
+    }
+
+    private static Map<String, Object> represent(KeycloakSession session, RotationRow row) {
+        Map<String, Object> rotation = new LinkedHashMap<>(Map.of("id", row.id, "begun_ms", row.begunMs));
+        if (row.newSeenMs != null) {
+            rotation.put("new_seen_ms", row.newSeenMs);
+            rotation.put("reaches_ms", reaches(row));
+        }
+        if (row.oldLastMs > 0) {
+            rotation.put("old_last_ms", row.oldLastMs);
+        }
+        if (row.retiredMs != null) {
+            rotation.put("retired_ms", row.retiredMs);
+        }
+        rotation.put("callers", Jpa.em(session).createQuery("select c from CallerRow c where c.rotationId = :id order by c.lastMs desc",
+                CallerRow.class).setParameter("id", row.id).setMaxResults(MAX_SHOWN).getResultStream().map(Rotations::represent).toList());
+        return rotation;
+    }
+
+    private static Map<String, Object> represent(CallerRow row) {
+        return Map.of("secret", row.secret, "address", row.address, "user_agent", row.userAgent, "uses", row.uses, "first_ms",
+                row.firstMs, "last_ms", row.lastMs);
+    }
+
+    /** What nobody asks for any more. */
+    public static void forget(KeycloakSessionFactory factory) {
+        KeycloakModelUtils.runJobInTransaction(factory, session -> {
+            EntityManager em = Jpa.em(session);
+            List<RotationRow> gone = em.createQuery("select r from RotationRow r where r.newSeenMs is not null and r.retiredMs < :old"
+                    + " or not exists (select c.id from ClientEntity c where c.id = r.clientUuid)", RotationRow.class)
+                    .setParameter("old", DbClock.now(session) - KEPT_MS).setMaxResults(100).getResultList();
+            gone.forEach(row -> {
+                em.createQuery("delete from CallerRow c where c.rotationId = :id").setParameter("id", row.id).executeUpdate();
+                em.remove(row);
+            });
+        });
+    }
+}
