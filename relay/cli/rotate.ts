@@ -1,4 +1,5 @@
-import { accessSync, constants, renameSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
+import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { type Command, InvalidArgumentError } from 'commander'
@@ -228,7 +229,7 @@ function realmOf(token: string, client: string): string {
 }
 
 /** Before the secret is made, not after. */
-function requireWritable(file: string): void {
+export function requireWritable(file: string): void {
   try {
     accessSync(dirname(file), constants.W_OK)
   } catch (cause) {
@@ -237,15 +238,19 @@ function requireWritable(file: string): void {
       `--out: ${dirname(file)} cannot be written to (${codeOf(cause) ?? 'unknown'}): name another place`,
     )
   }
+  if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new RelayError('config_invalid', `--out: ${file} is a folder: name a file in it`)
+  }
 }
 
-/** In place of the one before, whole or not at all. */
-function keep(file: string, secret: string): void {
-  const beside = `${file}.${process.pid}`
+/** In place of the one before, whole or not at all. Beside it nobody else can have put a file or a link of a name to come. */
+export function keep(file: string, secret: string): void {
+  const beside = `${file}.${randomUUID()}`
   try {
-    writeFileSync(beside, secret, { mode: 0o600 })
+    writeFileSync(beside, secret, { mode: 0o600, flag: 'wx', flush: true })
     renameSync(beside, file)
   } catch (cause) {
+    rmSync(beside, { force: true })
     throw new RelayError(
       'config_invalid',
       `The new secret is made, and in Keycloak’s console, Clients, Credentials; ${file} cannot be written (${codeOf(cause) ?? 'unknown'})`,

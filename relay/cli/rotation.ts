@@ -100,7 +100,9 @@ async function begin(secrets: ClientSecrets, first: SecretReport): Promise<{ sec
 
 async function switchNow(secrets: ClientSecrets, first: SecretReport): Promise<{ secret: string; resumed: boolean }> {
   const secret = await secrets.make(first.id)
-  if ((await secrets.report()).old_valid_until_ms !== undefined) {
+  const { rotation, old_valid_until_ms } = await secrets.report()
+  // A node that has not heard of the change knows of no old secret yet; the rotation is as the database has it.
+  if (old_valid_until_ms !== undefined || (rotation !== undefined && rotation.retired_ms === undefined)) {
     await secrets.withdraw(first.id)
   }
   return { secret, resumed: false }

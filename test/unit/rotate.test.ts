@@ -1,6 +1,20 @@
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { keep, requireWritable } from '../../relay/cli/rotate.ts'
 import { phaseOf, rotate, type Wanted, type World } from '../../relay/cli/rotation.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { type ClientSecrets, type SecretReport, secretsOf } from '../../relay/idp/keycloak/secrets.ts'
@@ -358,4 +372,57 @@ test('an extension that does not watch rotations is told from a client that is n
   const none = await keycloak(404, { error: 'not_found', error_description: 'The client is not one of this realm' })
   await expect(none.secrets.report()).rejects.toMatchObject({ code: 'not_found' })
   expect(none.asked[0]?.path).toBe('/auth/realms/main/logout-relay/client-rotations?client=a%26b')
+})
+
+describe('the file with the new secret', () => {
+  const inFolder = () => {
+    const folder = mkdtempSync(join(tmpdir(), 'logout-relay-out-'))
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }))
+    return folder
+  }
+
+  test('is for the user alone, whatever was there, and what a link leads to is not touched', () => {
+    const folder = inFolder()
+    const [open, linked, behind] = ['open', 'linked', 'behind'].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ]
+    writeFileSync(open, 'before', { mode: 0o644 })
+    writeFileSync(behind, 'of somebody else', { mode: 0o644 })
+    symlinkSync(behind, linked)
+    for (const file of [open, linked]) {
+      keep(file, 'new-secret')
+      expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['new-secret', 0o600])
+    }
+    expect(readFileSync(behind, 'utf8')).toBe('of somebody else')
+    expect(readdirSync(folder).sort()).toEqual(['behind', 'linked', 'open'])
+  })
+
+  test('that cannot be put in its place leaves no copy beside it', () => {
+    const folder = inFolder()
+    mkdirSync(join(folder, 'out'))
+    expect(() => keep(join(folder, 'out'), 'new-secret')).toThrow(/cannot be written/)
+    expect(readdirSync(folder)).toEqual(['out'])
+    expect(() => requireWritable(join(folder, 'out'))).toThrow(/is a folder/)
+    expect(() => requireWritable(join(folder, 'none', 'out'))).toThrow(/cannot be written to/)
+    expect(existsSync(join(folder, 'none'))).toBe(false)
+  })
+})
+
+test('--now ends the old secret also where the node that is asked has not heard that it counts', async () => {
+  const realm = new Realm(3600_000)
+  const report = realm.report
+  realm.report = async () => {
+    const { old_valid_until_ms: _, ...stale } = await report()
+    return stale
+  }
+  const world: World = {
+    keep: () => undefined,
+    begun: () => undefined,
+    seen: () => undefined,
+    pause: () => Promise.resolve(),
+  }
+  await rotate(realm, { ...NOW, waitMs: 0 }, world)
+  expect(realm.withdrawn).toEqual(['secret-0'])
 })

@@ -28,6 +28,10 @@ public class RotationRow {
     @Column(name = "OLD_LAST_MS")
     long oldLastMs;
 
+    /** When something was last got for a token that goes back to the old one, or may; as exact. 0 where nothing was. */
+    @Column(name = "DERIVED_LAST_MS")
+    long derivedLastMs;
+
     /** From when on no old secret counts any more, or null. */
     @Column(name = "RETIRED_MS")
     Long retiredMs;

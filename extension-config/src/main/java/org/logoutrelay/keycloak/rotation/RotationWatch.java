@@ -5,17 +5,22 @@ import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
+import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 
 import org.jboss.logging.Logger;
+import org.keycloak.common.util.Time;
 import org.keycloak.events.Details;
 import org.keycloak.events.Errors;
 import org.keycloak.events.Event;
+import org.keycloak.events.EventType;
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.ClientSecretConstants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
+import org.keycloak.models.UserModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
@@ -37,6 +42,7 @@ public final class RotationWatch {
     static final Set<String> METHODS = Set.of("client-secret", "client-secret-jwt");
 
     private static final Logger LOG = Logger.getLogger(RotationWatch.class);
+    /** For each of {@link Caller#secret()}: whoever has no secret at all hides nobody who has one. */
     private static final int MAX_CALLERS = 100;
     /** So long after the end a node may still have a picture of the client in its cache in which the old secret counts. */
     private static final long AFTER_MS = 5L * 60 * 1000;
@@ -63,14 +69,16 @@ public final class RotationWatch {
 
     /** For each event of a realm with the listener. */
     public static void see(KeycloakSession session, AllOrNothing allOrNothing, Event event) {
-        boolean proven = event.getDetails() != null && METHODS.contains(String.valueOf(event.getDetails().get(Details.CLIENT_AUTH_METHOD)));
+        if (Derived.is(event)) {
+            seeDerived(session, allOrNothing, event);
+        }
+        boolean proven = isProven(event);
         boolean refused = Errors.INVALID_CLIENT_CREDENTIALS.equals(event.getError());
         if (event.getClientId() == null || !proven && !(refused && !open.isEmpty())) {
             return;
         }
-        RealmModel realm = session.realms().getRealm(event.getRealmId());
-        ClientModel client = realm == null ? null : realm.getClientByClientId(event.getClientId());
-        if (client == null || !isWatched(client)) {
+        ClientModel client = found(allOrNothing, () -> watched(session, event.getRealmId(), realm -> realm.getClientByClientId(event.getClientId())));
+        if (client == null) {
             return;
         }
         if (refused) {
@@ -80,7 +88,42 @@ public final class RotationWatch {
             }
             return;
         }
-        allOrNothing.run(() -> note(session, client));
+        allOrNothing.run(() -> note(session, client, event.getType()));
+    }
+
+    private static boolean isProven(Event event) {
+        return event.getDetails() != null && METHODS.contains(String.valueOf(event.getDetails().get(Details.CLIENT_AUTH_METHOD)));
+    }
+
+    /** Of a client that has brought its own secret that one says all. */
+    private static void seeDerived(KeycloakSession session, AllOrNothing allOrNothing, Event event) {
+        ClientModel client = found(allOrNothing, () -> watched(session, event.getRealmId(), realm -> {
+            UserModel user = event.getUserId() == null ? null : session.users().getUserById(realm, event.getUserId());
+            String account = user == null ? null : user.getServiceAccountClientLink();
+            return account != null ? realm.getClientById(account)
+                    : event.getClientId() == null ? null : realm.getClientByClientId(event.getClientId());
+        }));
+        if (client != null && !(isProven(event) && client.getClientId().equals(event.getClientId()))) {
+            allOrNothing.run(() -> noteDerived(session, client));
+        }
+    }
+
+    /** Keycloak swallows what a listener throws, and a use of the old secret would be unknown. */
+    private static ClientModel found(AllOrNothing allOrNothing, Supplier<ClientModel> search) {
+        try {
+            return search.get();
+        } catch (RuntimeException e) {
+            allOrNothing.run(() -> {
+                throw e;
+            });
+            return null;
+        }
+    }
+
+    private static ClientModel watched(KeycloakSession session, String realmId, Function<RealmModel, ClientModel> search) {
+        RealmModel realm = session.realms().getRealm(realmId);
+        ClientModel client = realm == null ? null : search.apply(realm);
+        return client == null || !isWatched(client) ? null : client;
     }
 
     private static boolean isWatched(ClientModel client) {
@@ -89,7 +132,7 @@ public final class RotationWatch {
     }
 
     /** By the database: this node may have a picture of the client in its cache in which the old secret is the only one. */
-    private static AllOrNothing.Recording note(KeycloakSession session, ClientModel client) {
+    private static AllOrNothing.Recording note(KeycloakSession session, ClientModel client, EventType type) {
         RotationRow row = Rotations.read(session, client.getId());
         if (row == null) {
             return AllOrNothing.Recording.NOTHING;
@@ -102,9 +145,29 @@ public final class RotationWatch {
         if (isNew) {
             return row.newSeenMs != null ? AllOrNothing.Recording.NOTHING : () -> seenNew(session, row.id, now);
         }
-        // What ends with the old secret ends by whole seconds.
-        boolean known = row.retiredMs == null && row.oldLastMs >= now - Math.floorMod(now, 1000L);
-        return known ? AllOrNothing.Recording.NOTHING : () -> seenOld(session, client.getId(), now);
+        if (type == EventType.CLIENT_INFO) {
+            // Keycloak's installation of a client, which has the new secret in it.
+            throw new AllOrNothing.Refusal("The old secret does not give the new one");
+        }
+        return used(session, row, "oldLastMs", row.oldLastMs);
+    }
+
+    /** Once the end has come a token that counts was had by the new secret. */
+    private static AllOrNothing.Recording noteDerived(KeycloakSession session, ClientModel client) {
+        RotationRow row = Rotations.read(session, client.getId());
+        if (row == null || (row.retiredMs != null ? Derived.isAfter(session, Rotations.endedMs(row))
+                : row.newSeenMs != null && Derived.isOfProofAfter(session, Rotations.provenMs(row)))) {
+            return AllOrNothing.Recording.NOTHING;
+        }
+        count(session, row.id, Caller.OLD);
+        return used(session, row, "derivedLastMs", row.derivedLastMs);
+    }
+
+    /** What ends with the old secret ends by whole seconds, and a token's are by this node's clock. */
+    private static AllOrNothing.Recording used(KeycloakSession session, RotationRow row, String column, long lastMs) {
+        long now = Math.max(DbClock.now(session), Time.currentTimeMillis());
+        boolean known = row.retiredMs == null && lastMs >= now - Math.floorMod(now, 1000L);
+        return known ? AllOrNothing.Recording.NOTHING : () -> seenOld(session, row.clientUuid, column, now);
     }
 
     private static String seenNew(KeycloakSession session, String rotationId, long now) {
@@ -113,8 +176,10 @@ public final class RotationWatch {
         return null;
     }
 
-    private static String seenOld(KeycloakSession session, String clientUuid, long now) {
-        int open = Jpa.em(session).createQuery("update RotationRow r set r.oldLastMs = :now where r.clientUuid = :client and r.retiredMs is null")
+    private static String seenOld(KeycloakSession session, String clientUuid, String column, long now) {
+        // Of two uses at once the later one may be written first.
+        int open = Jpa.em(session).createQuery(("update RotationRow r set r.%1$s = case when r.%1$s > :now then r.%1$s"
+                + " else :now end where r.clientUuid = :client and r.retiredMs is null").formatted(column))
                 .setParameter("now", now).setParameter("client", clientUuid).executeUpdate();
         if (open == 0) {
             throw new AllOrNothing.Refusal("The secret does not count any more");
@@ -125,7 +190,8 @@ public final class RotationWatch {
     private static void count(KeycloakSession session, String rotationId, String secret) {
         long now = DbClock.now(session);
         Caller caller = Caller.of(session, rotationId, secret);
-        Caller counted = CALLERS.size() < MAX_CALLERS || CALLERS.containsKey(caller) ? caller : caller.amongOthers();
+        boolean hasRoom = CALLERS.keySet().stream().filter(one -> one.secret().equals(secret)).count() < MAX_CALLERS;
+        Caller counted = hasRoom || CALLERS.containsKey(caller) ? caller : caller.amongOthers();
         CALLERS.compute(counted, (key, known) -> {
             Tally tally = known == null ? new Tally() : known;
             tally.add(1, now, now);
@@ -174,17 +240,20 @@ public final class RotationWatch {
                 .setLockMode(LockModeType.PESSIMISTIC_WRITE).getResultList().isEmpty()) {
             return;
         }
-        long known = em.createQuery("select count(c) from CallerRow c where c.rotationId = :id", Long.class)
-                .setParameter("id", rotationId).getSingleResult();
+        Map<String, Long> known = new HashMap<>();
+        em.createQuery("select c.secret, count(c) from CallerRow c where c.rotationId = :id group by c.secret", Object[].class)
+                .setParameter("id", rotationId).getResultList().forEach(row -> known.put((String) row[0], (Long) row[1]));
         for (Map.Entry<Caller, Tally> one : some.entrySet()) {
-            CallerRow row = em.find(CallerRow.class, one.getKey().id());
-            if (row == null && known >= MAX_CALLERS) {
-                row = em.find(CallerRow.class, one.getKey().amongOthers().id());
+            Caller caller = one.getKey();
+            boolean isFull = known.getOrDefault(caller.secret(), 0L) >= MAX_CALLERS;
+            CallerRow row = em.find(CallerRow.class, caller.id());
+            if (row == null && isFull) {
+                row = em.find(CallerRow.class, caller.amongOthers().id());
             }
             if (row == null) {
-                row = made(known >= MAX_CALLERS ? one.getKey().amongOthers() : one.getKey(), one.getValue());
+                row = made(isFull ? caller.amongOthers() : caller, one.getValue());
                 em.persist(row);
-                known++;
+                known.merge(caller.secret(), 1L, Long::sum);
             }
             row.uses += one.getValue().uses;
             row.firstMs = Math.min(row.firstMs, one.getValue().firstMs);

@@ -38,7 +38,7 @@ public final class Rotations {
     static final long HEARD_MS = 5_000;
     private static final long LONGEST_REQUEST_MS = 5L * 60 * 1000;
     private static final long KEPT_MS = 90L * 24 * 60 * 60 * 1000;
-    private static final int MAX_SHOWN = 200;
+    private static final int MAX_SHOWN = 400;
 
     private Rotations() {
     }
@@ -79,7 +79,18 @@ public final class Rotations {
     }
 
     private static long reaches(RotationRow row) {
+        return Math.max(provenMs(row), DbClock.endOfSecond(row.derivedLastMs));
+    }
+
+    /** Up to when the client may have proven itself by the old secret. */
+    static long provenMs(RotationRow row) {
         return DbClock.endOfSecond(Math.max(row.oldLastMs, row.newSeenMs + HEARD_MS));
+    }
+
+    /** Up to when nothing counts of a rotation that is at its end. */
+    static long endedMs(RotationRow row) {
+        long retired = DbClock.endOfSecond(row.retiredMs);
+        return row.newSeenMs == null ? retired : Math.min(retired, reaches(row));
     }
 
     private static String write(KeycloakSession session, SecretChange change, RotationRow known, long now) {
@@ -93,6 +104,7 @@ public final class Rotations {
             row.begunMs = now;
             row.newSeenMs = null;
             row.oldLastMs = 0;
+            row.derivedLastMs = 0;
             row.retiredMs = change.keepsOld() ? null : now;
             if (known == null) {
                 Jpa.em(session).persist(row);
