@@ -1,88 +1,53 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, cpSync, mkdirSync, readFileSync, realpathSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, cpSync, mkdirSync, realpathSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { ROOT, type Running, start } from './process.ts'
-import { temporary } from './temporary.ts'
+import { bringBusybox, bringLibraries, Buildah, stages } from './buildah.ts'
+import { ROOT, type Running } from './process.ts'
 
 const COMMANDS = ['sh', 'cat', 'chmod', 'chown', 'cp', 'env', 'id', 'ls', 'mkdir', 'rm', 'touch', 'wget']
 
 /**
- * The relay's image as its Dockerfile makes it, with Debian's buildah and without a registry of images: what stands in for
- * `node:26-alpine` has busybox, this Node and its npm, and the same user. Images lie in a folder of their own.
+ * The relay's image as its Dockerfile makes it. What stands in for `node:26-alpine` has busybox, this Node and its npm, and the
+ * same user.
  */
 export class RelayImage {
-  readonly #dir = temporary('image')
+  readonly #buildah = new Buildah()
   readonly #container: string
 
   constructor() {
-    this.#buildah('bud', '--quiet', '--tag', 'docker.io/library/node:26-alpine', this.#standIn())
-    const stages =
-      /^FROM node:26-alpine AS modules$[^]*/m.exec(readFileSync(join(ROOT, 'Dockerfile'), 'utf8'))?.[0] ?? ''
-    writeFileSync(join(this.#dir, 'Dockerfile'), stages)
-    this.#buildah('bud', '--quiet', '--pull-never', '--tag', 'relay', '--file', join(this.#dir, 'Dockerfile'), ROOT)
-    this.#container = this.#buildah('from', '--pull-never', 'relay').trim()
+    this.#buildah.build('docker.io/library/node:26-alpine', this.#standIn())
+    const file = join(this.#buildah.dir, 'Dockerfile')
+    writeFileSync(file, stages('node:26-alpine AS modules'))
+    this.#buildah.build('relay', ROOT, '--file', file)
+    this.#container = this.#buildah.from('relay')
   }
 
   /** In bytes, as a registry would send it. */
   compressed(): number {
-    const file = join(this.#dir, 'relay.tar')
-    this.#buildah('push', '--quiet', 'relay', `oci-archive:${file}`)
-    return statSync(file).size
+    return this.#buildah.compressed('relay')
   }
 
   run(...command: readonly string[]): string {
-    return this.#buildah('run', '--isolation', 'chroot', this.#container, '--', ...command)
+    return this.#buildah.run(this.#container, ...command)
   }
 
   /** Its entry point, with that folder as /etc/logout-relay, in the network of this machine. */
   start(config: string): Running {
-    const { OCIv1 } = JSON.parse(this.#buildah('inspect', this.#container)) as {
-      OCIv1: { config: { Entrypoint: string[]; Cmd: string[] } }
-    }
-    const args = ['run', '--isolation', 'chroot', '--volume', `${config}:/etc/logout-relay:ro`, this.#container, '--']
-    const command = [...OCIv1.config.Entrypoint, ...OCIv1.config.Cmd]
-    return start('buildah', [...this.#store(), ...args, ...command], { logFile: join(this.#dir, 'log') })
-  }
-
-  #store(): string[] {
-    return ['--root', join(this.#dir, 'root'), '--runroot', join(this.#dir, 'run'), '--storage-driver', 'vfs']
-  }
-
-  #buildah(command: string, ...args: readonly string[]): string {
-    const isolated = command === 'bud' ? ['--isolation', 'chroot'] : []
-    const all = [...this.#store(), command, ...isolated, ...args]
-    return execFileSync('buildah', all, { encoding: 'utf8', stdio: 'pipe' })
+    return this.#buildah.start(this.#container, ['--volume', `${config}:/etc/logout-relay:ro`])
   }
 
   /** The folder to build it from. */
   #standIn(): string {
-    const folder = join(this.#dir, 'node')
+    const folder = join(this.#buildah.dir, 'node')
     const root = join(folder, 'root')
     const at = (...path: string[]) => join(root, ...path)
-    for (const path of [
-      'bin',
-      'usr/bin',
-      'usr/local/bin',
-      'etc/ssl/certs',
-      'tmp',
-      'root',
-      'home/node',
-      'proc',
-      'dev',
-    ]) {
+    for (const path of ['usr/bin', 'usr/local/bin', 'etc/ssl/certs', 'tmp', 'root', 'home/node', 'proc', 'dev']) {
       mkdirSync(at(path), { recursive: true })
     }
     chmodSync(at('tmp'), 0o1777)
-    cpSync('/bin/busybox', at('bin', 'busybox'))
-    for (const command of COMMANDS) {
-      symlinkSync('busybox', at('bin', command))
-    }
+    bringBusybox(root, COMMANDS)
     symlinkSync('/bin/env', at('usr', 'bin', 'env'))
-    const libraries = execFileSync('ldd', [process.execPath], { encoding: 'utf8' }).match(/\/lib\S*/g) ?? []
-    const names = ['dns', 'files'].map((name) => join(dirname(libraries[0] ?? ''), `libnss_${name}.so.2`))
-    for (const library of [...libraries, ...names]) {
-      cpSync(realpathSync(library), at(library), { recursive: true })
-    }
+    bringLibraries(root, [process.execPath])
     cpSync(process.execPath, at('usr', 'local', 'bin', 'node'))
     const npm = dirname(dirname(realpathSync(execFileSync('which', ['npm'], { encoding: 'utf8' }).trim())))
     cpSync(npm, at('usr', 'local', 'lib', 'node_modules', 'npm'), { recursive: true })
