@@ -88,7 +88,7 @@ interface Times {
 type ConsoleWorld = ReturnType<typeof consoleWorld>
 
 /** Takes up and attempts deliveries from one number on to another, in events of as many sessions each. */
-export async function owe(world: ConsoleWorld, from: number, to: number): Promise<void> {
+async function owe(world: ConsoleWorld, from: number, to: number): Promise<void> {
   const { store, relyingParties } = world
   const clientOf = (n: number) => `party-${String(n % PARTIES).padStart(4, '0')}`
   relyingParties.replace(
