@@ -124,7 +124,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   app.get('/login', (c) => {
     // It has to fit into a cookie.
     const wanted = c.req.query('to')?.slice(0, 1000) ?? ''
-    return begin(c, /^\/console(\/[\w/?=&%.-]*)?$/.test(wanted) ? wanted : '/console')
+    return begin(c, /^\/console(\/[\w/?=&%.+*-]*)?$/.test(wanted) ? wanted : '/console')
   })
   app.get('/callback', async (c) => {
     const begun = await sessions.openLogin(getCookie(c, loginCookie) ?? '')

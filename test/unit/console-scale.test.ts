@@ -307,6 +307,18 @@ test('relying parties are on pages that say how many there are, and are found by
   expect(await text(olivia.get('/relying-parties?page=nonsense'))).toContain('1 to 50 of 130')
 })
 
+test('a filter is kept over a login, also one with a space', async () => {
+  const world = consoleWorld()
+  const wanted = '/console/deliveries?q=my+app*&wrong=unreachable'
+  let returned = ''
+  world.ports.login.begin = (returnTo) => {
+    returned = returnTo
+    return Promise.reject(new Error('far enough'))
+  }
+  await world.request(`/login?to=${encodeURIComponent(wanted)}`, '')
+  expect(returned).toBe(wanted)
+})
+
 test('who may see nothing here is shown the way out at the realm, and no way back in', async () => {
   const world = consoleWorld()
   const ids: unknown[] = []
