@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { Browser } from '../../stage/browser.ts'
-import { allDelivered, askRelay, type Access, diesWithin, NEXT_SECOND_MS, whichLive } from '../seen.ts'
+import { until } from '../../stage/process.ts'
+import { askRelay, type Access, diesWithin, NEXT_SECOND_MS, whichLive } from '../seen.ts'
 import { byPassword, TOKENS } from '../story.ts'
 import { applications, type Realm } from '../world.ts'
 import { ANN, BEN, CLEO, type FederatedWorld, LOOK_EVERY_MS } from './world.ts'
@@ -166,10 +167,12 @@ async function logInEverywhere({ staff, main }: FederatedWorld, name: string, pa
   return accesses
 }
 
-/** Until everybody who had to be told has answered, and the directory has been looked at once more. */
+/** Until nobody has to be told any more, and the directory has been looked at once more. */
 async function settled(world: FederatedWorld): Promise<void> {
   for (const realm of [world.staff, world.main]) {
-    await allDelivered(world.relay, await operatorOf(world, realm))
+    const token = await operatorOf(world, realm)
+    const open = () => askRelay<{ deliveries: unknown[] }>(world.relay, token, 'deliveries?state=open')
+    await until('every delivery is delivered', async () => (await open()).deliveries.length === 0, { everyMs: 100 })
   }
   await delay(LOOK_EVERY_MS + NEXT_SECOND_MS)
 }
