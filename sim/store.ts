@@ -287,6 +287,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
                 {
                   ...{ issuer: oldest.issuer, clientId: oldest.clientId, count: rows.length },
                   ...{ oldestMs: oldest.createdMs, asked: oldest.attempts > 0 },
+                  ...(oldest.lastReason === undefined ? {} : { lastReason: oldest.lastReason }),
                 },
               ]
             : []
