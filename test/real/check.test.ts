@@ -410,6 +410,7 @@ test('on a healthy stage every line is ok, the real relying parties refuse the t
       'node clock',
       'push',
       'outbox',
+      'realm logout',
       'directory',
       'clients',
     ],
