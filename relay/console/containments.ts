@@ -168,7 +168,7 @@ async function search(
         return { found, next: beforeMs, looked }
       }
       looked++
-      sessions += client === undefined ? 0 : one.deliveries
+      sessions += client === undefined || !mayBe(one) ? 0 : one.deliveries
       beforeMs = one.createdMs
       if (are[n] === true) {
         found.push(one)
