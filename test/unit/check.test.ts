@@ -125,6 +125,25 @@ test('of a realm that makes no logout tokens that line alone tells, and none is 
   expect(genuine).toBeUndefined()
 })
 
+test('a client that has just been changed is asked for its token again when its second is over', async () => {
+  let asked = 0
+  const token = (): Reply =>
+    asked++ === 0 ? [503, { error: 'temporarily_unavailable' }] : [200, { access_token: 'opaque' }]
+  const { findings } = await checkRealm(await realmWith({ token }), Date.now)
+  expect(findings.filter(({ check }) => check === 'client')).toMatchObject([{ ok: true }])
+  expect(asked).toBe(2)
+})
+
+test('a client that is always asked to come again gets no token, and the line says so', async () => {
+  const { findings } = await checkRealm(
+    await realmWith({ token: () => [503, { error: 'temporarily_unavailable' }] }),
+    Date.now,
+  )
+  expect(findings.filter(({ ok }) => !ok)).toMatchObject([
+    { check: 'client', says: expect.stringContaining('503, temporarily_unavailable') as string },
+  ])
+})
+
 test('of a realm with opaque access tokens nothing is said of the signature', async () => {
   const reply = { token: (): Reply => [200, { access_token: 'opaque' }] }
   const { findings } = await checkRealm(await realmWith(reply), Date.now)
