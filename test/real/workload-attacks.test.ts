@@ -100,7 +100,7 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
       await until('the thief is at work', () => Promise.resolve(thief.tokens.length > 10))
       await act(job)
       await job.readSecret()
-      const own = await goesOn(job)
+      await goesOn(job)
       await thief.refused
       await until('nothing of the thief’s lives', async () => !(await areActive(thief.tokens)).includes(true))
       const refreshes = thief.refreshTokens.map((refresh_token) =>
@@ -108,6 +108,12 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
       )
       expect((await Promise.all(refreshes)).map(({ status }) => status).filter((status) => status < 400)).toEqual([])
       expect(thief.refreshTokens.length > 0).toBe(sessions)
+      // What was got between the commit and the end of its second ends with that second, and is asked for again.
+      let own: string[] = []
+      await until('what comes with the new secret lives', async () => {
+        own = await goesOn(job)
+        return !(await areActive(own)).includes(false)
+      })
       expect(await areActive(own)).toEqual(own.map(() => true))
     },
   )
@@ -214,7 +220,8 @@ describe.each(['26.5.0', '26.7.3'] as const)('who has stolen the secret of a wor
     await nextSecond()
     expect((await permission()).status, 'with the new secret').toBe(200)
     realm.postgres.psql(`update client set secret = 'newer' where id = '${job.uuid}'`)
-    expect((await permission()).status).toBe(503)
+    // It is found out at the first request, unless the node has read the client anew by itself.
+    expect([401, 503]).toContain((await permission()).status)
     expect((await permission()).status).toBe(401)
   })
 
