@@ -14,6 +14,7 @@ import { resume } from './resume.ts'
 import { spine } from './spine.ts'
 import { starting } from './start.ts'
 import { type Line, reached, type Size } from './stats.ts'
+import { workload } from './workload.ts'
 
 /**
  * The command: every figure, or those of one bench, as a table, as JSON lines or as the rows of docs/performance.md. It
@@ -42,6 +43,7 @@ const BENCHES: Readonly<Record<string, (size: Size) => Promise<Line[]>>> = {
   spine,
   ledger,
   directory,
+  workload,
   console: pages,
 }
 const size: Size = { rounds: wholeOption('rounds', options.rounds), share: Number(options.share) }

@@ -6,6 +6,7 @@ import { type Directory, startDirectory } from '../scripts/stage/ldap.ts'
 import { type Postgres, startPostgres } from '../scripts/stage/postgres.ts'
 import { ROOT, until } from '../scripts/stage/process.ts'
 import { TokenEndpoint } from '../scripts/stage/tokens.ts'
+import { addedTo } from './in-turn.ts'
 import { figure, type Line, scaled, type Size } from './stats.ts'
 
 const PEOPLE = 100_000
@@ -16,12 +17,14 @@ const [OLD, NEW] = ['password', 'another-password']
 /** By then a change is judged at the first look. */
 const OLD_ENOUGH_MS = 3_000
 const SWEEPS = 3
+const WARM_UP = 15
 /** What fits into a command line. */
 const CHUNK = 1_000
 
 /**
  * A directory of 100,000 people, of whom 10,000 have sessions, with the sweep as it is by default: what a sweep asks, how
- * long it takes, and how long a session lives after the password was changed, where nobody logs in and where the person does.
+ * long it takes, how long a session lives after the password was changed, where nobody logs in and where the person does, and
+ * what the looks add to a login.
  */
 export async function directory({ rounds, share }: Size): Promise<Line[]> {
   const people = Array.from({ length: scaled(PEOPLE, share) }, (_, n) => `p${n}`)
@@ -30,11 +33,11 @@ export async function directory({ rounds, share }: Size): Promise<Line[]> {
   const ldap = await startDirectory({ [UNIT]: [...people, ...logins] }, OLD, { tellsTime: true })
   const postgres = await startPostgres()
   const secrets = ['APP_SECRET', 'CLIENT_SECRET', 'OPERATOR_SECRET', 'CONSOLE_SECRET', 'USER_PASSWORD']
-  const urls = ['DEMO_APACHE_URL', 'DEMO_EXPRESS_URL']
+  const urls = ['DEMO', 'STOCK'].flatMap((realm) => [`${realm}_APACHE_URL`, `${realm}_EXPRESS_URL`])
   const keycloak = await startKeycloak({
     postgres,
     jars: [EXTENSION_JAR],
-    realms: [join(ROOT, 'realm-export', 'demo-realm.json')],
+    realms: ['demo', 'stock'].map((realm) => join(ROOT, 'realm-export', `${realm}-realm.json`)),
     env: Object.fromEntries([
       ...secrets.map((name) => [`LOGOUT_RELAY_${name}`, randomUUID()]),
       ...urls.map((name) => [`LOGOUT_RELAY_${name}`, 'http://localhost:9']),
@@ -43,7 +46,7 @@ export async function directory({ rounds, share }: Size): Promise<Line[]> {
   try {
     const bench = new Bench(keycloak, postgres, ldap)
     await bench.giveSessions(live)
-    return [...(await bench.sweeps()), ...(await bench.changes(logins))]
+    return [...(await bench.sweeps()), ...(await bench.changes(logins)), ...(await bench.addedToLogin(rounds))]
   } finally {
     await keycloak.stop()
     await postgres.stop()
@@ -56,12 +59,14 @@ class Bench {
   readonly #postgres: Postgres
   readonly #ldap: Directory
   readonly #tokens: TokenEndpoint
+  readonly #stock: TokenEndpoint
 
   constructor(keycloak: KeycloakServer, postgres: Postgres, ldap: Directory) {
     this.#keycloak = keycloak
     this.#postgres = postgres
     this.#ldap = ldap
     this.#tokens = new TokenEndpoint(keycloak.issuer('demo'))
+    this.#stock = new TokenEndpoint(keycloak.issuer('stock'))
   }
 
   /** One of them logs in; the others are written as Keycloak and the extension would have. */
@@ -154,6 +159,17 @@ insert into logout_relay_ledger (login_began, latest_end, user_key, sid_key, tem
         goal: ['p99', 'at most', 1_000],
       },
     ]
+  }
+
+  /** Each time the same person, in a realm with the extension and in one without that has the same directory. */
+  async addedToLogin(rounds: number): Promise<Line[]> {
+    await this.#keycloak.admin.must('POST', '/stock/components', this.#ldap.federation(UNIT, { importUsers: true }))
+    const login = (tokens: TokenEndpoint) => () => tokens.directGrant(CLIENT, 'p0', OLD)
+    return addedTo(
+      'a login with a password of the directory',
+      { rounds: rounds * 40, warmUp: WARM_UP, atMost: 2 },
+      { demo: login(this.#tokens), stock: login(this.#stock) },
+    )
   }
 
   /** At some moment between two sweeps. */

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { decodeJwt } from 'jose'
-import { startWorld, type World } from '../scripts/demo/world.ts'
+import { startWorld, type Twin, type World } from '../scripts/demo/world.ts'
 import { copyLedger } from '../scripts/stage/ledger.ts'
 import { type Postgres, startPostgres } from '../scripts/stage/postgres.ts'
 import { until } from '../scripts/stage/process.ts'
 import { type Recorder, startRecorder } from '../test/real/recorder.ts'
+import { addedTo } from './in-turn.ts'
 import { figure, type Line, type Size } from './stats.ts'
 
 const RELYING_PARTIES = 10
@@ -154,22 +155,9 @@ async function addedToLogin({ keycloak, demo, stock }: World, rounds: number): P
   for (const realm of ['demo', 'stock']) {
     await keycloak.admin.createUser(realm, 'bench-login', 'password')
   }
-  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -WARM_UP; round < rounds * 40; round++) {
-    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
-      const began = performance.now()
-      await realm.tokens.directGrant('mobile-app', 'bench-login', 'password')
-      if (round >= 0) {
-        times[realm.name].push(performance.now() - began)
-      }
-    }
-  }
-  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
-  return [
-    { what: 'login, stock', unit: 'ms', figure: figure(times.stock) },
-    { what: 'login, with the extension', unit: 'ms', figure: figure(times.demo) },
-    { what: 'added to a login', unit: 'ms', figure: figure(added), goal: ['median', 'at most', 2] },
-  ]
+  const login = ({ tokens }: Twin) => tokens.directGrant('mobile-app', 'bench-login', 'password')
+  const size = { rounds: rounds * 40, warmUp: WARM_UP, atMost: 2 }
+  return addedTo('a login', size, { demo: () => login(demo), stock: () => login(stock) })
 }
 
 async function addedToRefresh({ keycloak, demo, stock }: World, rounds: number): Promise<Line[]> {
@@ -179,24 +167,13 @@ async function addedToRefresh({ keycloak, demo, stock }: World, rounds: number):
     await keycloak.admin.createUser(realm.name, 'bench-refresh', 'password')
     held.set(realm.name, (await realm.tokens.directGrant('mobile-app', 'bench-refresh', 'password')).refresh_token)
   }
-  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -10 * WARM_UP; round < rounds * 40; round++) {
-    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
-      const refresh_token = held.get(realm.name) ?? ''
-      const began = performance.now()
-      const answer = await realm.tokens.ask({ grant_type: 'refresh_token', client_id: 'mobile-app', refresh_token })
-      if (round >= 0) {
-        times[realm.name].push(performance.now() - began)
-      }
-      held.set(realm.name, answer.json().refresh_token)
-    }
+  const refresh = async ({ name, tokens }: Twin) => {
+    const refresh_token = held.get(name) ?? ''
+    const answer = await tokens.ask({ grant_type: 'refresh_token', client_id: 'mobile-app', refresh_token })
+    held.set(name, answer.json().refresh_token)
   }
-  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
-  return [
-    { what: 'refresh, stock', unit: 'ms', figure: figure(times.stock) },
-    { what: 'refresh, with the extension', unit: 'ms', figure: figure(times.demo) },
-    { what: 'added to a refresh', unit: 'ms', figure: figure(added), goal: ['median', 'at most', 1] },
-  ]
+  const size = { rounds: rounds * 40, warmUp: 10 * WARM_UP, atMost: 1 }
+  return addedTo('a refresh', size, { demo: () => refresh(demo), stock: () => refresh(stock) })
 }
 
 /** Shortly after a new secret, when the gate asks the most. */
@@ -210,20 +187,7 @@ async function addedToClientCredentials({ keycloak, demo, stock }: World, rounds
     secrets.set(name, (await keycloak.admin.must<{ value: string }>('POST', path)).json().value)
   }
   await delay(1100)
-  const times: Record<'demo' | 'stock', number[]> = { demo: [], stock: [] }
-  for (let round = -10 * WARM_UP; round < rounds * 40; round++) {
-    for (const realm of round % 2 === 0 ? [demo, stock] : [stock, demo]) {
-      const began = performance.now()
-      await realm.tokens.serviceAccount('bench-job', secrets.get(realm.name) ?? '')
-      if (round >= 0) {
-        times[realm.name].push(performance.now() - began)
-      }
-    }
-  }
-  const added = times.demo.map((ms, n) => ms - (times.stock[n] ?? Number.NaN))
-  return [
-    { what: 'client credentials, stock', unit: 'ms', figure: figure(times.stock) },
-    { what: 'client credentials, with the extension', unit: 'ms', figure: figure(times.demo) },
-    { what: 'added to client credentials', unit: 'ms', figure: figure(added), goal: ['median', 'at most', 2] },
-  ]
+  const request = ({ name, tokens }: Twin) => tokens.serviceAccount('bench-job', secrets.get(name) ?? '')
+  const size = { rounds: rounds * 40, warmUp: 10 * WARM_UP, atMost: 2 }
+  return addedTo('client credentials', size, { demo: () => request(demo), stock: () => request(stock) })
 }

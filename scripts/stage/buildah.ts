@@ -25,11 +25,12 @@ export class Buildah {
     return statSync(file).size
   }
 
-  run(container: string, ...command: readonly string[]): string {
-    return this.call('run', '--isolation', 'chroot', container, '--', ...command)
+  /** @param options of `buildah run` */
+  run(container: string, options: readonly string[], ...command: readonly string[]): string {
+    return this.call('run', '--isolation', 'chroot', ...options, container, '--', ...command)
   }
 
-  /** In the network of this machine; without a command what the image starts by itself. @param options of `buildah run` */
+  /** In the network of this machine; without a command what the image starts by itself. */
   start(container: string, options: readonly string[], ...command: readonly string[]): Running {
     const args = ['run', '--isolation', 'chroot', ...options, container, '--']
     const own = command.length > 0 ? command : this.#ownCommand(container)

@@ -6,6 +6,8 @@ import { ROOT, type Running } from './process.ts'
 
 const COMMANDS = ['sh', 'cat', 'chmod', 'chown', 'cp', 'env', 'id', 'ls', 'mkdir', 'rm', 'touch', 'wget']
 
+const ENTRY_POINT = ['node', 'relay/cli.ts']
+
 /**
  * The relay's image as its Dockerfile makes it. What stands in for `node:26-alpine` has busybox, this Node and its npm, and the
  * same user.
@@ -28,12 +30,23 @@ export class RelayImage {
   }
 
   run(...command: readonly string[]): string {
-    return this.#buildah.run(this.#container, ...command)
+    return this.#buildah.run(this.#container, [], ...command)
   }
 
-  /** Its entry point, with that folder as /etc/logout-relay, in the network of this machine. */
-  start(config: string): Running {
-    return this.#buildah.start(this.#container, ['--volume', `${config}:/etc/logout-relay:ro`])
+  /** Its entry point, in the network of this machine; without words what it does by itself. @param folders by where it sees them */
+  start(folders: Readonly<Record<string, string>>, ...words: readonly string[]): Running {
+    const own = words.length > 0 ? [...ENTRY_POINT, ...words] : []
+    return this.#buildah.start(this.#container, volumes(folders), ...own)
+  }
+
+  /** Its entry point with these words, to the end; answers what it prints. */
+  command(
+    folders: Readonly<Record<string, string>>,
+    env: Readonly<Record<string, string>>,
+    ...words: readonly string[]
+  ) {
+    const variables = Object.entries(env).flatMap(([name, value]) => ['--env', `${name}=${value}`])
+    return this.#buildah.run(this.#container, [...volumes(folders), ...variables], ...ENTRY_POINT, ...words)
   }
 
   /** The folder to build it from. */
@@ -59,4 +72,8 @@ export class RelayImage {
     writeFileSync(join(folder, 'Dockerfile'), `FROM scratch\nCOPY root /\nENV ${variables}\n`)
     return folder
   }
+}
+
+function volumes(folders: Readonly<Record<string, string>>): string[] {
+  return Object.entries(folders).flatMap(([at, folder]) => ['--volume', `${folder}:${at}`])
 }

@@ -32,7 +32,7 @@ export class KeycloakImage {
   }
 
   run(...command: readonly string[]): string {
-    return this.#buildah.run(this.#container, ...command)
+    return this.#buildah.run(this.#container, [], ...command)
   }
 
   /** Its entry point with these words, in the network of this machine. */

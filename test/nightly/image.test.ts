@@ -47,7 +47,7 @@ test('what the image starts by itself reads /etc/logout-relay/relay.yaml and is 
     stringify({ listen: { port }, store: { sqlite: '/data/relay.db' }, issuers }),
     { mode: 0o644 },
   )
-  const running = image.start(config)
+  const running = image.start({ '/etc/logout-relay': config })
   onTestFinished(() => running.stop())
   const isReady = async () => (await call('GET', `http://127.0.0.1:${port}/readyz`)).status === 200
   await untilUp('The relay in its image is not ready', running, isReady, 60)
