@@ -185,7 +185,7 @@ public final class Rotations {
     public static void forget(KeycloakSessionFactory factory) {
         KeycloakModelUtils.runJobInTransaction(factory, session -> {
             EntityManager em = Jpa.em(session);
-            List<RotationRow> gone = em.createQuery("select r from RotationRow r where r.newSeenMs is not null and r.retiredMs < :old"
+            List<RotationRow> gone = em.createQuery("select r from RotationRow r where r.retiredMs < :old"
                     + " or not exists (select c.id from ClientEntity c where c.id = r.clientUuid)", RotationRow.class)
                     .setParameter("old", DbClock.now(session) - KEPT_MS).setMaxResults(100).getResultList();
             gone.forEach(row -> {
