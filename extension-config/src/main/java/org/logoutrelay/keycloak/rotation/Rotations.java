@@ -54,6 +54,10 @@ public final class Rotations {
     /** Before the commit. Throws to refuse the change where it is not what the caller means. */
     public static Judged judge(KeycloakSession session, SecretChange change) {
         String asked = Requests.header(session, HEADER);
+        if (asked != null && !change.alone()) {
+            // What other keys have got ends up to now, and not up to the last use of the old secret.
+            throw new AllOrNothing.Refusal("Nothing was changed: a rotation changes a client's secret and nothing else that it proves itself by");
+        }
         // Whoever comes with the old secret in this moment is either seen here, or waits and finds it withdrawn.
         RotationRow row = Jpa.em(session).find(RotationRow.class, change.uuid(), LockModeType.PESSIMISTIC_WRITE);
         long now = DbClock.measure(session.getKeycloakSessionFactory());
