@@ -1,6 +1,11 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
+import { RelayError } from '../../errors.ts'
 import { mustBeEncrypted, realmAt, Rest, type Wanted } from './rest.ts'
 
+/** A node that has not heard reads the client anew once it was asked, as a rule. */
+const MOST_LOOKS = 5
+const LOOK_MS = 1000
 const MANAGE = 'manage-clients of realm-management'
 const OPERATE = 'operate of the client logout-relay'
 /** What is meant by a change of a secret: the extension refuses, in its transaction, one that is not that. */
@@ -36,6 +41,7 @@ const Report = z.object({
   rotation: Rotation.optional(),
 })
 const Secret = z.object({ value: z.string() })
+const Current = z.object({ current: z.boolean() })
 
 /** Who has come with which secret, and how often. */
 export type SecretCaller = z.infer<typeof Caller>
@@ -54,6 +60,7 @@ export interface ClientSecrets {
   makeBeside(uuid: string): Promise<string | undefined>
   /** A new one. Whether the old one goes on to count is the realm's policy. */
   make(uuid: string): Promise<string>
+  /** That of now: a node that has not heard of a change shows the one of before, and is asked again. */
   current(uuid: string): Promise<string>
   /**
    * @param rotation only of this one, and only if its new secret was seen; what that one got lives on
@@ -63,7 +70,13 @@ export interface ClientSecrets {
 }
 
 /** @param ca certificates of CAs (PEM) that are trusted in addition */
-export function secretsOf(issuer: string, clientId: string, token: () => Promise<string>, ca?: string): ClientSecrets {
+export function secretsOf(
+  issuer: string,
+  clientId: string,
+  token: () => Promise<string>,
+  ca?: string,
+  sleep: (ms: number) => Promise<unknown> = delay,
+): ClientSecrets {
   mustBeEncrypted(issuer)
   const { url, admin, extension } = realmAt(issuer)
   const rest = new Rest({ url, ca }, token)
@@ -85,7 +98,20 @@ export function secretsOf(issuer: string, clientId: string, token: () => Promise
       return made && rest.parsed(made, path, Secret).value
     },
     make: async (uuid) => (await rest.read(secretAt(uuid), Secret, { method: 'POST', right: MANAGE })).value,
-    current: async (uuid) => (await rest.get(secretAt(uuid), Secret, MANAGE)).value,
+    current: async (uuid) => {
+      for (let looks = 1; looks <= MOST_LOOKS; looks++) {
+        const { value } = await rest.get(secretAt(uuid), Secret, MANAGE)
+        const json = { client: clientId, secret: value }
+        if ((await rest.read(`${extension}/client-rotations`, Current, { json, right: OPERATE })).current) {
+          return value
+        }
+        await sleep(LOOK_MS)
+      }
+      throw new RelayError(
+        'idp_unavailable',
+        'The node of Keycloak that answers has not heard which secret of the client counts, so none was taken from it: run this again',
+      )
+    },
     withdraw: async (uuid, rotation) => {
       const path = `${secretAt(uuid)}/rotated`
       if (rotation === undefined) {

@@ -1,8 +1,11 @@
 package org.logoutrelay.keycloak.rotation;
 
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 import org.keycloak.common.Profile;
 import org.keycloak.common.util.Time;
@@ -10,11 +13,13 @@ import org.keycloak.models.ClientModel;
 import org.keycloak.models.ClientSecretConstants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.RealmModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.gate.ClientProof;
 import org.logoutrelay.keycloak.gate.Requests;
 import org.logoutrelay.keycloak.trigger.WrittenClients.SecretChange;
 
@@ -150,6 +155,19 @@ public final class Rotations {
         String until = client.getAttribute(ClientSecretConstants.CLIENT_ROTATED_SECRET_EXPIRATION_TIME);
         return Profile.isFeatureEnabled(Profile.Feature.CLIENT_SECRET_ROTATION) && old != null && !old.isBlank() && until != null
                 && until.matches("\\d{1,12}") ? Long.parseLong(until) : 0;
+    }
+
+    /**
+     * Whether a secret is the one of now, whatever the node that has shown it has heard. By the database; a node that has
+     * another one in its cache reads the client anew.
+     */
+    public static boolean isCurrent(KeycloakSession session, RealmModel realm, ClientModel client, String secret) {
+        String stored = Jpa.em(session).createQuery("select c.secret from ClientEntity c where c.id = :id", String.class)
+                .setParameter("id", client.getId()).getResultStream().findFirst().orElse(null);
+        if (!Objects.equals(stored, client.getSecret())) {
+            ClientProof.readAnew(session, realm, client);
+        }
+        return stored != null && MessageDigest.isEqual(stored.getBytes(StandardCharsets.UTF_8), secret.getBytes(StandardCharsets.UTF_8));
     }
 
     private static boolean hasSecret(ClientModel client) {
