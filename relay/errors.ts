@@ -56,3 +56,28 @@ export function whyUntrusted(code: string | undefined, setting: string): string 
     ? `has a certificate of a CA that is not trusted here (${code}): name a file with that CA’s certificate (PEM) in ${setting}`
     : undefined
 }
+
+/** Where whoever runs a command names a CA. */
+const OF_COMMANDS = '--ca-file or LOGOUT_RELAY_CA_FILE'
+
+/** A server as it is said that it gave no answer. */
+interface Unanswered {
+  readonly code: RelayErrorCode
+  /** As a sentence about it begins. */
+  readonly server: string
+  /** Where it is not there, in front of the network's word for why, and behind that what to look at. */
+  readonly absent: string
+  readonly hint?: string
+  /** Where its CA would be named, if not at a command. */
+  readonly setting?: string
+}
+
+/** Nobody answers, or its CA is not trusted: one sentence for each, whoever was asked. */
+export function noAnswer(
+  cause: unknown,
+  { code, server, absent, hint = '', setting = OF_COMMANDS }: Unanswered,
+): RelayError {
+  const word = networkCodeOf(cause)
+  const why = whyUntrusted(word, setting)
+  return new RelayError(code, why === undefined ? `${absent} (${word})${hint}` : `${server} ${why}`, { cause })
+}

@@ -22,6 +22,8 @@ export interface HttpAnswer {
   readonly json: unknown
   /** Where it redirects to; no redirect is followed. */
   readonly location?: string
+  /** When to come again, as the header has it. */
+  readonly retryAfter?: string | undefined
 }
 
 /**
@@ -41,11 +43,12 @@ export async function exchange(url: string | URL, wanted: HttpRequest): Promise<
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
   })
-  const { location } = response.headers
+  const { location, 'retry-after': retryAfter } = response.headers
   return {
     status: response.statusCode,
     json: parsed(await bounded(response.body, mostBytes)),
     ...(typeof location === 'string' ? { location } : {}),
+    ...(typeof retryAfter === 'string' ? { retryAfter } : {}),
   }
 }
 

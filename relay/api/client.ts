@@ -1,6 +1,6 @@
 import type { z } from 'zod'
 import { isLoopback } from '../domain/uri.ts'
-import { networkCodeOf, RelayError, whyUntrusted } from '../errors.ts'
+import { noAnswer, RelayError } from '../errors.ts'
 import { exchange, type HttpAnswer } from '../http.ts'
 import {
   Changed,
@@ -163,12 +163,8 @@ async function reach(
       ...how,
     })
   } catch (cause) {
-    const code = networkCodeOf(cause)
-    const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE')
-    throw new RelayError(
-      'store_unavailable',
-      why === undefined ? `No relay answers at ${url.origin} (${code})` : `The relay at ${url.origin} ${why}`,
-      { cause },
-    )
+    const { origin } = url
+    const absent = `No relay answers at ${origin}`
+    throw noAnswer(cause, { code: 'store_unavailable', server: `The relay at ${origin}`, absent })
   }
 }

@@ -3,7 +3,6 @@ import { RelayError } from '../errors.ts'
 import { type Held, heldOf, type HeldOfRealm } from '../idp/keycloak/held.ts'
 import { many } from '../text.ts'
 import { caFileOption, caOf } from './ca-file.ts'
-import { mustBeEncrypted } from './realm.ts'
 import { issuerOf, ownToken, print, show } from './relay.ts'
 
 interface Options {
@@ -88,6 +87,5 @@ async function realm(options: Pick<Options, 'caFile'>): Promise<HeldOfRealm> {
       'The access token is opaque and does not say whose it is: set LOGOUT_RELAY_ISSUER. Example: https://idp.example.org/realms/main',
     )
   }
-  mustBeEncrypted(issuer)
   return heldOf(issuer, token, ca)
 }

@@ -1,7 +1,8 @@
 import * as oidc from 'openid-client'
 import { isLoopback } from '../domain/uri.ts'
-import { networkCodeOf, RelayError, whyUntrusted } from '../errors.ts'
+import { networkCodeOf, noAnswer, RelayError } from '../errors.ts'
 import { fetchTrusting } from '../http.ts'
+import { mustBeEncrypted } from '../idp/keycloak/rest.ts'
 
 /** A client of a realm, as the environment or a login of before names it. */
 export interface RealmClient {
@@ -30,23 +31,10 @@ export async function discover({ issuer, clientId, clientSecret, ca }: RealmClie
       ...(ca === undefined ? {} : { [oidc.customFetch]: fetchTrusting(ca) }),
     })
   } catch (cause) {
-    const code = networkCodeOf(cause)
-    const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE')
-    const absent = `No realm answers at ${issuer} (${code}): are name and path of --issuer, LOGOUT_RELAY_ISSUER right?`
-    throw new RelayError('idp_unavailable', why === undefined ? absent : `The realm ${issuer} ${why}`, { cause })
-  }
-}
-
-/** @throws RelayError `config_invalid` for a realm to which nothing secret may be sent */
-export function mustBeEncrypted(issuer: string): void {
-  if (
-    !URL.canParse(issuer) ||
-    !(issuer.startsWith('https://') || (issuer.startsWith('http://') && isLoopback(issuer)))
-  ) {
-    throw new RelayError(
-      'config_invalid',
-      'The realm (--issuer, LOGOUT_RELAY_ISSUER) must be https, or http on this machine. Example: https://idp.example.org/realms/main',
-    )
+    throw noAnswer(cause, {
+      ...{ code: 'idp_unavailable', server: `The realm ${issuer}`, absent: `No realm answers at ${issuer}` },
+      hint: ': are name and path of --issuer, LOGOUT_RELAY_ISSUER right?',
+    })
   }
 }
 

@@ -7,6 +7,7 @@ import { decodeJwt } from 'jose'
 import { codeOf, RelayError } from '../errors.ts'
 import { type SecretCaller, type SecretReport, secretsOf } from '../idp/keycloak/secrets.ts'
 import { duration, many } from '../text.ts'
+import { caFileOption, caOf } from './ca-file.ts'
 import { issuerOf, openProgress, type Progress, show, time } from './relay.ts'
 import { type Phase, phaseOf, quietOf, rotate, type World } from './rotation.ts'
 import { accessToken } from './token.ts'
@@ -18,6 +19,7 @@ interface Options {
   readonly quiet?: number
   readonly wait?: number
   readonly report?: boolean
+  readonly caFile?: string
   readonly json?: boolean
 }
 
@@ -54,15 +56,17 @@ export function addRotateCommand(program: Command): void {
     )
     .option('--wait <duration>', 'return after so long, whatever has come of it (default: never)', span)
     .option('--report', 'change nothing: say how far it is, and who comes with which secret')
+    .addOption(caFileOption())
     .option('--json', 'one JSON object a line')
     .addHelpText('after', HELP)
     .action(run)
 }
 
 async function run(options: Options): Promise<void> {
-  const token = lasting()
+  const ca = caOf(options)
+  const token = lasting(ca)
   const issuer = realmOf(await token(), options.client)
-  const secrets = secretsOf(issuer, options.client, token)
+  const secrets = secretsOf(issuer, options.client, token, ca)
   if (options.report) {
     report(await secrets.report(), options)
     return
@@ -192,11 +196,11 @@ function whereTo({ client, out, now }: Options): string {
 }
 
 /** A wait may be longer than a token lives. */
-function lasting(): () => Promise<string> {
+function lasting(ca: string | undefined): () => Promise<string> {
   let token: string | undefined
   return async () => {
     if (token === undefined || (claims(token).exp ?? Infinity) - RENEW_BEFORE_S < Date.now() / 1000) {
-      token = await accessToken(process.env, Date.now())
+      token = await accessToken(process.env, Date.now(), ca)
     }
     return token
   }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import * as oidc from 'openid-client'
 import { codeOf, RelayError } from '../errors.ts'
+import { clientToken } from '../idp/keycloak/come-again.ts'
 import { duration } from '../text.ts'
 import { forgetLogin, keepLogin, keptLogin, type KeptLogin } from './kept-login.ts'
 import { discover, type RealmClient, whyNoToken } from './realm.ts'
@@ -99,7 +100,7 @@ function namedIn(env: Env): RealmClient {
 
 async function ofClient(client: RealmClient): Promise<string> {
   try {
-    return (await oidc.clientCredentialsGrant(await discover(client))).access_token
+    return (await clientToken(await discover(client))).access_token
   } catch (cause) {
     throw whyNoToken(client, cause)
   }

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { secretsOf } from '../../relay/idp/keycloak/secrets.ts'
 import { call } from '../../scripts/stage/http.ts'
 import { until } from '../../scripts/stage/process.ts'
 import { type DemoRealm, nextSecond, SECRET, startDemoRealm } from './demo-realm.ts'
@@ -208,6 +209,64 @@ test('whoever has no secret at all cannot make a caller with the old one nameles
     const { callers } = await report(job)
     return callers.some(({ secret, user_agent }) => secret === 'old' && user_agent === 'forgotten-job')
   })
+})
+
+test('keys that are changed in the same request as the old secret is withdrawn are refused, since what they got would live on', async () => {
+  const { job, old } = await startRotation(false)
+  const token = await realm.tokens.serviceAccount(OPERATOR, SECRET)
+  const withdrawing = async (attributes: Record<string, string>) => {
+    const gone = ['', '.creation.time', '.expiration.time'].map((end) => [`client.secret.rotated${end}`, ''])
+    const url = `${realm.issuer.replace('/realms/', '/admin/realms/')}${job.path}`
+    const headers = { authorization: `Bearer ${token}`, 'logout-relay-rotation': (await report(job)).id }
+    return call('PUT', url, {
+      headers,
+      json: { clientId: job.clientId, attributes: { ...(Object.fromEntries(gone) as object), ...attributes } },
+    })
+  }
+  const keys = { 'use.jwks.url': 'true', 'jwks.url': 'https://keys.example.org' }
+  const both = await withdrawing(keys)
+  expect([both.status, both.text]).toEqual([400, expect.stringContaining('and nothing else that it proves itself by')])
+  expect((await job.askWith(old)).status, 'nothing was withdrawn').toBe(200)
+  const alone = await withdrawing({})
+  expect([200, 204], alone.text).toContain(alone.status)
+  expect((await job.askWith(old)).status).not.toBe(200)
+})
+
+test('from a node that has not heard of a new secret none is taken but that one', async () => {
+  const job = await startJob(place)
+  const old = job.secret
+  const operator = () => realm.tokens.serviceAccount(OPERATOR, SECRET)
+  const shown = async () => {
+    await job.readSecret()
+    return job.secret
+  }
+  expect(await shown()).toBe(old)
+  // As another node writes it, which this one cannot hear.
+  realm.postgres.psql(`update client set secret = 'made-elsewhere' where id = '${job.uuid}'`)
+  expect(await shown(), 'Keycloak itself shows the one of before').toBe(old)
+  expect(await secretsOf(realm.issuer, job.clientId, operator).current(job.uuid)).toBe('made-elsewhere')
+  const judge = (body: object) => operator().then((token) => realm.call('client-rotations', body, token))
+  const answers = await Promise.all(
+    [{ secret: 'made-elsewhere' }, { secret: old }, {}].map((more) => judge({ client: job.clientId, ...more })),
+  )
+  expect(answers.map(({ status }) => status)).toEqual([200, 200, 400])
+  expect(answers.slice(0, 2).map((answer) => answer.json())).toEqual([{ current: true }, { current: false }])
+  const relay = await realm.call('client-rotations', { client: job.clientId, secret: old })
+  expect(relay.status, 'the relay itself may not ask').toBe(403)
+})
+
+test('a rotation whose new secret nobody ever came with is forgotten 90 days after its end', async () => {
+  const unseen = await startJob(place)
+  await unseen.newSecret()
+  const rows = () => realm.postgres.psql(`select id from logout_relay_rotation where client_uuid = '${unseen.uuid}'`)
+  const retired = (days: number) =>
+    realm.postgres.psql(
+      `update logout_relay_rotation set retired_ms = ${Date.now() - days * 86_400_000} where client_uuid = '${unseen.uuid}'`,
+    )
+  retired(89)
+  expect(rows()).not.toBe('')
+  retired(91)
+  await until('it is forgotten', () => Promise.resolve(rows() === ''), { seconds: 60 })
 })
 
 const TOKEN = { grant_type: 'client_credentials' }

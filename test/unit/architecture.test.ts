@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   idp: ['../guard/', 'domain/', 'flow/ports.ts', 'delivery/port.ts'],
   // How a client is told is read in one place, in an event as in the list of relying parties.
   'idp/keycloak': ['domain/', 'flow/ports.ts', 'idp/', 'delivery/', 'signing/key.ts'],
-  'idp/keycloak/audit': ['domain/'],
+  'idp/keycloak/audit': ['domain/', 'idp/keycloak/rest.ts'],
   // It asks what the relay will ask, the way it will ask it. Which application is told is judged as the audit judges it.
   'idp/keycloak/check': [
     'domain/',
@@ -37,12 +37,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'idp/',
     'idp/keycloak/audit/',
     'idp/keycloak/claims.ts',
+    'idp/keycloak/come-again.ts',
     'idp/keycloak/directories.ts',
     'idp/keycloak/realm-logouts.ts',
     'idp/keycloak/upstreams.ts',
   ],
   // It changes a realm, with an administrator's word alone; a client is read as the audit reads it.
-  'idp/keycloak/setup': ['idp/keycloak/audit/'],
+  'idp/keycloak/setup': ['idp/keycloak/audit/', 'idp/keycloak/rest.ts'],
   config: ['domain/', 'signing/key.ts'],
   // A kind has a folder; kinds.ts, which lists them, imports the one file of it that the others need not know.
   delivery: ['domain/', 'delivery/backchannel/backchannel.ts'],
@@ -97,6 +98,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'config/files.ts', 'signing/', 'run/open.ts'],
     ...['idp/keycloak/publish.ts', 'idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'idp/keycloak/rotation/'],
+    ...['idp/keycloak/come-again.ts', 'idp/keycloak/rest.ts'],
     ...['idp/keycloak/secrets.ts', 'idp/keycloak/setup/', 'domain/', 'upstream/', 'delivery/post.ts'],
   ],
 }

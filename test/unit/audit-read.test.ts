@@ -218,7 +218,7 @@ test('where the role offline_access is gone nobody has offline tokens', async ()
 })
 
 test.each([
-  [401, 'access_denied', /refused the token/],
+  [401, 'access_denied', /refuses the token/],
   [404, 'invalid_request', /check --url and --realm/],
   [302, 'idp_unavailable', /is --url Keycloak/],
   [500, 'idp_unavailable', /answered 500/],

@@ -125,23 +125,34 @@ test('of a realm that makes no logout tokens that line alone tells, and none is 
   expect(genuine).toBeUndefined()
 })
 
-test('a client that has just been changed is asked for its token again when its second is over', async () => {
-  let asked = 0
-  const token = (): Reply =>
-    asked++ === 0 ? [503, { error: 'temporarily_unavailable' }] : [200, { access_token: 'opaque' }]
-  const { findings } = await checkRealm(await realmWith({ token }), Date.now)
-  expect(findings.filter(({ check }) => check === 'client')).toMatchObject([{ ok: true }])
-  expect(asked).toBe(2)
-})
+describe('where a client has just been changed, so that it is told to come again,', () => {
+  const COME_AGAIN: Reply = [503, { error: 'temporarily_unavailable' }]
+  const checked = async (reply: (asked: number) => Reply, endpoint = 'token') => {
+    let asked = 0
+    const waited: number[] = []
+    const sleep = (ms: number) => Promise.resolve(waited.push(ms))
+    const { findings } = await checkRealm(await realmWith({ [endpoint]: () => reply(asked++) }), Date.now, sleep)
+    return { todo: findings.filter(({ ok }) => !ok), asked, waited }
+  }
 
-test('a client that is always asked to come again gets no token, and the line says so', async () => {
-  const { findings } = await checkRealm(
-    await realmWith({ token: () => [503, { error: 'temporarily_unavailable' }] }),
-    Date.now,
-  )
-  expect(findings.filter(({ ok }) => !ok)).toMatchObject([
-    { check: 'client', says: expect.stringContaining('503, temporarily_unavailable') as string },
-  ])
+  test('its token is asked for again when the second of the change is over', async () => {
+    const opaque: Reply = [200, { access_token: 'opaque' }]
+    const { asked, waited } = await checked((before) => (before === 0 ? COME_AGAIN : opaque))
+    expect([asked, waited]).toEqual([2, [1000]])
+  })
+
+  test('and always is, it gets no token, and the line says so', async () => {
+    const { todo, asked, waited } = await checked(() => COME_AGAIN)
+    expect(todo).toMatchObject([
+      { check: 'client', says: expect.stringContaining('503, temporarily_unavailable') as string },
+    ])
+    expect([asked, waited]).toEqual([3, [1000, 1000]])
+  })
+
+  test('nothing but its token is asked for twice', async () => {
+    const { asked, waited, todo } = await checked(() => COME_AGAIN, 'relying-parties')
+    expect([asked, waited, todo.map(({ check }) => check)]).toEqual([1, [], ['extension']])
+  })
 })
 
 test('of a realm with opaque access tokens nothing is said of the signature', async () => {

@@ -90,7 +90,7 @@ test('a decision goes where such a thing is decided, with the reason and the cal
 
 test.each<[number, unknown, string, RegExp]>([
   [400, { error: 'invalid_request', error_description: 'id is not that of' }, 'invalid_request', /id is not that of/],
-  [401, {}, 'access_denied', /\(401\).*role confirm/],
+  [401, {}, 'access_denied', /\(401\).*has ended/],
   [403, { error: 'unauthorized_client', error_description: 'name wiki' }, 'access_denied', /\(403\).*name wiki/],
   [404, {}, 'idp_unavailable', /answered 404.*jar/],
   [500, {}, 'idp_unavailable', /answered 500/],

@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { expect, onTestFinished, test, vi } from 'vitest'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
 import type { Delivery } from '../../relay/domain/model.ts'
 import { judgesOf } from '../../relay/idp/keycloak/check/realm.ts'
 import { Keycloak } from '../../relay/idp/keycloak/keycloak.ts'
@@ -268,4 +268,62 @@ test('what the realm says of itself is judged as it says it: a directory that fa
     expect.stringMatching(/^realm logout: of \d{4}-.* ends no session .*held confirm 5f0c/),
     expect.stringMatching(/^directory: ad cannot be looked at since/),
   ])
+})
+
+describe('a relay whose client has just been changed', () => {
+  const COME_AGAIN = { error: 'temporarily_unavailable' }
+
+  /** A realm that gives a token after so many refusals; what it was asked, and for how long the relay waited. */
+  async function realmPuttingOff(times: number, headers: Record<string, string> = {}, refusal: object = COME_AGAIN) {
+    let asked = 0
+    const waited: number[] = []
+    const server: Server = createServer((question, response) => {
+      const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+      const isToken = question.url?.endsWith('/token') === true
+      const [status, answer] = question.url?.includes('.well-known')
+        ? [200, { issuer, token_endpoint: `${issuer}/token`, jwks_uri: `${issuer}/certs` }]
+        : isToken && asked++ < times
+          ? [503, refusal]
+          : [200, isToken ? { access_token: 'a-token', token_type: 'Bearer', expires_in: 300 } : { sets: {} }]
+      response
+        .writeHead(status, { 'Content-Type': 'application/json', ...(status === 503 ? headers : {}) })
+        .end(JSON.stringify(answer))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/demo`
+    const sleep = (ms: number) => Promise.resolve(waited.push(ms))
+    const keycloak = new Keycloak({ issuer, clientId: 'c', clientSecret: 's', allowHttp: true, sleep })
+    onTestFinished(async () => {
+      await keycloak.close()
+      server.closeAllConnections()
+      server.close()
+    })
+    return { keycloak, issuer, waited, asked: () => asked }
+  }
+
+  test.each<[string, Record<string, string>, number]>([
+    ['a second, where it is not said', {}, 1000],
+    ['as long as is said', { 'retry-after': '2' }, 2000],
+    ['never longer than 5 seconds', { 'retry-after': '3600' }, 5000],
+    ['a second, where a date is said', { 'retry-after': 'Mon, 30 Nov 2026 08:00:00 GMT' }, 1000],
+  ])('has its token with the same request, after %s', async (_, headers, waitMs) => {
+    const { keycloak, waited, asked } = await realmPuttingOff(1, headers)
+    expect(await keycloak.poll(1, [], {})).toEqual({ sets: {} })
+    expect([asked(), waited]).toEqual([2, [waitMs]])
+  })
+
+  test('and that is put off for good gives up, and says what it was told', async () => {
+    const { keycloak, issuer, waited, asked } = await realmPuttingOff(99)
+    await expect(keycloak.poll(1, [], {})).rejects.toMatchObject({
+      code: 'idp_unavailable',
+      message: `${issuer} gives the client no token now (503): try again, and see Keycloak’s log`,
+    })
+    expect([asked(), waited]).toEqual([3, [1000, 1000]])
+  })
+
+  test('is told nothing of coming again by a realm that fails otherwise, and asks once', async () => {
+    const { keycloak, waited, asked } = await realmPuttingOff(99, {}, { error: 'unknown_error' })
+    await expect(keycloak.poll(1, [], {})).rejects.toThrow(/gives the client no token now \(503\)/)
+    expect([asked(), waited]).toEqual([1, []])
+  })
 })

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { getCACertificates } from 'node:tls'
 import { generate } from 'selfsigned'
-import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, expect, onTestFinished, test, vi } from 'vitest'
 import { z } from 'zod'
 import { openApi } from '../../relay/api/client.ts'
 import { caOf } from '../../relay/cli/ca-file.ts'
@@ -157,7 +157,7 @@ const ASKS: readonly (readonly [
       return api.get('/admin/realms/main/users', z.array(z.object({ id: z.string() })))
     },
     [{ id: 'id-of-alice' }],
-    /--ca-file/,
+    /--ca-file or LOGOUT_RELAY_CA_FILE/,
   ],
 ]
 
@@ -172,6 +172,53 @@ test.each(ASKS)(
     await expect(refused).rejects.toThrow(setting)
   },
 )
+
+/** Each by which a person or a program asks a realm, with what it cannot do without. */
+const COMMANDS: readonly (readonly [command: string, args: (issuer: string) => readonly string[]])[] = [
+  ['rotate', () => ['--client', 'job', '--report']],
+  ['held list', () => []],
+  ['held confirm', () => ['9b1c', '--reason', 'meant']],
+  ['held dismiss', () => ['9b1c', '--reason', 'not meant']],
+  ['keys rotate-realm', () => ['--yes']],
+  ['setup', (issuer) => ['--url', new URL(issuer).origin, '--realm', 'main', '--print']],
+  ['audit', (issuer) => ['--url', new URL(issuer).origin, '--realm', 'main']],
+]
+
+test.each(COMMANDS)('logout-relay %s heeds --ca-file, and LOGOUT_RELAY_CA_FILE as well', async (command, args) => {
+  const issuer = await servedUnder(ours)
+  const claims = Buffer.from(JSON.stringify({ iss: issuer })).toString('base64url')
+  vi.stubEnv('LOGOUT_RELAY_TOKEN', `eyJhbGciOiJub25lIn0.${claims}.`)
+  vi.stubEnv('LOGOUT_RELAY_CA_FILE', '')
+  const said: string[] = []
+  vi.spyOn(process.stderr, 'write').mockImplementation((text) => said.push(String(text)) > 0)
+  vi.spyOn(process.stdout, 'write').mockImplementation(() => true)
+  onTestFinished(() => {
+    vi.unstubAllEnvs()
+    vi.restoreAllMocks()
+    process.exitCode = 0
+  })
+  // A token is asked for once, and kept for as long as the process lives.
+  vi.resetModules()
+  const { program } = await import('../../relay/cli.ts')
+  const says = async (...more: readonly string[]) => {
+    said.length = 0
+    const failed: unknown = await program
+      .parseAsync([...command.split(' '), ...args(issuer), ...more], { from: 'user' })
+      .then(
+        () => '',
+        (cause: unknown) => cause,
+      )
+    return `${said.join('')}${String(failed)}`
+  }
+  const untrusted = /has a certificate of a CA that is not trusted here .* in --ca-file or LOGOUT_RELAY_CA_FILE/
+  /** What a realm that answers nothing but `{}` is told, once it is reached. */
+  const reached = /answered 200, and something that .* does not|lacks view-realm/
+  expect(await says()).toMatch(untrusted)
+  const file = inFile(ours.cert)
+  expect(await says('--ca-file', file)).toMatch(reached)
+  vi.stubEnv('LOGOUT_RELAY_CA_FILE', file)
+  expect(await says()).toMatch(reached)
+})
 
 test('people log in at the console of a realm with a CA of one’s own', async () => {
   const issuer = await servedUnder(ours)

@@ -310,19 +310,24 @@ interface Asked {
   readonly meant: unknown
 }
 
-/** A stand-in for Keycloak and the extension. */
-async function keycloak(status: number, answer: unknown) {
+/** A stand-in for Keycloak and the extension. @param currents what it says of each secret that it is asked about */
+async function keycloak(status: number, answer: unknown, currents: readonly boolean[] = []) {
   const asked: Asked[] = []
+  const waited: number[] = []
+  let judged = 0
   const server = createServer((question, response) => {
     const { method, url, headers } = question
     asked.push({ method, path: url, meant: headers['logout-relay-rotation'] })
-    response.writeHead(status).end(JSON.stringify(answer))
+    const isJudging = method === 'POST' && url?.endsWith('/client-rotations') === true
+    response.writeHead(status).end(JSON.stringify(isJudging ? { current: currents[judged++] ?? true } : answer))
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   onTestFinished(() => void server.close())
   const { port } = server.address() as AddressInfo
   const issuer = `http://127.0.0.1:${port}/auth/realms/main`
-  return { asked, secrets: secretsOf(issuer, 'a&b', () => Promise.resolve('my-token')) }
+  const sleep = (ms: number) => Promise.resolve(waited.push(ms))
+  const secrets = secretsOf(issuer, 'a&b', () => Promise.resolve('my-token'), undefined, sleep)
+  return { asked, waited, secrets }
 }
 
 test('each change of a secret says what is meant by it, and only --now says nothing', async () => {
@@ -338,9 +343,19 @@ test('each change of a secret says what is meant by it, and only --now says noth
     { method: 'POST', path: `${at}/u%2F1/client-secret`, meant: 'begin' },
     { method: 'POST', path: `${at}/u/client-secret`, meant: undefined },
     { method: 'GET', path: `${at}/u/client-secret`, meant: undefined },
+    { method: 'POST', path: '/auth/realms/main/logout-relay/client-rotations', meant: undefined },
     { method: 'DELETE', path: `${at}/u/client-secret/rotated`, meant: 'r-1' },
     { method: 'DELETE', path: `${at}/u/client-secret/rotated`, meant: undefined },
   ])
+})
+
+test('a secret that is not the one of now is not taken: the node is asked again, and none is taken from one that never hears', async () => {
+  const late = await keycloak(200, { value: 'shown' }, [false, false, true])
+  expect(await late.secrets.current('u')).toBe('shown')
+  expect([late.asked.filter(({ method }) => method === 'GET').length, late.waited]).toEqual([3, [1000, 1000]])
+  const never = await keycloak(200, { value: 'of before' }, Array<boolean>(9).fill(false))
+  await expect(never.secrets.current('u')).rejects.toThrow(/has not heard which secret of the client counts/)
+  expect(never.waited).toHaveLength(5)
 })
 
 test.each([400, 409])('a change that the extension refuses (%i) is no failure', async (status) => {
@@ -368,7 +383,7 @@ test.each([
 
 test('an extension that does not watch rotations is told from a client that is not there', async () => {
   const old = await keycloak(404, { error: 'HTTP 404 Not Found' })
-  await expect(old.secrets.report()).rejects.toThrow(/does not watch rotations/)
+  await expect(old.secrets.report()).rejects.toThrow(/is the extension’s jar in .*, and is it of this version/)
   const none = await keycloak(404, { error: 'not_found', error_description: 'The client is not one of this realm' })
   await expect(none.secrets.report()).rejects.toMatchObject({ code: 'not_found' })
   expect(none.asked[0]?.path).toBe('/auth/realms/main/logout-relay/client-rotations?client=a%26b')

@@ -63,7 +63,8 @@ test('nobody there is said without the name that was looked for', async () => {
     .catch((cause: unknown) => cause)
   expect(failure).toMatchObject({
     code: 'idp_unavailable',
-    message: 'Keycloak cannot be asked for users (ECONNREFUSED)',
+    message:
+      'No Keycloak answers at http://127.0.0.1:9 (ECONNREFUSED): is it up, and are host, port and path of the issuer right?',
   })
 })
 

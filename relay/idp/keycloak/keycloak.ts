@@ -19,6 +19,7 @@ import type { Genuine, Minted } from '../../delivery/port.ts'
 import { targetAt } from '../../domain/target.ts'
 import { type IdentityProvider, KEYS_COOLDOWN_MS, type RealmLook, type SetError, type Which } from '../port.ts'
 import { isJwt, signatureComplaint } from '../unverifiable.ts'
+import { clientToken, type Sleep } from './come-again.ts'
 import { DirectoryItem } from './directories.ts'
 import { dismissedIn } from './dismissed.ts'
 import { RealmLogoutItem } from './realm-logouts.ts'
@@ -108,6 +109,7 @@ export interface KeycloakOptions {
   readonly allowHttp: boolean
   /** Certificates of CAs (PEM) that are trusted for this realm in addition. */
   readonly ca?: string | undefined
+  readonly sleep?: Sleep
   /** Judges what comes by the way, as `logout-relay check` does. */
   readonly judges?: Judges
 }
@@ -411,7 +413,7 @@ export class Keycloak implements IdentityProvider {
   async #requestToken(lives: (seconds: number) => void): Promise<string> {
     const config = await this.#configuration()
     try {
-      const answer = await oidc.clientCredentialsGrant(config)
+      const answer = await clientToken(config, this.#options.sleep)
       lives(answer.expires_in ?? 60)
       this.#own = this.#options.judges?.token(answer.access_token) ?? []
       return answer.access_token

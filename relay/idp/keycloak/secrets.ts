@@ -1,8 +1,13 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import { networkCodeOf, RelayError } from '../../errors.ts'
-import { exchange, type HttpAnswer, type HttpRequest } from '../../http.ts'
+import { RelayError } from '../../errors.ts'
+import { mustBeEncrypted, realmAt, Rest, type Wanted } from './rest.ts'
 
-const TIMEOUT_MS = 15_000
+/** A node that has not heard reads the client anew once it was asked, as a rule. */
+const MOST_LOOKS = 5
+const LOOK_MS = 1000
+const MANAGE = 'manage-clients of realm-management'
+const OPERATE = 'operate of the client logout-relay'
 /** What is meant by a change of a secret: the extension refuses, in its transaction, one that is not that. */
 const HEADER = 'logout-relay-rotation'
 const BEGIN = 'begin'
@@ -36,7 +41,7 @@ const Report = z.object({
   rotation: Rotation.optional(),
 })
 const Secret = z.object({ value: z.string() })
-const Said = z.object({ error_description: z.string() })
+const Current = z.object({ current: z.boolean() })
 
 /** Who has come with which secret, and how often. */
 export type SecretCaller = z.infer<typeof Caller>
@@ -55,6 +60,7 @@ export interface ClientSecrets {
   makeBeside(uuid: string): Promise<string | undefined>
   /** A new one. Whether the old one goes on to count is the realm's policy. */
   make(uuid: string): Promise<string>
+  /** That of now: a node that has not heard of a change shows the one of before, and is asked again. */
   current(uuid: string): Promise<string>
   /**
    * @param rotation only of this one, and only if its new secret was seen; what that one got lives on
@@ -63,88 +69,56 @@ export interface ClientSecrets {
   withdraw(uuid: string, rotation?: string): Promise<boolean>
 }
 
-export function secretsOf(issuer: string, clientId: string, token: () => Promise<string>): ClientSecrets {
-  const admin = `${issuer.replace(/\/realms\/([^/]+)$/, '/admin/realms/$1')}/clients`
-  const ask = async (url: string, wanted: Pick<HttpRequest, 'method' | 'body'> = {}, meant?: string) => {
-    const headers = {
-      ...{ authorization: `Bearer ${await token()}`, accept: 'application/json', 'content-type': 'application/json' },
-      ...(meant === undefined ? {} : { [HEADER]: meant }),
-    }
-    try {
-      return await exchange(url, { ...wanted, headers, timeoutMs: TIMEOUT_MS })
-    } catch (cause) {
-      throw new RelayError('idp_unavailable', `No Keycloak answers at ${issuer} (${networkCodeOf(cause)})`, { cause })
-    }
+/** @param ca certificates of CAs (PEM) that are trusted in addition */
+export function secretsOf(
+  issuer: string,
+  clientId: string,
+  token: () => Promise<string>,
+  ca?: string,
+  sleep: (ms: number) => Promise<unknown> = delay,
+): ClientSecrets {
+  mustBeEncrypted(issuer)
+  const { url, admin, extension } = realmAt(issuer)
+  const rest = new Rest({ url, ca }, token)
+  const secretAt = (uuid: string) => `${admin}/clients/${encodeURIComponent(uuid)}/client-secret`
+  /** Undefined where the extension refuses it in its transaction (400), or two changes of one client have met (409). */
+  const unlessRefused = async (path: string, meant: Wanted) => {
+    const wanted = { ...meant, right: MANAGE }
+    const answer = await rest.ask(path, wanted)
+    return [400, 409].includes(answer.status) ? undefined : rest.taken(answer, path, wanted)
   }
-  const secretAt = (uuid: string) => `${admin}/${encodeURIComponent(uuid)}/client-secret`
   return {
     report: async () => {
       const query = new URLSearchParams({ client: clientId }).toString()
-      const answer = await ask(`${issuer}/logout-relay/client-rotations?${query}`)
-      const parsed = Report.safeParse(answer.json)
-      if (answer.status !== 200 || !parsed.success) {
-        throw noReport(answer)
-      }
-      return parsed.data
+      return rest.get(`${extension}/client-rotations?${query}`, Report, OPERATE)
     },
     makeBeside: async (uuid) => {
-      const answer = await ask(secretAt(uuid), { method: 'POST' }, BEGIN)
-      return isRefusal(answer) ? undefined : secretIn(answer)
+      const path = secretAt(uuid)
+      const made = await unlessRefused(path, { method: 'POST', headers: { [HEADER]: BEGIN } })
+      return made && rest.parsed(made, path, Secret).value
     },
-    make: async (uuid) => secretIn(await ask(secretAt(uuid), { method: 'POST' })),
-    current: async (uuid) => secretIn(await ask(secretAt(uuid))),
+    make: async (uuid) => (await rest.read(secretAt(uuid), Secret, { method: 'POST', right: MANAGE })).value,
+    current: async (uuid) => {
+      for (let looks = 1; looks <= MOST_LOOKS; looks++) {
+        const { value } = await rest.get(secretAt(uuid), Secret, MANAGE)
+        const json = { client: clientId, secret: value }
+        if ((await rest.read(`${extension}/client-rotations`, Current, { json, right: OPERATE })).current) {
+          return value
+        }
+        await sleep(LOOK_MS)
+      }
+      throw new RelayError(
+        'idp_unavailable',
+        'The node of Keycloak that answers has not heard which secret of the client counts, so none was taken from it: run this again',
+      )
+    },
     withdraw: async (uuid, rotation) => {
-      const answer = await ask(`${secretAt(uuid)}/rotated`, { method: 'DELETE' }, rotation)
-      if (rotation !== undefined && isRefusal(answer)) {
-        return false
+      const path = `${secretAt(uuid)}/rotated`
+      if (rotation === undefined) {
+        await rest.send(path, { method: 'DELETE', right: MANAGE })
+        return true
       }
-      if (answer.status !== 200 && answer.status !== 204) {
-        throw notDone(answer)
-      }
-      return true
+      return (await unlessRefused(path, { method: 'DELETE', headers: { [HEADER]: rotation } })) !== undefined
     },
-  }
-}
-
-/** 400 is the extension's; two changes of one client that meet are a 409. */
-const isRefusal = ({ status }: HttpAnswer) => status === 400 || status === 409
-
-function secretIn(answer: HttpAnswer): string {
-  const parsed = Secret.safeParse(answer.json)
-  if (answer.status !== 200 || !parsed.success) {
-    throw notDone(answer)
-  }
-  return parsed.data.value
-}
-
-function notDone({ status }: HttpAnswer): RelayError {
-  if (status === 401) {
-    return new RelayError('access_denied', 'Keycloak refused your token (401): it has ended; get a fresh one')
-  }
-  return status === 403
-    ? new RelayError(
-        'access_denied',
-        'Keycloak lets your token not change this client (403): it takes the role manage-clients of realm-management, in the scope of the token’s client',
-      )
-    : new RelayError('idp_unavailable', `Keycloak answered ${status} when it was asked for the client’s secret`)
-}
-
-function noReport({ status, json }: HttpAnswer): RelayError {
-  const said = Said.safeParse(json).data?.error_description
-  switch (status) {
-    case 401:
-      return new RelayError('access_denied', 'Keycloak refused your token (401): it has ended; get a fresh one')
-    case 403:
-      return new RelayError(
-        'access_denied',
-        said ??
-          'Your token may not see who comes with a client’s secret (403): it takes the role operate of the client logout-relay',
-      )
-    case 404:
-      return said === undefined
-        ? new RelayError('idp_unavailable', 'The extension in this Keycloak does not watch rotations (404): upgrade it')
-        : new RelayError('not_found', said)
-    default:
-      return new RelayError('idp_unavailable', said ?? `Keycloak answered ${status} when it was asked for the rotation`)
   }
 }

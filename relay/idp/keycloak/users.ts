@@ -1,6 +1,5 @@
 import { z } from 'zod'
-import { networkCodeOf, RelayError, whyUntrusted } from '../../errors.ts'
-import { exchange } from '../../http.ts'
+import { realmAt, Rest } from './rest.ts'
 
 /** A page that shows names waits no longer for them. */
 const TIMEOUT_MS = 2000
@@ -25,35 +24,12 @@ export interface UserLookup {
 
 /** @param ca certificates of CAs (PEM) that are trusted for this realm in addition */
 export function usersOf(issuer: string, ca?: string): UserLookup {
-  const users = `${issuer.replace(/\/realms\/([^/]+)$/, '/admin/realms/$1')}/users`
-  const ask = async (accessToken: string, query: Readonly<Record<string, string>>) => {
-    let answer
-    try {
-      answer = await exchange(`${users}?${new URLSearchParams({ ...query, briefRepresentation: 'true' }).toString()}`, {
-        headers: { authorization: `Bearer ${accessToken}`, accept: 'application/json' },
-        timeoutMs: TIMEOUT_MS,
-        ca,
-      })
-    } catch (cause) {
-      const code = networkCodeOf(cause)
-      const why = whyUntrusted(code, 'issuers[].ca_file, for a command --ca-file')
-      throw new RelayError(
-        'idp_unavailable',
-        why === undefined ? `Keycloak cannot be asked for users (${code})` : `Keycloak, asked for users, ${why}`,
-        { cause },
-      )
-    }
-    if (answer.status === 401 || answer.status === 403) {
-      throw new RelayError(
-        'access_denied',
-        `Keycloak lets this token not look up users (${answer.status}): it takes the role view-users of realm-management, in the scope of the token’s client`,
-      )
-    }
-    const parsed = Users.safeParse(answer.json)
-    if (answer.status !== 200 || !parsed.success) {
-      throw new RelayError('idp_unavailable', `Keycloak answered ${answer.status} when it was asked for users`)
-    }
-    return parsed.data
+  const { url, admin } = realmAt(issuer)
+  const server = { url, ca, setting: 'issuers[].ca_file, for a command --ca-file', timeoutMs: TIMEOUT_MS }
+  const ask = (accessToken: string, query: Readonly<Record<string, string>>) => {
+    const asked = new URLSearchParams({ ...query, briefRepresentation: 'true' }).toString()
+    const rest = new Rest(server, () => Promise.resolve(accessToken))
+    return rest.get(`${admin}/users?${asked}`, Users, 'view-users of realm-management')
   }
   return {
     names: async (accessToken, ids) => {

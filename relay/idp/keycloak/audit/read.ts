@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { RelayError } from '../../../errors.ts'
-import { AdminApi, Forbidden } from './admin-api.ts'
+import { Forbidden } from '../rest.ts'
+import { AdminApi } from './admin-api.ts'
 import { ApplicationItem, applicationOf, flag } from './application.ts'
 import type { Client, Federation, MailedLink, RealmDescription, Source } from './realm.ts'
 

@@ -10,6 +10,7 @@ import { isJwt, signatureComplaint } from '../../unverifiable.ts'
 import { RelayError, whyUntrusted } from '../../../errors.ts'
 import type { HttpAnswer } from '../../../http.ts'
 import { type Ask, asking } from './ask.ts'
+import { type Sleep, untilTold } from '../come-again.ts'
 import { DirectoryItem } from '../directories.ts'
 import { RealmLogoutItem } from '../realm-logouts.ts'
 import { UpstreamItem } from '../upstreams.ts'
@@ -92,7 +93,7 @@ export interface CheckedRealm {
 }
 
 /** Asks a realm what the relay will ask it, step by step, as far as the steps before it let it. Nothing is changed there. */
-export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Promise<CheckedRealm> {
+export async function checkRealm(realm: RealmToCheck, nowMs: () => number, sleep?: Sleep): Promise<CheckedRealm> {
   const { issuer } = realm
   const { ok, todo } = findingsOn(issuer)
   const ask = asking(realm.ca)
@@ -133,10 +134,12 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number): Prom
 
   const { clientId, clientSecret } = realm
   const basic = Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString('base64')
-  const granted = await ask(metadata.data.token_endpoint, {
-    authorization: `Basic ${basic}`,
-    form: 'grant_type=client_credentials',
-  })
+  const request = { authorization: `Basic ${basic}`, form: 'grant_type=client_credentials' }
+  const granted = await untilTold(
+    () => ask(metadata.data.token_endpoint, request),
+    (answer) => (typeof answer === 'string' ? undefined : answer),
+    sleep,
+  )
   const token = typeof granted === 'string' ? undefined : Token.safeParse(granted.json).data?.access_token
   if (token === undefined) {
     return stop('client', whyNoToken(clientId, granted))

@@ -1,19 +1,8 @@
 import { z } from 'zod'
-import { networkCodeOf, RelayError, whyUntrusted } from '../../../errors.ts'
-import { exchange, type HttpAnswer, type HttpRequest } from '../../../http.ts'
+import { RelayError } from '../../../errors.ts'
+import type { HttpAnswer } from '../../../http.ts'
 import { plain } from '../../../text.ts'
-import { checked } from '../audit/admin-api.ts'
-
-const TIMEOUT_MS = 15_000
-
-/** Whose word counts at Keycloak. @param anew where the token of before has just been refused */
-export type TokenOf = (anew: boolean) => Promise<string>
-
-/** Keycloak, and the certificates of CAs (PEM) that are trusted in addition. */
-export interface Server {
-  readonly url: string
-  readonly ca?: string | undefined
-}
+import { checked, grant, Issued, reach, Rest, type Server, type TokenOf, type Wanted } from '../rest.ts'
 
 export interface Credentials {
   readonly username: string
@@ -23,9 +12,7 @@ export interface Credentials {
 }
 
 const Metadata = z.object({ issuer: z.string() })
-const Issued = z.object({ access_token: z.string(), refresh_token: z.string().optional() })
 const Refusal = z.object({ error: z.string().optional() })
-const Complaint = z.object({ errorMessage: z.string().optional(), error_description: z.string().optional() })
 
 /**
  * What the realm calls itself, as it stands in its tokens; nobody has to log in for it.
@@ -36,7 +23,7 @@ const Complaint = z.object({ errorMessage: z.string().optional(), error_descript
 export async function issuerAt({ url, ca }: Server, realm: string): Promise<string> {
   const address = checked(url)
   const { status, json } = await reach(
-    { url: address, ca },
+    { url: address, ca, given: '--url' },
     `/realms/${encodeURIComponent(realm)}/.well-known/openid-configuration`,
   )
   const { data } = Metadata.safeParse(json)
@@ -58,13 +45,10 @@ export async function issuerAt({ url, ca }: Server, realm: string): Promise<stri
  * @throws RelayError `access_denied` where the realm does not let them in
  */
 export async function administrator({ url, ca }: Server, realm: string, credentials: Credentials): Promise<TokenOf> {
-  const server = { url: checked(url), ca }
+  const server = { url: checked(url), ca, given: '--url' }
   const { username, password, oneTimeCode } = credentials
-  const grant = async (form: Record<string, string>) => {
-    const path = `/realms/${encodeURIComponent(realm)}/protocol/openid-connect/token`
-    const body = new URLSearchParams({ client_id: 'admin-cli', ...form }).toString()
-    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
-    const { status, json } = await reach(server, path, { body, headers })
+  const given = async (form: Record<string, string>) => {
+    const { status, json } = await grant(server, realm, { client_id: 'admin-cli', ...form })
     const { data } = Issued.safeParse(json)
     if (!data) {
       const error = Refusal.safeParse(json).data?.error ?? 'no reason'
@@ -76,26 +60,23 @@ export async function administrator({ url, ca }: Server, realm: string, credenti
     return data
   }
   const totp = oneTimeCode === undefined ? {} : { totp: oneTimeCode }
-  let tokens = await grant({ grant_type: 'password', username, password, ...totp })
+  let tokens = await given({ grant_type: 'password', username, password, ...totp })
   return async (anew) => {
     if (anew && tokens.refresh_token !== undefined) {
       // Such a token ends within a minute, and somebody may read a plan for longer.
-      tokens = await grant({ grant_type: 'refresh_token', refresh_token: tokens.refresh_token })
+      tokens = await given({ grant_type: 'refresh_token', refresh_token: tokens.refresh_token })
     }
     return tokens.access_token
   }
 }
 
 /** A realm at Keycloak's Admin REST API, to read and to change. */
-export class RealmApi {
-  readonly #server: Server
+export class RealmApi extends Rest {
   readonly #realm: string
-  readonly #token: TokenOf
 
   constructor({ url, ca }: Server, realm: string, token: TokenOf) {
-    this.#server = { url: checked(url), ca }
+    super({ url: checked(url), ca, given: '--url' }, token)
     this.#realm = realm
-    this.#token = token
   }
 
   /** The path of the realm, as requests have it. */
@@ -103,59 +84,9 @@ export class RealmApi {
     return `/admin/realms/${encodeURIComponent(this.#realm)}`
   }
 
-  /**
-   * @param path below the realm
-   * @param right the role that it takes, for whoever lacks it
-   * @throws RelayError `access_denied` naming the role, `idp_unavailable`, `invalid_request` with what Keycloak says of it
-   */
-  async get<T>(path: string, schema: z.ZodType<T>, right: string): Promise<T> {
-    const { json } = await this.send('GET', `${this.base}${path}`, right)
-    const parsed = schema.safeParse(json)
-    if (!parsed.success) {
-      throw new RelayError(
-        'idp_unavailable',
-        `${this.#server.url} answers something that Keycloak 26 does not: is --url right?`,
-      )
-    }
-    return parsed.data
-  }
-
-  /** The whole path, and whatever is no refusal. Throws as above. */
-  async send(
-    method: NonNullable<HttpRequest['method']>,
-    path: string,
-    right: string,
-    json?: unknown,
-  ): Promise<HttpAnswer> {
-    const answer = await this.ask(method, path, json)
-    const { status } = answer
-    if (status >= 200 && status <= 299) {
-      return answer
-    }
-    if (status === 403) {
-      throw this.lacking([right])
-    }
-    const { errorMessage, error_description } = Complaint.safeParse(answer.json).data ?? {}
-    const says = errorMessage ?? error_description
-    throw new RelayError(
-      status < 500 ? 'invalid_request' : 'idp_unavailable',
-      `Keycloak answers ${status} to ${method} ${path}${says === undefined ? '' : `: ${plain(says)}`}`,
-    )
-  }
-
-  /** Any status is an answer, but for a token that is none. */
-  async ask(method: NonNullable<HttpRequest['method']>, path: string, json?: unknown): Promise<HttpAnswer> {
-    let answer = await this.#once(method, path, json, false)
-    if (answer.status === 401) {
-      answer = await this.#once(method, path, json, true)
-    }
-    if (answer.status === 401) {
-      throw new RelayError(
-        'access_denied',
-        'Keycloak refuses the token (401): it has ended, or is of another realm or server than the account’s. Log in again',
-      )
-    }
-    return answer
+  protected override refusal(answer: HttpAnswer, path: string, wanted: Wanted): RelayError {
+    const { right } = wanted
+    return answer.status === 403 && right !== undefined ? this.lacking([right]) : super.refusal(answer, path, wanted)
   }
 
   /**
@@ -167,9 +98,9 @@ export class RealmApi {
   async requireRights(): Promise<void> {
     const nobody = '00000000-0000-4000-8000-000000000000'
     const probes = {
-      'manage-realm': () => this.ask('POST', `${this.base}/partial-export`, {}),
-      'manage-clients': () => this.ask('POST', `${this.base}/client-description-converter`, { clientId: 'any' }),
-      'manage-users': () => this.ask('DELETE', `${this.base}/attack-detection/brute-force/users/${nobody}`),
+      'manage-realm': () => this.ask(`${this.base}/partial-export`, { json: {} }),
+      'manage-clients': () => this.ask(`${this.base}/client-description-converter`, { json: { clientId: 'any' } }),
+      'manage-users': () => this.ask(`${this.base}/attack-detection/brute-force/users/${nobody}`, { method: 'DELETE' }),
     }
     const missing: string[] = []
     for (const [right, probe] of Object.entries(probes)) {
@@ -187,35 +118,6 @@ export class RealmApi {
     return new RelayError(
       'access_denied',
       `The account lacks ${rights.join(' and ')} of the client realm-management (of ${plain(this.#realm)}-realm, for an account in the realm master)`,
-    )
-  }
-
-  async #once(method: NonNullable<HttpRequest['method']>, path: string, json: unknown, anew: boolean) {
-    const headers = {
-      ...{ authorization: `Bearer ${await this.#token(anew)}`, accept: 'application/json' },
-      ...(json === undefined ? {} : { 'content-type': 'application/json' }),
-    }
-    const body = json === undefined ? {} : { body: JSON.stringify(json) }
-    return reach(this.#server, path, { method, headers, ...body })
-  }
-}
-
-async function reach(
-  { url, ca }: Server,
-  path: string,
-  request: Omit<HttpRequest, 'timeoutMs'> = {},
-): Promise<HttpAnswer> {
-  try {
-    return await exchange(`${url}${path}`, { timeoutMs: TIMEOUT_MS, ca, ...request })
-  } catch (cause) {
-    const code = networkCodeOf(cause)
-    const why = whyUntrusted(code, '--ca-file or LOGOUT_RELAY_CA_FILE')
-    throw new RelayError(
-      'idp_unavailable',
-      why === undefined
-        ? `No Keycloak answers at ${url} (${code}): is it up, and are host, port and path of --url right?`
-        : `${url} ${why}`,
-      { cause },
     )
   }
 }

@@ -13,13 +13,13 @@ export async function apply(api: RealmApi, change: Change): Promise<void> {
   const path = below(api, await resolved(api, change.path))
   if (over) {
     // As Keycloak's console does it: of what a PUT lacks, some is taken away and some gets its default.
-    const now = Members.parse((await api.send('GET', path, needs)).json)
-    await api.send('PUT', path, needs, laidOver(now, over))
+    const now = Members.parse((await api.send(path, { right: needs })).json)
+    await api.send(path, { method: 'PUT', right: needs, json: laidOver(now, over) })
     return
   }
   const body: unknown =
     change.body === undefined ? undefined : JSON.parse(await resolved(api, JSON.stringify(change.body)))
-  await api.send(method, path, needs, body)
+  await api.send(path, { method, right: needs, json: body })
 }
 
 /** A change for whoever has to approve it, or makes it by other means. */

@@ -32,7 +32,7 @@ const ServerInfo = z.object({
 
 /** Reads of a realm what setup looks at; the roles view-realm, view-clients and view-users suffice. */
 export async function readState(api: RealmApi): Promise<RealmState> {
-  const { eventsListeners, attributes } = await api.get('', Realm, 'view-realm')
+  const { eventsListeners, attributes } = await api.get(api.base, Realm, 'view-realm')
   if (eventsListeners === undefined) {
     throw api.lacking(['view-realm'])
   }
@@ -51,7 +51,9 @@ export async function readState(api: RealmApi): Promise<RealmState> {
     listeners: eventsListeners,
     mode: attributes[MODE],
     made: madeBefore(attributes[MADE]),
-    roles: relay ? (await api.get(`/clients/${relay.id}/roles`, Named, 'view-clients')).map(({ name }) => name) : [],
+    roles: relay
+      ? (await api.get(`${api.base}/clients/${relay.id}/roles`, Named, 'view-clients')).map(({ name }) => name)
+      : [],
     clients,
   }
 }
@@ -60,7 +62,7 @@ export async function readState(api: RealmApi): Promise<RealmState> {
 export async function secretOf(api: RealmApi, clientId: string): Promise<string | undefined> {
   const item = await clientOf(api, clientId)
   const Secret = z.object({ value: z.string().optional() })
-  return item && (await api.get(`/clients/${item.id}/client-secret`, Secret, 'view-clients')).value
+  return item && (await api.get(`${api.base}/clients/${item.id}/client-secret`, Secret, 'view-clients')).value
 }
 
 /** The id of what has the name: of a client, of the service account or the audience mapper of a client, of a role of the relay's. */
@@ -68,9 +70,9 @@ export async function idOf(api: RealmApi, what: string, name: string): Promise<s
   const item = await clientOf(api, what === 'role' ? RELAY : name)
   switch (what) {
     case 'role':
-      return item && (await api.get(`/clients/${item.id}/roles/${name}`, Account, 'view-clients')).id
+      return item && (await api.get(`${api.base}/clients/${item.id}/roles/${name}`, Account, 'view-clients')).id
     case 'account':
-      return item && (await api.get(`/clients/${item.id}/service-account-user`, Account, 'view-clients')).id
+      return item && (await api.get(`${api.base}/clients/${item.id}/service-account-user`, Account, 'view-clients')).id
     case 'mapper':
       return item && audienceMapper(item)?.id
     default:
@@ -79,15 +81,16 @@ export async function idOf(api: RealmApi, what: string, name: string): Promise<s
 }
 
 async function clientOf(api: RealmApi, clientId: string): Promise<ClientItem | undefined> {
-  return (await api.get(`/clients?clientId=${clientId}`, z.array(ClientItem), 'view-clients'))[0]
+  return (await api.get(`${api.base}/clients?clientId=${clientId}`, z.array(ClientItem), 'view-clients'))[0]
 }
 
 async function stateOf(api: RealmApi, item: ClientItem, relay: ClientItem | undefined): Promise<ClientState> {
-  const names = async (path: string, right: string) => (await api.get(path, Named, right)).map(({ name }) => name)
+  const names = async (path: string, right: string) =>
+    (await api.get(`${api.base}${path}`, Named, right)).map(({ name }) => name)
   const { id, attributes, defaultClientScopes, serviceAccountsEnabled, fullScopeAllowed, clientId } = item
   const account =
     relay && serviceAccountsEnabled
-      ? await api.get(`/clients/${id}/service-account-user`, Account, 'view-clients')
+      ? await api.get(`${api.base}/clients/${id}/service-account-user`, Account, 'view-clients')
       : undefined
   return {
     id,
@@ -121,7 +124,7 @@ function audienceMapper({ protocolMappers }: ClientItem) {
 }
 
 async function isInstalled(api: RealmApi): Promise<boolean> {
-  const { json } = await api.send('GET', '/admin/serverinfo', 'view-realm')
+  const { json } = await api.send('/admin/serverinfo', { right: 'view-realm' })
   return ServerInfo.safeParse(json).data?.providers.eventsListener.providers[LISTENER] !== undefined
 }
 

@@ -54,11 +54,16 @@ public final class ClientProof {
                 || !isBrought(session, user) || isAsStored(session, client)) {
             return false;
         }
+        readAnew(session, realm, client);
+        return true;
+    }
+
+    /** This node has an older picture of the client in its cache. */
+    public static void readAnew(KeycloakSession session, RealmModel realm, ClientModel client) {
         CacheRealmProvider cache = session.getProvider(CacheRealmProvider.class);
         if (cache != null) {
             cache.registerClientInvalidation(client.getId(), client.getClientId(), realm.getId());
         }
-        return true;
     }
 
     private static boolean isAsStored(KeycloakSession session, ClientModel client) {

@@ -107,6 +107,10 @@ public final class Endpoints {
             @JsonProperty("at_ms") Long atMs, String id, String txn) {
     }
 
+    /** @param secret as Keycloak's Admin API has just shown it */
+    public record SecretRequest(String client, String secret) {
+    }
+
     public record AnswersRequest(List<Answers.Answer> answers) {
     }
 
@@ -224,6 +228,20 @@ public final class Endpoints {
     @Path("client-rotations")
     @Consumes(MediaType.WILDCARD)
     public Response clientRotation(@QueryParam("client") String clientId) {
+        return Answer.ok(Rotations.report(session, rotated(clientId)));
+    }
+
+    /** Whether a secret that Keycloak has shown is the one of now: a node may not have heard of the change. */
+    @POST
+    @Path("client-rotations")
+    public Response isCurrent(SecretRequest request) {
+        String secret = Given.body(request).secret();
+        ClientModel client = rotated(request.client());
+        return Answer.ok(Map.of("current", Rotations.isCurrent(session, session.getContext().getRealm(), client,
+                Given.text(secret, "secret is missing; give the one that Keycloak shows"))));
+    }
+
+    private ClientModel rotated(String clientId) {
         callers.require("operate");
         RealmModel realm = session.getContext().getRealm();
         if (!LogoutRelay.isOn(realm)) {
@@ -234,7 +252,7 @@ public final class Endpoints {
         if (client == null) {
             throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
         }
-        return Answer.ok(Rotations.report(session, client));
+        return client;
     }
 
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */

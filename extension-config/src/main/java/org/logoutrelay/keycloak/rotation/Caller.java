@@ -29,7 +29,13 @@ record Caller(String rotationId, String secret, String address, String userAgent
         return Ids.hash(String.join("\n", rotationId, secret, address, userAgent));
     }
 
-    private static String cut(String text) {
-        return text == null ? "" : text.substring(0, Math.min(MAX_TEXT, text.length())).replace('\0', '?');
+    /** No half of a character is left at its end, which not every database takes. */
+    static String cut(String text) {
+        if (text == null) {
+            return "";
+        }
+        int end = Math.min(MAX_TEXT, text.length());
+        boolean halves = end < text.length() && Character.isHighSurrogate(text.charAt(end - 1));
+        return text.substring(0, halves ? end - 1 : end).replace('\0', '?');
     }
 }

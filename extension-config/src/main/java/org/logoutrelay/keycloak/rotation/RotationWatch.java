@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak.rotation;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -60,8 +61,7 @@ public final class RotationWatch {
     }
 
     private static final Map<Caller, Tally> CALLERS = new ConcurrentHashMap<>();
-    /** Ids of rotations, by Keycloak's id of the client. */
-    private static volatile Map<String, String> open = Map.of();
+    private static volatile Open open = Open.of(List.of());
     private static volatile long lookedNanos = System.nanoTime() - TimeUnit.DAYS.toNanos(1);
 
     private RotationWatch() {
@@ -74,7 +74,7 @@ public final class RotationWatch {
         }
         boolean proven = isProven(event);
         boolean refused = Errors.INVALID_CLIENT_CREDENTIALS.equals(event.getError());
-        if (event.getClientId() == null || !proven && !(refused && !open.isEmpty())) {
+        if (event.getClientId() == null || !proven && !(refused && !open.ids().isEmpty())) {
             return;
         }
         ClientModel client = found(allOrNothing, () -> watched(session, event.getRealmId(), realm -> realm.getClientByClientId(event.getClientId())));
@@ -82,7 +82,7 @@ public final class RotationWatch {
             return;
         }
         if (refused) {
-            String rotationId = open.get(client.getId());
+            String rotationId = open.ids().get(client.getId());
             if (rotationId != null) {
                 count(session, rotationId, Caller.REFUSED);
             }
@@ -127,7 +127,7 @@ public final class RotationWatch {
     }
 
     private static boolean isWatched(ClientModel client) {
-        return open.containsKey(client.getId()) || client.getAttribute(ClientSecretConstants.CLIENT_ROTATED_SECRET) != null
+        return open.mayHave(client.getId()) || client.getAttribute(ClientSecretConstants.CLIENT_ROTATED_SECRET) != null
                 || System.nanoTime() - lookedNanos > TimeUnit.MILLISECONDS.toNanos(Rotations.HEARD_MS);
     }
 
@@ -203,12 +203,10 @@ public final class RotationWatch {
     public static void look(KeycloakSessionFactory factory) {
         try {
             long began = System.nanoTime();
-            Map<String, String> found = new HashMap<>();
-            KeycloakModelUtils.runJobInTransaction(factory, session -> Jpa.em(session).createQuery("select r.clientUuid, r.id from"
-                    + " RotationRow r where r.newSeenMs is null or r.retiredMs is null or r.retiredMs > :shortly", Object[].class)
-                    .setParameter("shortly", DbClock.now(session) - AFTER_MS).getResultList()
-                    .forEach(row -> found.put((String) row[0], (String) row[1])));
-            open = found;
+            open = Open.of(KeycloakModelUtils.runJobInTransactionWithResult(factory, session -> Jpa.em(session).createQuery("select"
+                    + " r.clientUuid, r.id from RotationRow r where r.newSeenMs is null or r.retiredMs is null or r.retiredMs > :shortly"
+                    + " order by r.begunMs desc", Object[].class).setParameter("shortly", DbClock.now(session) - AFTER_MS)
+                    .setMaxResults(Open.MOST + 1).getResultList()));
             lookedNanos = began;
             write(factory);
         } catch (Throwable t) {

@@ -1,8 +1,11 @@
 package org.logoutrelay.keycloak.rotation;
 
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 import org.keycloak.common.Profile;
 import org.keycloak.common.util.Time;
@@ -10,11 +13,13 @@ import org.keycloak.models.ClientModel;
 import org.keycloak.models.ClientSecretConstants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
+import org.keycloak.models.RealmModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.gate.ClientProof;
 import org.logoutrelay.keycloak.gate.Requests;
 import org.logoutrelay.keycloak.trigger.WrittenClients.SecretChange;
 
@@ -54,6 +59,10 @@ public final class Rotations {
     /** Before the commit. Throws to refuse the change where it is not what the caller means. */
     public static Judged judge(KeycloakSession session, SecretChange change) {
         String asked = Requests.header(session, HEADER);
+        if (asked != null && !change.alone()) {
+            // What other keys have got ends up to now, and not up to the last use of the old secret.
+            throw new AllOrNothing.Refusal("Nothing was changed: a rotation changes a client's secret and nothing else that it proves itself by");
+        }
         // Whoever comes with the old secret in this moment is either seen here, or waits and finds it withdrawn.
         RotationRow row = Jpa.em(session).find(RotationRow.class, change.uuid(), LockModeType.PESSIMISTIC_WRITE);
         long now = DbClock.measure(session.getKeycloakSessionFactory());
@@ -148,6 +157,19 @@ public final class Rotations {
                 && until.matches("\\d{1,12}") ? Long.parseLong(until) : 0;
     }
 
+    /**
+     * Whether a secret is the one of now, whatever the node that has shown it has heard. By the database; a node that has
+     * another one in its cache reads the client anew.
+     */
+    public static boolean isCurrent(KeycloakSession session, RealmModel realm, ClientModel client, String secret) {
+        String stored = Jpa.em(session).createQuery("select c.secret from ClientEntity c where c.id = :id", String.class)
+                .setParameter("id", client.getId()).getResultStream().findFirst().orElse(null);
+        if (!Objects.equals(stored, client.getSecret())) {
+            ClientProof.readAnew(session, realm, client);
+        }
+        return stored != null && MessageDigest.isEqual(stored.getBytes(StandardCharsets.UTF_8), secret.getBytes(StandardCharsets.UTF_8));
+    }
+
     private static boolean hasSecret(ClientModel client) {
         String by = client.getClientAuthenticatorType();
         return !client.isPublicClient() && !client.isBearerOnly() && client.getSecret() != null
@@ -185,7 +207,7 @@ public final class Rotations {
     public static void forget(KeycloakSessionFactory factory) {
         KeycloakModelUtils.runJobInTransaction(factory, session -> {
             EntityManager em = Jpa.em(session);
-            List<RotationRow> gone = em.createQuery("select r from RotationRow r where r.newSeenMs is not null and r.retiredMs < :old"
+            List<RotationRow> gone = em.createQuery("select r from RotationRow r where r.retiredMs < :old"
                     + " or not exists (select c.id from ClientEntity c where c.id = r.clientUuid)", RotationRow.class)
                     .setParameter("old", DbClock.now(session) - KEPT_MS).setMaxResults(100).getResultList();
             gone.forEach(row -> {

@@ -60,8 +60,9 @@ public final class WrittenClients {
      * @param anew whether the client has a new secret
      * @param retires whether one that it had does not count any more
      * @param keepsOld whether an old one counts beside the one of now
+     * @param alone whether nothing else was changed of what the client proves itself by, or of whether it may
      */
-    public record SecretChange(RealmModel realm, String uuid, boolean anew, boolean retires, boolean keepsOld) {
+    public record SecretChange(RealmModel realm, String uuid, boolean anew, boolean retires, boolean keepsOld, boolean alone) {
     }
 
     private record Gone(String clientId, String realmId) {
@@ -208,7 +209,8 @@ public final class WrittenClients {
         ClientEntity client = Jpa.em(session).find(ClientEntity.class, uuid);
         return client == null || client.isPublicClient() ? Optional.empty() : realm(session, client.getRealmId())
                 .map(realm -> new SecretChange(realm, uuid, withNewSecret.contains(uuid),
-                        secrets.stream().anyMatch(secret -> !isStillValid(client, secret)), hasOld(client)));
+                        secrets.stream().anyMatch(secret -> !isStillValid(client, secret)), hasOld(client),
+                        changed.get(uuid).equals(EnumSet.of(Kind.SECRET))));
     }
 
     private static Optional<RealmModel> realm(KeycloakSession session, String realmId) {
