@@ -24,6 +24,7 @@ interface Options extends PlaceOptions {
 const ACCOUNT = '/var/run/secrets/kubernetes.io/serviceaccount'
 /** Whoever has mended what was wrong is not to wait for long. */
 const LONGEST_PAUSE_MS = 60_000
+const SHORTEST_PAUSE_MS = 1000
 
 const HELP = `
 It runs at the workload's side, with a client of its own that may view this one client: LOGOUT_RELAY_ISSUER,
@@ -80,7 +81,7 @@ async function run(options: Options): Promise<void> {
       lasting(() => tokenOf({ ...ownClient(process.env), ca })),
     )
   if (once) {
-    const { did } = await turn(open(), place.put, undefined)
+    const { did } = await turn(open(), place, undefined)
     say(options, place, did)
     return
   }
@@ -96,13 +97,13 @@ async function goOn(open: () => ClientSecret, place: Place, options: Options): P
   let memory: Memory | undefined
   for (let failures = 0; ;) {
     try {
-      const turned = await turn(source, place.put, memory)
+      const turned = await turn(source, place, memory)
       if (turned.did === 'placed' || memory === undefined) {
         say(options, place, turned.did)
       }
       memory = turned.memory
       failures = 0
-      await pause(options.every)
+      await pause(Math.max(options.every, SHORTEST_PAUSE_MS))
     } catch (cause) {
       const isMistake = failures === 0 && cause instanceof RelayError && cause.code === 'config_invalid'
       if (!(cause instanceof RelayError) || isMistake) {

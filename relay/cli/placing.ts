@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { ClientSecret, SecretState } from '../idp/keycloak/client-secret.ts'
+import type { Place } from '../places/port.ts'
 
 /** So long after a change a node of Keycloak may not have heard of it, and show the secret from before. */
 const HEARD_MS = 60_000
@@ -18,14 +19,10 @@ export interface Memory {
 /** `placed`: it was written; `current`: the place had it; `unchanged`: nothing has happened that is worth a look. */
 export type Turn = 'placed' | 'current' | 'unchanged'
 
-/**
- * Asks whether the client has another secret, and only then reads it and puts it in place.
- *
- * @param put @returns whether anything was written
- */
+/** Asks whether the client has another secret, and only then reads it and puts it in place. */
 export async function turn(
   source: ClientSecret,
-  put: (secret: string) => Promise<boolean>,
+  place: Pick<Place, 'put'>,
   memory: Memory | undefined,
 ): Promise<{ readonly did: Turn; readonly memory: Memory }> {
   const state = await source.state()
@@ -41,7 +38,7 @@ export async function turn(
     return { did: 'unchanged', memory }
   }
   const isOther = memory !== undefined && memory.digest !== digest
-  const did = (await put(secret)) ? 'placed' : 'current'
+  const did = (await place.put(secret)) ? 'placed' : 'current'
   return {
     did,
     memory: { rotation, digest, lookedMs: state.now_ms, before: isOther ? [...before, memory.digest] : before },

@@ -80,7 +80,11 @@ export function requireWritable(file: string, option: string): void {
 /** The number of a group. @throws RelayError `config_invalid` for one that this machine does not know */
 export async function groupId(name: string): Promise<number> {
   try {
-    const { stdout } = await promisify(execFile)('getent', ['group', '--', name])
+    // Nothing of what this process knows is the other one's.
+    const env = { PATH: process.env['PATH'] }
+    const { stdout } = /^[\w.]/.test(name)
+      ? await promisify(execFile)('getent', ['group', name], { env })
+      : { stdout: '' }
     const id = stdout.split(':')[2] ?? ''
     if (/^\d+$/.test(id)) {
       return Number(id)

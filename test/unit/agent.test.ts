@@ -55,7 +55,7 @@ class World implements ClientSecret {
   }
 
   async turn(): Promise<string> {
-    const { did, memory } = await turn(this, this.put, this.memory)
+    const { did, memory } = await turn(this, this, this.memory)
     this.memory = memory
     this.nowMs += 10_000
     return did
@@ -150,9 +150,17 @@ describe('a file', () => {
     mkdirSync(`${file}.${uuid(5)}`)
     symlinkSync(join(folder, 'secret.old'), `${file}.${uuid(6)}`)
     const kept = [...others, `secret.${uuid(5)}`, `secret.${uuid(6)}`]
-    for (const put of [() => filePlace(file).put('new'), () => filePlace(file).put('new'), () => keep(file, 'newer')]) {
+    const runs: readonly (() => Promise<unknown>)[] = [
+      () => filePlace(file).put('new'),
+      () => filePlace(file).put('new'),
+      () => {
+        keep(file, 'newer')
+        return Promise.resolve()
+      },
+    ]
+    for (const run of runs) {
       writeFileSync(left, 'a secret')
-      await put()
+      await run()
       expect(readdirSync(folder).sort()).toEqual([...kept, 'secret'].sort())
     }
   })

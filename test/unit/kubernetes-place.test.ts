@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
 import { generate } from 'selfsigned'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
+import type { RelayError } from '../../relay/errors.ts'
 import { kubernetesPlace } from '../../relay/places/kubernetes.ts'
 import { temporaryFolder } from './given.ts'
 
@@ -137,7 +138,7 @@ test.each([
     const refused = (await cluster
       .place()
       .put(SECRET)
-      .catch((cause: unknown) => cause)) as { code: string; message: string }
+      .catch((cause: unknown) => cause)) as RelayError
     expect([refused.code, refused.message]).toEqual([code, expect.stringMatching(words)])
     expect(String(refused)).not.toMatch(/canary|Y2FuYXJ5/)
   }
