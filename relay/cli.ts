@@ -6,6 +6,7 @@ import { AdminApi } from './idp/keycloak/audit/admin-api.ts'
 import { type Level, LEVELS } from './idp/keycloak/audit/danger.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
+import { addAgentCommand } from './cli/agent.ts'
 import { addLoginCommands } from './cli/login.ts'
 import { addKeyCommands } from './cli/keys.ts'
 import { api, type RelayOptions, onRelay, openProgress, print, show, time } from './cli/relay.ts'
@@ -315,6 +316,7 @@ program
   })
 
 addRotateCommand(program)
+addAgentCommand(program)
 
 addKeyCommands(program, show)
 addCompletionCommand(program, print)

@@ -14,6 +14,7 @@ export type RelayErrorCode =
   | 'idp_unavailable'
   | 'key_unknown'
   | 'security_feed_refused'
+  | 'place_unavailable'
 
 /** Wrong data or a failed part. The message is for people and never holds a token, a secret or what a caller sent. */
 export class RelayError extends Error {

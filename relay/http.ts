@@ -5,7 +5,7 @@ import { Agent, type Dispatcher, fetch as fetchBy, request, type RequestInit } f
 const MOST_BYTES = 64 * 2 ** 20
 
 export interface HttpRequest {
-  readonly method?: 'GET' | 'POST' | 'PUT' | 'DELETE' | 'OPTIONS'
+  readonly method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE' | 'OPTIONS'
   readonly headers?: Readonly<Record<string, string>>
   readonly body?: string
   /** For all of it: the connection, the status and the body. */

@@ -1,16 +1,15 @@
-import { randomUUID } from 'node:crypto'
-import { accessSync, constants, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { type Command, InvalidArgumentError } from 'commander'
+import type { Command } from 'commander'
 import { decodeJwt } from 'jose'
-import { codeOf, RelayError } from '../errors.ts'
+import { RelayError } from '../errors.ts'
 import { type SecretCaller, type SecretReport, secretsOf } from '../idp/keycloak/secrets.ts'
+import { keep, requireWritable } from '../places/file.ts'
 import { duration, many } from '../text.ts'
 import { caFileOption, caOf } from './ca-file.ts'
 import { issuerOf, openProgress, type Progress, show, time } from './relay.ts'
 import { type Phase, phaseOf, quietOf, rotate, type World } from './rotation.ts'
-import { accessToken } from './token.ts'
+import { span } from './span.ts'
+import { accessToken, lasting } from './token.ts'
 
 interface Options {
   readonly client: string
@@ -26,8 +25,6 @@ interface Options {
 /** The client by which the relay asks its realm. */
 const RELAY = 'logout-relay'
 const LOOK_MS = 2000
-const RENEW_BEFORE_S = 10
-const UNITS: Readonly<Record<string, number>> = { s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
 const HELP = `
 Your token, as in docs/cli.md, must be of another client and have two roles: operate of the client logout-relay, and
@@ -64,7 +61,7 @@ export function addRotateCommand(program: Command): void {
 
 async function run(options: Options): Promise<void> {
   const ca = caOf(options)
-  const token = lasting(ca)
+  const token = lasting(() => accessToken(process.env, Date.now(), ca))
   const issuer = realmOf(await token(), options.client)
   const secrets = secretsOf(issuer, options.client, token, ca)
   if (options.report) {
@@ -72,7 +69,7 @@ async function run(options: Options): Promise<void> {
     return
   }
   if (options.out !== undefined) {
-    requireWritable(options.out)
+    requireWritable(options.out, '--out')
   }
   const progress = openProgress(options.json)
   const wanted = { now: options.now === true, quietMs: options.quiet, waitMs: options.wait }
@@ -195,18 +192,7 @@ function whereTo({ client, out, now }: Options): string {
   return `${where}: put it where client_secret or client_secret_file of relay.yaml reads it, and start the relay anew${until}`
 }
 
-/** A wait may be longer than a token lives. */
-function lasting(ca: string | undefined): () => Promise<string> {
-  let token: string | undefined
-  return async () => {
-    if (token === undefined || (claims(token).exp ?? Infinity) - RENEW_BEFORE_S < Date.now() / 1000) {
-      token = await accessToken(process.env, Date.now(), ca)
-    }
-    return token
-  }
-}
-
-function claims(token: string): { readonly exp?: number | undefined; readonly azp?: unknown } {
+function claims(token: string): { readonly azp?: unknown } {
   try {
     return decodeJwt(token)
   } catch {
@@ -230,42 +216,4 @@ function realmOf(token: string, client: string): string {
     )
   }
   return issuer
-}
-
-/** Before the secret is made, not after. */
-export function requireWritable(file: string): void {
-  try {
-    accessSync(dirname(file), constants.W_OK)
-  } catch (cause) {
-    throw new RelayError(
-      'config_invalid',
-      `--out: ${dirname(file)} cannot be written to (${codeOf(cause) ?? 'unknown'}): name another place`,
-    )
-  }
-  if (statSync(file, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new RelayError('config_invalid', `--out: ${file} is a folder: name a file in it`)
-  }
-}
-
-/** In place of the one before, whole or not at all. Beside it nobody else can have put a file or a link of a name to come. */
-export function keep(file: string, secret: string): void {
-  const beside = `${file}.${randomUUID()}`
-  try {
-    writeFileSync(beside, secret, { mode: 0o600, flag: 'wx', flush: true })
-    renameSync(beside, file)
-  } catch (cause) {
-    rmSync(beside, { force: true })
-    throw new RelayError(
-      'config_invalid',
-      `The new secret is made, and in Keycloak’s console, Clients, Credentials; ${file} cannot be written (${codeOf(cause) ?? 'unknown'})`,
-    )
-  }
-}
-
-function span(text: string): number {
-  const [, number, unit = ''] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
-  if (number === undefined) {
-    throw new InvalidArgumentError('Give a number with s, m, h or d, such as 90s or 26h.')
-  }
-  return Number(number) * (UNITS[unit] ?? 0)
 }

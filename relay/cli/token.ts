@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { decodeJwt } from 'jose'
 import * as oidc from 'openid-client'
 import { codeOf, RelayError } from '../errors.ts'
 import { clientToken } from '../idp/keycloak/come-again.ts'
@@ -32,11 +33,10 @@ export async function accessToken(env: Env, nowMs: number, ca?: string): Promise
   if (login) {
     return login.expires_at_ms - RENEW_BEFORE_MS > nowMs ? login.access_token : renewed(login, env, nowMs, ca)
   }
-  const clientSecret = clientSecretIn(env)
-  if (clientSecret === undefined) {
+  if (clientSecretIn(env) === undefined) {
     throw new RelayError('config_invalid', `There is no access token. ${HOW}`)
   }
-  return ofClient({ ...namedIn(env), clientSecret, ca })
+  return tokenOf({ ...ownClient(env), ca })
 }
 
 /**
@@ -83,6 +83,42 @@ export function clientSecretIn(env: Env): string | undefined {
   return text
 }
 
+/**
+ * The client that the environment names, for what runs by itself: never the login of whoever has started it.
+ *
+ * @throws RelayError `config_invalid`
+ */
+export function ownClient(env: Env): RealmClient {
+  const clientSecret = clientSecretIn(env)
+  if (clientSecret === undefined) {
+    throw new RelayError(
+      'config_invalid',
+      'There is no client to log in by: set LOGOUT_RELAY_ISSUER, LOGOUT_RELAY_CLIENT_ID and LOGOUT_RELAY_CLIENT_SECRET_FILE',
+    )
+  }
+  return { ...namedIn(env), clientSecret }
+}
+
+/** One that is fetched anew shortly before it ends, for what takes longer than a token lives. */
+export function lasting(fetchOne: () => Promise<string>): () => Promise<string> {
+  let token: string | undefined
+  return async () => {
+    if (token === undefined || endMs(token) - RENEW_BEFORE_MS < Date.now()) {
+      token = await fetchOne()
+    }
+    return token
+  }
+}
+
+/** Of one that says nothing: never. */
+function endMs(token: string): number {
+  try {
+    return (decodeJwt(token).exp ?? Infinity) * 1000
+  } catch {
+    return Infinity
+  }
+}
+
 function namedIn(env: Env): RealmClient {
   const [issuer = '', clientId = ''] = [env['LOGOUT_RELAY_ISSUER'], env['LOGOUT_RELAY_CLIENT_ID']]
   const missing = [
@@ -98,7 +134,8 @@ function namedIn(env: Env): RealmClient {
   return { issuer, clientId }
 }
 
-async function ofClient(client: RealmClient): Promise<string> {
+/** One for its service account. @throws RelayError `access_denied`, `idp_unavailable` */
+export async function tokenOf(client: RealmClient): Promise<string> {
   try {
     return (await clientToken(await discover(client))).access_token
   } catch (cause) {

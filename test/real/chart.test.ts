@@ -203,3 +203,13 @@ test.each([
   expect([status, stdout]).toEqual([1, ''])
   expect(stderr).toContain(said)
 })
+
+test('the agent’s manifests are such as Kubernetes takes, and let it read and patch one Secret and nothing else', async () => {
+  const text = readFileSync(join(ROOT, 'deploy', 'kubernetes', 'agent.yaml'), 'utf8')
+  const all = parseAllDocuments(text).map((document) => document.toJS() as Rendered & { readonly rules?: unknown })
+  expect(all.map(({ kind }) => kind)).toEqual(['ServiceAccount', 'Role', 'RoleBinding', 'Deployment'])
+  expect((await Promise.all(all.map(complaint))).filter(Boolean)).toEqual([])
+  expect(all.flatMap(({ rules = [] }) => rules)).toEqual([
+    { apiGroups: [''], resources: ['secrets'], resourceNames: ['nightly-export'], verbs: ['get', 'patch'] },
+  ])
+})

@@ -95,11 +95,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     // What a relay that runs has found by the way is judged as `logout-relay check` judges it.
     ...['idp/keycloak/check/realm.ts', 'idp/keycloak/users.ts', 'store/sqlite/room.ts'],
   ],
+  // Where workloads read their secrets.
+  places: ['domain/uri.ts'],
   cli: [
     ...['api/answers.ts', 'api/client.ts', 'config/config.ts', 'config/files.ts', 'signing/', 'run/open.ts'],
     ...['idp/keycloak/publish.ts', 'idp/keycloak/users.ts', 'idp/keycloak/held.ts', 'idp/keycloak/rotation/'],
     ...['idp/keycloak/come-again.ts', 'idp/keycloak/rest.ts'],
     ...['idp/keycloak/secrets.ts', 'idp/keycloak/setup/', 'domain/', 'upstream/', 'delivery/post.ts'],
+    ...['idp/keycloak/client-secret.ts', 'places/'],
   ],
 }
 

@@ -14,10 +14,10 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { keep, requireWritable } from '../../relay/cli/rotate.ts'
 import { phaseOf, rotate, type Wanted, type World } from '../../relay/cli/rotation.ts'
 import { RelayError } from '../../relay/errors.ts'
 import { type ClientSecrets, type SecretReport, secretsOf } from '../../relay/idp/keycloak/secrets.ts'
+import { keep, requireWritable } from '../../relay/places/file.ts'
 
 const QUIET_MS = 60_000
 const HEARD_MS = 5000
@@ -419,8 +419,8 @@ describe('the file with the new secret', () => {
     mkdirSync(join(folder, 'out'))
     expect(() => keep(join(folder, 'out'), 'new-secret')).toThrow(/cannot be written/)
     expect(readdirSync(folder)).toEqual(['out'])
-    expect(() => requireWritable(join(folder, 'out'))).toThrow(/is a folder/)
-    expect(() => requireWritable(join(folder, 'none', 'out'))).toThrow(/cannot be written to/)
+    expect(() => requireWritable(join(folder, 'out'), '--out')).toThrow(/is a folder/)
+    expect(() => requireWritable(join(folder, 'none', 'out'), '--out')).toThrow(/cannot be written to/)
     expect(existsSync(join(folder, 'none'))).toBe(false)
   })
 })

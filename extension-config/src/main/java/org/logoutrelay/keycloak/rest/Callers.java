@@ -7,6 +7,9 @@ import org.keycloak.models.RoleModel;
 import org.keycloak.representations.AccessToken;
 import org.keycloak.services.managers.AppAuthManager;
 import org.keycloak.services.managers.AuthenticationManager.AuthResult;
+import org.keycloak.services.resources.admin.AdminAuth;
+import org.keycloak.services.resources.admin.fgap.AdminPermissions;
+import org.keycloak.services.resources.admin.fgap.ClientPermissionEvaluator;
 import org.logoutrelay.keycloak.trigger.Policy;
 
 import jakarta.ws.rs.ForbiddenException;
@@ -43,10 +46,7 @@ final class Callers {
      * @param besides a client that may act without being listed; null where there is none
      */
     private AuthResult require(String role, String besides) {
-        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
-        if (caller == null) {
-            throw new NotAuthorizedException("Bearer");
-        }
+        AuthResult caller = authenticate();
         String client = caller.token().getIssuedFor();
         boolean listed = client != null && (client.equals(besides)
                 || Policy.of(session, session.getContext().getRealm()).clients().contains(client));
@@ -56,6 +56,31 @@ final class Callers {
         }
         if (!has(caller, role)) {
             throw new ForbiddenException();
+        }
+        return caller;
+    }
+
+    /**
+     * The client of that name, for whoever may view it in Keycloak by the Admin API, which shows them its secret: so they need
+     * no role of ours, and may come through any client. Who may not view all is not told which there are.
+     */
+    ClientModel requireViewed(String clientId) {
+        AuthResult caller = authenticate();
+        RealmModel realm = session.getContext().getRealm();
+        ClientPermissionEvaluator may = AdminPermissions
+                .evaluator(session, realm, new AdminAuth(realm, caller.token(), caller.user(), caller.client())).clients();
+        ClientModel client = realm.getClientByClientId(clientId);
+        if (client == null ? !may.canView() : !may.canView(client)) {
+            throw Problem.refusal(Response.Status.FORBIDDEN, "access_denied", "There is no such client in this realm, or the holder of"
+                    + " this token may not view it in Keycloak: it takes a permission with the scope view for this client, see docs/workloads.md");
+        }
+        return client;
+    }
+
+    private AuthResult authenticate() {
+        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
+        if (caller == null) {
+            throw new NotAuthorizedException("Bearer");
         }
         return caller;
     }

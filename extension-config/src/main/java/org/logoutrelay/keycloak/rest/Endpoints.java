@@ -243,12 +243,28 @@ public final class Endpoints {
 
     private ClientModel rotated(String clientId) {
         callers.require("operate");
-        RealmModel realm = session.getContext().getRealm();
-        if (!LogoutRelay.isOn(realm)) {
+        ClientModel client = session.getContext().getRealm().getClientByClientId(named(clientId));
+        return Answer.ok(Rotations.report(session, watched(client)));
+    }
+
+    /** How far that is, and nobody's address, for an agent that puts the secret where the client reads it. */
+    @GET
+    @Path("client-rotations/state")
+    @Consumes(MediaType.WILDCARD)
+    public Response clientRotationState(@QueryParam("client") String clientId) {
+        ClientModel client = callers.requireViewed(named(clientId));
+        return Answer.ok(Rotations.state(session, watched(client)));
+    }
+
+    private static String named(String clientId) {
+        return Given.text(clientId, "client is missing; give a client's client id");
+    }
+
+    private ClientModel watched(ClientModel client) {
+        if (!LogoutRelay.isOn(session.getContext().getRealm())) {
             throw Problem.refusal(Response.Status.CONFLICT, "listener_off",
                     "The event listener logout-relay is off in this realm, so nobody would see a rotation: switch it on, under Realm settings, Events");
         }
-        ClientModel client = realm.getClientByClientId(Given.text(clientId, "client is missing; give a client's client id"));
         if (client == null) {
             throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
         }

@@ -132,6 +132,15 @@ public final class Rotations {
 
     /** For whoever rotates it. Nothing of a secret is in it. */
     public static Map<String, Object> report(KeycloakSession session, ClientModel client) {
+        return report(session, client, true);
+    }
+
+    /** The same without those who have come. */
+    public static Map<String, Object> state(KeycloakSession session, ClientModel client) {
+        return report(session, client, false);
+    }
+
+    private static Map<String, Object> report(KeycloakSession session, ClientModel client, boolean callers) {
         Map<String, Object> report = new LinkedHashMap<>();
         report.put("client_id", client.getClientId());
         report.put("id", client.getId());
@@ -144,7 +153,11 @@ public final class Rotations {
         }
         RotationRow row = read(session, client.getId());
         if (row != null) {
-            report.put("rotation", represent(session, row));
+            Map<String, Object> rotation = represent(row);
+            if (callers) {
+                rotation.put("callers", callers(session, row));
+            }
+            report.put("rotation", rotation);
         }
         return report;
     }
@@ -181,7 +194,7 @@ public final class Rotations {
         return own != null && own.matches("[1-9]\\d{0,8}") ? Integer.parseInt(own) : client.getRealm().getAccessTokenLifespan();
     }
 
-    private static Map<String, Object> represent(KeycloakSession session, RotationRow row) {
+    private static Map<String, Object> represent(RotationRow row) {
         Map<String, Object> rotation = new LinkedHashMap<>(Map.of("id", row.id, "begun_ms", row.begunMs));
         if (row.newSeenMs != null) {
             rotation.put("new_seen_ms", row.newSeenMs);
@@ -193,9 +206,12 @@ public final class Rotations {
         if (row.retiredMs != null) {
             rotation.put("retired_ms", row.retiredMs);
         }
-        rotation.put("callers", Jpa.em(session).createQuery("select c from CallerRow c where c.rotationId = :id order by c.lastMs desc",
-                CallerRow.class).setParameter("id", row.id).setMaxResults(MAX_SHOWN).getResultStream().map(Rotations::represent).toList());
         return rotation;
+    }
+
+    private static List<Map<String, Object>> callers(KeycloakSession session, RotationRow row) {
+        return Jpa.em(session).createQuery("select c from CallerRow c where c.rotationId = :id order by c.lastMs desc", CallerRow.class)
+                .setParameter("id", row.id).setMaxResults(MAX_SHOWN).getResultStream().map(Rotations::represent).toList();
     }
 
     private static Map<String, Object> represent(CallerRow row) {

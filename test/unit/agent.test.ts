@@ -1,0 +1,344 @@
+import { spawn } from 'node:child_process'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout as pause } from 'node:timers/promises'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { type Memory, turn } from '../../relay/cli/placing.ts'
+import type { ClientSecret } from '../../relay/idp/keycloak/client-secret.ts'
+import { filePlace, groupId, keep, requireWritable } from '../../relay/places/file.ts'
+import { placeNamed, type PlaceOptions } from '../../relay/places/named.ts'
+import { withCommand } from '../../relay/places/then.ts'
+import { temporaryFolder, uuid } from './given.ts'
+
+const MINUTE = 60_000
+
+/** A client at Keycloak as an agent sees it, and a place; the real ones are in test/real/agent.test.ts. */
+class World implements ClientSecret {
+  nowMs = 1_000_000
+  secret = 'secret-0'
+  rotation: { id: string; begun_ms: number } | undefined
+  reads = 0
+  place = ''
+  memory: Memory | undefined
+
+  state = () =>
+    Promise.resolve({
+      ...{ id: 'uuid', has_secret: true, now_ms: this.nowMs },
+      ...(this.rotation ? { rotation: this.rotation } : {}),
+    })
+
+  current = () => {
+    this.reads += 1
+    return Promise.resolve(this.secret)
+  }
+
+  put = (secret: string) => {
+    const isOther = this.place !== secret
+    this.place = secret
+    return Promise.resolve(isOther)
+  }
+
+  rotate(id: string, secret: string): void {
+    this.rotation = { id, begun_ms: this.nowMs }
+    this.secret = secret
+  }
+
+  async turn(): Promise<string> {
+    const { did, memory } = await turn(this, this, this.memory)
+    this.memory = memory
+    this.nowMs += 10_000
+    return did
+  }
+}
+
+describe('an agent', () => {
+  test('reads the secret as it starts, and after that only when there is another or ten minutes have gone', async () => {
+    const world = new World()
+    expect([await world.turn(), await world.turn(), await world.turn()]).toEqual(['placed', 'unchanged', 'unchanged'])
+    expect([world.place, world.reads]).toEqual(['secret-0', 1])
+    world.rotate('r-1', 'secret-1')
+    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-1'])
+    world.nowMs += MINUTE
+    const reads = world.reads
+    expect([await world.turn(), world.reads]).toEqual(['unchanged', reads])
+    world.place = 'somebody has changed it'
+    world.nowMs += 10 * MINUTE
+    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-1'])
+  })
+
+  test('places a new secret also where the node that it asks shows the one from before at first', async () => {
+    const world = new World()
+    await world.turn()
+    world.rotate('r-1', 'secret-0')
+    expect(await world.turn()).toBe('current')
+    world.secret = 'secret-1'
+    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-1'])
+  })
+
+  test('does not go back to the secret from before, which a node that is behind still shows', async () => {
+    const world = new World()
+    await world.turn()
+    world.rotate('r-1', 'secret-1')
+    await world.turn()
+    world.secret = 'secret-0'
+    expect([await world.turn(), world.place]).toEqual(['unchanged', 'secret-1'])
+    world.secret = 'secret-1'
+    expect([await world.turn(), world.place]).toEqual(['current', 'secret-1'])
+    // Unless somebody has set that one again.
+    world.rotate('r-2', 'secret-0')
+    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-0'])
+  })
+})
+
+/** Whoever is root may write everywhere; the tests of a user who may not are as that one. */
+const ROOT = process.getuid?.() === 0
+const NOBODY = 65_534
+function asNobody<T>(work: () => T): T {
+  if (!ROOT) {
+    return work()
+  }
+  process.setegid?.(NOBODY)
+  process.seteuid?.(NOBODY)
+  try {
+    return work()
+  } finally {
+    process.seteuid?.(0)
+    process.setegid?.(0)
+  }
+}
+
+const rights = (file: string) => statSync(file).mode & 0o777
+
+describe('a file', () => {
+  test('is written with its mode and group, and not again while it is right', async () => {
+    const file = join(temporaryFolder(), 'secret')
+    const gid = process.getgid?.()
+    const place = filePlace(file, { mode: 0o640, gid })
+    expect([await place.put('new'), rights(file), readFileSync(file, 'utf8')]).toEqual([true, 0o640, 'new'])
+    const { ino, mtimeMs } = statSync(file)
+    expect([await place.put('new'), statSync(file).ino, statSync(file).mtimeMs]).toEqual([false, ino, mtimeMs])
+    chmodSync(file, 0o644)
+    expect([await place.put('new'), rights(file)]).toEqual([true, 0o640])
+    expect([await filePlace(file).put('new'), rights(file)]).toEqual([true, 0o600])
+  })
+
+  test('that is a link is replaced, and what it leads to is not touched', async () => {
+    const folder = temporaryFolder()
+    const [file, behind] = [join(folder, 'secret'), join(folder, 'behind')]
+    writeFileSync(behind, 'new', { mode: 0o600 })
+    symlinkSync(behind, file)
+    expect([await filePlace(file).put('new'), lstatSync(file).isFile()]).toEqual([true, true])
+  })
+
+  test('what a run that was killed has left beside it is gone after the next, and nothing else is', async () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'secret')
+    const left = `${file}.${uuid(1)}`
+    const others = [`secret.${uuid(2)}x`, 'secret.old', `secrets.${uuid(3)}`, `secret.d.${uuid(4)}`]
+    others.forEach((name) => writeFileSync(join(folder, name), 'another’s'))
+    mkdirSync(`${file}.${uuid(5)}`)
+    symlinkSync(join(folder, 'secret.old'), `${file}.${uuid(6)}`)
+    const kept = [...others, `secret.${uuid(5)}`, `secret.${uuid(6)}`]
+    const runs: readonly (() => Promise<unknown>)[] = [
+      () => filePlace(file).put('new'),
+      () => filePlace(file).put('new'),
+      () => {
+        keep(file, 'newer')
+        return Promise.resolve()
+      },
+    ]
+    for (const run of runs) {
+      writeFileSync(left, 'a secret')
+      await run()
+      expect(readdirSync(folder).sort()).toEqual([...kept, 'secret'].sort())
+    }
+  })
+
+  test.runIf(ROOT)('what another user has left beside it stays', async () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'secret')
+    const left = `${file}.${uuid(1)}`
+    writeFileSync(left, 'another’s')
+    chownSync(left, NOBODY, NOBODY)
+    await filePlace(file).put('new')
+    expect(existsSync(left)).toBe(true)
+  })
+
+  test('killed at any time it is whole, the one or the other, and the next run leaves nothing beside it', async () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'secret')
+    const [one, other] = ['1', '2'].map((digit) => digit.repeat(100_000)) as [string, string]
+    await filePlace(file).put(one)
+    const script = `import { filePlace } from '${join(import.meta.dirname, '../../relay/places/file.ts')}'
+      const place = filePlace(process.argv[1])
+      process.stdout.write('ready')
+      for (;;) { for (const digit of ['1', '2']) { await place.put(digit.repeat(100_000)) } }`
+    let left = 0
+    // Until one at least was killed between the writing and the renaming.
+    for (let n = 0; n < 6 || left === 0; n++) {
+      const child = spawn(process.execPath, ['--input-type=module', '--eval', script, '--', file])
+      onTestFinished(() => void child.kill('SIGKILL'))
+      const ended = new Promise((resolve) => child.once('close', resolve))
+      await new Promise((resolve) => child.stdout.once('data', resolve))
+      await pause((n % 6) * 3)
+      child.kill('SIGKILL')
+      await ended
+      expect([one, other].includes(readFileSync(file, 'utf8'))).toBe(true)
+      left += readdirSync(folder).length - 1
+    }
+    await filePlace(file).put(one)
+    expect([readdirSync(folder), readFileSync(file, 'utf8') === one]).toEqual([['secret'], true])
+  })
+
+  test('two agents at once, each of which takes away what the other has left, both put it in place', async () => {
+    const file = join(temporaryFolder(), 'secret')
+    const script = `import { filePlace } from '${join(import.meta.dirname, '../../relay/places/file.ts')}'
+      const place = filePlace(process.argv[1])
+      for (let n = 0; n < 300; n++) { await place.put(String(n)) }`
+    const codes = [1, 2].map(() => {
+      const child = spawn(process.execPath, ['--input-type=module', '--eval', script, '--', file])
+      return new Promise((resolve) => child.once('close', resolve))
+    })
+    expect(await Promise.all(codes)).toEqual([0, 0])
+    expect(readFileSync(file, 'utf8')).toBe('299')
+  })
+
+  test('that cannot be written says which, why, and what to do', async () => {
+    const folder = temporaryFolder()
+    chmodSync(folder, 0o555)
+    const file = join(folder, 'secret')
+    await expect(asNobody(() => filePlace(file).put('canary'))).rejects.toMatchObject({
+      code: 'access_denied',
+      message: `${file} cannot be written (EACCES): let the user that this runs as write to the folder ${folder}`,
+    })
+    await expect(filePlace(join(folder, 'none', 'secret')).put('canary')).rejects.toThrow(/there is no folder .*none/)
+    chmodSync(folder, 0o755)
+    mkdirSync(file)
+    await expect(filePlace(file).put('canary')).rejects.toThrow(/it is a folder: name a file in it/)
+    expect(readdirSync(folder)).toEqual(['secret'])
+  })
+
+  test('is given only to a group that this machine knows, and that its user may give it to', async () => {
+    await expect(groupId('no-such-group')).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringMatching(/knows no group no-such-group/) as string,
+    })
+    expect(await groupId('daemon')).toBe(Number(/^daemon:[^:]*:(\d+)/m.exec(readFileSync('/etc/group', 'utf8'))?.[1]))
+    const folder = temporaryFolder()
+    chmodSync(folder, 0o777)
+    const put = asNobody(() => filePlace(join(folder, 'secret'), { mode: 0o640, gid: 0 }).put('canary'))
+    await expect(put).rejects.toThrow(/\(EPERM\): .* only to a group of its own: make it a member of group 0/)
+    expect(readdirSync(folder)).toEqual([])
+  })
+
+  test('that cannot be written is refused before a secret is made, and nothing is left of the attempt', () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'secret')
+    requireWritable(file, '--out')
+    expect(readdirSync(folder)).toEqual([])
+    // To be searched is part of it; of a folder that may be written to alone nothing can be named.
+    for (const mode of [0o555, 0o662]) {
+      chmodSync(folder, mode)
+      expect(() => asNobody(() => requireWritable(file, '--out'))).toThrow(/--out: .* cannot be written to \(EACCES\)/)
+    }
+  })
+
+  test.runIf(ROOT)('of another user in a folder like /tmp is refused before a secret is made', () => {
+    const folder = temporaryFolder()
+    const file = join(folder, 'secret')
+    writeFileSync(file, '')
+    chmodSync(folder, 0o1777)
+    expect(() => asNobody(() => requireWritable(file, '--out'))).toThrow(/another user’s, in a folder/)
+    requireWritable(file, '--out')
+  })
+})
+
+describe('the command of --then', () => {
+  const made = (command: (log: string) => string) => {
+    const folder = temporaryFolder()
+    const [file, log] = [join(folder, 'secret'), join(folder, 'log')]
+    const place = withCommand(filePlace(file), file, command(log))
+    return { file, place, said: () => (existsSync(log) ? readFileSync(log, 'utf8') : '') }
+  }
+
+  test('runs after each secret that was written, and not where none was', async () => {
+    const { file, place, said } = made((log) => `echo ran >>'${log}'`)
+    expect([await place.put('one'), await place.put('one'), await place.put('two')]).toEqual([true, false, true])
+    expect([said(), existsSync(`${file}.then`)]).toEqual(['ran\nran\n', false])
+  })
+
+  test('that failed, or was not come to before a kill, runs at the next time, though the secret is there', async () => {
+    const { file, place, said } = made((log) => `echo ran >>'${log}'; [ $(wc -l <'${log}') -gt 1 ]`)
+    await expect(place.put('one')).rejects.toThrow(/is in place, and the command of --then ended with status 1/)
+    expect([readFileSync(file, 'utf8'), await place.put('one'), said()]).toEqual(['one', false, 'ran\nran\n'])
+    // As whoever was killed has left it.
+    writeFileSync(`${file}.then`, '')
+    expect([await place.put('one'), said(), existsSync(`${file}.then`)]).toEqual([false, 'ran\nran\nran\n', false])
+  })
+
+  test('is told nothing of a secret, in its arguments or its environment', async () => {
+    process.env['LOGOUT_RELAY_CLIENT_SECRET'] = 'canary-1'
+    process.env['VAULT_TOKEN'] = 'canary-2'
+    onTestFinished(() => {
+      delete process.env['LOGOUT_RELAY_CLIENT_SECRET']
+      delete process.env['VAULT_TOKEN']
+    })
+    const { place, said } = made((log) => `{ env; tr '\\0' ' ' </proc/$$/cmdline; } >'${log}'`)
+    await place.put('canary-3')
+    expect([said().includes('PATH='), /canary/.test(said())]).toEqual([true, false])
+  })
+})
+
+describe('--to', () => {
+  const DEFAULTS = { kubernetesAccount: '/none', vaultAuth: 'kubernetes' }
+  const POD = { KUBERNETES_SERVICE_HOST: '10.0.0.1', KUBERNETES_SERVICE_PORT: '6443' }
+  const VAULT = { VAULT_ADDR: 'https://vault.example.org:8200' }
+  const named = (to: string, more: Partial<PlaceOptions> = {}, env: Record<string, string> = { ...POD, ...VAULT }) =>
+    placeNamed({ ...DEFAULTS, to, ...more }, env, undefined)
+
+  test('names a file, a key of a Secret, or a field in Vault', async () => {
+    expect((await named('file:/run/a b')).name).toBe('/run/a b')
+    expect((await named('kubernetes:jobs/nightly/client-secret')).name).toBe('Secret jobs/nightly, key client-secret')
+    expect((await named('vault:team/kv/nightly#secret', { vaultRole: 'jobs' })).name).toBe(
+      'Vault team/kv/nightly, field secret',
+    )
+  })
+
+  test.each([
+    ['file:relative', {}, /begins with \//],
+    ['file:/run/', {}, /names a file/],
+    ['kubernetes:jobs/nightly', {}, /nothing left out/],
+    ['kubernetes:jobs/../nightly', {}, /nothing left out/],
+    ['kubernetes:jobs/nightly/a/b', {}, /nothing left out/],
+    ['vault:secret/nightly', { vaultRole: 'jobs' }, /nothing left out/],
+    ['vault:secret/../sys/mounts#x', { vaultRole: 'jobs' }, /nothing left out/],
+    ['vault:secret#x', { vaultRole: 'jobs' }, /nothing left out/],
+    ['vault:secret/nightly#x', {}, /either --vault-token-file or --vault-role/],
+    ['vault:secret/nightly#x', { vaultRole: 'jobs', vaultTokenFile: '/t' }, /either/],
+    ['kubernetes:jobs/nightly/x', { mode: 0o600 }, /--mode, --group and --then are for a file/],
+    ['s3:bucket', {}, /--to: give/],
+  ] as const)('%s is refused with words', async (to, more, words) => {
+    await expect(named(to, more)).rejects.toMatchObject({
+      code: 'config_invalid',
+      message: expect.stringMatching(words) as string,
+    })
+  })
+
+  test('nothing secret goes to a Vault in clear, and Kubernetes is where the pod says', async () => {
+    const role = { vaultRole: 'jobs' }
+    await expect(named('vault:a/b#c', role, { VAULT_ADDR: 'http://vault:8200' })).rejects.toThrow(/must be https/)
+    await expect(named('vault:a/b#c', role, {})).rejects.toThrow(/VAULT_ADDR must be/)
+    await expect(named('kubernetes:a/b/c', {}, {})).rejects.toThrow(/KUBERNETES_SERVICE_HOST is not set/)
+  })
+})
