@@ -50,6 +50,7 @@ public final class Workloads {
     private static final Pattern REGISTRATION_PATH = Pattern.compile("clients/([^/]+)/registration-access-token");
     private static final long KEPT_MS = TimeUnit.DAYS.toMillis(90);
     private static final int MAX_SHOWN = 500;
+    private static final int MAX_ADDRESSES = 20;
     private static final int PRUNE_BATCH = 1000;
 
     private static final Tallies<Workload.Room, Workload, Given> COUNTED = new Tallies<>(Given::and, Workload.OTHERS);
@@ -261,6 +262,15 @@ public final class Workloads {
         shown.putAll(row.refreshMs == 0 ? Map.of() : Map.of("refresh_token_ms", row.refreshMs));
         shown.putAll(row.offlineMs == 0 ? Map.of() : Map.of("offline_token_ms", row.offlineMs));
         return shown;
+    }
+
+    /** For the evidence: by which grants an account has got tokens, from which addresses, the newest first, and when last. */
+    public static Map<String, Object> ofAccount(KeycloakSession session, RealmModel realm, String accountId) {
+        List<WorkloadRow> rows = Jpa.em(session).createQuery("select w from WorkloadRow w where w.accountId = :account and w.realmId = :realm"
+                + " order by w.lastMs desc", WorkloadRow.class).setParameter("account", accountId).setParameter("realm", realm.getId())
+                .setMaxResults(MAX_SHOWN).getResultList();
+        return rows.isEmpty() ? Map.of() : Map.of("kinds", rows.stream().map(row -> row.kind).distinct().toList(), "addresses",
+                rows.stream().map(row -> row.address).distinct().limit(MAX_ADDRESSES).toList(), "last_ms", rows.get(0).lastMs);
     }
 
     /** What nobody has used for so long, some at a time; the number of what is gone. */
