@@ -100,8 +100,8 @@ describe.each([
     await job.askFor({ grant_type: 'client_credentials', scope: 'offline_access' })
     const rows = await given(job.clientId, 6)
     expect(shown(rows)).toEqual([
-      'client_credentials 127.0.0.1 client-secret  3',
       `client_credentials ${FROM_AFAR} client-secret  2`,
+      'client_credentials 127.0.0.1 client-secret  3',
       'refresh_token 127.0.0.1 client-secret  1',
     ])
     for (const row of rows) {
@@ -178,8 +178,8 @@ describe.each([
     expect((await registered(first, 'GET', `/${job.clientId}`)).status).toBe(200)
     const rows = (await given(job.clientId, 5)).filter(({ kind }) => kind === 'registration-access-token')
     expect(shown(rows)).toEqual([
-      'registration-access-token 127.0.0.1 admin  1',
       `registration-access-token ${FROM_AFAR} registration-access-token  1`,
+      'registration-access-token 127.0.0.1 admin  1',
     ])
     expect(
       rows.flatMap(({ longest_s, latest_end }) => [longest_s, latest_end]).filter((end) => end !== undefined),

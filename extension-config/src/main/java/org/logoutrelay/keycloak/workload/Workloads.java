@@ -34,6 +34,7 @@ import org.logoutrelay.keycloak.gate.Requests;
 
 import jakarta.persistence.EntityManager;
 import jakarta.persistence.LockModeType;
+import jakarta.persistence.TypedQuery;
 
 /**
  * What clients were given without a login of a person, and people by direct grant or for an offline token, which is how a
@@ -127,8 +128,7 @@ public final class Workloads {
             return;
         }
         String refresh = detail(event, Details.REFRESH_TOKEN_TYPE);
-        UserModel user = event.getUserId() == null ? null : session.users().getUserById(realm, event.getUserId());
-        boolean service = user != null && user.getServiceAccountClientLink() != null;
+        boolean service = isOfService(session, realm, event, kind);
         if (isCounted(kind, service, refresh)) {
             long now = DbClock.now(session);
             String method = client.isPublicClient() ? "none" : Tallies.text(detail(event, Details.CLIENT_AUTH_METHOD));
@@ -144,6 +144,14 @@ public final class Workloads {
             case REFRESH -> service || TokenUtil.TOKEN_TYPE_OFFLINE.equals(refreshType);
             default -> service;
         };
+    }
+
+    private static boolean isOfService(KeycloakSession session, RealmModel realm, Event event, String kind) {
+        if (kind.equals(CLIENT_CREDENTIALS) || event.getUserId() == null) {
+            return kind.equals(CLIENT_CREDENTIALS);
+        }
+        UserModel user = session.users().getUserById(realm, event.getUserId());
+        return user != null && user.getServiceAccountClientLink() != null;
     }
 
     private static String detail(Event event, String name) {
@@ -230,10 +238,13 @@ public final class Workloads {
      * @param after the {@code next} of the page before, or null
      */
     public static Map<String, Object> list(KeycloakSession session, RealmModel realm, ClientModel client, String after) {
-        List<WorkloadRow> rows = Jpa.em(session).createQuery("select w from WorkloadRow w where w.realmId = :realm and w.id > :after"
-                + " and w.clientUuid like :client order by w.id", WorkloadRow.class).setParameter("realm", realm.getId())
-                .setParameter("after", after == null ? "" : after).setParameter("client", client == null ? "%" : client.getId())
-                .setMaxResults(MAX_SHOWN).getResultList();
+        TypedQuery<WorkloadRow> query = Jpa.em(session).createQuery("select w from WorkloadRow w where w.realmId = :realm and w.id > :after"
+                + (client == null ? "" : " and w.clientUuid = :client") + " order by w.id", WorkloadRow.class)
+                .setParameter("realm", realm.getId()).setParameter("after", after == null ? "" : after).setMaxResults(MAX_SHOWN);
+        if (client != null) {
+            query.setParameter("client", client.getId());
+        }
+        List<WorkloadRow> rows = query.getResultList();
         Map<String, Object> answer = new LinkedHashMap<>(Map.of("now_ms", DbClock.now(session), "workloads",
                 rows.stream().map(row -> represent(realm, row)).toList()));
         Long since = Jpa.em(session).createQuery("select min(w.firstMs) from WorkloadRow w where w.realmId = :realm", Long.class)
