@@ -83,6 +83,7 @@ class WorkloadsTest {
     void hoursAndDaysSayHowRegularItIs() {
         IntStream.range(0, 14).forEach(n -> write(at("10.0.0.1"), given(MIDNIGHT + n * DAY_MS + 2 * 3_600_000)));
         write(at("10.0.0.1"), given(MIDNIGHT + 13 * DAY_MS + 23 * 3_600_000).and(given(MIDNIGHT + 14 * DAY_MS + 1)));
+        write(at("10.0.0.1"), given(MIDNIGHT + 14 * DAY_MS + 5000));
         WorkloadRow row = rows().get(0);
         assertEquals(15, row.days);
         assertEquals(1 << 2 | 1 << 23 | 1, row.hours);
