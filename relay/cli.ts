@@ -5,6 +5,7 @@ import type { SelectionMembers } from './api/client.ts'
 import { AdminApi } from './idp/keycloak/audit/admin-api.ts'
 import { type Level, LEVELS } from './idp/keycloak/audit/danger.ts'
 import { readRealm } from './idp/keycloak/audit/read.ts'
+import { withWorkloads } from './idp/keycloak/audit/read-workloads.ts'
 import { asJson, asText, reaches } from './idp/keycloak/audit/show.ts'
 import { addAgentCommand } from './cli/agent.ts'
 import { addLoginCommands } from './cli/login.ts'
@@ -303,7 +304,8 @@ program
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : 2))
   .action(async ({ url, realm, loginRealm, json, failOn, ...options }: Audited) => {
     try {
-      const read = await readRealm(new AdminApi(url, loginRealm ?? realm, process.env, caOf(options)), realm)
+      const api = new AdminApi(url, loginRealm ?? realm, process.env, caOf(options))
+      const read = await withWorkloads(api, await readRealm(api, realm), Date.now())
       print(json ? asJson(read, url, new Date().toISOString()) : asText(read, url))
       process.exitCode = failOn !== undefined && reaches(read, failOn) ? 1 : 0
     } catch (cause) {

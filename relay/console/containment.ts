@@ -91,6 +91,14 @@ function tone({ kind, data }: Evidence): string {
       : ''
 }
 
+/** Of a client, how it had got tokens. */
+function usedBy(data: Evidence['data']): Html | string {
+  return data['used_by'] === undefined
+    ? ''
+    : html` It had got tokens by <code>${data['used_by']}</code> from <code>${data['used_from'] ?? ''}</code>, last
+        ${instant(Number(data['last_used_ms']))}.`
+}
+
 /** A line of evidence as a sentence. */
 function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
   const by = nameOf(String(data['by'] ?? ''))
@@ -98,7 +106,7 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
   switch (kind) {
     case 'received':
       return html`The event was taken:
-      ${data['client_id'] === undefined ? '' : html`client ${client}${data['all_tokens'] === true ? ' and all that was issued to it' : ''}, `}${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.`
+      ${data['client_id'] === undefined ? '' : html`client ${client}${data['all_tokens'] === true ? ' and all that was issued to it' : ''}, `}${many(Number(data['sessions'] ?? 0), 'session')}${Number(data['parts'] ?? 1) > 1 ? `, part ${String(data['part'])} of ${String(data['parts'])}` : ''}.${usedBy(data)}`
     case 'asked':
       return html`${by} asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'told_by':

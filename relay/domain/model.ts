@@ -106,6 +106,14 @@ export interface SecurityEvent {
 export interface ContainedClient {
   readonly clientId: string
   readonly allTokens: boolean
+  /** How its service account has got tokens, as far as that is known. */
+  readonly used?: {
+    /** By which grants. */
+    readonly kinds: readonly string[]
+    /** As the identity provider saw them, the newest first; not all of many. */
+    readonly addresses: readonly string[]
+    readonly lastMs: number
+  }
 }
 
 /** Uses of what is from before an event, all refused. */

@@ -1,4 +1,4 @@
-import type { Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
+import type { ContainedClient, Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
@@ -109,6 +109,7 @@ export function plan(
       data: {
         ...{ jti, trigger, part, parts, sessions: event.sessions.length },
         ...(client === undefined ? {} : { client_id: client.clientId, all_tokens: client.allTokens }),
+        ...(client?.used === undefined ? {} : usedOf(client.used)),
       },
     },
     ...(operator
@@ -170,4 +171,8 @@ export function plan(
     watermarks: watermarksOf(event),
     evidence: evidence.sort((a, b) => a.atMs - b.atMs),
   }
+}
+
+function usedOf({ kinds, addresses, lastMs }: NonNullable<ContainedClient['used']>) {
+  return { used_by: kinds.join(', '), used_from: addresses.join(', '), last_used_ms: lastMs }
 }

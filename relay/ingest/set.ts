@@ -40,6 +40,13 @@ const Session = z.looseObject({
     .transform((seconds) => Math.min(Math.floor(seconds), LAST_SECOND)),
 })
 
+/** It is for people to read: what is wrong with it keeps no event from being taken. */
+const Used = z.object({
+  kinds: z.array(z.string().max(64)).max(20),
+  addresses: z.array(z.string().max(255)).max(20),
+  last_ms: Millis,
+})
+
 const Containment = z.object({
   trigger: z.string().max(64),
   watermark_ms: Millis,
@@ -49,7 +56,7 @@ const Containment = z.object({
   scope: z.enum(['subject', 'session']).default('subject'),
   kept_sid: Name.optional(),
   privileged: z.boolean().default(false),
-  client: z.object({ client_id: Name, all_tokens: z.boolean() }).optional(),
+  client: z.object({ client_id: Name, all_tokens: z.boolean(), used: Used.optional().catch(undefined) }).optional(),
   shadow: z.boolean().default(false),
   survivors: z.number().int().min(0).max(1_000_000).default(0),
   steps: z.record(z.string().max(64), z.number().int().min(0)).default({}),
@@ -148,7 +155,7 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
     scope,
     ...(kept_sid === undefined ? {} : { keptSid: kept_sid }),
     privileged,
-    ...(client === undefined ? {} : { client: { clientId: client.client_id, allTokens: client.all_tokens } }),
+    ...(client === undefined ? {} : { client: clientOf(client) }),
     shadow,
     survivors,
     steps,
@@ -184,5 +191,13 @@ export async function verifySet(set: string, keysOf: KeysOf, audience: string, n
       ...(s.tokens_only === true ? { tokensOnly: true } : {}),
       named: named(s, issuer),
     })),
+  }
+}
+
+function clientOf({ client_id, all_tokens, used }: NonNullable<z.infer<typeof Containment>['client']>) {
+  const { kinds, addresses, last_ms } = used ?? {}
+  return {
+    ...{ clientId: client_id, allTokens: all_tokens },
+    ...(kinds && addresses && last_ms !== undefined ? { used: { kinds, addresses, lastMs: last_ms } } : {}),
   }
 }

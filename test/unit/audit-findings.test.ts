@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { CATALOGUE, type FindingId } from '../../relay/idp/keycloak/audit/catalogue.ts'
 import { type Level, levelOf } from '../../relay/idp/keycloak/audit/danger.ts'
 import { findings } from '../../relay/idp/keycloak/audit/findings.ts'
-import type { Client, Federation, RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
+import type { Client, Federation, RealmDescription, Use } from '../../relay/idp/keycloak/audit/realm.ts'
 import { survivals } from '../../relay/idp/keycloak/audit/survive.ts'
 import { client, contained, DAY, federation, stock } from './audit-given.ts'
 
@@ -28,6 +28,29 @@ const looking = (directory: Partial<Federation>, policy: Record<string, string> 
   const triggers = 'admin-reset-password,user-update-password,directory-password-changed'
   return contained({ federations: [federation(directory)], policy, extension: extension(true, { triggers }) })
 }
+
+const NOW_MS = Date.parse('2026-11-25T00:00:00Z')
+const DAY_MS = DAY * 1000
+const ALL_DAY = [...Array(24).keys()]
+
+function use(more: Partial<Use> = {}): Use {
+  return {
+    ...{ clientId: 'export', kind: 'client_credentials', account: 'account-1', isService: true, address: '192.0.2.7' },
+    ...{ count: 40, firstMs: NOW_MS - 40 * DAY_MS, lastMs: NOW_MS, hours: [2], days: 40, refresh: 'none' },
+    ...more,
+  }
+}
+
+/** A realm with one service account, which is used, unless `uses` says otherwise. */
+function working(attributes: Client['attributes'] = {}, uses: readonly Use[] = [use()], more: Partial<Client> = {}) {
+  const workloads = { readAtMs: NOW_MS, sinceMs: NOW_MS - 40 * DAY_MS, uses }
+  const service = client({ clientId: 'export', serviceAccount: true, standardFlow: false, attributes, ...more })
+  return contained({ clients: [service], workloads })
+}
+const madeBefore = (days: number) => ({ 'client.secret.creation.time': `${NOW_MS / 1000 - days * DAY}` })
+const person = (more: Partial<Use>) =>
+  use({ kind: 'password', account: 'user-1', isService: false, firstMs: NOW_MS - 13 * DAY_MS, days: 14, ...more })
+const from = (count: number) => Array.from({ length: count }, (_, n) => use({ address: `192.0.2.${n}` }))
 
 type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
 /** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
@@ -390,6 +413,71 @@ const TABLE: Row[] = [
   ['direct-grants', 'on', withClient({ directGrants: true }), contained(), 'low', undefined],
   ['consent', 'asked for', withClient({ consentRequired: true }), contained(), 'low', undefined],
   [
+    'access-token-lifespan',
+    'of a service account',
+    working({ 'access.token.lifespan': '3600' }),
+    working({ 'access.token.lifespan': '300' }),
+    'medium',
+    HOUR,
+  ],
+  ['secret-old', 'for a quarter of a year', working(madeBefore(91)), working(madeBefore(90)), 'low', undefined],
+  ['secret-old', 'for more than a year', working(madeBefore(366)), working(), 'medium', undefined],
+  [
+    'secret-old',
+    'of no secret',
+    working(madeBefore(91)),
+    working(madeBefore(91), [use()], { authenticator: 'client-jwt' }),
+    'low',
+    undefined,
+  ],
+  ['workload-idle', 'never seen', working({}, []), working(), 'low', undefined],
+  [
+    'workload-idle',
+    'not for long',
+    working({}, [use({ lastMs: NOW_MS - 36 * DAY_MS })]),
+    working({}, [use({ lastMs: NOW_MS - 35 * DAY_MS })]),
+    'low',
+    undefined,
+  ],
+  ['workload-addresses', 'eleven', working({}, from(11)), working({}, from(10)), 'low', undefined],
+  ['workload-addresses', 'more than are kept', working({}, [use(), use({ address: '' })]), working(), 'low', undefined],
+  [
+    'workload-refresh',
+    'switched on',
+    working({ 'client_credentials.use_refresh_token': 'true' }),
+    working({ 'client_credentials.use_refresh_token': 'false' }),
+    'low',
+    undefined,
+  ],
+  ['workload-refresh', 'an offline token', working({}, [use({ refresh: 'offline' })]), working(), 'medium', undefined],
+  [
+    'looks-like-a-job',
+    'each night',
+    working({}, [use(), person({ hours: [2, 3] })]),
+    working({}, [use(), person({ hours: [2, 3, 9] })]),
+    'low',
+    undefined,
+  ],
+  [
+    'looks-like-a-job',
+    'round the clock',
+    working({}, [use(), person({ hours: ALL_DAY, days: 7 })]),
+    working({}, [use(), person({ hours: ALL_DAY, days: 6 })]),
+    'low',
+    undefined,
+  ],
+  [
+    'looks-like-a-job',
+    'an offline token in one place',
+    working({}, [use(), person({ kind: 'refresh_token', hours: ALL_DAY })]),
+    working({}, [
+      ...[use(), person({ kind: 'refresh_token', hours: ALL_DAY })],
+      person({ kind: 'refresh_token', hours: [9], address: '198.51.100.1' }),
+    ]),
+    'low',
+    undefined,
+  ],
+  [
     'push-off',
     'the extension says so',
     contained({ extension: extension(true, { push: 'off' }) }),
@@ -406,6 +494,25 @@ test('a realm in which a reset ends everything has no finding', () => {
 test.each(TABLE)('%s: %s', (id, _why, present, absent, level, worst) => {
   expect(findings(present).filter((one) => one.id === id)).toMatchObject([{ id, level, worst }])
   expect(ids(absent)).not.toContain(id)
+})
+
+test('a person’s account that looks like a job is named with why, and nobody else', () => {
+  const others = [
+    use({ account: '', isService: false, kind: 'password', hours: ALL_DAY }),
+    person({ hours: [9, 12, 17] }),
+  ]
+  const found = findings(working({}, [use(), ...others, person({ account: 'user-2', hours: [2] })]))
+  expect(found.map(({ kind, name, detail }) => [kind, name, detail])).toEqual([
+    [
+      ...['account', 'user-2'],
+      'At export: looks like a job because it has logged in with its password on 14 of 14 days, always at the same time (02:00 UTC), from 192.0.2.7.',
+    ],
+  ])
+})
+
+test('where nobody counts, no service account is called unused', () => {
+  const workloads = { readAtMs: NOW_MS, uses: [], unread: 'the extension is older than that' }
+  expect(findings({ ...working(), workloads })).toEqual([])
 })
 
 test('each published hole of Keycloak is a finding of its own, with its danger, what it lets live and what mends it', () => {

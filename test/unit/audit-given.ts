@@ -15,6 +15,8 @@ export function client(more: Partial<Client> = {}): Client {
     directGrants: false,
     frontchannelLogout: false,
     consentRequired: false,
+    serviceAccount: false,
+    authenticator: 'client-secret',
     rootUrl: '',
     scopes: ['profile'],
     attributes: {

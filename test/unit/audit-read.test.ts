@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { expect, onTestFinished, test } from 'vitest'
 import { AdminApi } from '../../relay/idp/keycloak/audit/admin-api.ts'
 import { readRealm } from '../../relay/idp/keycloak/audit/read.ts'
+import { withWorkloads } from '../../relay/idp/keycloak/audit/read-workloads.ts'
 import { asJson, asText } from '../../relay/idp/keycloak/audit/show.ts'
 
 const TOKEN = { LOGOUT_RELAY_TOKEN: 'token' }
@@ -253,4 +254,56 @@ test.each([
   ['a token with a line break', 'https://idp.example.org', { LOGOUT_RELAY_TOKEN: 'a\nb' }, /no access token/],
 ])('with %s nothing is sent', (_, url, env, words) => {
   expect(() => new AdminApi(url, 'main', env)).toThrow(words)
+})
+
+const WORKLOADS = '/realms/main/logout-relay/workloads'
+const listening: (path: string) => Answer = (path) =>
+  path === ''
+    ? { status: 200, body: { ...(ANSWERS[''] as object), eventsListeners: ['logout-relay'] } }
+    : path === 'serverinfo'
+      ? { status: 200, body: { providers: { eventsListener: { providers: { 'logout-relay': {} } } } } }
+      : undefined
+const row = (account: string) => ({
+  ...{ client_id: 'app-1', kind: 'client_credentials', account, service_account: true, address: '192.0.2.7', uses: 3 },
+  ...{ first_ms: 1, last_ms: 2, hours: (1 << 2) | (1 << 23), days: 4, auth_method: 'client-secret', key: '' },
+})
+
+/** The realm with its workloads, where the extension answers like this. */
+async function workloadsOf(answer: (url: URL) => Answer, realm = listening) {
+  const { url, seen } = await keycloak((path, asked) => (asked.pathname === WORKLOADS ? answer(asked) : realm(path)))
+  const api = new AdminApi(url, 'main', TOKEN)
+  return { seen, workloads: (await withWorkloads(api, await readRealm(api, 'main'), 7)).workloads }
+}
+
+test('what clients were given is read page by page', async () => {
+  const { workloads } = await workloadsOf((url) =>
+    url.searchParams.get('after') === 'n'
+      ? { status: 200, body: { workloads: [{ ...row('b'), offline_token_ms: 2, refresh_token_ms: 1 }], since_ms: 1 } }
+      : { status: 200, body: { workloads: [row('a')], since_ms: 1, next: 'n' } },
+  )
+  expect(workloads).toMatchObject({ readAtMs: 7, sinceMs: 1 })
+  expect(workloads?.uses).toEqual([
+    {
+      ...{ clientId: 'app-1', kind: 'client_credentials', account: 'a', isService: true, address: '192.0.2.7' },
+      ...{ count: 3, firstMs: 1, lastMs: 2, hours: [2, 23], days: 4, refresh: 'none' },
+    },
+    expect.objectContaining({ account: 'b', refresh: 'offline' }),
+  ])
+})
+
+test.each([
+  [401, 'the extension tells it to an account of this realm alone'],
+  [403, 'the account lacks the role view-clients of the client realm-management'],
+  [404, 'the extension is older than that'],
+])('where the extension answers %i the audit goes on, and says so', async (status, unread) => {
+  expect((await workloadsOf(() => ({ status }))).workloads).toEqual({ readAtMs: 7, uses: [], unread })
+})
+
+test('a Keycloak without the extension is not asked what clients were given', async () => {
+  const { seen, workloads } = await workloadsOf(
+    () => ({ status: 200 }),
+    () => undefined,
+  )
+  expect(workloads?.unread).toBe('the extension is not on, which counts it')
+  expect(seen.filter((request) => request.includes('logout-relay'))).toEqual([])
 })

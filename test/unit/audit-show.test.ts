@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { LEVELS } from '../../relay/idp/keycloak/audit/danger.ts'
 import { asJson, asText, reaches } from '../../relay/idp/keycloak/audit/show.ts'
+import type { RealmDescription } from '../../relay/idp/keycloak/audit/realm.ts'
 import { client, contained, federation, stock } from './audit-given.ts'
 
 const STOCK = stock({ clients: [client({ scopes: ['offline_access'], directGrants: true })] })
@@ -15,6 +16,58 @@ test('the table names each client with what survives at it', () => {
     '5 min',
     '0 sessions',
   ])
+})
+
+test('service accounts have a table of their own, with what is known of their use', () => {
+  const nowMs = Date.parse('2026-11-25T00:00:00Z')
+  const attributes = { 'client.secret.creation.time': String(nowMs / 1000 - 3 * 86_400) }
+  const service = { serviceAccount: true, standardFlow: false, attributes }
+  const clients = [
+    client({ clientId: 'export', ...service }),
+    client({ clientId: 'signer', ...service, authenticator: 'client-jwt' }),
+  ]
+  const use = {
+    ...{
+      clientId: 'export',
+      kind: 'client_credentials',
+      account: 'a',
+      isService: true,
+      address: '192.0.2.7',
+      count: 2,
+    },
+    ...{ firstMs: nowMs - 7_200_000, lastMs: nowMs - 3_600_000, hours: [1], days: 1, refresh: 'none' as const },
+  }
+  const workloads = { readAtMs: nowMs, sinceMs: nowMs - 7_200_000, uses: [use] }
+  const table = (realm: RealmDescription) =>
+    asText(realm, 'x')
+      .split('\n')
+      .filter((line) => /^(export|signer|Counted|Who uses)/.test(line))
+      .map((line) => line.split(/ {2,}/))
+  expect(table(contained({ clients, workloads }))).toEqual([
+    ['export', '3 d old', '1 h ago', '5 min', '1', 'no'],
+    ['signer', 'none', 'never seen', '5 min', '0', 'no'],
+    ['Counted for 2 h.'],
+  ])
+  const unread = { readAtMs: nowMs, uses: [], unread: 'the extension is not on, which counts it' }
+  expect(table(contained({ clients, workloads: unread }))).toEqual([
+    ['export', '3 d old', 'not read', '5 min', 'not read', 'no'],
+    ['signer', 'none', 'not read', '5 min', 'not read', 'no'],
+    ['Who uses them was not read: the extension is not on, which counts it.'],
+  ])
+  const json = JSON.parse(asJson(contained({ clients, workloads }), 'x', 'y')) as object
+  expect(json).toMatchObject({
+    workloads: [
+      {
+        client_id: 'export',
+        secret_age: { seconds: 3 * 86_400 },
+        last_used: '2026-11-24T23:00:00.000Z',
+        uses: 2,
+        addresses: 1,
+      },
+      { client_id: 'signer', has_secret: false, secret_age: null, last_used: null },
+    ],
+    ...{ workloads_counted_since: '2026-11-24T22:00:00.000Z', workloads_unread: null },
+  })
 })
 
 test('a finding is explained once for all the places where it has the same danger', () => {

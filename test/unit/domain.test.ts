@@ -117,6 +117,18 @@ describe('the plan', () => {
     ])
   })
 
+  test('the evidence of a workload says how it had got tokens, where that is known', () => {
+    const client = { clientId: 'export', allTokens: false }
+    const used = { kinds: ['client_credentials', 'token-exchange'], addresses: ['192.0.2.7'], lastMs: NOW_MS - 5 }
+    const received = (one: typeof client & { used?: typeof used }) =>
+      plan(securityEvent(1, [], { client: one }), NOW_MS).evidence.find(({ kind }) => kind === 'received')?.data
+    expect(received({ ...client, used })).toMatchObject({
+      ...{ client_id: 'export', used_by: 'client_credentials, token-exchange', used_from: '192.0.2.7' },
+      last_used_ms: NOW_MS - 5,
+    })
+    expect(Object.keys(received(client) ?? {}).filter((name) => name.includes('used'))).toEqual([])
+  })
+
   test('the evidence is in the order in which it happened, though the relay learns of all at once', () => {
     const operator = { by: 'olivia-1', clientId: 'logout-relay-operator', reason: 'INC-4711' }
     const event = securityEvent(1, ['orders'], { operator, steps: { consents: 2 }, survivors: 1 })

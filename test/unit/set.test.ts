@@ -98,6 +98,18 @@ describe('a right SET', () => {
     expect(event.client).toEqual({ clientId: 'nightly-export', allTokens: true })
   })
 
+  test('says how that account had got tokens, and is taken without it where it makes no sense', async () => {
+    const used = { kinds: ['client_credentials'], addresses: ['192.0.2.7'], last_ms: 1_790_000_000_000 }
+    const taken = async (part: unknown) => {
+      const client = { client_id: 'nightly-export', all_tokens: true, used: part }
+      return (await verify(await demo.sign(withPart({ ...relayPart, client })))).client
+    }
+    expect((await taken(used))?.used).toEqual({
+      ...{ kinds: ['client_credentials'], addresses: ['192.0.2.7'], lastMs: 1_790_000_000_000 },
+    })
+    expect(await taken({ ...used, addresses: 7 })).toEqual({ clientId: 'nightly-export', allTokens: true })
+  })
+
   test('says to which identity providers its subject is still linked', async () => {
     const event = await verify(await demo.sign(withPart({ ...relayPart, identity_providers: ['google', 'partner'] })))
     expect(event.identityProviders).toEqual(['google', 'partner'])

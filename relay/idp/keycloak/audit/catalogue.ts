@@ -146,6 +146,31 @@ export const CATALOGUE = {
     remedy:
       'When an account was stolen, look through the user’s consents (Users, Consents) and revoke what is not theirs.',
   },
+  'secret-old': {
+    title: 'The secret of a service account is old',
+    remedy:
+      'Give the client a new one without an outage: `logout-relay rotate --client …` (docs/workloads.md), and a rotation policy in the realm so that it happens again; or let the workload prove itself by a key (private_key_jwt) that it makes anew.',
+  },
+  'workload-idle': {
+    title: 'A service account that nobody uses',
+    remedy:
+      'Ask whoever owns it. Disable the client, which ends what it has, and delete it once nobody has missed it; what runs once a year is missed late.',
+  },
+  'workload-addresses': {
+    title: 'A service account that is used from many places',
+    remedy:
+      'Look which (docs/protocol.md, `workloads`): a copy of the secret in code, in CI or with somebody else shows as an address that you do not know. Give each place a client of its own.',
+  },
+  'workload-refresh': {
+    title: 'A service account with refresh or offline tokens',
+    remedy:
+      'Switch “Use refresh tokens for client credentials grant” off in the client, and take the scope offline_access from it: the workload has its secret, and asks again (RFC 6749 §4.4.3).',
+  },
+  'looks-like-a-job': {
+    title: 'A person’s account that looks like a job',
+    remedy:
+      'Look whose it is. If a program runs under it, give that a client with a service account: its secret can be rotated, and it does not end with a reset of the person’s password.',
+  },
   'push-off': {
     title: 'The extension does not push: the relay learns of a reset at its next poll',
     remedy: 'Set the server option spi-events-listener--logout-relay--push-url to the relay’s address.',

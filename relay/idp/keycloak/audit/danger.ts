@@ -8,8 +8,8 @@ export type Level = (typeof LEVELS)[number]
 export interface Finding {
   readonly id: FindingId
   readonly level: Level
-  /** The realm, or the client, user federation or identity provider of that name. */
-  readonly kind: 'realm' | 'client' | 'user federation' | 'identity provider'
+  /** The realm, or the client, user federation or identity provider of that name, or the user's account of that id. */
+  readonly kind: 'realm' | 'client' | 'user federation' | 'identity provider' | 'account'
   readonly name: string
   /** Seconds that something stays alive after a reset at worst; Infinity: no end. Undefined: nothing by this alone. */
   readonly worst: number | undefined

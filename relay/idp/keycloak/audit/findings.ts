@@ -5,6 +5,7 @@ import { atLeast, type Finding, LEVELS, levelOf } from './danger.ts'
 import { ofElsewhere } from './directories.ts'
 import { knownHoles } from './known-holes.ts'
 import type { RealmDescription } from './realm.ts'
+import { ofWorkloads } from './of-workloads.ts'
 import * as judge from './survive.ts'
 
 const MINUTE = 60
@@ -28,7 +29,12 @@ const OFF_OF_ITSELF = [
 /** All findings, in order of danger; of one level, the longest-lived first. */
 export function findings(realm: RealmDescription): Finding[] {
   const survivals = judge.survivals(realm)
-  const found = [...ofServer(realm), ...ofRealm(realm, survivals), ...survivals.flatMap((one) => ofClient(realm, one))]
+  const found = [
+    ...ofServer(realm),
+    ...ofRealm(realm, survivals),
+    ...survivals.flatMap((one) => ofClient(realm, one)),
+    ...ofWorkloads(realm, USUAL_ACCESS_TOKEN),
+  ]
   return found.sort(
     (a, b) =>
       LEVELS.indexOf(a.level) - LEVELS.indexOf(b.level) ||

@@ -33,6 +33,8 @@ const ClientItem = ApplicationItem.extend({
   id: z.string(),
   frontchannelLogout: flag,
   consentRequired: flag,
+  serviceAccountsEnabled: flag,
+  clientAuthenticatorType: z.string().nullish(),
   defaultClientScopes: z.array(z.string()).default([]),
   optionalClientScopes: z.array(z.string()).default([]),
 })
@@ -145,6 +147,8 @@ async function readClients(api: AdminApi, base: string): Promise<Client[]> {
     ...applicationOf(item),
     frontchannelLogout: item.frontchannelLogout,
     consentRequired: item.consentRequired,
+    serviceAccount: item.serviceAccountsEnabled,
+    authenticator: item.clientAuthenticatorType ?? 'client-secret',
     scopes: [...item.defaultClientScopes, ...item.optionalClientScopes],
     alive: alive.get(item.clientId) ?? { online: 0, offline: 0 },
   }))

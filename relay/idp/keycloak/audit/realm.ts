@@ -19,6 +19,36 @@ export interface RealmDescription {
   readonly keycloak: string | undefined
   /** What could not be read, and the role that would let it. */
   readonly unread: readonly { readonly what: string; readonly why: string }[]
+  /** Undefined where nobody has asked for it. */
+  readonly workloads?: Workloads
+}
+
+/** What clients were given, as the extension has counted it. */
+export interface Workloads {
+  readonly readAtMs: number
+  /** Since when it has counted at least; undefined where it has counted nothing yet, or could not be asked. */
+  readonly sinceMs?: number
+  readonly uses: readonly Use[]
+  /** Why it could not be asked; then `uses` says nothing. */
+  readonly unread?: string
+}
+
+/** One way in which a client was given tokens; docs/protocol.md, `workloads`. */
+export interface Use {
+  /** Undefined for a client that is gone. */
+  readonly clientId: string | undefined
+  readonly kind: string
+  /** The user's id; empty for those for whom there was no room. */
+  readonly account: string
+  readonly isService: boolean
+  readonly address: string
+  readonly count: number
+  readonly firstMs: number
+  readonly lastMs: number
+  /** Hours of the day, UTC, in which it has happened. */
+  readonly hours: readonly number[]
+  readonly days: number
+  readonly refresh: 'none' | 'refresh' | 'offline'
 }
 
 export interface Lifespans {
@@ -81,6 +111,9 @@ export interface Application {
 export interface Client extends Application {
   readonly frontchannelLogout: boolean
   readonly consentRequired: boolean
+  readonly serviceAccount: boolean
+  /** Keycloak's name of the way in which it proves itself. */
+  readonly authenticator: string
   readonly scopes: readonly string[]
   /** Sessions at this moment; undefined where they cannot be counted. */
   readonly alive: { readonly online: number; readonly offline: number } | undefined
@@ -92,7 +125,9 @@ export const CLIENT_ATTRIBUTES = [
   'backchannel.logout.session.required',
   'backchannel.logout.url',
   'client.offline.session.max.lifespan',
+  'client.secret.creation.time',
   'client.session.max.lifespan',
+  'client_credentials.use_refresh_token',
   'frontchannel.logout.url',
   'id.token.signed.response.alg',
   'logout-relay.session.max-life',

@@ -2,6 +2,7 @@ import { many, plain } from '../../../text.ts'
 import { CATALOGUE } from './catalogue.ts'
 import { type Finding, type Level, LEVELS } from './danger.ts'
 import { findings, lasts } from './findings.ts'
+import { addressesOf, inventory } from './inventory.ts'
 import type { RealmDescription } from './realm.ts'
 import { isContained, type Survival, survivals } from './survive.ts'
 
@@ -26,6 +27,20 @@ export function asJson(realm: RealmDescription, url: string, readAt: string): st
       worst: time(one.worst),
       alive_now: one.client.alive ?? null,
     })),
+    workloads: inventory(realm).map((entry) => ({
+      client_id: entry.client.clientId,
+      has_secret: entry.hasSecret,
+      secret_age: time(entry.secretAge),
+      last_used: entry.lastUsedMs === undefined ? null : new Date(entry.lastUsedMs).toISOString(),
+      uses: entry.uses,
+      access_token: time(entry.accessToken),
+      addresses: entry.addresses,
+      more_addresses: entry.hasMoreAddresses,
+      refresh_token: entry.refresh,
+    })),
+    workloads_counted_since:
+      realm.workloads?.sinceMs === undefined ? null : new Date(realm.workloads.sinceMs).toISOString(),
+    workloads_unread: realm.workloads?.unread ?? null,
     findings: found.map(({ id, level, kind, name, worst, detail }) => ({
       id,
       level,
@@ -48,6 +63,7 @@ export function asText(realm: RealmDescription, url: string): string {
     '',
     ...survivalTable(survivals(realm)),
     '',
+    ...workloadTable(realm),
     ...found.flatMap((finding, at) => {
       const first = found.findIndex(({ id, level }) => id === finding.id && level === finding.level)
       const group = found.filter(({ id, level }) => id === finding.id && level === finding.level)
@@ -77,6 +93,37 @@ function survivalTable(rows: readonly Survival[]): string[] {
   }
   const note = '* nobody has said how long; see docs/audit.md'
   return [...columns(cells), ...(rows.some(({ assumed }) => assumed) ? [note] : [])]
+}
+
+/** Service accounts: nobody logs in to them, so no reset is told, and their secret is what somebody may have. */
+function workloadTable(realm: RealmDescription): string[] {
+  const { workloads } = realm
+  const entries = inventory(realm)
+  if (workloads === undefined || entries.length === 0) {
+    return []
+  }
+  const { unread, sinceMs } = workloads
+  const counted = <T>(value: T) => (unread === undefined ? value : 'not read')
+  const age = (ms: number | undefined) => (ms === undefined ? 'never seen' : `${lasts(secondsSince(ms))} ago`)
+  const secondsSince = (ms: number) => Math.max(0, Math.floor((workloads.readAtMs - ms) / 1000))
+  const cells = [
+    ['SERVICE ACCOUNT', 'SECRET', 'LAST USED', 'ACCESS TOKEN', 'ADDRESSES', 'REFRESH TOKEN'],
+    ...entries.map((entry) => [
+      plain(entry.client.clientId),
+      !entry.hasSecret ? 'none' : entry.secretAge === undefined ? 'age unknown' : `${lasts(entry.secretAge)} old`,
+      counted(age(entry.lastUsedMs)),
+      lasts(entry.accessToken),
+      counted(addressesOf(entry)),
+      entry.refresh === 'none' ? 'no' : entry.refresh,
+    ]),
+  ]
+  const note =
+    unread !== undefined
+      ? `Who uses them was not read: ${unread}.`
+      : sinceMs === undefined
+        ? 'Nothing has been counted yet.'
+        : `Counted for ${lasts(secondsSince(sinceMs))}.`
+  return [...columns(cells), note, '']
 }
 
 /** One finding at all the places where it has this danger. */

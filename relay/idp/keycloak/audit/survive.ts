@@ -27,7 +27,12 @@ export interface Survival {
 
 /** Whether the extension is on the server, switched on in the realm, and ends something. On doubt it is not. */
 export function isContained(realm: RealmDescription): boolean {
-  return realm.extension?.installed === true && realm.eventsListeners.includes('logout-relay') && !isShadow(realm)
+  return isOn(realm) && !isShadow(realm)
+}
+
+/** Whether the extension is on the server and switched on in the realm, whatever it ends. */
+export function isOn(realm: RealmDescription): boolean {
+  return realm.extension?.installed === true && realm.eventsListeners.includes('logout-relay')
 }
 
 /** Whether the extension only reports what it would end. */
@@ -49,7 +54,7 @@ export function survivals(realm: RealmDescription): Survival[] {
 }
 
 /** A disabled client refreshes nothing, a bearer-only one and a service account have nobody's password behind them. */
-function isLoggedInTo(client: Application): boolean {
+export function isLoggedInTo(client: Application): boolean {
   const flows =
     client.standardFlow ||
     client.implicitFlow ||

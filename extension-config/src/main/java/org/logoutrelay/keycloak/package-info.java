@@ -7,6 +7,7 @@
  * gate         what is from before a watermark does not exist
  * login        what a login has to prove after an event
  * ledger       every session that an application was given
+ * workload     what clients were given without a login of a person
  * trigger      what starts a containment, and what the realm's policy makes of it
  * rotation     what becomes of a client's new secret
  * outbox       what is owed to the relay, in its words, and what became of it

@@ -25,8 +25,8 @@ class ArchitectureTest {
     private static final String ROOT = "org.logoutrelay.keycloak";
 
     /** Each may use those before it. What each is for stands in its {@code package-info.java}. */
-    private static final List<String> FROM_THE_BOTTOM = List.of("base", "client", "gate", "login", "ledger", "trigger", "rotation", "outbox",
-            "containment", "directory", "upstream", "settle", "rest", "spi");
+    private static final List<String> FROM_THE_BOTTOM = List.of("base", "client", "gate", "login", "ledger", "workload", "trigger", "rotation",
+            "outbox", "containment", "directory", "upstream", "settle", "rest", "spi");
 
     private static final JavaClasses CLASSES = new ClassFileImporter().withImportOption(new ImportOption.DoNotIncludeTests())
             .importPackages(ROOT);

@@ -20,6 +20,7 @@ import org.logoutrelay.keycloak.gate.Spared;
 import org.logoutrelay.keycloak.ledger.Ledger;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
+import org.logoutrelay.keycloak.workload.Workloads;
 
 /** Whom an event has to be told to: after the commit, and once more after each later look. */
 public final class Listing {
@@ -39,6 +40,9 @@ public final class Listing {
         sessions.keySet().removeAll(left.keys(old));
         sessions.remove(event.event().goesOn());
         event.spare(left.kept(old));
+        if (event.event().client() != null) {
+            event.clientUsed(Workloads.ofAccount(session, realm, event.event().userId()));
+        }
         Outbox.list(session, event, List.copyOf(sessions.values()));
     }
 

@@ -25,7 +25,7 @@ public final class Requests {
     }
 
     /** The grant type, at the token endpoint (RFC 6749 §3.2); a parameter of that name elsewhere says nothing. */
-    static String grantType(KeycloakSession session) {
+    public static String grantType(KeycloakSession session) {
         return RequestPath.isTokenEndpoint(path(session)) ? form(session).getFirst(OAuth2Constants.GRANT_TYPE) : null;
     }
 

@@ -97,6 +97,10 @@ public class OutboxRow {
     @Column(name = "IDENTITY_PROVIDERS")
     String identityProviders;
 
+    /** JSON object: how the client that the subject is has been given tokens, as the event found it; null for nothing. */
+    @Column(name = "CLIENT_USED")
+    String clientUsed;
+
     /** When to look for old sessions again; null when the last look is over. */
     @Column(name = "NEXT_LOOK_MS")
     Long nextLookMs;
@@ -191,6 +195,10 @@ public class OutboxRow {
 
     public void identityProviders(List<String> aliases) {
         identityProviders = aliases.isEmpty() ? null : Json.write(aliases);
+    }
+
+    public void clientUsed(Map<String, Object> used) {
+        clientUsed = used.isEmpty() ? null : Json.write(used);
     }
 
     public void survivors(int ended) {

@@ -89,7 +89,11 @@ public final class SecurityEventToken {
             containment.put("upstream", Map.of("iss", row.event.upstreamIss(), "txn", row.event.upstreamTxn()));
         }
         if (row.event.client() != null) {
-            containment.put("client", Map.of("client_id", row.event.client(), "all_tokens", row.event.clientTokens()));
+            Map<String, Object> client = new LinkedHashMap<>(Map.of("client_id", row.event.client(), "all_tokens", row.event.clientTokens()));
+            if (row.clientUsed != null) {
+                client.put("used", Json.object(row.clientUsed));
+            }
+            containment.put("client", client);
         }
         if (row.sparedOffline != null) {
             containment.put("spared_offline", Json.texts(row.sparedOffline));

@@ -1,6 +1,8 @@
 package org.logoutrelay.keycloak.rest;
 
+import org.keycloak.models.AdminRoles;
 import org.keycloak.models.ClientModel;
+import org.keycloak.models.Constants;
 import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.RoleModel;
@@ -39,6 +41,25 @@ final class Callers {
     }
 
     /**
+     * Whoever may read clients by Keycloak's own Admin API, through whichever client: there the same token reads their
+     * secrets, and who has sessions at them from which address.
+     */
+    RealmModel requireViewOfClients() {
+        if (!has(authenticated(), Constants.REALM_MANAGEMENT_CLIENT_ID, AdminRoles.VIEW_CLIENTS)) {
+            throw new ForbiddenException();
+        }
+        return session.getContext().getRealm();
+    }
+
+    private AuthResult authenticated() {
+        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
+        if (caller == null) {
+            throw new NotAuthorizedException("Bearer");
+        }
+        return caller;
+    }
+
+    /**
      * The holder of a token that was issued to a client which may act here. Keycloak puts a person's roles into the tokens of
      * every client with full scope, which is its default: whoever ran one that an operator logs in to would else be that
      * operator.
@@ -46,7 +67,7 @@ final class Callers {
      * @param besides a client that may act without being listed; null where there is none
      */
     private AuthResult require(String role, String besides) {
-        AuthResult caller = authenticate();
+        AuthResult caller = authenticated();
         String client = caller.token().getIssuedFor();
         boolean listed = client != null && (client.equals(besides)
                 || Policy.of(session, session.getContext().getRealm()).clients().contains(client));
@@ -65,7 +86,7 @@ final class Callers {
      * no role of ours, and may come through any client. Who may not view all is not told which there are.
      */
     ClientModel requireViewed(String clientId) {
-        AuthResult caller = authenticate();
+        AuthResult caller = authenticated();
         RealmModel realm = session.getContext().getRealm();
         ClientPermissionEvaluator may = AdminPermissions
                 .evaluator(session, realm, new AdminAuth(realm, caller.token(), caller.user(), caller.client())).clients();
@@ -77,18 +98,14 @@ final class Callers {
         return client;
     }
 
-    private AuthResult authenticate() {
-        AuthResult caller = new AppAuthManager.BearerTokenAuthenticator(session).authenticate();
-        if (caller == null) {
-            throw new NotAuthorizedException("Bearer");
-        }
-        return caller;
-    }
-
     /** The token says what the caller was given, the realm whether it has been taken away since. */
     boolean has(AuthResult caller, String name) {
-        AccessToken.Access inToken = caller.token().getResourceAccess(CLIENT);
-        ClientModel client = session.getContext().getRealm().getClientByClientId(CLIENT);
+        return has(caller, CLIENT, name);
+    }
+
+    private boolean has(AuthResult caller, String clientId, String name) {
+        AccessToken.Access inToken = caller.token().getResourceAccess(clientId);
+        ClientModel client = session.getContext().getRealm().getClientByClientId(clientId);
         RoleModel role = client == null ? null : client.getRole(name);
         return inToken != null && inToken.isUserInRole(name) && role != null && caller.user().hasRole(role);
     }

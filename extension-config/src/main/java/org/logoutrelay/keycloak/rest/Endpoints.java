@@ -26,6 +26,7 @@ import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.upstream.Upstreams;
+import org.logoutrelay.keycloak.workload.Workloads;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 
@@ -58,6 +59,7 @@ public final class Endpoints {
     /** All of them name one user, as a rule. */
     private static final int MAX_SUBJECTS = 20;
     private static final Pattern CURSOR = Pattern.compile("\\d{1,15}:[0-9a-f-]{36}");
+    private static final Pattern WORKLOAD = Pattern.compile("[0-9a-f]{64}");
     private static final HeldEndpoints.Kind REALM_LOGOUTS = new HeldEndpoints.Kind("realm_logouts", "a realm logout that waits",
             RealmLogout::list, RealmLogout::decide);
     private static final HeldEndpoints.Kind DIRECTORIES = new HeldEndpoints.Kind("directories", "a directory whose changes wait",
@@ -243,8 +245,7 @@ public final class Endpoints {
 
     private ClientModel rotated(String clientId) {
         callers.require("operate");
-        ClientModel client = session.getContext().getRealm().getClientByClientId(named(clientId));
-        return Answer.ok(Rotations.report(session, watched(client)));
+        return watched(session.getContext().getRealm().getClientByClientId(named(clientId)));
     }
 
     /** How far that is, and nobody's address, for an agent that puts the secret where the client reads it. */
@@ -269,6 +270,22 @@ public final class Endpoints {
             throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
         }
         return client;
+    }
+
+    /** What clients were given, from where and by which key, for whoever may read clients. */
+    @GET
+    @Path("workloads")
+    @Consumes(MediaType.WILDCARD)
+    public Response workloads(@QueryParam("client") String clientId, @QueryParam("after") String after) {
+        RealmModel realm = callers.requireViewOfClients();
+        if (after != null && !WORKLOAD.matcher(after).matches()) {
+            throw Problem.badRequest("after is not one that this endpoint gave as next");
+        }
+        ClientModel client = clientId == null ? null : realm.getClientByClientId(clientId);
+        if (client == null && clientId != null) {
+            throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
+        }
+        return Answer.ok(Workloads.list(session, realm, client, after));
     }
 
     /** Everybody was signed out of the realm, and a person says whether that is meant for the applications too. */

@@ -2,6 +2,7 @@ package org.logoutrelay.keycloak.rotation;
 
 import org.keycloak.models.KeycloakSession;
 import org.logoutrelay.keycloak.base.Ids;
+import org.logoutrelay.keycloak.base.Tallies;
 import org.logoutrelay.keycloak.gate.Requests;
 
 /**
@@ -14,10 +15,13 @@ record Caller(String rotationId, String secret, String address, String userAgent
     static final String OLD = "old";
     static final String REFUSED = "refused";
 
-    private static final int MAX_TEXT = 255;
+    /** What has room of its own: whoever has no secret at all hides nobody who has one. */
+    record Room(String rotationId, String secret) {
+    }
 
     static Caller of(KeycloakSession session, String rotationId, String secret) {
-        return new Caller(rotationId, secret, cut(Requests.address(session)), cut(Requests.header(session, "User-Agent")));
+        return new Caller(rotationId, secret, Tallies.text(Requests.address(session)),
+                Tallies.text(Requests.header(session, "User-Agent")));
     }
 
     /** Whoever can make more callers than there is room for is counted as one. */
@@ -29,13 +33,7 @@ record Caller(String rotationId, String secret, String address, String userAgent
         return Ids.hash(String.join("\n", rotationId, secret, address, userAgent));
     }
 
-    /** No half of a character is left at its end, which not every database takes. */
-    static String cut(String text) {
-        if (text == null) {
-            return "";
-        }
-        int end = Math.min(MAX_TEXT, text.length());
-        boolean halves = end < text.length() && Character.isHighSurrogate(text.charAt(end - 1));
-        return text.substring(0, halves ? end - 1 : end).replace('\0', '?');
+    Room room() {
+        return new Room(rotationId, secret);
     }
 }

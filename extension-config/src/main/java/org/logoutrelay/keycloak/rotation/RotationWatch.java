@@ -1,14 +1,11 @@
 package org.logoutrelay.keycloak.rotation;
 
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Function;
 import java.util.function.Supplier;
-import java.util.stream.Collectors;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -26,6 +23,7 @@ import org.keycloak.models.utils.KeycloakModelUtils;
 import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.base.Tallies;
 
 import jakarta.persistence.EntityManager;
 import jakarta.persistence.FlushModeType;
@@ -43,24 +41,16 @@ public final class RotationWatch {
     static final Set<String> METHODS = Set.of("client-secret", "client-secret-jwt");
 
     private static final Logger LOG = Logger.getLogger(RotationWatch.class);
-    /** For each of {@link Caller#secret()}: whoever has no secret at all hides nobody who has one. */
-    private static final int MAX_CALLERS = 100;
     /** So long after the end a node may still have a picture of the client in its cache in which the old secret counts. */
     private static final long AFTER_MS = 5L * 60 * 1000;
 
-    private static final class Tally {
-        private long uses;
-        private long firstMs = Long.MAX_VALUE;
-        private long lastMs;
-
-        private void add(long count, long first, long last) {
-            uses += count;
-            firstMs = Math.min(firstMs, first);
-            lastMs = Math.max(lastMs, last);
+    private record Tally(long uses, long firstMs, long lastMs) {
+        private Tally and(Tally other) {
+            return new Tally(uses + other.uses, Math.min(firstMs, other.firstMs), Math.max(lastMs, other.lastMs));
         }
     }
 
-    private static final Map<Caller, Tally> CALLERS = new ConcurrentHashMap<>();
+    private static final Tallies<Caller.Room, Caller, Tally> CALLERS = new Tallies<>(Tally::and, Caller::amongOthers);
     private static volatile Open open = Open.of(List.of());
     private static volatile long lookedNanos = System.nanoTime() - TimeUnit.DAYS.toNanos(1);
 
@@ -190,13 +180,7 @@ public final class RotationWatch {
     private static void count(KeycloakSession session, String rotationId, String secret) {
         long now = DbClock.now(session);
         Caller caller = Caller.of(session, rotationId, secret);
-        boolean hasRoom = CALLERS.keySet().stream().filter(one -> one.secret().equals(secret)).count() < MAX_CALLERS;
-        Caller counted = hasRoom || CALLERS.containsKey(caller) ? caller : caller.amongOthers();
-        CALLERS.compute(counted, (key, known) -> {
-            Tally tally = known == null ? new Tally() : known;
-            tally.add(1, now, now);
-            return tally;
-        });
+        CALLERS.count(caller.room(), caller, new Tally(1, now, now));
     }
 
     /** Which rotations are open, and what was counted since the last look. Never throws: it runs again within a second. */
@@ -208,65 +192,60 @@ public final class RotationWatch {
                     + " order by r.begunMs desc", Object[].class).setParameter("shortly", DbClock.now(session) - AFTER_MS)
                     .setMaxResults(Open.MOST + 1).getResultList()));
             lookedNanos = began;
-            write(factory);
+            CALLERS.write((room, some) -> KeycloakModelUtils.runJobInTransaction(factory, session -> write(session, room, some)));
         } catch (Throwable t) {
             LOG.warn("The database could not be asked for the rotations of clients' secrets; it is asked again", t);
         }
     }
 
-    private static void write(KeycloakSessionFactory factory) {
-        Set<String> rotations = CALLERS.keySet().stream().map(Caller::rotationId).collect(Collectors.toSet());
-        rotations.forEach(id -> {
-            Map<Caller, Tally> some = new HashMap<>();
-            CALLERS.keySet().stream().filter(caller -> caller.rotationId().equals(id)).forEach(caller -> some.put(caller, CALLERS.remove(caller)));
-            try {
-                KeycloakModelUtils.runJobInTransaction(factory, session -> write(session, id, some));
-            } catch (RuntimeException e) {
-                some.forEach((caller, tally) -> CALLERS.merge(caller, tally, (left, right) -> {
-                    left.add(right.uses, right.firstMs, right.lastMs);
-                    return left;
-                }));
-                throw e;
-            }
-        });
-    }
-
     /** One node at a time: the rotation's row is locked. Those of a rotation that another one has replaced are dropped. */
-    private static void write(KeycloakSession session, String rotationId, Map<Caller, Tally> some) {
+    private static void write(KeycloakSession session, Caller.Room room, Map<Caller, Tally> some) {
         EntityManager em = Jpa.em(session);
-        if (em.createQuery("select r from RotationRow r where r.id = :id", RotationRow.class).setParameter("id", rotationId)
+        if (!em.createQuery("select r from RotationRow r where r.id = :id", RotationRow.class).setParameter("id", room.rotationId())
                 .setLockMode(LockModeType.PESSIMISTIC_WRITE).getResultList().isEmpty()) {
-            return;
-        }
-        Map<String, Long> known = new HashMap<>();
-        em.createQuery("select c.secret, count(c) from CallerRow c where c.rotationId = :id group by c.secret", Object[].class)
-                .setParameter("id", rotationId).getResultList().forEach(row -> known.put((String) row[0], (Long) row[1]));
-        for (Map.Entry<Caller, Tally> one : some.entrySet()) {
-            Caller caller = one.getKey();
-            boolean isFull = known.getOrDefault(caller.secret(), 0L) >= MAX_CALLERS;
-            CallerRow row = em.find(CallerRow.class, caller.id());
-            if (row == null && isFull) {
-                row = em.find(CallerRow.class, caller.amongOthers().id());
-            }
-            if (row == null) {
-                row = made(isFull ? caller.amongOthers() : caller, one.getValue());
-                em.persist(row);
-                known.merge(caller.secret(), 1L, Long::sum);
-            }
-            row.uses += one.getValue().uses;
-            row.firstMs = Math.min(row.firstMs, one.getValue().firstMs);
-            row.lastMs = Math.max(row.lastMs, one.getValue().lastMs);
+            CALLERS.store(some, new Rows(em, room));
         }
     }
 
-    private static CallerRow made(Caller caller, Tally tally) {
-        CallerRow row = new CallerRow();
-        row.id = caller.id();
-        row.rotationId = caller.rotationId();
-        row.secret = caller.secret();
-        row.address = caller.address();
-        row.userAgent = caller.userAgent();
-        row.firstMs = tally.firstMs;
-        return row;
+    private static final class Rows implements Tallies.Rows<Caller, Tally> {
+        private final EntityManager em;
+        private int size;
+
+        Rows(EntityManager em, Caller.Room room) {
+            this.em = em;
+            this.size = em.createQuery("select count(c) from CallerRow c where c.rotationId = :id and c.secret = :secret", Long.class)
+                    .setParameter("id", room.rotationId()).setParameter("secret", room.secret()).getSingleResult().intValue();
+        }
+
+        @Override
+        public int size() {
+            return size;
+        }
+
+        @Override
+        public boolean add(Caller caller, Tally tally) {
+            CallerRow row = em.find(CallerRow.class, caller.id());
+            if (row != null) {
+                row.uses += tally.uses();
+                row.firstMs = Math.min(row.firstMs, tally.firstMs());
+                row.lastMs = Math.max(row.lastMs, tally.lastMs());
+            }
+            return row != null;
+        }
+
+        @Override
+        public void make(Caller caller, Tally tally) {
+            CallerRow row = new CallerRow();
+            row.id = caller.id();
+            row.rotationId = caller.rotationId();
+            row.secret = caller.secret();
+            row.address = caller.address();
+            row.userAgent = caller.userAgent();
+            row.uses = tally.uses();
+            row.firstMs = tally.firstMs();
+            row.lastMs = tally.lastMs();
+            em.persist(row);
+            size++;
+        }
     }
 }

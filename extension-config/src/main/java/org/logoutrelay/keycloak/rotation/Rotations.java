@@ -19,6 +19,7 @@ import org.logoutrelay.keycloak.base.AllOrNothing;
 import org.logoutrelay.keycloak.base.DbClock;
 import org.logoutrelay.keycloak.base.Ids;
 import org.logoutrelay.keycloak.base.Jpa;
+import org.logoutrelay.keycloak.client.AccessTokens;
 import org.logoutrelay.keycloak.gate.ClientProof;
 import org.logoutrelay.keycloak.gate.Requests;
 import org.logoutrelay.keycloak.trigger.WrittenClients.SecretChange;
@@ -145,7 +146,7 @@ public final class Rotations {
         report.put("client_id", client.getClientId());
         report.put("id", client.getId());
         report.put("has_secret", hasSecret(client));
-        report.put("token_lifespan_s", lifespan(client));
+        report.put("token_lifespan_s", AccessTokens.lifespan(client, DbClock.now(session)));
         report.put("now_ms", DbClock.now(session));
         long until = oldValidUntil(client);
         if (until > Time.currentTime()) {
@@ -187,11 +188,6 @@ public final class Rotations {
         String by = client.getClientAuthenticatorType();
         return !client.isPublicClient() && !client.isBearerOnly() && client.getSecret() != null
                 && (by == null || RotationWatch.METHODS.contains(by));
-    }
-
-    private static int lifespan(ClientModel client) {
-        String own = client.getAttribute("access.token.lifespan");
-        return own != null && own.matches("[1-9]\\d{0,8}") ? Integer.parseInt(own) : client.getRealm().getAccessTokenLifespan();
     }
 
     private static Map<String, Object> represent(RotationRow row) {

@@ -33,6 +33,7 @@ import org.logoutrelay.keycloak.outbox.SecurityEventToken;
 import org.logoutrelay.keycloak.rotation.RotationWatch;
 import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.upstream.Upstreams;
+import org.logoutrelay.keycloak.workload.Workloads;
 
 /**
  * What follows the commit, never on the user's request: list whom to tell, push the SET once, and remove what is dead. From
@@ -49,6 +50,8 @@ public final class AfterCommit implements AllOrNothing.Committed {
     private static final int REMOVALS = 20;
 
     private static final long NODE_LOOK_MS = 500;
+
+    private static final long WORKLOADS_MS = 5_000;
 
     private static final int SWEEP_BATCH = 100;
 
@@ -93,6 +96,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     public void start() {
         clock.scheduleWithFixedDelay(nodes::look, 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
         clock.scheduleWithFixedDelay(() -> RotationWatch.look(factory), 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
+        clock.scheduleWithFixedDelay(() -> Workloads.write(factory), WORKLOADS_MS, WORKLOADS_MS, TimeUnit.MILLISECONDS);
         pool.execute(this::settleLeftOvers);
         pruner.start();
     }

@@ -19,6 +19,7 @@ import org.logoutrelay.keycloak.ledger.LedgerPast;
 import org.logoutrelay.keycloak.ledger.Templates;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.upstream.Upstreams;
+import org.logoutrelay.keycloak.workload.Workloads;
 
 /**
  * Forgets what nobody can ask for any more, on a thread of its own: Keycloak's timer has one for all that is scheduled, and
@@ -65,6 +66,7 @@ final class Pruner {
         part("the logouts of realms", () -> inTransaction(RealmLogout::prune));
         part("what identity providers have said", () -> inTransaction(Upstreams::prune));
         part("what was watched", () -> inTransaction(Watch::prune));
+        part("what clients were given", () -> inTransaction(Workloads::prune));
     }
 
     /** Stretch by stretch of time, each in a transaction of its own. One that fails is left for the next run, and keeps back no other. */

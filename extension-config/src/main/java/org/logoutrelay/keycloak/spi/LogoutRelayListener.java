@@ -38,6 +38,7 @@ import org.logoutrelay.keycloak.trigger.SentPassword;
 import org.logoutrelay.keycloak.trigger.Trigger;
 import org.logoutrelay.keycloak.trigger.UpstreamLogout;
 import org.logoutrelay.keycloak.trigger.Written;
+import org.logoutrelay.keycloak.workload.Workloads;
 
 /** Sees what happens in a realm where the listener is switched on; {@link AllOrNothing} makes it count. */
 final class LogoutRelayListener implements EventListenerProvider {
@@ -63,6 +64,7 @@ final class LogoutRelayListener implements EventListenerProvider {
             Watch.seeError(session, event);
         }
         RotationWatch.see(session, allOrNothing, event);
+        Workloads.see(session, event);
         AuthenticationSessionModel login = session.getContext().getAuthenticationSession();
         if (event.getType() == EventType.LOGIN && event.getUserId() != null) {
             RealmModel realm = session.realms().getRealm(event.getRealmId());
@@ -111,6 +113,7 @@ final class LogoutRelayListener implements EventListenerProvider {
 
     @Override
     public void onEvent(AdminEvent event, boolean includeRepresentation) {
+        Workloads.see(session, event);
         Optional<Trigger.Match> trigger = Trigger.of(event);
         Matcher user = USER.matcher(String.valueOf(RequestPath.of(event.getResourcePath())));
         boolean update = event.getResourceType() == ResourceType.USER && event.getOperationType() == OperationType.UPDATE

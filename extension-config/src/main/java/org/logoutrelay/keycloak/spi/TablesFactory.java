@@ -23,6 +23,7 @@ import org.logoutrelay.keycloak.rotation.CallerRow;
 import org.logoutrelay.keycloak.rotation.RotationRow;
 import org.logoutrelay.keycloak.upstream.SourceRow;
 import org.logoutrelay.keycloak.upstream.WordRow;
+import org.logoutrelay.keycloak.workload.WorkloadRow;
 
 /** Puts our tables into Keycloak's own database, so that a row can commit with a password. */
 public class TablesFactory extends PlainFactory<JpaEntityProvider> implements JpaEntityProviderFactory {
@@ -34,7 +35,7 @@ public class TablesFactory extends PlainFactory<JpaEntityProvider> implements Jp
         public List<Class<?>> getEntities() {
             return List.of(LedgerRow.class, TemplateRow.class, WatermarkRow.class, OutboxRow.class, AnswerRow.class,
                     RealmLogoutRow.class, StepUpRow.class, WatchRow.class, IssuerRow.class, NodeRow.class, DirectoryRow.class, SeenRow.class,
-                    OwnChangeRow.class, SourceRow.class, WordRow.class, RotationRow.class, CallerRow.class);
+                    OwnChangeRow.class, SourceRow.class, WordRow.class, RotationRow.class, CallerRow.class, WorkloadRow.class);
         }
 
         @Override

@@ -17,16 +17,6 @@ import org.w3c.dom.NodeList;
 /** Who has come with a secret, as they call themselves. */
 class CallerTest {
     private static final String TABLE = "LOGOUT_RELAY_ROTATION_CALLER";
-    private static final String EMOJI = "\uD83D\uDE00";
-
-    @Test
-    void aTextIsCutToWhatThereIsRoomForAndNeverWithinACharacter() {
-        assertEquals("", Caller.cut(null));
-        assertEquals("curl?", Caller.cut("curl\0"));
-        assertEquals(255, Caller.cut("a".repeat(300)).length());
-        assertEquals("a".repeat(254), Caller.cut("a".repeat(254) + EMOJI));
-        assertEquals("a".repeat(253) + EMOJI, Caller.cut("a".repeat(253) + EMOJI + "a"));
-    }
 
     /** On a database whose VARCHAR is of one script. */
     @Test
