@@ -29,6 +29,14 @@ const looking = (directory: Partial<Federation>, policy: Record<string, string> 
   return contained({ federations: [federation(directory)], policy, extension: extension(true, { triggers }) })
 }
 
+const OF_OKTE = {
+  'logout-relay.policy.upstream-logout.okte': 'sessions',
+  'logout-relay.policy.upstream-claims-changed.staff.eu': 'sessions',
+  'logout-relay.policy.upstream-claims-changed': 'sessions',
+  'logout-relay.upstreams.email': 'okta, okte',
+  'logout-relay.upstreams.told': '',
+}
+
 type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
 /** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
 const TABLE: Row[] = [
@@ -189,6 +197,14 @@ const TABLE: Row[] = [
     looking({ mappers: ['group-ldap-mapper', 'user-attribute-ldap-mapper'] }),
     looking({ mappers: ['hardcoded-ldap-role-mapper', 'user-attribute-ldap-mapper'] }),
     'low',
+    undefined,
+  ],
+  [
+    'policy-of-nobody',
+    'a misspelt alias, of a trigger and in the lists',
+    contained({ policy: OF_OKTE, aliases: ['okta', 'staff'] }),
+    contained({ policy: OF_OKTE, aliases: ['okta', 'okte', 'staff.eu'] }),
+    'medium',
     undefined,
   ],
   [
@@ -492,4 +508,14 @@ describe('what survives at a client', () => {
   test('is ended nowhere when nobody could see whether the extension is installed', () => {
     expect(of(contained({ extension: undefined }))).toMatchObject({ application: MONTH, refreshToken: 10 * HOUR })
   })
+})
+
+test('a policy of nobody is named with each attribute and alias, and where aliases cannot be read with none', () => {
+  const found = (aliases: string[] | undefined) =>
+    findings(contained({ policy: OF_OKTE, aliases })).find(({ id }) => id === 'policy-of-nobody')?.detail
+  expect(found(['okta'])).toBe(
+    'In force for nobody: logout-relay.policy.upstream-claims-changed.staff.eu (staff.eu), ' +
+      'logout-relay.policy.upstream-logout.okte (okte), logout-relay.upstreams.email (okte).',
+  )
+  expect(found(undefined)).toBeUndefined()
 })
