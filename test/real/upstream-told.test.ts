@@ -242,6 +242,7 @@ describe('the word of a realm behind', () => {
     await nextSecond()
     await staff.admin.must('POST', `/users/${eve.there}/logout`)
     const [event = ''] = eventsOf(staff, eve.there)
+    await nextSecond()
     await workingBy('eve')
     await nextSecond()
     const own = word(eve.there, { txn: event.split('|')[0], at_ms: Date.now() })
