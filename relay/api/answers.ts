@@ -86,7 +86,10 @@ export const RelyingParties = z.object({
       paused: PausedBy.optional(),
     }),
   ),
-  identity_providers: z.array(z.object({ client_id: z.string(), url: z.string(), paused: PausedBy.optional() })),
+  // None of a relay that tells none.
+  identity_providers: z
+    .array(z.object({ client_id: z.string(), url: z.string(), paused: PausedBy.optional() }))
+    .default([]),
 })
 export const Finding = z.object({ ok: z.boolean(), says: z.string() })
 export const Registered = z.object({ registered: z.literal(true), check: Finding })
