@@ -74,6 +74,7 @@ export const Contained = z.object({
 })
 
 const Source = z.enum(SOURCES)
+const PausedBy = z.object({ by: z.string(), since_ms: z.number(), reason: z.string() })
 export const RelyingParties = z.object({
   relying_parties: z.array(
     z.object({
@@ -82,9 +83,13 @@ export const RelyingParties = z.object({
       enabled: z.boolean(),
       source: Source,
       outvoted: z.array(z.object({ source: Source, backchannel_logout_uri: z.string() })),
-      paused: z.object({ by: z.string(), since_ms: z.number(), reason: z.string() }).optional(),
+      paused: PausedBy.optional(),
     }),
   ),
+  // None of a relay that tells none.
+  identity_providers: z
+    .array(z.object({ client_id: z.string(), url: z.string(), paused: PausedBy.optional() }))
+    .default([]),
 })
 export const Finding = z.object({ ok: z.boolean(), says: z.string() })
 export const Registered = z.object({ registered: z.literal(true), check: Finding })

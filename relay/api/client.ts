@@ -111,6 +111,7 @@ export function openApi(url: string, token: string | (() => Promise<string>), ca
       }
     },
     relyingParties: async () => (await call('relying-parties', RelyingParties)).relying_parties,
+    identityProviders: async () => (await call('relying-parties', RelyingParties)).identity_providers,
     checkRelyingParty: (client_id: string) => call('relying-parties/check', Finding, { client_id }),
     register: (registration: Registration) => call('relying-parties', Registered, registration),
     unregister: (client_id: string, reason: string) =>

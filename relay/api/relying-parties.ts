@@ -1,7 +1,8 @@
 import { type OpenAPIHono, createRoute, z } from '@hono/zod-openapi'
 import { weakens } from '../domain/change.ts'
+import { REVOCATION } from '../domain/provider.ts'
 import type { Registrar } from '../registry/registrar.ts'
-import type { RelyingParties as Listing } from '../registry/registry.ts'
+import type { ListedRelyingParty, RelyingParties as Listing } from '../registry/registry.ts'
 import type { Selection, Store } from '../store/port.ts'
 import { Changes, Finding, Paused, Refused, Registered, RelyingParties, Unregistered } from './answers.ts'
 import { type ApiEnv, type OperatorPorts, requireRole } from './auth.ts'
@@ -25,6 +26,10 @@ const Registration = z.strictObject({
 })
 const Named = z.strictObject({ client_id: ClientId })
 const NamedWithReason = z.strictObject({ client_id: ClientId, reason: Reason })
+
+function pausedOf({ paused }: ListedRelyingParty) {
+  return paused ? { paused: { by: paused.by, since_ms: paused.atMs, reason: paused.reason ?? '' } } : {}
+}
 
 /** Relying parties: who they are, whether they refuse what they must, what people decide about them, and who changed what. */
 export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPartyPorts): void {
@@ -55,28 +60,31 @@ export function addRelyingPartyRoutes(app: OpenAPIHono<ApiEnv>, ports: RelyingPa
   const list = createRoute({
     method: 'get',
     path: '/api/v1/relying-parties',
-    summary: 'The relying parties of the caller’s realm',
+    summary: 'The relying parties of the caller’s realm, and the identity providers that are told',
     security,
     middleware: view,
     responses: { 200: json(RelyingParties, 'All of them'), ...REFUSALS },
   })
-  app.openapi(list, (c) =>
-    c.json(
+  app.openapi(list, (c) => {
+    const all = relyingParties.list(c.var.caller.issuer)
+    const { told = [], parties = [] } = Object.groupBy(all, ({ target }) =>
+      target.kind === REVOCATION ? 'told' : 'parties',
+    )
+    return c.json(
       {
-        relying_parties: relyingParties.list(c.var.caller.issuer).map((party) => ({
+        relying_parties: parties.map((party) => ({
           client_id: party.clientId,
           backchannel_logout_uri: party.target.uri,
           enabled: party.enabled,
           source: party.source,
           outvoted: party.outvoted.map(({ source, target }) => ({ source, backchannel_logout_uri: target.uri })),
-          ...(party.paused
-            ? { paused: { by: party.paused.by, since_ms: party.paused.atMs, reason: party.paused.reason ?? '' } }
-            : {}),
+          ...pausedOf(party),
         })),
+        identity_providers: told.map((one) => ({ client_id: one.clientId, url: one.target.uri, ...pausedOf(one) })),
       },
       200,
-    ),
-  )
+    )
+  })
 
   const register = createRoute({
     method: 'post',

@@ -7,8 +7,11 @@ import { whatToDo } from '../upstream/whole.ts'
 
 /** Whether what an upstream says could be verified, and its stream comes. Changes nothing there. */
 export async function checkUpstream(upstream: Config['upstreams'][number], ask: Ask): Promise<Finding[]> {
-  const { name, stream, global_token_revocation } = upstream
+  const { name, stream, global_token_revocation, tell } = upstream
   const { ok, todo } = findingsOn(name)
+  if (tell && !stream && !global_token_revocation) {
+    return []
+  }
   const findings = [
     await said('upstream keys', async () => {
       const keys = await openKeys(upstream, ask)()
@@ -19,7 +22,10 @@ export async function checkUpstream(upstream: Config['upstreams'][number], ask: 
   if (!stream) {
     return global_token_revocation
       ? findings
-      : [...findings, todo('upstream', 'may say nothing: give it global_token_revocation or a stream')]
+      : [
+          ...findings,
+          todo('upstream', 'may say nothing, and is told nothing: give it global_token_revocation, a stream or tell'),
+        ]
   }
   const transmitter = openTransmitter(upstream, ask)
   return [

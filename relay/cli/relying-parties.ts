@@ -10,6 +10,10 @@ interface Registered extends WithReason {
   readonly despiteCheck?: boolean
 }
 
+function pausedWords({ since_ms, reason }: { readonly since_ms: number; readonly reason: string }): string {
+  return `PAUSED since ${time(since_ms)}: ${reason}`
+}
+
 const WHY = ['--reason <text>', 'why, for whoever reads the list of changes'] as const
 
 /** `logout-relay relying-parties …`: whom the relay tells, and what people decide about them. */
@@ -27,9 +31,12 @@ export function addRelyingPartyCommands(program: Command): void {
         const words = [
           ...(one.enabled ? [] : ['disabled']),
           ...(one.source === 'realm' ? [] : [`by ${one.source}`]),
-          ...(one.paused ? [`PAUSED since ${time(one.paused.since_ms)}: ${one.paused.reason}`] : []),
+          ...(one.paused ? [pausedWords(one.paused)] : []),
         ]
         show(options.json, one, [one.client_id, one.backchannel_logout_uri, ...words])
+      }
+      for (const one of await api(options).identityProviders()) {
+        show(options.json, one, [one.client_id, one.url, ...(one.paused ? [pausedWords(one.paused)] : [])])
       }
     })
 

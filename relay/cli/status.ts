@@ -1,10 +1,11 @@
 import type { Command } from 'commander'
+import { isProvider } from '../domain/provider.ts'
 import { many } from '../text.ts'
 import { openByParty, unknownWords, whyOpen } from './open-by-party.ts'
 import { api, onRelay, print, type RelayOptions, show, time } from './relay.ts'
 
 const HELP = `
-A line for each relying party that has not answered, for each client whose sessions nobody can be told about, and for what the
+A line for each relying party and identity provider that has not answered, for each client whose sessions nobody can be told about, and for what the
 relay or its realm needs (TO DO). What a relying party is shown not to know is said and counts as nothing.
 
 Exit status: 0 all is calm, 3 something is open, 4 nothing is open but sessions live that nobody can be told about, 5 nothing
@@ -26,9 +27,11 @@ export function addStatusCommand(program: Command): void {
         show(options.json, one, [one.client_id, ...words, ...unknown])
       }
       for (const { client_id, sessions, until_ms } of unreachable) {
-        const says = `${many(sessions, 'session')} that nobody can be told about: no logout URL`
+        const says = isProvider(client_id)
+          ? `${many(sessions, 'containment')} that it is to be told of, and relay.yaml does not say where (upstreams.tell)`
+          : `${many(sessions, 'session')} that nobody can be told about: no logout URL`
         show(options.json, { client_id, unreachable: sessions, until_ms }, [
-          ...[client_id, says, `may live until ${time(until_ms)}`],
+          ...[client_id, says, `${isProvider(client_id) ? 'counts' : 'may live'} until ${time(until_ms)}`],
         ])
       }
       to_do.forEach((one) => show(options.json, { to_do: one }, ['TO DO', one.check, one.about, one.says]))

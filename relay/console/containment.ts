@@ -1,5 +1,6 @@
 import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
+import { isProvider } from '../domain/provider.ts'
 import { duration, many } from '../text.ts'
 import { type Html, instant } from './layout.ts'
 import { type NameOf, who } from './names.ts'
@@ -54,7 +55,7 @@ export async function containmentPage(
           (line) =>
             html`<li class="${tone(line)}">
               <span class="at">+${duration(Math.max(0, line.atMs - containment.eventMs))}</span>
-              <span class="what">${told(line, nameOf)}</span>
+              <span class="what">${told(line, nameOf, containment.trigger)}</span>
             </li>`,
         )}
     </ol>
@@ -100,7 +101,7 @@ function usedBy(data: Evidence['data']): Html | string {
 }
 
 /** A line of evidence as a sentence. */
-function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
+function told({ kind, data }: Evidence, nameOf: NameOf, trigger: string): Html | string {
   const by = nameOf(String(data['by'] ?? ''))
   const client = html`<strong>${data['client_id'] ?? ''}</strong>`
   switch (kind) {
@@ -110,6 +111,10 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
     case 'asked':
       return html`${by} asked for it with ${client}: “${data['reason'] ?? ''}”`
     case 'told_by':
+      if (trigger.startsWith('downstream-')) {
+        return html`The realm <code>${data['issuer'] ?? ''}</code>, which takes its logins from this one, said so. It
+          calls it <code>${data['txn'] ?? ''}</code>.`
+      }
       return html`The identity provider <code>${data['issuer'] ?? ''}</code> that this person is linked to said so. It
         calls it <code>${data['txn'] ?? ''}</code>.`
     case 'upstream_sessions_ended':
@@ -142,6 +147,10 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
       if (data['tokens_only'] === true) {
         return html`${client} has no logout URL, and nothing but tokens, which Keycloak no longer takes.`
       }
+      if (isProvider(String(data['client_id']))) {
+        return html`${client} is to be told by the realm’s policy, and is not: relay.yaml does not say where
+        (<code>upstreams.tell</code>).`
+      }
       return html`${client} has no logout URL: its session may live until
       ${instant(Number(data['may_live_until_ms'] ?? Number(data['may_live_until'] ?? 0) * 1000))}.`
     case 'attempt':
@@ -153,7 +162,9 @@ function told({ kind, data }: Evidence, nameOf: NameOf): Html | string {
     case 'dismissed':
       return html`${client}: ${by} gave it up: “${data['reason'] ?? ''}”`
     case 'expired':
-      return html`${client}: its session has outlived the longest time it could live.`
+      return isProvider(String(data['client_id']))
+        ? html`${client} has not taken it within a week, and is told no more.`
+        : html`${client}: its session has outlived the longest time it could live.`
     case 'ended_before':
       return html`${client}: the identity provider knows that it has ended before (${data['outcome'] ?? ''}).`
     case 'ended_by_sibling':

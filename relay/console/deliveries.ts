@@ -1,5 +1,6 @@
 import { html } from 'hono/html'
 import type { Delivery } from '../domain/model.ts'
+import { partiesIn } from '../domain/provider.ts'
 import { duration, many } from '../text.ts'
 import { groupList, groupsOf, type LanePorts, WRONGS, wrongChoice } from './lanes.ts'
 import { csrf, done, type Html, instant, partyHref, reasonField } from './layout.ts'
@@ -33,10 +34,10 @@ export async function deliveriesPage(
     ${
       found.length === 0
         ? html`<p class="empty">
-            ${open.lanes.length === 0 ? 'None: no relying party owes an answer.' : next ? 'None among those that were looked at.' : 'None that the filter takes.'}
+            ${open.lanes.length === 0 ? 'None: nobody owes an answer.' : next ? 'None among those that were looked at.' : 'None that the filter takes.'}
           </p>`
         : html`<p class="meta">
-              ${open.total === undefined ? '' : html`<strong>${many(open.total, 'session')}</strong> `}${filter.subject === undefined ? html`at ${many(open.chosen.length, 'relying party', 'relying parties')}` : ''}
+              ${open.total === undefined ? '' : html`<strong>${many(open.total, 'session')}</strong> `}${filter.subject === undefined ? html`at ${partiesIn(open.chosen.map(({ clientId }) => clientId))}` : ''}
             </p>
             <form method="post" class="deliveries">
               ${csrf(session)} ${hidden(filter)}
@@ -140,7 +141,7 @@ function table(
 function actions(filter: OpenFilter, { total, chosen }: Open, { roles }: Session): Html {
   const isFiltered = Object.keys(filter).length > 0
   const all = total === undefined ? 'with all that the filter takes' : `with all ${total.toLocaleString('en')}`
-  const at = filter.subject === undefined ? ` at ${many(chosen.length, 'relying party', 'relying parties')}` : ''
+  const at = filter.subject === undefined ? ` at ${partiesIn(chosen.map(({ clientId }) => clientId))}` : ''
   return html`<fieldset class="actions">
     <legend>What to do</legend>
     <p class="row">

@@ -1,5 +1,6 @@
 import { html } from 'hono/html'
 import type { OpenLane } from '../store/port.ts'
+import { partiesIn } from '../domain/provider.ts'
 import { duration, many } from '../text.ts'
 import type { Html } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
@@ -35,6 +36,7 @@ const OF_REASON: Readonly<Record<string, Wrong>> = {
   unavailable: 'failing',
   not_implemented: 'failing',
   downstream: 'failing',
+  unprocessable: 'failing',
   throttled: 'failing',
   timeout_there: 'failing',
   rejected: 'refusing',
@@ -61,7 +63,7 @@ export interface Owing extends OpenLane {
 
 export interface Group {
   readonly wrong: Wrong
-  readonly parties: number
+  readonly parties: readonly string[]
   readonly sessions: number
   readonly oldestMs: number
 }
@@ -105,11 +107,11 @@ export function groupsOf(lanes: readonly Owing[]): Group[] {
   return [...Map.groupBy(lanes, ({ wrong }) => wrong)]
     .map(([wrong, those]) => ({
       wrong,
-      parties: those.length,
+      parties: those.map(({ clientId }) => clientId),
       sessions: those.reduce((sum, { count }) => sum + count, 0),
       oldestMs: those.reduce((oldest, { oldestMs }) => Math.min(oldest, oldestMs), Infinity),
     }))
-    .sort((a, b) => b.parties - a.parties)
+    .sort((a, b) => b.parties.length - a.parties.length)
 }
 
 /** What is wrong, a line for each, with a link to those that it concerns. */
@@ -119,10 +121,10 @@ export function groupList(groups: readonly Group[], nowMs: number, at: '/deliver
       const [name, says] = WRONGS[wrong]
       return html`<li>
         <a href="/console${at}?wrong=${wrong}">${name}</a>
-        <span>${many(parties, 'relying party', 'relying parties')}</span>
+        <span>${partiesIn(parties)}</span>
         <span>${many(sessions, 'session')}<small>oldest for ${duration(nowMs - oldestMs)}</small></span>
         <span class="says"
-          >${wrong === 'unreachable' && parties >= MANY ? html`<strong>Your network?</strong> So many at once: look at the relay’s own way out, its proxy and its name server first.` : says}</span
+          >${wrong === 'unreachable' && parties.length >= MANY ? html`<strong>Your network?</strong> So many at once: look at the relay’s own way out, its proxy and its name server first.` : says}</span
         >
       </li>`
     })}

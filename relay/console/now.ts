@@ -1,5 +1,6 @@
 import { html } from 'hono/html'
 import type { Containment, OpenLane, UnreachableAt } from '../store/port.ts'
+import { isProvider, partiesIn } from '../domain/provider.ts'
 import { duration, many } from '../text.ts'
 import { isBlind } from './alarms.ts'
 import { groupList, groupsOf, type LanePorts, owing } from './lanes.ts'
@@ -67,6 +68,7 @@ export async function nowPage(ports: NowPorts, issuer: string): Promise<Html> {
             <p class="meta">
               These clients have no logout URL. End the sessions there by their own means, or register a logout URL and
               end everything of the user once more.
+              ${untold.some(({ clientId }) => isProvider(clientId)) ? 'An identity provider among them is told by the realm’s policy, and relay.yaml does not say where: give it upstreams.tell.' : ''}
             </p>
             <ul class="rows three">
               ${untold.slice(0, LINES).map(
@@ -129,7 +131,7 @@ function summaryOf(
     <p class="big">${calm ? 'All answered' : head === '' ? 'Nothing is known to be open' : head}</p>
     ${head === '' ? html`<p>${calm ? calmWords(done) : 'What is amiss is said above: until it is mended, a reset may end less than it should.'}</p>` : ''}
     ${sessions === 0 ? '' : html`<p>${owed(lanes, ports.nowMs())}</p>`}
-    ${living === 0 ? '' : html`<p>${living === 1 ? 'The one that nobody can be told about lives' : 'Those that nobody can be told about live'} on at ${many(untold.length, 'client')} without a logout URL.</p>`}
+    ${living === 0 ? '' : html`<p>${living === 1 ? 'The one that nobody can be told about lives' : 'Those that nobody can be told about live'} on at ${placesOf(untold)}.</p>`}
   </section>`
 }
 
@@ -141,15 +143,26 @@ function calmWords(done: readonly Containment[]): string {
 
 function owed(lanes: readonly OpenLane[], nowMs: number): string {
   const asked = lanes.filter((lane) => lane.asked)
-  const never = lanes.length - asked.length
+  const never = lanes.filter((lane) => !lane.asked)
   const oldest = duration(nowMs - (lanes[0]?.oldestMs ?? nowMs))
   const said = [
-    ...(asked.length > 0
-      ? [`${many(asked.length, 'relying party has', 'relying parties have')} not answered yet`]
-      : []),
-    ...(never > 0 ? [`${many(never, 'relying party has', 'relying parties have')} not been asked yet`] : []),
+    ...(asked.length > 0 ? [`${whoHave(asked)} not answered yet`] : []),
+    ...(never.length > 0 ? [`${whoHave(never)} not been asked yet`] : []),
   ]
   return `${said.join(', ')}, the oldest for ${oldest}.`
+}
+
+function whoHave(lanes: readonly OpenLane[]): string {
+  return `${partiesIn(lanes.map(({ clientId }) => clientId))} ${lanes.length === 1 ? 'has' : 'have'}`
+}
+
+function placesOf(untold: readonly UnreachableAt[]): string {
+  const providers = untold.filter(({ clientId }) => isProvider(clientId)).length
+  const clients = untold.length - providers
+  return [
+    ...(clients > 0 ? [`${many(clients, 'client')} without a logout URL`] : []),
+    ...(providers > 0 ? [`${many(providers, 'identity provider')} of which relay.yaml does not say where`] : []),
+  ].join(' and ')
 }
 
 async function cards(

@@ -1,4 +1,5 @@
 import { html } from 'hono/html'
+import { isProvider } from '../domain/provider.ts'
 import type { ListedRelyingParty } from '../registry/registry.ts'
 import { duration, many } from '../text.ts'
 import { quantile } from '../telemetry/answers.ts'
@@ -48,6 +49,7 @@ export async function relyingPartiesPage(
   const rank = ({ clientId, paused }: ListedRelyingParty) =>
     paused ? 0 : (backlog.get(clientId)?.oldestMs ?? Number.MAX_SAFE_INTEGER)
   const all = ports.relyingParties.list(issuer)
+  const providers = all.filter(({ clientId }) => isProvider(clientId)).length
   const part = filter.q?.toLowerCase()
   const chosen = all
     .filter(
@@ -71,7 +73,9 @@ export async function relyingPartiesPage(
       }
     </div>
     <p class="meta">
-      ${many(all.length, 'application')} with a back-channel logout URL. Those that owe an answer come first.
+      ${many(all.length - providers, 'application')} with a back-channel logout
+      URL${providers > 0 ? `, and ${many(providers, 'identity provider')} that ${providers === 1 ? 'is' : 'are'} told by relay.yaml` : ''}.
+      Those that owe an answer come first.
     </p>
     ${all.length <= FEW && !isFiltered ? '' : searchForm(filter)}
     ${isFiltered || lanes.length <= FEW ? '' : groupList(groupsOf(lanes), ports.nowMs(), '/relying-parties')}

@@ -1,5 +1,6 @@
 import { html } from 'hono/html'
 import type { LaneHealth } from '../flow/ports.ts'
+import { isProvider } from '../domain/provider.ts'
 import type { ListedRelyingParty, Source } from '../registry/registry.ts'
 import { duration, many } from '../text.ts'
 import { quantile } from '../telemetry/answers.ts'
@@ -37,7 +38,7 @@ export async function relyingPartyPage(
   const checked = registrar.lastCheck(issuer, clientId)
   const { http, allowAddresses, timeoutMs } = relyingParties.lane(issuer, clientId)
   const facts: readonly (readonly [string, Html | string])[] = [
-    ['Logout URL', html`<code>${party.target.uri}</code>`],
+    [isProvider(clientId) ? 'Told at' : 'Logout URL', html`<code>${party.target.uri}</code>`],
     ['Named by', SOURCES[party.source]],
     ...party.outvoted.map(
       ({ source, target }) =>
@@ -128,7 +129,7 @@ function actions(
   const registered = source === 'registered' || outvoted.some((other) => other.source === 'registered')
   return html`<h2>What to do</h2>
     <div class="acts">
-      ${form('check', '', 'Check now', 'Sends it tokens that it must refuse, and some that it must take, for a session that does not exist.')}
+      ${form('check', '', 'Check now', isProvider(clientId) ? 'Sends it a request that nobody has signed, for a user who does not exist: it must refuse it.' : 'Sends it tokens that it must refuse, and some that it must take, for a session that does not exist.')}
       ${
         paused
           ? form(

@@ -100,5 +100,5 @@ export function timeline(
         })}
       </tbody>
     </table>
-    ${bars.length > shown ? html`<p class="meta">and ${many(bars.length - shown, 'more relying party', 'more relying parties')}</p>` : ''}`
+    ${bars.length > shown ? html`<p class="meta">and ${(bars.length - shown).toLocaleString('en')} more</p>` : ''}`
 }

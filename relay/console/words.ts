@@ -28,6 +28,7 @@ const TRIGGERS: Readonly<Record<string, string>> = {
   'upstream-claims-changed': 'Claims changed at the identity provider',
   'upstream-identifier-changed': 'Address changed at the identity provider',
   'upstream-logout': 'Signed out by the identity provider',
+  'downstream-sessions-revoked': 'Ended by a realm behind this one',
   'realm-logout': 'Everybody signed out by an administrator',
   'user-logout': 'Signed out by the user',
   'brute-force-lockout': 'Locked after wrong passwords',

@@ -15,7 +15,21 @@ const SAYS: Readonly<Record<FailureCode, string>> = {
   other: 'The attempt failed before an answer.',
 }
 
+/** The same where its URL is none of a client. */
+const OF_SETTING: Readonly<Partial<Record<FailureCode, string>>> = {
+  http_not_allowed: 'Its URL is plain http; allow that with allow_http, or give it https.',
+  address_not_allowed:
+    'Its host is at an address that is not public. If it belongs there, name its network in allow_addresses, for it or ' +
+    'under delivery; addresses of cloud metadata are never allowed.',
+  bad_url: 'Its URL is not usable.',
+}
+
 /** Why there was no answer, for the person who reads it; the same for every kind of delivery. */
 export function saysOf(code: FailureCode): string {
   return SAYS[code]
+}
+
+/** The same of one whose URL relay.yaml alone has. */
+export function saysOfConfigured(code: FailureCode): string {
+  return OF_SETTING[code] ?? SAYS[code]
 }

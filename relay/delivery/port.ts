@@ -26,7 +26,23 @@ export interface DelivererPorts {
   readonly trouble: (what: string, cause: unknown) => void
   /** After how long a session is given up that its relying party is shown not to know; absent for never. */
   readonly giveUpUnknownMs?: number
+  /** How a request to an identity provider is made, as relay.yaml has it; absent where none is told. */
+  readonly wayTo?: WayTo
 }
+
+/** How an identity provider is told, by the realm and what it is called there; undefined where nobody says. */
+export type WayTo = (
+  issuer: string,
+  clientId: string,
+) =>
+  | {
+      /** `aud` of the JWT that the realm signs for it. */
+      readonly audience: string
+      /** What it wants in place of that JWT. */
+      readonly authorization?: string
+      readonly subject: 'iss_sub' | 'opaque'
+    }
+  | undefined
 
 /** A kind of delivery at work. The flow asks it, in this order, for each attempt. */
 export interface Deliverer {
@@ -78,8 +94,12 @@ export interface Probed {
 
 /** What a kind asks of the identity provider. Every call throws a RelayError `idp_unavailable` when it cannot answer. */
 export interface TokenMaker {
-  /** Tokens by delivery id, and refusals with their reason. What is in neither could not be made now. */
-  mint(deliveries: readonly Delivery[]): Promise<Minted>
+  /**
+   * Tokens by delivery id, and refusals with their reason. What is in neither could not be made now.
+   *
+   * @param audience of tokens that are for no client, a URL
+   */
+  mint(deliveries: readonly Delivery[], audience?: string): Promise<Minted>
   /** Absent where none can be had. */
   readonly genuine?: Genuine
 }
@@ -112,9 +132,9 @@ export type Reach = Pick<LanePolicy, 'http' | 'allowAddresses'>
  */
 export type Ask = (url: string, wanted: Omit<HttpRequest, 'dispatcher'>, reach: Reach) => Promise<HttpAnswer>
 
-/** One POST to a relying party, which may be hostile. Never rejects: a failure is an answer too. */
+/** One POST to whoever is told, who may be hostile. Never rejects: a failure is an answer too. */
 export type Post = (
   uri: string,
-  content: { readonly type: string; readonly body: string },
+  content: { readonly type: string; readonly body: string; readonly authorization?: string },
   policy: LanePolicy,
 ) => Promise<Answer>

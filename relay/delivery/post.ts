@@ -91,7 +91,12 @@ function inTime<T>(ms: number, asked: Promise<T>): Promise<T> {
   })
 }
 
-function exchange(agent: Agent, url: URL, { type, body }: Parameters<Post>[1], timeoutMs: number): Promise<Answer> {
+function exchange(
+  agent: Agent,
+  url: URL,
+  { type, body, authorization }: Parameters<Post>[1],
+  timeoutMs: number,
+): Promise<Answer> {
   return new Promise((resolve) => {
     /** What it has come to so far: what comes after the status does not change it, nor does a failure to read that. */
     let answer: Answer = { kind: 'failure', code: 'timeout' }
@@ -112,7 +117,11 @@ function exchange(agent: Agent, url: URL, { type, body }: Parameters<Post>[1], t
       origin: url.origin,
       path: url.pathname + url.search,
       method: 'POST',
-      headers: { 'content-type': type, accept: 'application/json' },
+      headers: {
+        'content-type': type,
+        accept: 'application/json',
+        ...(authorization === undefined ? {} : { authorization }),
+      },
       body,
       // Once connected it has half of the time for its status: one that hangs gives its place to the next.
       headersTimeout: timeoutMs / 2,

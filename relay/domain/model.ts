@@ -17,7 +17,9 @@ import type { Decided } from './decision.ts'
  * - lane: the deliveries of one relying party; what is slow in one delays no other
  * - claim: a delivery that one process may attempt for a while; its fence tells it from any other claim
  * - operator request: a person's or a program's word that a subject is to be contained
- * - upstream: an identity provider that users of a realm are linked to, and that tells the relay what happens to them
+ * - upstream: an identity provider that users of a realm are linked to, and that tells the relay what happens to them, or is
+ *   told
+ * - realm behind: a realm that takes its logins from this one, and tells the relay that it has ended what a user has there
  * - word: what an upstream has said of one of its users
  * - decision: what a person says of a relying party, or of what it is owed, with a reason
  * - change: something that could keep an attacker in, or that takes such a thing back, whoever made it
@@ -177,8 +179,10 @@ export type UpstreamSubject = { readonly sub: string } | { readonly email: strin
 
 /** What an identity provider that users of a realm are linked to has said of one, once that is verified. */
 export interface UpstreamWord {
-  /** As the realm's identity provider has it. */
+  /** As the realm's identity provider has it, or of a realm behind this one. */
   readonly issuer: string
+  /** The client by which that realm takes its logins from this one; absent for an identity provider. */
+  readonly client?: string
   readonly subjects: readonly UpstreamSubject[]
   /** The event's URI, or `global-token-revocation`. */
   readonly type: string

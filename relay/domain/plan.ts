@@ -1,4 +1,5 @@
 import type { ContainedClient, Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
+import { isProvider } from './provider.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
@@ -107,7 +108,13 @@ export function plan(
       kind: 'received',
       atMs: nowMs,
       data: {
-        ...{ jti, trigger, part, parts, sessions: event.sessions.length },
+        ...{
+          jti,
+          trigger,
+          part,
+          parts,
+          sessions: event.sessions.filter(({ clientId }) => !isProvider(clientId)).length,
+        },
         ...(client === undefined ? {} : { client_id: client.clientId, all_tokens: client.allTokens }),
         ...(client?.used === undefined ? {} : usedOf(client.used)),
       },

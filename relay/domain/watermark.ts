@@ -1,4 +1,5 @@
 import type { SecurityEvent } from './model.ts'
+import { isProvider } from './provider.ts'
 
 /**
  * What a name in the watermark stream stands for. `kept`: the session in which the person goes on who made the change;
@@ -40,7 +41,8 @@ export function watermarksOf({
   )
   const subs = new Set([subject, ...sessions.flatMap(({ sub }) => sub ?? [])])
   // The old tokens of the session that goes on are older than the subject's watermark.
-  const sids = new Set(sessions.map(({ sid }) => sid).filter((sid) => sid !== keptSid))
+  const ended = sessions.filter(({ clientId, sid }) => sid !== keptSid && !isProvider(clientId))
+  const sids = new Set(ended.map(({ sid }) => sid))
   const named = (kind: WatermarkKind, names: Iterable<string>) =>
     [...names].map((name) => ({ kind, name, watermarkMs, untilMs }))
   return [

@@ -1,6 +1,7 @@
 import { backchannelAt } from '../delivery/backchannel/target.ts'
 import type { LanePolicy, Named, RelyingParty, Target } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
+import { REVOCATION } from '../domain/provider.ts'
 import { targetAt } from '../domain/target.ts'
 import type { Registry } from '../flow/ports.ts'
 
@@ -24,6 +25,14 @@ export interface DeliverySettings {
     readonly allowAddresses?: readonly string[]
     readonly timeoutMs?: number
     readonly concurrency?: number
+  }[]
+  /** Identity providers that are told, and where; by what they are called in place of a client id. */
+  readonly told?: readonly {
+    readonly issuer: string
+    readonly clientId: string
+    readonly url: string
+    readonly allowHttp?: boolean
+    readonly allowAddresses: readonly string[]
   }[]
 }
 
@@ -73,14 +82,20 @@ export class RelyingParties implements Registry {
 
   constructor(settings: DeliverySettings) {
     this.#settings = settings
-    const { allowHttpOnLoopback, allowAddresses, timeoutMs, concurrency } = settings
+    const { allowHttpOnLoopback, allowAddresses, timeoutMs, concurrency, told = [] } = settings
     this.#policy = {
       http: allowHttpOnLoopback ? 'loopback' : 'never',
       allowAddresses: [...(allowHttpOnLoopback ? LOOPBACK : []), ...allowAddresses],
       timeoutMs,
       concurrency,
     }
-    this.#policies = new Map(settings.overrides.map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]))
+    this.#policies = new Map(
+      [...settings.overrides, ...told].map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]),
+    )
+    for (const { issuer, clientId, url } of told) {
+      const party = { issuer, clientId, target: { kind: REVOCATION, uri: url }, enabled: true }
+      this.#bySource.file.set(laneOf(issuer, clientId), party)
+    }
     for (const { issuer, clientId, logoutUri } of settings.overrides) {
       if (logoutUri !== undefined) {
         const party = { issuer, clientId, target: backchannelAt(logoutUri), enabled: true }

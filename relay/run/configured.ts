@@ -2,7 +2,10 @@ import { X509Certificate } from 'node:crypto'
 import type { Config } from '../config/config.ts'
 import { DEFAULT_CLIENTS } from '../config/issuer.ts'
 import type { Allowed } from '../domain/change.ts'
-import { RelyingParties } from '../registry/registry.ts'
+import type { WayTo } from '../delivery/port.ts'
+import { laneOf } from '../domain/model.ts'
+import { providerName } from '../domain/provider.ts'
+import { type DeliverySettings, RelyingParties } from '../registry/registry.ts'
 
 /** The names of each realm: its host name may have changed, and evidence is kept under the name that it came by. */
 export interface Names {
@@ -43,7 +46,36 @@ export function makeRelyingParties(config: Config): RelyingParties {
         ...(concurrency === undefined ? {} : { concurrency }),
       }),
     ),
+    told: toldIn(config),
   })
+}
+
+/** The identity providers that are told, each as what the realm calls it. */
+function toldIn({ upstreams }: Config): NonNullable<DeliverySettings['told']> {
+  return upstreams.flatMap(({ realm, issuer, link_issuer, tell, allow_http, allow_addresses }) =>
+    tell
+      ? [
+          {
+            ...{ issuer: realm, clientId: providerName(link_issuer ?? issuer), url: tell.url },
+            ...(allow_http ? { allowHttp: true } : {}),
+            allowAddresses: allow_addresses,
+          },
+        ]
+      : [],
+  )
+}
+
+/** How a request to each of them is made. */
+export function wayToProviders(config: Config): WayTo {
+  const { today } = namesOf(config)
+  const ways = new Map(
+    config.upstreams.flatMap(({ realm, issuer, link_issuer, tell }) => {
+      const { url = '', audience = url, subject = 'iss_sub', authorization } = tell ?? {}
+      const way = { audience, subject, ...(authorization === undefined ? {} : { authorization }) }
+      return tell ? [[laneOf(realm, providerName(link_issuer ?? issuer)), way] as const] : []
+    }),
+  )
+  return (issuer, clientId) => ways.get(laneOf(today.get(issuer) ?? issuer, clientId))
 }
 
 /** What the config allows in this realm that is not allowed by default. */

@@ -19,7 +19,7 @@ import { countAmiss, countOpen, makeMetrics, type Metrics } from '../telemetry/m
 import { makeObserver } from '../telemetry/observer.ts'
 import { type StreamKey, readStreamKey } from '../watermarks/key.ts'
 import { WatermarkStream } from '../watermarks/stream.ts'
-import { allowedBy, makeRelyingParties, type Names, namesOf } from './configured.ts'
+import { allowedBy, makeRelyingParties, type Names, namesOf, wayToProviders } from './configured.ts'
 import { openOwnKeys, openProvider, openStore, systemClock } from './open.ts'
 
 const DAY_MS = 86_400_000
@@ -92,6 +92,7 @@ export async function connect(config: Config, log: Logger): Promise<Parts> {
     nowMs: () => systemClock.nowMs(),
     sleep: (ms, signal) => systemClock.sleep(ms, signal),
     trouble: (what, cause) => observer.trouble(what, cause),
+    wayTo: wayToProviders(config),
     ...(give_up_unknown_days > 0 ? { giveUpUnknownMs: give_up_unknown_days * DAY_MS } : {}),
   })
   const leads = () => store.shared?.leads() ?? true

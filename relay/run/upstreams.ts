@@ -16,11 +16,14 @@ type UpstreamConfig = Config['upstreams'][number]
 /** The identity providers that the realms' users are linked to, as the config names them. */
 function upstreamsOf({ config, providers, ask }: Parts): Upstream[] {
   return config.upstreams.map((upstream) => {
-    const { name, issuer, link_issuer, audience, realm } = upstream
+    const { name, issuer, link_issuer, audience = '', realm, behind_client } = upstream
     return {
       ...{ name, issuer, audience },
       linkIssuer: link_issuer ?? issuer,
       revokes: upstream.global_token_revocation,
+      ...(behind_client === undefined
+        ? {}
+        : { behind: { client: behind_client, realms: [realm, ...formerly(config, realm)] } }),
       ...(upstream.stream ? { stream: streamOf(upstream.stream) } : {}),
       keys: openKeys(upstream, ask),
       hear: inTurn(
@@ -30,6 +33,11 @@ function upstreamsOf({ config, providers, ask }: Parts): Upstream[] {
       ),
     }
   })
+}
+
+/** A link there may have the name that the realm had when it was made. */
+function formerly({ issuers }: Parts['config'], realm: string): readonly string[] {
+  return issuers.find(({ issuer }) => issuer === realm)?.former_issuers ?? []
 }
 
 function streamOf(stream: NonNullable<UpstreamConfig['stream']>): Stream {

@@ -59,10 +59,10 @@ export function measureIdp(issuer: string, idp: Idp, metrics: Metrics): Idp {
   return {
     ...(idp.genuine ? { genuine: idp.genuine.bind(idp) } : {}),
     report: (ended) => idp.report(ended),
-    mint: async (ids) => {
+    mint: async (ids, audience) => {
       const began = performance.now()
       try {
-        const answer = await idp.mint(ids)
+        const answer = await idp.mint(ids, audience)
         metrics.signingSeconds.observe({ issuer }, seconds(began))
         metrics.logoutTokens.inc({ issuer, outcome: 'made' }, answer.tokens.size)
         metrics.logoutTokens.inc({ issuer, outcome: 'refused' }, answer.refused.size)
@@ -79,7 +79,7 @@ export function measureIdp(issuer: string, idp: Idp, metrics: Metrics): Idp {
 export function watchIdp(issuer: string, idp: Idp, findings: Findings): Idp {
   return {
     ...(idp.genuine ? { genuine: idp.genuine.bind(idp) } : {}),
-    mint: (deliveries) => watched(issuer, 'logout tokens', findings, () => idp.mint(deliveries)),
+    mint: (deliveries, audience) => watched(issuer, 'logout tokens', findings, () => idp.mint(deliveries, audience)),
     report: (ended) => watched(issuer, 'answers', findings, () => idp.report(ended)),
   }
 }

@@ -2,6 +2,7 @@ import { type Logger, pino } from 'pino'
 import type { Metrics } from './metrics.ts'
 import type { LastAnswers } from './answers.ts'
 import { weakens } from '../domain/change.ts'
+import { isProvider } from '../domain/provider.ts'
 import type { Observer } from '../flow/ports.ts'
 
 export function makeLog(level: string): Logger {
@@ -43,11 +44,12 @@ export function makeObserver(log: Logger, metrics: Metrics, answers: LastAnswers
       log.warn({ issuer, count }, 'Deliveries were dismissed; the evidence of their containments says by whom and why')
     },
     lane: ({ issuer, clientId, state, failures }) => {
+      const who = isProvider(clientId) ? 'An identity provider' : 'A relying party'
       metrics.laneProbed.set({ issuer, client_id: clientId }, state === 'probed' ? 1 : 0)
       if (state === 'probed') {
-        log.warn({ issuer, clientId, failures }, 'A relying party fails; it is only probed, and what it is owed waits')
+        log.warn({ issuer, clientId, failures }, `${who} fails; it is only probed, and what it is owed waits`)
       } else {
-        log.info({ issuer, clientId }, `A relying party that failed is ${state}`)
+        log.info({ issuer, clientId }, `${who} that failed is ${state}`)
       }
     },
     changed: ({ issuer, kind, clientId }) => {

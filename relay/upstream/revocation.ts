@@ -1,6 +1,6 @@
 import { Hono } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
-import { decodeJwt, errors } from 'jose'
+import { decodeJwt, errors, type JWTPayload } from 'jose'
 import { z } from 'zod'
 import { verifyJwt } from '../../guard/jwt.ts'
 import type { UpstreamSubject } from '../domain/model.ts'
@@ -13,14 +13,16 @@ const MAX_BYTES = 64 * 1024
 const SKEW_SECONDS = 60
 /** Okta's live for five minutes. One that is older has been kept for something. */
 const MAX_AGE_SECONDS = 600
+/** An event that is older than this before its request was made has a wrong time. */
+const MOST_DELAY_SECONDS = 30 * 86_400
 
 /** RFC 9493 §3.2.2 and §3.2.5. */
-const Body = z.object({
-  sub_id: z.discriminatedUnion('format', [
-    z.object({ format: z.literal('iss_sub'), iss: z.string(), sub: Name }),
-    z.object({ format: z.literal('email'), email: Name }),
-  ]),
-})
+const SubIdOf = z.discriminatedUnion('format', [
+  z.object({ format: z.literal('iss_sub'), iss: z.string(), sub: Name }),
+  z.object({ format: z.literal('email'), email: Name }),
+])
+type SubId = z.infer<typeof SubIdOf>
+const Body = z.object({ sub_id: SubIdOf })
 
 export interface RevocationPorts {
   readonly upstreams: readonly Upstream[]
@@ -48,13 +50,16 @@ export function revocationRoute({ upstreams, heard, refused }: RevocationPorts):
     try {
       const senders = await sendersOf(c.req.header('authorization'), revoking)
       const subId = subIdOf(await c.req.text())
-      for (const { upstream, jti, subject } of named(subId, senders)) {
+      for (const { upstream, proof, subject } of named(subId, senders)) {
+        const { txn, atMs } = proof
         const outcome = await upstream.hear({
           issuer: upstream.linkIssuer,
+          ...(upstream.behind ? { client: upstream.behind.client } : {}),
           subjects: [subject],
           type: TYPE,
-          id: `${upstream.name} ${TYPE} ${jti}`,
-          txn: jti,
+          ...(atMs === undefined ? {} : { atMs }),
+          id: `${upstream.name} ${TYPE} ${txn}`,
+          txn,
         })
         heard(upstream.name, outcomeOf(outcome))
       }
@@ -84,7 +89,17 @@ export function revocationRoute({ upstreams, heard, refused }: RevocationPorts):
 
 interface Sender {
   readonly upstream: Upstream
-  readonly jti: string
+  readonly proof: Proof
+}
+
+/** What a sender's JWT says beside who it is. */
+interface Proof {
+  /** What the event is called (RFC 8417 §2.2); of a sender that says none the `jti`. */
+  readonly txn: string
+  /** When it happened (`toe`, RFC 8417 §2.2), so that a request which comes late ends nothing newer; absent for now. */
+  readonly atMs?: number
+  /** Of whom the JWT is alone, where it says so. */
+  readonly subId?: SubId
 }
 
 /** As which upstreams this sender may speak: of one issuer, and of several where several realms have it. */
@@ -98,7 +113,7 @@ async function sendersOf(authorization: string | undefined, upstreams: readonly 
   let why: RelayError | undefined
   for (const upstream of upstreams.filter((one) => one.issuer === issuer)) {
     try {
-      senders.push({ upstream, jti: await verified(token, upstream) })
+      senders.push({ upstream, proof: await verified(token, upstream) })
     } catch (cause) {
       why = cause as RelayError
     }
@@ -118,7 +133,7 @@ function issuerOf(token: string): unknown {
 }
 
 /** @throws RelayError `authentication_failed`, or `idp_unavailable` where the keys cannot be had now */
-async function verified(token: string, { issuer, audience, keys }: Upstream): Promise<string> {
+async function verified(token: string, { issuer, audience, keys }: Upstream): Promise<Proof> {
   try {
     const { payload } = await verifyJwt(token, await keys(), {
       issuer,
@@ -128,9 +143,18 @@ async function verified(token: string, { issuer, audience, keys }: Upstream): Pr
       maxTokenAge: MAX_AGE_SECONDS,
       requiredClaims: ['jti', 'exp', 'iat'],
     })
-    return Name.parse(payload.jti)
+    return proofIn(payload)
   } catch (cause) {
     throw refusal(cause)
+  }
+}
+
+function proofIn({ jti, txn = jti, toe, iat = 0, sub_id }: JWTPayload): Proof {
+  const isPlausible = typeof toe === 'number' && toe > iat - MOST_DELAY_SECONDS && toe <= iat + SKEW_SECONDS
+  return {
+    txn: Name.parse(txn),
+    ...(isPlausible ? { atMs: Math.floor(toe * 1000) } : {}),
+    ...(sub_id === undefined ? {} : { subId: SubIdOf.parse(sub_id) }),
   }
 }
 
@@ -145,7 +169,7 @@ function refusal(cause: unknown): RelayError {
     return new RelayError('authentication_failed', 'The signature does not verify with the keys of its issuer')
   }
   return cause instanceof z.ZodError
-    ? new RelayError('authentication_failed', 'The claim jti is not acceptable')
+    ? new RelayError('authentication_failed', 'The claim jti, txn or sub_id is not acceptable')
     : new RelayError('idp_unavailable', 'The keys of the issuer cannot be had at the moment', { cause })
 }
 
@@ -153,8 +177,6 @@ function refusal(cause: unknown): RelayError {
 function isOfTheWay(cause: errors.JOSEError): boolean {
   return cause instanceof errors.JWKSTimeout || cause instanceof errors.JWKSInvalid || cause.code === 'ERR_JOSE_GENERIC'
 }
-
-type SubId = z.infer<typeof Body>['sub_id']
 
 function subIdOf(text: string): SubId {
   const parsed = Body.safeParse(json(text))
@@ -172,15 +194,27 @@ function json(text: string): unknown {
   }
 }
 
-/** An upstream names its own users and no others. That says nothing of who is known. */
+/**
+ * An upstream names its own users and no others, and a realm behind those of the realm that it takes its logins from. That says
+ * nothing of who is known.
+ */
 function named(subId: SubId, senders: readonly Sender[]): (Sender & { readonly subject: UpstreamSubject })[] {
-  if (subId.format === 'email') {
-    return senders.map((sender) => ({ ...sender, subject: { email: subId.email } }))
+  const proven = senders.filter(({ proof }) => isOf(proof, subId))
+  if (proven.length === 0) {
+    throw new RelayError('invalid_request', 'sub_id is another than the one that the JWT is of')
   }
-  const { iss, sub } = subId
-  const concerned = senders.filter(({ upstream: { issuer, linkIssuer } }) => iss === issuer || iss === linkIssuer)
+  const concerned = proven.filter(({ upstream }) => mayName(upstream, subId))
   if (concerned.length === 0) {
     throw new RelayError('invalid_request', 'sub_id.iss is another issuer than the one that has signed the request')
   }
-  return concerned.map((sender) => ({ ...sender, subject: { sub } }))
+  const subject = subId.format === 'email' ? { email: subId.email } : { sub: subId.sub }
+  return concerned.map((sender) => ({ ...sender, subject }))
+}
+
+function isOf({ subId }: Proof, named: SubId): boolean {
+  return subId === undefined || JSON.stringify(subId) === JSON.stringify(named)
+}
+
+function mayName({ issuer, linkIssuer, behind }: Upstream, subId: SubId): boolean {
+  return subId.format === 'email' ? behind === undefined : (behind?.realms ?? [issuer, linkIssuer]).includes(subId.iss)
 }

@@ -12,6 +12,8 @@ export interface Upstream {
   readonly audience: string
   /** Whether it may ask for Global Token Revocation. */
   readonly revokes: boolean
+  /** It is a realm behind: by which client it takes its logins, and what it calls the realm that it takes them from. */
+  readonly behind?: { readonly client: string; readonly realms: readonly string[] }
   /** How its stream of Security Event Tokens comes, where there is one. */
   readonly stream?: Stream
   /** Rejects with a RelayError `idp_unavailable`. */

@@ -13,7 +13,7 @@ export async function configuredStream(
 
 /** What is to be done before a stream tells this relay what it has to hear; empty where all is well. */
 export async function whatToDo(
-  { name, audience }: UpstreamConfig,
+  { name, audience = '' }: UpstreamConfig,
   stream: StreamConfig,
   transmitter: Transmitter,
 ): Promise<string[]> {

@@ -257,6 +257,19 @@ export const ACTS: readonly Act[] = [
       }
     },
   },
+  {
+    // That of the matrix stands for the client by which a realm behind takes its logins.
+    trigger: 'downstream-sessions-revoked',
+    ends: SESSIONS,
+    policy: { 'logout-relay.downstreams.clients': 'flows-app' },
+    prepare: (person) =>
+      Promise.resolve(() =>
+        relaySays(person, 'downstream-sessions-revoked', {
+          ...{ issuer: 'https://behind.example.org', client_id: 'flows-app', subjects: [{ sub: person.id }] },
+          type: 'global-token-revocation',
+        }),
+      ),
+  },
   byAdmin('admin-logout', SESSIONS, (person) => admin(person).must('POST', person.path('/logout'))),
   byAdmin('realm-logout', SESSIONS, (person) => admin(person).must('POST', '/logout-all'), {
     policy: policy('realm-logout', 'sessions'),
@@ -293,7 +306,7 @@ export const ACTS: readonly Act[] = [
   { ...byAdmin('admin-reset-password', [], reset, { how: 'without Logout Relay' }), withoutListener: true },
 ]
 
-/** The relay's word to the extension, as it gives it once it has verified that of the identity provider. */
+/** What an identity provider says that the user is linked to. */
 function upstreamSays(
   trigger: string,
   ends: readonly EndsWith[],
@@ -314,22 +327,25 @@ function upstreamSays(
           person.path('/federated-identity'),
         )
         const link = links.json().find(({ identityProvider }) => identityProvider === UPSTREAM)
-        const answer = await call<{ contained: number }>('POST', `${target.issuer}/logout-relay/upstream-events`, {
-          json: {
-            issuer: world.keycloak.issuer(target.upstream.realm),
-            subjects: [{ sub: link?.userId }],
-            type: `https://schemas.openid.net/secevent/${event}`,
-            ...members,
-            id: `${person.name} ${trigger}`,
-            txn: trigger,
-          },
-          headers: { authorization: `Bearer ${await world.tokens.serviceAccount('logout-relay', world.secret)}` },
+        await relaySays(person, trigger, {
+          issuer: world.keycloak.issuer(target.upstream.realm),
+          subjects: [{ sub: link?.userId }],
+          type: `https://schemas.openid.net/secevent/${event}`,
+          ...members,
         })
-        if (answer.status !== 200 || answer.json().contained !== 1) {
-          throw new Error(`The word of the identity provider contained nobody: ${answer.status} ${answer.text}`)
-        }
       }
     },
+  }
+}
+
+/** The relay's word to the extension, as it gives it once it has verified whose it is. */
+async function relaySays({ name, world, target }: Person, trigger: string, said: object): Promise<void> {
+  const answer = await call<{ contained: number }>('POST', `${target.issuer}/logout-relay/upstream-events`, {
+    json: { ...said, id: `${name} ${trigger}`, txn: trigger },
+    headers: { authorization: `Bearer ${await world.tokens.serviceAccount('logout-relay', world.secret)}` },
+  })
+  if (answer.status !== 200 || answer.json().contained !== 1) {
+    throw new Error(`The word that the relay has verified contained nobody: ${answer.status} ${answer.text}`)
   }
 }
 

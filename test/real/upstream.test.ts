@@ -179,6 +179,22 @@ describe('what an identity provider says of its users', () => {
   })
 
   test.each([
+    ['of an account that was disabled', { type: `${RISC}/account-disabled` }, 'upstream-account-disabled'],
+    ['of an account that was deleted', { type: `${RISC}/account-purged` }, 'upstream-account-disabled'],
+    ['of a password that is known', { type: `${RISC}/credential-compromise` }, 'upstream-password-changed'],
+    [
+      'of a password that must change',
+      { type: `${RISC}/account-credential-change-required` },
+      'upstream-password-changed',
+    ],
+    [
+      'of another credential',
+      { type: `${CAEP}/credential-change`, credential_type: 'fido2-roaming' },
+      'upstream-credential-changed',
+    ],
+    ['of a revoked session', { type: `${CAEP}/session-revoked` }, 'upstream-sessions-revoked'],
+    ['of revoked sessions', { type: `${RISC}/sessions-revoked` }, 'upstream-sessions-revoked'],
+    ['of a request to revoke', { type: 'global-token-revocation' }, 'upstream-sessions-revoked'],
     [
       'of a lower assurance',
       { type: `${CAEP}/assurance-level-change`, change_direction: 'decrease' },

@@ -46,8 +46,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'idp/keycloak/setup': ['idp/keycloak/audit/', 'idp/keycloak/rest.ts'],
   config: ['domain/', 'signing/key.ts'],
   // A kind has a folder; kinds.ts, which lists them, imports the one file of it that the others need not know.
-  delivery: ['domain/', 'delivery/backchannel/backchannel.ts'],
+  delivery: [
+    'domain/',
+    'delivery/backchannel/backchannel.ts',
+    'delivery/global-token-revocation/global-token-revocation.ts',
+  ],
   'delivery/backchannel': ['../guard/', 'domain/', 'delivery/port.ts', 'delivery/failures.ts', 'signing/'],
+  'delivery/global-token-revocation': ['domain/', 'delivery/port.ts', 'delivery/failures.ts'],
   // Signatures are verified as the guards do it.
   ingest: ['../guard/jwt.ts', 'domain/', 'flow/ports.ts', 'idp/', 'delivery/kinds.ts'],
   // What it asks of others goes the guarded way that deliveries go.

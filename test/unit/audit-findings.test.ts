@@ -52,6 +52,14 @@ const person = (more: Partial<Use>) =>
   use({ kind: 'password', account: 'user-1', isService: false, firstMs: NOW_MS - 13 * DAY_MS, days: 14, ...more })
 const from = (count: number) => Array.from({ length: count }, (_, n) => use({ address: `192.0.2.${n}` }))
 
+const OF_OKTE = {
+  'logout-relay.policy.upstream-logout.okte': 'sessions',
+  'logout-relay.policy.upstream-claims-changed.staff.eu': 'sessions',
+  'logout-relay.policy.upstream-claims-changed': 'sessions',
+  'logout-relay.upstreams.email': 'okta, okte',
+  'logout-relay.upstreams.told': '',
+}
+
 type Row = [FindingId, string, RealmDescription, RealmDescription, Level, number | undefined]
 /** Each finding: where it is, the nearest realm where it is not, its danger, and the seconds at worst. */
 const TABLE: Row[] = [
@@ -212,6 +220,14 @@ const TABLE: Row[] = [
     looking({ mappers: ['group-ldap-mapper', 'user-attribute-ldap-mapper'] }),
     looking({ mappers: ['hardcoded-ldap-role-mapper', 'user-attribute-ldap-mapper'] }),
     'low',
+    undefined,
+  ],
+  [
+    'policy-of-nobody',
+    'a misspelt alias, of a trigger and in the lists',
+    contained({ policy: OF_OKTE, aliases: ['okta', 'staff'] }),
+    contained({ policy: OF_OKTE, aliases: ['okta', 'okte', 'staff.eu'] }),
+    'medium',
     undefined,
   ],
   [
@@ -599,4 +615,14 @@ describe('what survives at a client', () => {
   test('is ended nowhere when nobody could see whether the extension is installed', () => {
     expect(of(contained({ extension: undefined }))).toMatchObject({ application: MONTH, refreshToken: 10 * HOUR })
   })
+})
+
+test('a policy of nobody is named with each attribute and alias, and where aliases cannot be read with none', () => {
+  const found = (aliases: string[] | undefined) =>
+    findings(contained({ policy: OF_OKTE, aliases })).find(({ id }) => id === 'policy-of-nobody')?.detail
+  expect(found(['okta'])).toBe(
+    'In force for nobody: logout-relay.policy.upstream-claims-changed.staff.eu (staff.eu), ' +
+      'logout-relay.policy.upstream-logout.okte (okte), logout-relay.upstreams.email (okte).',
+  )
+  expect(found(undefined)).toBeUndefined()
 })

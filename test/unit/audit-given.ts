@@ -52,6 +52,7 @@ export function contained(more: Partial<RealmDescription> = {}): RealmDescriptio
     mailedLink: undefined,
     federations: [],
     identityProviders: [],
+    aliases: [],
     extension: {
       installed: true,
       info: {

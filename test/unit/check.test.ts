@@ -314,6 +314,18 @@ describe('with one thing broken, that line alone says what to do:', () => {
     const todo = judgeRealm(realm, { ...RIGHT, ...more }, nowMs).filter(({ ok }) => !ok)
     expect(todo.map((finding) => finding.check)).toEqual([check])
   })
+
+  test('each policy for an identity provider that the realm does not have, by attribute and alias', () => {
+    const realm = { issuer: ISSUER, clientId: 'a', clientSecret: 'b', identifier: 'logout-relay' }
+    const policy_of_nobody = [
+      { attribute: 'logout-relay.policy.upstream-logout.okte', alias: 'okte' },
+      { attribute: 'logout-relay.upstreams.told', alias: 'staf' },
+    ]
+    const [todo] = judgeRealm(realm, { ...RIGHT, policy_of_nobody }, 0).filter(({ ok }) => !ok)
+    expect(todo?.says).toMatch(
+      /policy\.upstream-logout\.okte.* alias okte: .*likewise logout-relay\.upstreams\.told \(staf\)/,
+    )
+  })
 })
 
 test('events that have only just come are not a backlog', () => {

@@ -206,6 +206,81 @@ describe('Global Token Revocation', () => {
   })
 })
 
+describe('a request of a realm behind', () => {
+  const STAFF = 'https://idp.example.org/realms/staff'
+  const MAIN = 'https://idp.example.org/realms/main'
+  const sub_id = { format: 'iss_sub', iss: STAFF, sub: 'user-1' }
+  const toe = () => nowSeconds() - 60
+  /** As the extension makes them. */
+  const behind = (more: object = {}) =>
+    claims({ iss: MAIN, sub: undefined, jti: 'fresh', txn: 'first', toe: toe(), sub_id, ...more })
+  let main: Realm
+  beforeAll(async () => {
+    main = await realm(MAIN)
+  })
+  const known = () =>
+    relay({
+      ...{ name: 'main', issuer: MAIN, linkIssuer: MAIN, keys: () => Promise.resolve(main.keys) },
+      behind: { client: 'main', realms: [STAFF, 'https://old.example.org/realms/staff'] },
+    })
+
+  test('is of users of the realm that it takes its logins from, by its client, as of when it happened there', async () => {
+    const { ask, heard } = known()
+    const atSeconds = toe()
+    expect((await ask(main.sign(behind({ toe: atSeconds }), HEADER), { sub_id })).status).toBe(204)
+    expect(heard).toEqual([
+      {
+        ...{ issuer: MAIN, client: 'main', subjects: [{ sub: 'user-1' }], type: 'global-token-revocation' },
+        ...{ atMs: atSeconds * 1000, id: 'main global-token-revocation first', txn: 'first' },
+      },
+    ])
+  })
+
+  test('that comes again with another jti is the same word', async () => {
+    const { ask, heard } = known()
+    await ask(main.sign(behind({ jti: 'one' }), HEADER), { sub_id })
+    await ask(main.sign(behind({ jti: 'two' }), HEADER), { sub_id })
+    expect(new Set(heard.map(({ id }) => id)).size).toBe(1)
+  })
+
+  test('may have the name that the realm had when the link was made', async () => {
+    const old = { ...sub_id, iss: 'https://old.example.org/realms/staff' }
+    const { ask, heard } = known()
+    expect((await ask(main.sign(behind({ sub_id: old }), HEADER), { sub_id: old })).status).toBe(204)
+    expect(heard).toHaveLength(1)
+  })
+
+  test.each<[string, object, object?]>([
+    ['its own users', { ...sub_id, iss: MAIN }, { sub_id: { ...sub_id, iss: MAIN } }],
+    ['users of a third', { ...sub_id, iss: OKTA }, { sub_id: { ...sub_id, iss: OKTA } }],
+    ['an address', { format: 'email', email: 'a@b.c' }, { sub_id: undefined }],
+    ['another than the JWT is of', { ...sub_id, sub: 'user-2' }],
+  ])('that names %s is refused with 400, and ends nothing', async (_, named, more = {}) => {
+    const { ask, heard } = known()
+    expect((await ask(main.sign(behind(more), HEADER), { sub_id: named })).status).toBe(400)
+    expect(heard).toEqual([])
+  })
+
+  test.each<[string, unknown]>([
+    ['is yet to come', () => nowSeconds() + 3600],
+    ['is long past', () => nowSeconds() - 40 * 86_400],
+    ['is none', () => 'yesterday'],
+  ])('whose time %s is one of now', async (_, at) => {
+    const { ask, heard } = known()
+    expect((await ask(main.sign(behind({ toe: (at as () => unknown)() }), HEADER), { sub_id })).status).toBe(204)
+    expect(heard[0]).not.toHaveProperty('atMs')
+  })
+
+  test.each<[string, object]>([
+    ['a txn without end', { txn: 'x'.repeat(1000) }],
+    ['a subject that is none', { sub_id: 'user-1' }],
+  ])('with %s in its JWT is refused with 401', async (_, more) => {
+    const { ask, heard } = known()
+    expect((await ask(main.sign(behind(more), HEADER), { sub_id })).status).toBe(401)
+    expect(heard).toEqual([])
+  })
+})
+
 describe('the words of an upstream', () => {
   const word = (id: string): UpstreamWord => ({ issuer: OKTA, subjects: [{ sub: id }], type: 't', id, txn: id })
 
@@ -402,8 +477,24 @@ describe('the config of an upstream', () => {
     })
   })
 
+  test('may tell it alone, with the credential from a file', () => {
+    const file = join(temporaryFolder(), 'credential')
+    const { audience: _, ...silent } = RIGHT
+    const tell = { url: ENDPOINT, authorization_file: file }
+    writeFileSync(file, 'Bearer two\nlines\n')
+    expect(complaint({ ...silent, tell })).toMatch(/upstreams\.tell\.authorization_file must hold one line/)
+    writeFileSync(file, 'SSWS 00token\n')
+    expect(parseConfig(config({ ...silent, tell }), 'relay.yaml', {}).upstreams[0]?.tell).toEqual({
+      ...{ url: ENDPOINT, authorization: 'SSWS 00token', subject: 'iss_sub' },
+    })
+  })
+
   test.each<[string, object[], string]>([
-    ['no audience', [{ ...RIGHT, audience: undefined }], 'upstreams[0].audience'],
+    [
+      'no audience',
+      [{ ...RIGHT, audience: undefined, global_token_revocation: true }],
+      'upstreams[0].audience is missing',
+    ],
     ['a name that is no word', [{ ...RIGHT, name: '../x' }], 'upstreams[0].name'],
     ['a name twice', [RIGHT, RIGHT], 'upstreams[1].name is there twice'],
     [
@@ -436,6 +527,39 @@ describe('the config of an upstream', () => {
       'a file that is not there',
       [{ ...RIGHT, stream: { delivery: 'push', push_authorization_file: '/nowhere/at/all' } }],
       'upstreams.stream.push_authorization_file: /nowhere/at/all cannot be read',
+    ],
+    [
+      'a place to tell it that is plain http',
+      [{ ...RIGHT, tell: { url: 'http://login.example.com/revoke' } }],
+      'upstreams[0].tell.url is plain http',
+    ],
+    [
+      'an audience that is no URL',
+      [{ ...RIGHT, tell: { url: ENDPOINT, audience: 'x' } }],
+      'upstreams[0].tell.audience',
+    ],
+    [
+      'another form of a subject',
+      [{ ...RIGHT, tell: { url: ENDPOINT, subject: 'email' } }],
+      'upstreams[0].tell.subject',
+    ],
+    [
+      'a credential that is not there',
+      [{ ...RIGHT, tell: { url: ENDPOINT, authorization_file: '/nowhere/at/all' } }],
+      'upstreams.tell.authorization_file: /nowhere/at/all cannot be read',
+    ],
+    [
+      'two ways to tell it',
+      [
+        { ...RIGHT, tell: { url: ENDPOINT } },
+        { ...RIGHT, name: 'again', tell: { url: ENDPOINT } },
+      ],
+      'upstreams[1].tell is there twice for that identity provider',
+    ],
+    [
+      'a realm behind that is told',
+      [{ ...RIGHT, behind_client: 'main', tell: { url: ENDPOINT } }],
+      'upstreams[0].behind_client goes with global_token_revocation alone',
     ],
     ['a network that is none', [{ ...RIGHT, allow_addresses: ['10.0.0.0'] }], 'upstreams[0].allow_addresses[0]'],
   ])('with %s is refused', (_, upstreams, says) => {

@@ -52,7 +52,7 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
       const claims = { iss: issuer, aud: clientId, sid: randomUUID() }
       return { tokens: new Map([['sid', await logoutToken(own.key, own.kid, claims, nowMs())]]) }
     },
-    mint: async (deliveries) => {
+    mint: async (deliveries, audience) => {
       const own = deliveries.filter((delivery) => isFirst(delivery) && keyFor(delivery) !== undefined)
       const rest = deliveries.filter((delivery) => !own.includes(delivery))
       const tokens = new Map(await sign(own))
@@ -61,7 +61,7 @@ export function relaySigned({ issuer, realm, keys, nowMs, made, trouble }: Signe
         return { tokens, refused: new Map(), names }
       }
       try {
-        const minted = await realm.mint(rest)
+        const minted = await realm.mint(rest, audience)
         minted.tokens.forEach((token, id) => tokens.set(id, token))
         minted.names?.forEach((named, id) => names.set(id, named))
         return { tokens, refused: minted.refused, names }

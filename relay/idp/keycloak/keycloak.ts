@@ -200,10 +200,10 @@ export class Keycloak implements IdentityProvider {
     return { sets, ended: new Set(Object.keys(ended)) }
   }
 
-  async mint(deliveries: readonly Delivery[]): Promise<Minted> {
+  async mint(deliveries: readonly Delivery[], audience?: string): Promise<Minted> {
     const ids = deliveries.map(({ id }) => id)
     // What a token names is told beside it: one that is encrypted cannot be read here.
-    const { tokens, names = {}, refused } = await this.#post('logout-tokens', { ids }, MintAnswer)
+    const { tokens, names = {}, refused } = await this.#post('logout-tokens', { ids, audience }, MintAnswer)
     return {
       tokens: new Map(Object.entries(tokens)),
       refused: new Map(Object.entries(refused)),
@@ -300,9 +300,13 @@ export class Keycloak implements IdentityProvider {
   }
 
   async hear(word: UpstreamWord): Promise<UpstreamOutcome> {
-    const { issuer, subjects, type, credentialType, changeDirection, currentStatus, atMs, id, txn } = word
+    const { issuer, client, subjects, type, credentialType, changeDirection, currentStatus, atMs, id, txn } = word
     const said = { credential_type: credentialType, change_direction: changeDirection, current_status: currentStatus }
-    return this.#post('upstream-events', { issuer, subjects, type, ...said, at_ms: atMs, id, txn }, HearAnswer)
+    return this.#post(
+      'upstream-events',
+      { issuer, client_id: client, subjects, type, ...said, at_ms: atMs, id, txn },
+      HearAnswer,
+    )
   }
 
   async close(): Promise<void> {

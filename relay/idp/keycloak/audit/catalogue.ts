@@ -23,6 +23,11 @@ export const CATALOGUE = {
     remedy:
       'Remove the realm attribute logout-relay.policy.… of the trigger that is named, so that the default counts (docs/policy.md), or be sure that whatever makes the change signs the user out.',
   },
+  'policy-of-nobody': {
+    title: 'Policy is set for an identity provider that the realm does not have',
+    remedy:
+      'Write the alias as the realm has it (Identity providers), or remove it from the realm attribute that is named; until then what is set for all counts (docs/policy.md).',
+  },
   'keycloak-hole': {
     title: 'This Keycloak has a published hole by which something outlives a reset, or somebody gets past it',
     remedy: 'Upgrade Keycloak to the version that is named. The extension closes such a hole in part at most.',

@@ -1,5 +1,6 @@
 import { isLoopback } from '../../../domain/uri.ts'
 import { duration, many } from '../../../text.ts'
+import { ofNobody } from './aliases.ts'
 import type { FindingId } from './catalogue.ts'
 import { atLeast, type Finding, LEVELS, levelOf } from './danger.ts'
 import { ofElsewhere } from './directories.ts'
@@ -119,6 +120,11 @@ function ofRealm(realm: RealmDescription, survivals: readonly judge.Survival[]):
   const doors = contained ? doorsOff(realm) : []
   if (doors.length > 0) {
     add('door-off', nothingEnded, `Nothing is ended on: ${doors.join(', ')}.`)
+  }
+  const misspelt = contained ? ofNobody(realm) : []
+  if (misspelt.length > 0) {
+    const named = misspelt.map(({ attribute, alias }) => `${attribute} (${alias})`).sort()
+    add('policy-of-nobody', undefined, `In force for nobody: ${named.join(', ')}.`, 'medium')
   }
   for (const { what, why } of realm.unread) {
     add('unread', undefined, `${what}: ${why}`, 'high')

@@ -120,7 +120,8 @@ export async function readRealm(api: AdminApi, name: string): Promise<RealmDescr
     clients,
     mailedLink,
     federations: federations ?? [],
-    identityProviders: identityProviders ?? [],
+    identityProviders: identityProviders?.on ?? [],
+    aliases: identityProviders?.aliases,
     extension: info && { installed: listener !== undefined, info: listener?.operationalInfo ?? {} },
     keycloak: info?.systemInfo?.version ?? listener?.operationalInfo['keycloak'],
     unread,
@@ -213,15 +214,19 @@ async function readFederations(api: AdminApi, base: string): Promise<Federation[
   return Promise.all(read)
 }
 
-async function readProviders(api: AdminApi, base: string): Promise<Source[]> {
+async function readProviders(
+  api: AdminApi,
+  base: string,
+): Promise<{ readonly on: Source[]; readonly aliases: string[] }> {
   const path = `${base}/identity-provider/instances`
-  const switchedOn = (await api.get(path, z.array(IdentityProvider))).filter(({ enabled }) => enabled)
+  const all = await api.get(path, z.array(IdentityProvider))
+  const switchedOn = all.filter(({ enabled }) => enabled)
   const read = switchedOn.map(async ({ alias, providerId }): Promise<Source> => ({
     name: alias,
     provider: providerId ?? 'unknown',
     mappers: await readMappers(api, `${path}/${encodeURIComponent(alias)}/mappers`),
   }))
-  return Promise.all(read)
+  return { on: await Promise.all(read), aliases: all.map(({ alias }) => alias) }
 }
 
 async function readMappers(api: AdminApi, path: string): Promise<string[]> {

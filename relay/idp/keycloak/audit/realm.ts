@@ -13,6 +13,8 @@ export interface RealmDescription {
   readonly mailedLink: MailedLink | undefined
   readonly federations: readonly Federation[]
   readonly identityProviders: readonly Source[]
+  /** Of all identity providers, also of those that are switched off; undefined where they cannot be read. */
+  readonly aliases: readonly string[] | undefined
   /** Undefined where the server's list of providers cannot be read. */
   readonly extension: Extension | undefined
   /** The server's version; undefined where this account is not told. */

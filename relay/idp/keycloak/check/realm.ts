@@ -414,11 +414,11 @@ function judgePolicy(
       `lets ${off.join(', ')} end nothing: remove the realm attribute logout-relay.policy.${off[0]}`,
     )
   }
-  const [misspelt] = ofNobody
-  return misspelt
+  const [first, ...more] = ofNobody
+  return first
     ? todo(
         'policy',
-        `has ${misspelt.attribute}, and no identity provider of the realm has the alias ${misspelt.alias}: write the alias as the realm has it, or remove that`,
+        `has ${first.attribute}, and no identity provider of the realm has the alias ${first.alias}: write the alias as the realm has it, or remove that${more.length > 0 ? `; likewise ${more.map(({ attribute, alias }) => `${attribute} (${alias})`).join(', ')}` : ''}`,
       )
     : ok('policy', 'is enforced: resets end what was there')
 }

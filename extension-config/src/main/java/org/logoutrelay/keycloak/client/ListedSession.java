@@ -23,11 +23,44 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  * @param latestEnd seconds
  * @param encrypted whether the client wanted its tokens encrypted at the time
  * @param claims unsigned claims of a logout token: {@code iss}, {@code aud}, {@code sub}, {@code sid}, {@code events}
+ * @param provider whom to tell in place of a client: an identity provider that the user is linked to; else null
  */
 public record ListedSession(String clientUuid, String sid, String alg, String logoutUri, boolean sessionRequired,
         boolean offline, long loginBegan, long latestEnd,
         // An older node knows no such member.
-        @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean encrypted, LogoutToken claims) {
+        @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean encrypted, LogoutToken claims,
+        @JsonInclude(JsonInclude.Include.NON_NULL) Provider provider) {
+    /** What the relay knows the way by which an identity provider is told. */
+    private static final String REVOCATION = "global-token-revocation";
+    /** In place of a client id, before the issuer: whatever shows who was told says what it is. */
+    private static final String PROVIDER = "identity provider ";
+
+    /**
+     * An identity provider, and the user there.
+     *
+     * @param iss as the realm has it
+     * @param sub as in the link
+     */
+    public record Provider(String iss, String sub) {
+    }
+
+    public ListedSession(String clientUuid, String sid, String alg, String logoutUri, boolean sessionRequired, boolean offline,
+            long loginBegan, long latestEnd, boolean encrypted, LogoutToken claims) {
+        this(clientUuid, sid, alg, logoutUri, sessionRequired, offline, loginBegan, latestEnd, encrypted, claims, null);
+    }
+
+    /**
+     * An identity provider that is told of an event.
+     *
+     * @param id the realm's own of it
+     * @param txn the event's, in place of a session: each is told by itself
+     */
+    public static ListedSession at(String id, Provider provider, String txn, String issuer, String alg, long latestEnd) {
+        LogoutToken claims = new LogoutToken();
+        claims.issuer(issuer);
+        claims.audience(PROVIDER + provider.iss());
+        return new ListedSession(id, txn, alg, provider.iss(), false, false, 0, latestEnd, false, claims, provider);
+    }
 
     /** Which relying party's session this is. Online and offline sessions of one id are one session there. */
     public String key() {
@@ -57,8 +90,16 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
     public Map<String, Object> toSetMember(String jti, int n, String clientId, String alg, boolean sidOnly, boolean tokensOnly) {
         Map<String, Object> member = new LinkedHashMap<>();
         member.put("id", id(jti, n));
+        if (provider != null) {
+            member.put("kind", REVOCATION);
+        }
         member.put("client_id", clientId);
         member.put("sid", sid);
+        if (provider != null) {
+            // What the user is called there is for the request alone.
+            member.put("latest_end", latestEnd);
+            return member;
+        }
         if (claims.getSubject() != null) {
             member.put("sub", claims.getSubject());
         }

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Stream;
 
 import org.keycloak.models.FederatedIdentityModel;
 import org.keycloak.models.KeycloakSession;
@@ -95,6 +96,9 @@ public final class Containment {
         Set<String> sparedClients = userGoes ? Set.of() : policy.sparedClients(steps.get());
         WatermarkRow watermark = Watermarks.row(realm.getId(), user.getId(), null, act.watermarkMs, act.txn, sparedClients);
         boolean privileged = policy.isPrivileged(realm, user);
+        // Before a step removes the links, or the user goes.
+        List<ListedSession> told = act.shadow || fate == Fate.DROPPED ? List.of()
+                : Told.listed(session, realm, user, match, policy.toldAliases(steps.get()), issuer, act.txn);
         Collection<ListedSession> all = switch (fate) {
             case STAYS -> null;
             case GOES -> Listing.preview(session, realm, user, act.watermarkMs, issuer, Set.of());
@@ -127,10 +131,10 @@ public final class Containment {
             row.steps(done);
             row.spare(sparedClients);
             if (userGoes) {
-                Outbox.appendListed(session, row, List.copyOf(all));
+                Outbox.appendListed(session, row, Stream.concat(all.stream(), told.stream()).toList());
             } else {
                 row.identityProviders(linked(session, realm, user));
-                Outbox.append(session, row);
+                Outbox.append(session, row, told);
                 if (privileged && !act.shadow) {
                     Watch.begin(session, event, act.watermarkMs);
                 }

@@ -59,8 +59,8 @@ public final class Steps {
                         ? removeFactors(watermarkMs - policy.recentFactorsWindowMs(), watermarkMs) : 0;
                 case FACTORS -> removeFactors(Long.MIN_VALUE, watermarkMs);
                 case RECOVERY_CODES -> removeRecoveryCodes();
-                // Not an end: what is spared was left out when the sessions were ended.
-                case SPARE_OFFLINE -> 0;
+                // No ends: what is spared was left out when the sessions were ended, and who is told is listed with them.
+                case SPARE_OFFLINE, TELL_UPSTREAMS -> 0;
                 // Of clients: ClientSteps.
                 case PEOPLE, REGISTRATION_TOKEN -> 0;
                 case STEP_UP -> policy.stepsUpEverybody() || policy.isPrivileged(realm, user) ? demandStepUp(watermarkMs) : 0;

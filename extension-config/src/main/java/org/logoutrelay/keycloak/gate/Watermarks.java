@@ -56,6 +56,11 @@ public final class Watermarks {
                 + " and w.sid is null and w.linksOnly = false and w.sparedClients is null and " + isReached + ")";
     }
 
+    /** Whether an event has ended all that the user had by then. */
+    public static boolean haveEnded(KeycloakSession session, String realmId, String userId, long atMs) {
+        return since(session, realmId, userId, atMs).stream().anyMatch(row -> row.sid == null && !row.linksOnly && !row.sparesSomeClient());
+    }
+
     // Without a flush before the read: rows of this request are known to the gate already, and a flush costs each refresh.
     private static jakarta.persistence.TypedQuery<WatermarkRow> read(KeycloakSession session, String query) {
         return Jpa.em(session).createQuery(query, WatermarkRow.class).setFlushMode(FlushModeType.COMMIT);

@@ -204,6 +204,14 @@ public final class Ledger {
         return found;
     }
 
+    /** Whether the user has a session at that client which it may still have. */
+    public static boolean hasBeenAt(KeycloakSession session, String realmId, String userId, String clientUuid) {
+        return ofUser(session, "select count(l) from LedgerRow l join TemplateRow t on t.id = l.template where " + OF_USER
+                + " and t.realmId = :realm and t.clientUuid = :client and l.latestEnd >= :now", Long.class, userId)
+                .setParameter("realm", realmId).setParameter("client", clientUuid).setParameter("now", (long) Time.currentTime())
+                .getSingleResult() > 0;
+    }
+
     /** Users of a directory whom Keycloak does not import are in no table of users. Reads the whole ledger. */
     public static Stream<String> usersLike(KeycloakSession session, String realmId, String pattern) {
         return Stream.of("LedgerRow o where o.template in (select t.id from TemplateRow t where t.realmId = :realm)",

@@ -57,7 +57,8 @@ public final class LogoutTokens {
         this.encryption = new TokenEncryption(session, realm);
     }
 
-    public Minted mint(List<String> ids) {
+    /** @param audience of requests to an identity provider that is told; null for what the realm calls it */
+    public Minted mint(List<String> ids, String audience) {
         Minted minted = new Minted(new LinkedHashMap<>(), new LinkedHashMap<>(), new LinkedHashMap<>());
         Map<String, Asked> known = new LinkedHashMap<>();
         for (String id : ids) {
@@ -78,6 +79,10 @@ public final class LogoutTokens {
             String refusal = refusal(id, asked.event(), asked.listed(), newest);
             if (refusal != null) {
                 minted.refused().put(id, refusal);
+                return;
+            }
+            if (asked.listed().provider() != null) {
+                minted.tokens().put(id, Revocation.sign(session, realm, asked.event().row(), asked.listed(), audience));
                 return;
             }
             LogoutToken claims = claims(asked.event(), asked.listed());
@@ -107,6 +112,9 @@ public final class LogoutTokens {
         }
         if (event.row().event.shadow()) {
             return "shadow";
+        }
+        if (listed.provider() != null) {
+            return unsignable(SecurityEventToken.algorithm(realm));
         }
         if (newestLogins.getOrDefault(listed.key(), 0L) > event.row().watermarkMs) {
             // The person went on under the same session id. The token would end the login made after the event.

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 import org.keycloak.common.util.Time;
 import org.keycloak.models.KeycloakSession;
@@ -70,13 +71,18 @@ public final class Outbox {
         append(session, row, List.of());
     }
 
+    /** The same with those whom only the change itself can know: they are listed beside all that are found after it. */
+    public static void append(KeycloakSession session, OutboxRow row, List<ListedSession> known) {
+        write(session, row, known);
+    }
+
     /** Owes the relay a row of which it is known whom to tell, in as many parts as it takes. */
     public static void appendListed(KeycloakSession session, OutboxRow row, List<ListedSession> sessions) {
         row.listedMs = Time.currentTimeMillis();
-        append(session, row, sessions);
+        write(session, row, sessions);
     }
 
-    private static void append(KeycloakSession session, OutboxRow row, List<ListedSession> sessions) {
+    private static void write(KeycloakSession session, OutboxRow row, List<ListedSession> sessions) {
         row.jti = Ids.next();
         spread(session, row, sessions);
         Jpa.em(session).persist(row);
@@ -85,7 +91,7 @@ public final class Outbox {
     /** Who has to be told of an event is known from here on, and the relay may have its rows. */
     public static void list(KeycloakSession session, OutboxRow event, List<ListedSession> sessions) {
         event.listedMs = Time.currentTimeMillis();
-        spread(session, event, sessions);
+        spread(session, event, Stream.concat(ListedSession.read(event.sessions).stream(), sessions.stream()).toList());
     }
 
     private static void spread(KeycloakSession session, OutboxRow first, List<ListedSession> sessions) {
@@ -119,6 +125,14 @@ public final class Outbox {
         return Jpa.em(session).createQuery("select count(o) from OutboxRow o where o.watermarkMs >= :since and o.event.realmId = :realm"
                 + " and o.event.client = :client and o.event.shadow = false", Long.class).setParameter("since", sinceMs)
                 .setParameter("realm", realmId).setParameter("client", clientId).getSingleResult() > 0;
+    }
+
+    /** Whether an event of that name, ours or another's, has ended all that the user has. */
+    public static boolean hasEnded(KeycloakSession session, String realmId, String userId, String txn, long sinceMs) {
+        return Jpa.em(session).createQuery("select count(o) from OutboxRow o where o.watermarkMs >= :since and o.event.realmId = :realm"
+                + " and o.event.userId = :user and (o.event.txn = :txn or o.event.upstreamTxn = :txn) and o.event.sid is null"
+                + " and o.event.shadow = false", Long.class).setParameter("since", sinceMs).setParameter("realm", realmId)
+                .setParameter("user", userId).setParameter("txn", txn).getSingleResult() > 0;
     }
 
     /** All that the rows of this event list, by {@link ListedSession#key()}. */

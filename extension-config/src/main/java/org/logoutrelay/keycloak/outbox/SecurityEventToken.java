@@ -37,9 +37,14 @@ public final class SecurityEventToken {
             throw new IllegalStateException("The realm of outbox row " + row.jti + " is gone");
         }
         session.getContext().setRealm(realm);
-        String alg = realm.getDefaultSignatureAlgorithm();
-        return sign(session, realm, alg == null || alg.isBlank() ? Algorithm.RS256 : alg, "secevent+jwt",
+        return sign(session, realm, algorithm(realm), "secevent+jwt",
                 claims(realm, row, audience, Policy.of(session, realm).clients()));
+    }
+
+    /** What is for no client is signed as the realm signs by default. */
+    static String algorithm(RealmModel realm) {
+        String alg = realm.getDefaultSignatureAlgorithm();
+        return alg == null || alg.isBlank() ? Algorithm.RS256 : alg;
     }
 
     /** Signs with the realm's active key for the algorithm. The key is named, since the context may have no client. */

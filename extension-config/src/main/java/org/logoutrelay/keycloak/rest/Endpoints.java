@@ -93,7 +93,8 @@ public final class Endpoints {
     public record SetError(String err, String description) {
     }
 
-    public record MintRequest(List<String> ids) {
+    /** @param audience of requests to an identity provider that is told; else null */
+    public record MintRequest(List<String> ids, String audience) {
     }
 
     public record ProbeRequest(@JsonProperty("client_id") String clientId) {
@@ -103,8 +104,8 @@ public final class Endpoints {
     public record Named(String sub, String email) {
     }
 
-    /** What an identity provider has said, as the relay has verified it; as {@link Upstreams.Word} has it. */
-    public record UpstreamRequest(String issuer, List<Named> subjects, String type, @JsonProperty("credential_type") String credential,
+    /** What an identity provider or a realm behind this one has said, as the relay has verified it; as {@link Upstreams.Word} has it. */
+    public record UpstreamRequest(String issuer, @JsonProperty("client_id") String client, List<Named> subjects, String type, @JsonProperty("credential_type") String credential,
             @JsonProperty("change_direction") String direction, @JsonProperty("current_status") String status,
             @JsonProperty("at_ms") Long atMs, String id, String txn) {
     }
@@ -196,7 +197,7 @@ public final class Endpoints {
     public Response mint(MintRequest request) {
         RealmModel realm = callers.requireRelay("logout-tokens");
         List<String> ids = Given.some("ids", Given.body(request).ids(), MAX_IDS, "session ids");
-        return Answer.ok(new LogoutTokens(session, realm).mint(ids));
+        return Answer.ok(new LogoutTokens(session, realm).mint(ids, audience(request.audience())));
     }
 
     /** For the check of a relying party: tokens that are genuine and end nothing. */
@@ -321,8 +322,8 @@ public final class Endpoints {
         }
         Upstreams.Event event = new Upstreams.Event(word("type", request.type(), 255), request.credential(), request.direction(),
                 request.status());
-        return Answer.ok(Upstreams.hear(session, realm, new Upstreams.Word(word("issuer", request.issuer(), 2048), subjects, event,
-                request.atMs(), word("id", request.id(), 1024), word("txn", request.txn(), 255)), afterCommit));
+        return Answer.ok(Upstreams.hear(session, realm, new Upstreams.Word(word("issuer", request.issuer(), 2048),
+                request.client() == null ? null : word("client_id", request.client(), 255), subjects, event, request.atMs(), word("id", request.id(), 1024), word("txn", request.txn(), 255)), afterCommit));
     }
 
     private static Upstreams.Subject subject(Named named) {
@@ -331,6 +332,14 @@ public final class Endpoints {
         }
         return named.sub() != null ? new Upstreams.Subject(word("sub", named.sub(), 255), null)
                 : new Upstreams.Subject(null, word("email", named.email(), 255));
+    }
+
+    /** Only a place: else the realm would sign for whomever a stolen relay names, such as one of its clients. */
+    private static String audience(String text) {
+        if (text != null && !text.matches("https?://\\S{1,2000}")) {
+            throw Problem.badRequest("audience must be an http(s) URL of at most 2000 characters");
+        }
+        return text;
     }
 
     private static String word(String name, String text, int max) {

@@ -29,13 +29,18 @@ public final class IdentityProviders {
         return aliases.stream().filter(alias -> session.users().getFederatedIdentity(realm, user, alias) != null).toList();
     }
 
+    public static boolean isOf(IdentityProviderModel provider, String issuer) {
+        return issuers(provider).contains(issuer);
+    }
+
     /** OpenID Connect has it as the issuer, of which Keycloak takes several with commas between them; SAML as the entity's id. */
-    private static boolean isOf(IdentityProviderModel provider, String issuer) {
+    public static List<String> issuers(IdentityProviderModel provider) {
         String issuers = provider.getConfig().get("issuer");
         if (issuers != null && !issuers.isBlank()) {
-            return Arrays.stream(issuers.split(",")).map(String::trim).anyMatch(issuer::equals);
+            return Arrays.stream(issuers.split(",")).map(String::trim).toList();
         }
         String entity = provider.getConfig().get("idpEntityId");
-        return issuer.equals(entity == null || entity.isBlank() ? ISSUERS.get(provider.getProviderId()) : entity);
+        String only = entity == null || entity.isBlank() ? ISSUERS.get(provider.getProviderId()) : entity;
+        return only == null ? List.of() : List.of(only);
     }
 }

@@ -54,6 +54,8 @@ public final class Policy {
     private static final String UPSTREAM_WINDOW = PREFIX + "upstreams.window";
     private static final String UPSTREAM_WINDOW_DEFAULT = "3600";
     private static final String UPSTREAM_EMAIL = PREFIX + "upstreams.email";
+    private static final String UPSTREAM_TOLD = PREFIX + "upstreams.told";
+    private static final String DOWNSTREAM_CLIENTS = PREFIX + "downstreams.clients";
     private static final String PRIVILEGED_DEFAULT = "admin, realm-management/realm-admin, realm-management/manage-users,"
             + " realm-management/manage-realm, realm-management/manage-clients, realm-management/impersonation";
 
@@ -75,6 +77,8 @@ public final class Policy {
         RECOVERY_CODES,
         /** Leaves the offline tokens of named clients alive, and so sets no not-before: {@link #sparedClients}. */
         SPARE_OFFLINE,
+        /** Tells named identity providers that the user is linked to: {@link #toldAliases}. */
+        TELL_UPSTREAMS,
         /** Has the user, by default only a privileged one, owe a second factor: {@code StepUp}. */
         STEP_UP,
         /** Of a client: ends the tokens that people have at it, too. */
@@ -182,6 +186,8 @@ public final class Policy {
         all.put("upstreams.limit", String.valueOf(upstreamLimit()));
         all.put("upstreams.window", String.valueOf(upstreamWindowMs() / 1000));
         all.put("upstreams.email", String.join(", ", words(attributes.getOrDefault(UPSTREAM_EMAIL, ""))));
+        all.put("upstreams.told", String.join(", ", words(attributes.getOrDefault(UPSTREAM_TOLD, ""))));
+        all.put("downstreams.clients", String.join(", ", words(attributes.getOrDefault(DOWNSTREAM_CLIENTS, ""))));
         all.put("operator.limit", String.valueOf(operatorLimit()));
         all.put("operator.window", String.valueOf(operatorWindowMs() / 1000));
         return all;
@@ -218,7 +224,8 @@ public final class Policy {
      */
     public List<Map<String, String>> ofNobody(Predicate<String> isAlias) {
         return Stream.concat(ofAliases().entrySet().stream().map(of -> Map.of("attribute", of.getKey(), "alias", of.getValue().alias())),
-                words(attributes.getOrDefault(UPSTREAM_EMAIL, "")).stream().map(alias -> Map.of("attribute", UPSTREAM_EMAIL, "alias", alias)))
+                Stream.of(UPSTREAM_EMAIL, UPSTREAM_TOLD).flatMap(attribute -> words(attributes.getOrDefault(attribute, "")).stream()
+                        .map(alias -> Map.of("attribute", attribute, "alias", alias))))
                 .filter(setting -> !isAlias.test(setting.get("alias"))).toList();
     }
 
@@ -263,6 +270,16 @@ public final class Policy {
     /** Whether the identity provider with this alias may name a user who is linked to it by a verified email address. */
     public boolean namesByEmail(String alias) {
         return words(attributes.getOrDefault(UPSTREAM_EMAIL, "")).contains(alias);
+    }
+
+    /** The identity providers, by alias, that are told of a trigger with these steps. */
+    public Set<String> toldAliases(Set<Step> steps) {
+        return steps.contains(Step.TELL_UPSTREAMS) ? Set.copyOf(words(attributes.getOrDefault(UPSTREAM_TOLD, ""))) : Set.of();
+    }
+
+    /** Whether the realm behind this one that takes its logins by this client, by client id, may have them ended. */
+    public boolean hearsDownstream(String clientId) {
+        return words(attributes.getOrDefault(DOWNSTREAM_CLIENTS, "")).contains(clientId);
     }
 
     private long number(String name, String otherwise) {

@@ -88,6 +88,8 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             "system", "The user's address was changed at the identity provider that the user is linked to", OFF);
     static final Trigger UPSTREAM_LOGOUT = new Trigger("upstream-logout", null, Type.SESSION_REVOKED, "system",
             "The identity provider that the user logged in by has signed the user out", SESSIONS_ONLY);
+    public static final Trigger DOWNSTREAM_SESSIONS_REVOKED = new Trigger("downstream-sessions-revoked", null, Type.SESSION_REVOKED,
+            "system", "A realm behind this one, which takes its logins from here, has ended all that the user has there", SESSIONS_ONLY);
     static final Trigger CLIENT_SECRET_CHANGED = new Trigger("client-secret-changed", null, Type.CREDENTIAL_CHANGED, "admin",
             "The client got a new secret, or an old one was withdrawn", SESSIONS_ONLY);
     static final Trigger CLIENT_KEYS_CHANGED = new Trigger("client-keys-changed", null, Type.CREDENTIAL_CHANGED, "admin",
@@ -151,6 +153,7 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
             UPSTREAM_CLAIMS_CHANGED,
             UPSTREAM_IDENTIFIER_CHANGED,
             UPSTREAM_LOGOUT,
+            DOWNSTREAM_SESSIONS_REVOKED,
             OPERATOR,
             CLIENT_SECRET_CHANGED,
             CLIENT_KEYS_CHANGED,
@@ -246,7 +249,7 @@ public record Trigger(String id, When when, Type type, String initiatingEntity, 
     }
 
     /**
-     * The word of an identity provider that the user is linked to.
+     * The word of an identity provider that the user is linked to, or of a realm behind this one.
      *
      * @param iss who it is
      * @param txn what it calls the event, in all that it tells of it (RFC 8417 §2.2)

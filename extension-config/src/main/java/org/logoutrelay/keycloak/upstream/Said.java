@@ -41,6 +41,11 @@ final class Said {
         return Optional.ofNullable(id).map(Trigger::byId);
     }
 
+    /** The same of a realm behind this one, which can ask for everything of a user to be ended and for nothing else. */
+    static Optional<Trigger> triggerOfDownstream(Upstreams.Event event) {
+        return REVOCATION.equals(event.type()) ? Optional.of(Trigger.DOWNSTREAM_SESSIONS_REVOKED) : Optional.empty();
+    }
+
     /** A direction may be left out, and a status that is neither is none of CAEP's: then it is taken to be for the worse. */
     private static boolean isForTheBetter(Upstreams.Event event) {
         return ASSURANCE_LEVEL_CHANGE.equals(event.type()) && "increase".equals(event.direction())

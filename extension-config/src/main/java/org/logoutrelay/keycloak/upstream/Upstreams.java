@@ -51,13 +51,14 @@ public final class Upstreams {
     }
 
     /**
-     * @param issuer of the identity provider, as the realm has it
+     * @param issuer of the identity provider, as the realm has it; or of a realm behind this one
+     * @param client by which that realm takes its logins from this one, by client id; null for an identity provider
      * @param subjects whom it is about: names of one user as a rule
      * @param atMs when it happened there; null for now
      * @param id what the source calls this message and no other
      * @param txn what it calls the event
      */
-    public record Word(String issuer, List<Subject> subjects, Event event, Long atMs, String id, String txn) {
+    public record Word(String issuer, String client, List<Subject> subjects, Event event, Long atMs, String id, String txn) {
     }
 
     private Upstreams() {
@@ -69,14 +70,10 @@ public final class Upstreams {
      */
     public static Map<String, Integer> hear(KeycloakSession session, RealmModel realm, Word word, AllOrNothing.Committed afterCommit) {
         Map<String, Integer> done = new LinkedHashMap<>(Map.of("contained", 0, "held", 0, "known", 0));
-        Trigger trigger = Said.trigger(word.event()).orElse(null);
         Policy policy = Policy.of(session, realm);
-        List<String> aliases = trigger == null ? List.of() : IdentityProviders.aliases(session, word.issuer());
-        if (aliases.stream().noneMatch(alias -> policy.steps(trigger, List.of(alias)).isPresent())) {
-            return done;
-        }
-        List<UserModel> users = Linked.users(session, realm, aliases, word.subjects()).stream()
-                .filter(user -> policy.steps(trigger, IdentityProviders.linked(session, realm, user, aliases)).isPresent()).toList();
+        Trigger trigger = (word.client() == null ? Said.trigger(word.event()) : Said.triggerOfDownstream(word.event())).orElse(null);
+        List<UserModel> users = trigger == null ? List.of() : word.client() == null ? linked(session, realm, policy, trigger, word)
+                : policy.acts(trigger) ? Behind.users(session, realm, policy, word) : List.of();
         if (users.isEmpty()) {
             return done;
         }
@@ -84,13 +81,21 @@ public final class Upstreams {
         long now = DbClock.measure(session.getKeycloakSessionFactory());
         for (UserModel user : users) {
             WordRow row = row(source, user, trigger, word, now);
-            String outcome = Words.judge(session, source, row, policy.upstreamLimit(), policy.upstreamWindowMs());
+            String outcome = word.client() != null && Behind.isKnown(session, realm, user, word, row.atMs) ? "known"
+                    : Words.judge(session, source, row, policy.upstreamLimit(), policy.upstreamWindowMs());
             done.merge(outcome, 1, Integer::sum);
             if (outcome.equals("contained")) {
                 contain(session, realm, match(source, row, isPast(word.atMs(), now)), user, afterCommit);
             }
         }
         return done;
+    }
+
+    private static List<UserModel> linked(KeycloakSession session, RealmModel realm, Policy policy, Trigger trigger, Word word) {
+        List<String> aliases = IdentityProviders.aliases(session, word.issuer());
+        return aliases.stream().noneMatch(alias -> policy.steps(trigger, List.of(alias)).isPresent()) ? List.of()
+                : Linked.users(session, realm, aliases, word.subjects()).stream()
+                        .filter(user -> policy.steps(trigger, IdentityProviders.linked(session, realm, user, aliases)).isPresent()).toList();
     }
 
     /** Else it is now, and what is recorded already has begun before it, whatever a clock says. */

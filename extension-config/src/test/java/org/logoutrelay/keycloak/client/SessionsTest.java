@@ -59,6 +59,21 @@ class SessionsTest {
     }
 
     @Test
+    void aSetSaysOfAnIdentityProviderThatItIsToldAndNotWhatTheUserIsCalledThere() {
+        ListedSession told = ListedSession.at("id", new ListedSession.Provider("https://login.example.com", "sub-there"), "txn",
+                "https://idp.example.org/realms/main", "RS256", 200);
+        ListedSession back = ListedSession.read(ListedSession.write(List.of(told))).get(0);
+        assertEquals(told.provider(), back.provider());
+        assertEquals(Map.of("id", "jti.3", "kind", "global-token-revocation", "client_id", "identity provider https://login.example.com",
+                "sid", "txn", "latest_end", 200L), back.toSetMember("jti", 3, back.clientId(), "RS256", false, false));
+    }
+
+    @Test
+    void aSessionIsWrittenAsOlderNodesReadIt() {
+        assertFalse(ListedSession.write(List.of(session(null))).contains("provider"));
+    }
+
+    @Test
     void anUnusableMaximumLifeIsTheDefault() {
         assertEquals(2_592_000, RelyingParty.maxLife(null));
         assertEquals(2_592_000, RelyingParty.maxLife("a month"));

@@ -115,9 +115,26 @@ class PolicyTest {
     void settingsForIdentityProvidersThatTheRealmDoesNotHaveAreNamed() {
         Policy policy = new Policy(Map.of("logout-relay.policy.upstream-logout.okta", "off",
                 "logout-relay.policy.upstream-logout.okte", "off", "logout-relay.policy.upstream-logout.gone", "",
-                "logout-relay.upstreams.email", "okta, googel"));
+                "logout-relay.upstreams.email", "okta, googel", "logout-relay.upstreams.told", "staf"));
         assertEquals(List.of(Map.of("attribute", "logout-relay.policy.upstream-logout.okte", "alias", "okte"),
-                Map.of("attribute", "logout-relay.upstreams.email", "alias", "googel")), policy.ofNobody("okta"::equals));
+                Map.of("attribute", "logout-relay.upstreams.email", "alias", "googel"),
+                Map.of("attribute", "logout-relay.upstreams.told", "alias", "staf")), policy.ofNobody("okta"::equals));
+    }
+
+    @Test
+    void anIdentityProviderIsToldOnlyWhereTheTriggerHasTheStepAndTheListNamesIt() {
+        Policy policy = new Policy(Map.of("logout-relay.upstreams.told", "staff, okta"));
+        assertEquals(Set.of("staff", "okta"), policy.toldAliases(Set.of(Policy.Step.TELL_UPSTREAMS)));
+        assertEquals(Set.of(), policy.toldAliases(Set.of(Policy.Step.CONSENTS)));
+        assertEquals(Set.of(), policy("mode", "enforce").toldAliases(Set.of(Policy.Step.TELL_UPSTREAMS)));
+        Trigger.ALL.forEach(trigger -> assertEquals(Set.of(), policy.toldAliases(policy.steps(trigger).orElse(Set.of())), trigger.id()));
+    }
+
+    @Test
+    void aRealmBehindIsHeardOnlyByAClientThatIsNamed() {
+        Policy policy = policy("downstreams.clients", "main, other");
+        assertEquals(List.of(true, true, false, false), List.of(policy.hearsDownstream("main"), policy.hearsDownstream("other"),
+                policy.hearsDownstream("main, other"), policy("mode", "enforce").hearsDownstream("main")));
     }
 
     @Test

@@ -59,6 +59,14 @@ class SaidTest {
     }
 
     @Test
+    void aRealmBehindCanAskForAnEndAndSayNothingElse() {
+        assertEquals(Optional.of("downstream-sessions-revoked"),
+                Said.triggerOfDownstream(event("global-token-revocation", null)).map(Trigger::id));
+        assertEquals(Optional.empty(), Said.triggerOfDownstream(event("https://schemas.openid.net/secevent/risc/event-type/account-disabled", null)));
+        assertEquals(Optional.empty(), Said.triggerOfDownstream(event("downstream-sessions-revoked", null)));
+    }
+
+    @Test
     void anEventIsDatedByItsOwnTimeAndNeverByOneThatIsYetToCome() {
         assertEquals(5_999, Upstreams.watermarkMs(5_001L, 90_000));
         assertEquals(90_999, Upstreams.watermarkMs(123_456L, 90_000));
