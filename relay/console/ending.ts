@@ -84,7 +84,7 @@ const NEEDS_CONFIRM = html`<p class="alarm" role="alert">
 function untold(count: number): string {
   return count === 0
     ? 'none'
-    : `${many(count, 'session')} at applications without a logout URL, where ${count === 1 ? 'it lives' : 'they live'} on until ${count === 1 ? 'it ends by itself' : 'they end by themselves'}`
+    : `${many(count, 'session')} at applications without a logout URL: one that has a session of its own lives on until that ends by itself, one that has nothing but tokens loses them`
 }
 
 function reason(session: Session, name: string): Html {
