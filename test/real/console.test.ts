@@ -459,7 +459,9 @@ test('everything of a user ends from the console, without JavaScript: what would
   await page.fill('input[name=user]', 'thea')
   await page.click('text=See what would end')
   expect(await page.textContent('h1')).toMatch(/End everything of\s+thea/)
-  expect(await page.textContent('.look')).toMatch(/Told, and ended there\s+1 session at\s+1 application\s+Cannot be told/)
+  expect(await page.textContent('.look')).toMatch(
+    /Told, and ended there\s+1 session at\s+1 application\s+Cannot be told/,
+  )
   expect([await person.isAlive(express.url), await tokens.lives('mobile-app', offline)]).toEqual([true, true])
   await lookAt('end-of-a-user', page)
   await page.reload()

@@ -745,6 +745,56 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await asked()).toEqual({ a: [true, reason], b: [false, undefined] })
     })
 
+    test('what is open of each client is right after every change, also after one that failed, as if it were counted anew', async () => {
+      const clients = ['a', 'b', 'c']
+      let [n, atMs] = [0, NOW_MS]
+      const event = (): SecurityEvent => {
+        const jti = uuid(++n)
+        // Every third names a session that others have named.
+        const sid = (clientId: string) => (n % 3 === 0 ? `again-${clientId}` : `${jti}-${clientId}`)
+        const sessions = clients.slice(n % 3).map((one, at) => ({ ...session(jti, at, one), sid: sid(one) }))
+        return securityEvent(n, [], { sessions })
+      }
+      const take = (one: SecurityEvent) => acceptInto(store, one, ++atMs)
+      const record = async (state: DeliveryState, most: number) => {
+        const claims = await claim(atMs, () => places(most), most)
+        const ends = state === 'delivered' ? { endsSiblingsBeforeMs: atMs } : {}
+        await Promise.all(claims.map((one) => store.record(one, { ...outcome(one, state, atMs), ...ends })))
+      }
+      const broken = () => {
+        const one = event()
+        return Promise.allSettled([take({ ...one, sessions: [...one.sessions, ...one.sessions] }), take(event())])
+      }
+      const acts: (() => Promise<unknown>)[] = [
+        () => take(event()),
+        () => record('open', 2),
+        () => take(event()),
+        () => record('delivered', 2),
+        broken,
+        () => store.dismiss({ issuer: ISSUER, clientId: clients[n % 3] ?? '' }, { by: 'x', atMs, reason: 'gone' }, 1),
+        () => Promise.all([record('delivered', 1), broken()]),
+        () => store.hasten({ issuer: ISSUER }, { atMs }, 5),
+      ]
+      const counted = async () => {
+        const open = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 999 })
+        const lanes = [...Map.groupBy(open, ({ clientId }) => clientId)].map(([clientId, those]) => {
+          const [oldest] = [...those].sort((x, y) => x.createdMs - y.createdMs)
+          return {
+            ...{ issuer: ISSUER, clientId, count: those.length },
+            ...{ oldestMs: oldest?.createdMs, asked: oldest?.attempts !== 0 },
+            ...(oldest?.lastReason === undefined ? {} : { lastReason: oldest.lastReason }),
+          }
+        })
+        return lanes.sort((x, y) => x.clientId.localeCompare(y.clientId))
+      }
+      for (let round = 0; round < 40; round++) {
+        await acts[round % acts.length]?.()
+        const open = (await store.open()).sort((x, y) => x.clientId.localeCompare(y.clientId))
+        expect([round, open]).toEqual([round, await counted()])
+      }
+      expect((await all()).filter(({ state }) => state !== 'open').length).toBeGreaterThan(10)
+    })
+
     test('a containment is kept with whose account it was, and found by that, newest first', async () => {
       for (const [n, subject] of ['alice-1', 'bob-1', 'alice-1'].entries()) {
         await acceptInto(store, securityEvent(n + 1, ['orders'], { subject }), NOW_MS + n)

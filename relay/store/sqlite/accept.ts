@@ -6,7 +6,7 @@ import { addWatermarks } from './watermarks.ts'
 
 /** Taking events in: whole or not at all. */
 export function acceptsOn(
-  { sql, read, commits, dueLanes }: Database,
+  { sql, read, commits, dueLanes, openLanes }: Database,
   { addEvidence, closeIfEnded }: Ends,
   siblings: Siblings,
 ): Pick<Store, 'accept' | 'unknown'> {
@@ -51,6 +51,7 @@ export function acceptsOn(
             Number(d.privileged),
           )
           dueLanes.madeDue(d, d.dueMs)
+          openLanes.added(d)
           sql('delete from unreachable where issuer = ? and client_id = ? and sid = ?').run(issuer, d.clientId, d.sid)
         }
         for (const one of unreachable) {

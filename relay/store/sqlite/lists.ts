@@ -10,7 +10,11 @@ const SORTED = 5000
 const SLICE = 5000
 
 /** The lists for people and programs. */
-export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'unreachable'> {
+export function listsOn({
+  sql,
+  read,
+  openLanes,
+}: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'unreachable'> {
   return {
     containments: ({ issuer, subject, beforeMs = Number.MAX_SAFE_INTEGER, limit }) =>
       read(() =>
@@ -31,27 +35,7 @@ export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | '
         return row && { containment: containmentOf(row), evidence: evidence.map(evidenceOf) }
       }),
 
-    // The index that holds all it needs; others start the same way.
-    open: () =>
-      read(() =>
-        sql(
-          `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery
-             indexed by delivery_lane where state = 'open'
-           group by issuer, client_id`,
-        )
-          .all()
-          .map((row) => {
-            const [issuer, clientId, oldestMs] = [text(row, 'issuer'), text(row, 'client_id'), integer(row, 'oldest')]
-            const oldest = sql(
-              `select attempts, last_reason from delivery indexed by delivery_lane
-                 where state = 'open' and issuer = ? and client_id = ? and created_ms = ? limit 1`,
-            ).get(issuer, clientId, oldestMs)
-            return {
-              ...{ issuer, clientId, count: integer(row, 'count'), oldestMs, asked: oldest?.['attempts'] !== 0 },
-              ...(oldest?.['last_reason'] == null ? {} : { lastReason: text(oldest, 'last_reason') }),
-            }
-          }),
-      ),
+    open: () => read(() => openLanes.list()),
 
     unreachable: (nowMs) =>
       read(() =>
