@@ -5,6 +5,7 @@ import { endAnybody, endThem } from './ending.ts'
 import { csrf, type Html, instant } from './layout.ts'
 import { who } from './names.ts'
 import { summary, toneOf } from './now.ts'
+import { monthsTable } from './months.ts'
 import type { ConsolePorts } from './ports.ts'
 import type { Session } from './sessions.ts'
 import { TRIGGER_NAMES, triggerWords } from './words.ts'
@@ -68,6 +69,7 @@ export async function containmentsPage(
     ? await search(store, issuer, { ...query, subject }, before, nowMs())
     : { found: [], next: undefined, looked: 0 }
   const isFiltered = Object.keys(query).length > 0
+  const months = isFiltered || before !== undefined ? [] : await store.months(issuer)
   const which = isFiltered ? ' that the search takes' : before === undefined ? ' yet' : ' before that'
   const among = next === undefined ? '' : ` among the ${looked.toLocaleString('en')} that were looked at`
   return html`<div class="head">
@@ -104,7 +106,8 @@ export async function containmentsPage(
               >${found.length < PAGE ? html`Go on looking before ${instant(next)}` : 'Older'}</a
             >
           </p>`
-    }`
+    }
+    ${monthsTable(months)}`
 }
 
 /** Posted, since a name goes into no address. */

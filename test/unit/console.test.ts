@@ -191,6 +191,7 @@ test('nobody gets past the door without a session, and a stream or a post is not
         containment: never,
         deliveries: never,
         open: never,
+        months: never,
         unreachable: never,
         changes: never,
       },

@@ -2,6 +2,7 @@ import type { StatementSync } from 'node:sqlite'
 import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
 import { Leases } from './leases.ts'
+import { type Months, monthsOf } from './months.ts'
 import { openFile } from './open.ts'
 import { OpenLanes } from './open-lanes.ts'
 
@@ -14,6 +15,7 @@ export interface Database {
   readonly leases: Leases
   readonly dueLanes: DueLanes
   readonly openLanes: OpenLanes
+  readonly months: Months
   readonly close: () => Promise<void>
 }
 
@@ -52,7 +54,7 @@ export function openDatabase(path: string, narrowed: () => void): Database {
     }
   }
   return {
-    ...{ sql, read, commits, leases, dueLanes, openLanes },
+    ...{ sql, read, commits, leases, dueLanes, openLanes, months: monthsOf(sql) },
     close: () => {
       commits.flush()
       if (db.isOpen) {

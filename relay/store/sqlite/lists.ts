@@ -2,6 +2,7 @@ import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { Delivery, DeliveryState } from '../../domain/model.ts'
 import type { Store } from '../port.ts'
 import type { Database } from './database.ts'
+import { monthOfRow } from './months.ts'
 import { containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 
 /** So many open deliveries of a relying party are sorted for a page of them. */
@@ -14,7 +15,7 @@ export function listsOn({
   sql,
   read,
   openLanes,
-}: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'unreachable'> {
+}: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'months' | 'unreachable'> {
   return {
     containments: ({ issuer, subject, beforeMs = Number.MAX_SAFE_INTEGER, limit }) =>
       read(() =>
@@ -36,6 +37,9 @@ export function listsOn({
       }),
 
     open: () => read(() => openLanes.list()),
+
+    months: (issuer) =>
+      read(() => sql('select * from month where issuer = ? order by month desc').all(issuer).map(monthOfRow)),
 
     unreachable: (nowMs) =>
       read(() =>
