@@ -114,7 +114,7 @@ export async function containmentsPage(
 function searchForm(session: Session, { of, trigger, state, client, from, to }: ContainmentQuery): Html {
   return html`<form method="post" action="/console/containments" class="filter" role="search">
     ${csrf(session)} ${of === undefined ? '' : html`<input type="hidden" name="of" value="${of}" />`}
-    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name, email or id" /></label>
+    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="name, email or id" /></label>
     <label
       >Reason
       <select name="trigger">

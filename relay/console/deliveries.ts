@@ -62,7 +62,7 @@ function searchForm(session: Session, { clientId, q, wrong, of, age }: OpenFilte
       >Relying party
       <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of its client id"
     /></label>
-    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name, email or id" /></label>
+    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="name, email or id" /></label>
     ${wrongChoice(wrong)}
     <label
       >Open for

@@ -34,7 +34,7 @@ export function monthsTable(months: readonly Month[]): Html | '' {
                   <td class="num" data-label="Containments">${count(containments)}</td>
                   <td class="num" data-label="Sessions ended">${count(sessions)}</td>
                   <td class="num" data-label="All told within 1 s">${share(withinSecond, told)}</td>
-                  <td class="num" data-label="within 1 min">${share(withinMinute, told)}</td>
+                  <td class="num" data-label="All told within 1 min">${share(withinMinute, told)}</td>
                   <td class="num" data-label="Longest">${told === 0 ? '–' : duration(longestMs)}</td>
                   <td class="num ${containments > closed ? 'open' : ''}" data-label="Not ended">
                     <span class="${containments > closed ? 'state' : 'none'}">${count(containments - closed)}</span>
@@ -44,8 +44,8 @@ export function monthsTable(months: readonly Month[]): Html | '' {
           </tbody>
         </table>
         <p class="meta">
-          By when the event came. Told counts where somebody had to be told and nothing was given up, to the last
-          answer.
+          By the month in which the event came. All are told with the last answer; where nobody was to be told, or
+          something was given up, it does not count there.
         </p>
       </section>`
 }
