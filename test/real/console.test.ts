@@ -457,7 +457,8 @@ test('everything of a user ends from the console, without JavaScript: what would
   await page.goto(`${world.consoleUrl}/containments`)
   await page.click('text=End everything of a user')
   await page.fill('input[name=user]', 'thea')
-  await page.click('text=See what would end')
+  await page.click('text="See what would end"')
+  await page.waitForSelector('.look, [role=alert]')
   expect(await page.textContent('h1')).toMatch(/End everything of\s+thea/)
   expect(await page.textContent('.look')).toMatch(
     /Told, and ended there\s+1 session at\s+1 application\s+Cannot be told/,
