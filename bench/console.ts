@@ -17,17 +17,18 @@ const OF_ONE_EVENT = 20
 const LESS = 0.1
 const AT_ONCE = 1000
 const REASONS = ['timeout', 'connection_refused', 'tls', 'rejected', 'unavailable', 'unknown_there:sid'] as const
-const USER = 'user-7'
+/** An event of user-7. */
+const OF_USER = 'txn-140'
 const PAGES: Readonly<Record<string, string>> = {
   now: '',
   containments: '/containments',
-  'containments of a user': `/containments?subject=${USER}`,
+  'containments of a user': `/containments?of=${OF_USER}`,
   'containments by a reason that none has': '/containments?trigger=account-deleted',
   'containments by a client': '/containments?client=party-0001',
   'open deliveries': '/deliveries',
   'open deliveries that cannot be reached': '/deliveries?wrong=unreachable',
   'open deliveries of a relying party': '/deliveries?client_id=party-0001',
-  'open deliveries of a user': `/deliveries?subject=${USER}`,
+  'open deliveries of a user': `/deliveries?of=${OF_USER}`,
   'open deliveries of a day or longer': '/deliveries?age=1d',
   'relying parties': '/relying-parties',
   'relying parties, the last page': '/relying-parties?page=20',

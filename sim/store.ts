@@ -1,5 +1,6 @@
 import type { Claim, Delivery, Evidence } from '../relay/domain/model.ts'
 import { laneOf } from '../relay/domain/model.ts'
+import { addedUp, countsOfClosed, monthOf } from '../relay/domain/month.ts'
 import { siblingEnded } from '../relay/domain/sibling.ts'
 import { RelayError } from '../relay/errors.ts'
 import type { WatermarkChange } from '../relay/store/watermark-log.ts'
@@ -9,6 +10,8 @@ import type { Changing, Disk, Kept, Row, Tables } from './disk.ts'
 import { modelSecurityFeed } from './security-feed.ts'
 import { modelNotes } from './notes.ts'
 import { modelPrune } from './prune.ts'
+
+const NOT_CLOSED = { closed: 0, sessions: 0, told: 0, withinSecond: 0, withinMinute: 0, longestMs: 0 }
 
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -272,6 +275,18 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           .sort((a, b) => (a.id < b.id ? -1 : 1))
           .slice(0, limit)
           .map(deliveryOf),
+      ),
+
+    months: (issuer) =>
+      read(({ containments }) =>
+        addedUp(
+          [...containments.values()]
+            .filter((one) => one.issuer === issuer)
+            .map(({ createdMs, closedMs, ...one }) => ({
+              ...{ month: monthOf(createdMs), containments: 1, ...NOT_CLOSED },
+              ...(closedMs === undefined ? {} : countsOfClosed({ ...one, closedMs })),
+            })),
+        ),
       ),
 
     open: () =>

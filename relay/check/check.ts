@@ -48,7 +48,17 @@ export async function* check(
     for (const { issuer, client_id, client_secret, clients, signing, ca } of config.issuers) {
       const { identifier } = config
       const hears = config.upstreams.some((upstream) => upstream.realm === issuer)
-      const realm = { issuer, clientId: client_id, clientSecret: client_secret, ca, identifier, clients, hears }
+      const console = config.console?.issuer === issuer ? config.console.client_id : undefined
+      const realm = {
+        issuer,
+        clientId: client_id,
+        clientSecret: client_secret,
+        ca,
+        identifier,
+        clients,
+        console,
+        hears,
+      }
       const { findings, reached, relyingParties, untold, published, genuine } = await checkRealm(realm, nowMs)
       yield* findings
       yield* checkSigning({ issuer, signing }, published, nowMs())

@@ -11,6 +11,15 @@ import type { Session } from './sessions.ts'
 export type ConsoleEnv = { Variables: { session: Session } }
 type Form = Readonly<Record<string, unknown>>
 
+/** Shows a page in the console's frame. */
+export type Show = (
+  c: Context<ConsoleEnv>,
+  path: string,
+  title: string,
+  body: Html,
+  status?: 200 | 400 | 403 | 409 | 422 | 503,
+) => Response | Promise<Response>
+
 /** Selections that are acted on at once, so that their changes share a commit. */
 const AT_ONCE = 50
 
@@ -31,13 +40,7 @@ export function addActs(
   app: Hono<ConsoleEnv>,
   ports: ConsolePorts,
   needs: (role: string) => MiddlewareHandler<ConsoleEnv>,
-  show: (
-    c: Context<ConsoleEnv>,
-    path: string,
-    title: string,
-    body: Html,
-    status?: 200 | 400 | 422,
-  ) => Response | Promise<Response>,
+  show: Show,
 ): void {
   const { flow, registrar, nowMs } = ports
   const { issuer } = ports.client
@@ -153,7 +156,8 @@ export function addActs(
   })
 }
 
-function reasonOf(form: Form): string | undefined {
+/** What somebody has typed in; undefined where that is none. */
+export function reasonOf(form: Form): string | undefined {
   const reason = typeof form['reason'] === 'string' ? form['reason'].trim() : ''
   return reason.length < 3 || reason.length > 500 ? undefined : reason
 }

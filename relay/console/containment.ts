@@ -2,12 +2,14 @@ import { html } from 'hono/html'
 import type { Evidence } from '../domain/model.ts'
 import { isProvider } from '../domain/provider.ts'
 import { duration, many } from '../text.ts'
+import { endThem } from './ending.ts'
 import { type Html, instant } from './layout.ts'
 import { type NameOf, who } from './names.ts'
 import { summary, toneOf } from './now.ts'
 import type { ConsolePorts } from './ports.ts'
+import type { Session } from './sessions.ts'
 import { type Attempts, timeline } from './timeline.ts'
-import { triggerWords, words } from './words.ts'
+import { isOfClient, triggerWords, words } from './words.ts'
 
 const SESSIONS = 500
 const LINES = 500
@@ -18,6 +20,7 @@ export async function containmentPage(
   { store, nowMs }: Pick<ConsolePorts, 'store' | 'nowMs'>,
   issuer: string,
   id: string,
+  session: Session,
   nameOf: NameOf,
 ): Promise<Html | undefined> {
   const found = await store.containment(issuer, id, { from: 0, limit: LINES + 1 })
@@ -27,15 +30,15 @@ export async function containmentPage(
   const { containment, evidence } = found
   const deliveries = await store.deliveries({ issuer, containmentId: id, limit: SESSIONS })
   return html`<p class="back"><a href="/console/containments">Containments</a></p>
-    <h1>${triggerWords(containment.trigger)}</h1>
+    <div class="head">
+      <h1>${triggerWords(containment.trigger)}</h1>
+      ${containment.subject === undefined || isOfClient(containment.trigger) ? '' : endThem(session, id)}
+    </div>
     <p class="meta ${toneOf(containment, nowMs())}">
       ${
         containment.subject === undefined
           ? ''
-          : html`<a href="/console/containments?subject=${encodeURIComponent(containment.subject)}"
-                >${who(containment.subject)}</a
-              >
-              ·`
+          : html`<a href="/console/containments?of=${encodeURIComponent(id)}">${who(containment.subject)}</a> ·`
       }
       ${instant(containment.eventMs)} · <span class="state">${summary(containment)}</span> · <code>${id}</code>
     </p>

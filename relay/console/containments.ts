@@ -1,8 +1,11 @@
 import { html } from 'hono/html'
 import type { Containment } from '../store/port.ts'
+import { NO_CONTAINMENT, subjectOf } from './account.ts'
+import { endAnybody, endThem } from './ending.ts'
 import { csrf, type Html, instant } from './layout.ts'
 import { who } from './names.ts'
 import { summary, toneOf } from './now.ts'
+import { monthsTable } from './months.ts'
 import type { ConsolePorts } from './ports.ts'
 import type { Session } from './sessions.ts'
 import { TRIGGER_NAMES, triggerWords } from './words.ts'
@@ -15,12 +18,15 @@ const AT_ONCE = 200
 const AT_ONCE_BY_CLIENT = 25
 const DAY_MS = 86_400_000
 
+const UNKNOWN = 'Whose account that was is not known any more, so there are none.'
+
 const STATES = { open: 'not ended', ended: 'ended', 'given-up': 'given up in part' } as const
 type State = keyof typeof STATES
 
 /** Which containments somebody means. All that is given must hold. Days are those of UTC, both included. */
 export interface ContainmentQuery {
-  readonly subject?: string
+  /** Of whoever this containment was of. */
+  readonly of?: string
   readonly trigger?: string
   readonly state?: State
   /** A client that was owed a logout. */
@@ -32,10 +38,10 @@ export interface ContainmentQuery {
 /** From a query or a form, of which nothing is taken that is not understood. */
 export function containmentQuery(field: (name: string) => string | undefined): ContainmentQuery {
   const text = (name: string) => field(name)?.trim().slice(0, 255) ?? ''
-  const [subject, trigger, state, client] = [text('subject'), text('trigger'), text('state'), text('client')]
+  const [of, trigger, state, client] = [text('of'), text('trigger'), text('state'), text('client')]
   const [from, to] = [text('from'), text('to')]
   return {
-    ...(subject === '' ? {} : { subject }),
+    ...(of === '' ? {} : { of }),
     ...(trigger === '' ? {} : { trigger }),
     ...(Object.hasOwn(STATES, state) ? { state: state as State } : {}),
     ...(client === '' ? {} : { client }),
@@ -56,17 +62,26 @@ export async function containmentsPage(
   session: Session,
   { query, before }: { readonly query: ContainmentQuery; readonly before: number | undefined },
 ): Promise<Html> {
-  const { subject } = query
-  const { found, next, looked } = await search(store, issuer, query, before, nowMs())
+  const { of } = query
+  const subject = of === undefined ? undefined : await subjectOf(store, issuer, of)
+  const isKnown = of === undefined || subject !== undefined
+  const { found, next, looked } = isKnown
+    ? await search(store, issuer, { ...query, subject }, before, nowMs())
+    : { found: [], next: undefined, looked: 0 }
   const isFiltered = Object.keys(query).length > 0
-  return html`<h1>Containments${subject === undefined ? '' : html` of ${who(subject)}`}</h1>
+  const months = isFiltered || before !== undefined ? [] : await store.months(issuer)
+  const which = isFiltered ? ' that the search takes' : before === undefined ? ' yet' : ' before that'
+  const among = next === undefined ? '' : ` among the ${looked.toLocaleString('en')} that were looked at`
+  return html`<div class="head">
+      <h1>Containments${subject === undefined ? '' : html` of ${who(subject)}`}</h1>
+      ${of === undefined || subject === undefined ? endAnybody(session) : endThem(session, of)}
+    </div>
     ${searchForm(session, query)}
     ${isFiltered ? html`<p class="meta"><a href="/console/containments">All containments</a></p>` : ''}
     ${
       found.length === 0
         ? html`<p class="empty">
-            There are
-            none${isFiltered ? ' that the search takes' : before === undefined ? ' yet' : ' before that'}${next === undefined ? '' : ` among the ${looked.toLocaleString('en')} that were looked at`}.
+            ${isKnown ? `There are none${which}${among}.` : of === NO_CONTAINMENT ? 'Of this user there are none.' : UNKNOWN}
           </p>`
         : ''
     }
@@ -76,7 +91,7 @@ export async function containmentsPage(
           html`<li>
             <a href="/console/containments/${encodeURIComponent(one.id)}">${triggerWords(one.trigger)}</a>
             <span
-              >${one.subject === undefined ? '' : html`<a href="/console/containments?subject=${encodeURIComponent(one.subject)}">${who(one.subject)}</a>`}</span
+              >${one.subject === undefined ? '' : html`<a href="/console/containments?of=${encodeURIComponent(one.id)}">${who(one.subject)}</a>`}</span
             >
             <span>${instant(one.eventMs)}</span>
             <span class="${toneOf(one, nowMs())}"><span class="state">${summary(one)}</span></span>
@@ -91,14 +106,15 @@ export async function containmentsPage(
               >${found.length < PAGE ? html`Go on looking before ${instant(next)}` : 'Older'}</a
             >
           </p>`
-    }`
+    }
+    ${monthsTable(months)}`
 }
 
 /** Posted, since a name goes into no address. */
-function searchForm(session: Session, { subject, trigger, state, client, from, to }: ContainmentQuery): Html {
+function searchForm(session: Session, { of, trigger, state, client, from, to }: ContainmentQuery): Html {
   return html`<form method="post" action="/console/containments" class="filter" role="search">
-    ${csrf(session)} ${subject === undefined ? '' : html`<input type="hidden" name="subject" value="${subject}" />`}
-    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name or id" /></label>
+    ${csrf(session)} ${of === undefined ? '' : html`<input type="hidden" name="of" value="${of}" />`}
+    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="name, email or id" /></label>
     <label
       >Reason
       <select name="trigger">
@@ -138,7 +154,7 @@ function dayMs(day: string): number | undefined {
 async function search(
   store: Pick<ConsolePorts['store'], 'containments' | 'deliveries'>,
   issuer: string,
-  { subject, trigger, state, client, from, to }: ContainmentQuery,
+  { subject, trigger, state, client, from, to }: ContainmentQuery & { readonly subject: string | undefined },
   before: number | undefined,
   nowMs: number,
 ): Promise<{ readonly found: readonly Containment[]; readonly next: number | undefined; readonly looked: number }> {

@@ -28,7 +28,7 @@ export async function deliveriesPage(
   const isFiltered = Object.keys(filter).length > 0
   const mayAct = session.roles.includes('operate') || session.roles.includes('dismiss')
   return html`${isFiltered ? html`<p class="back"><a href="/console/deliveries">All open deliveries</a></p>` : ''}
-    <h1>Open deliveries${headOf(filter)}</h1>
+    <h1>Open deliveries${headOf(filter, open.subject)}</h1>
     ${done(says)} ${open.lanes.length === 0 ? '' : searchForm(session, filter)}
     ${isFiltered || open.lanes.length < GROUPED ? '' : groupList(groupsOf(open.lanes), nowMs, '/deliveries')}
     ${
@@ -37,7 +37,7 @@ export async function deliveriesPage(
             ${open.lanes.length === 0 ? 'None: nobody owes an answer.' : next ? 'None among those that were looked at.' : 'None that the filter takes.'}
           </p>`
         : html`<p class="meta">
-              ${open.total === undefined ? '' : html`<strong>${many(open.total, 'session')}</strong> `}${filter.subject === undefined ? html`at ${partiesIn(open.chosen.map(({ clientId }) => clientId))}` : ''}
+              ${open.total === undefined ? '' : html`<strong>${many(open.total, 'session')}</strong> `}${filter.of === undefined ? html`at ${partiesIn(open.chosen.map(({ clientId }) => clientId))}` : ''}
             </p>
             <form method="post" class="deliveries">
               ${csrf(session)} ${hidden(filter)}
@@ -49,22 +49,21 @@ export async function deliveriesPage(
     ${next === undefined ? '' : html`<p><a class="button quiet" href="/console/deliveries?${openQuery(filter, { ...next })}">More</a></p>`}`
 }
 
-function headOf({ clientId, wrong, subject }: OpenFilter): Html {
+function headOf({ clientId, wrong }: OpenFilter, subject: string | undefined): Html {
   return html`${clientId === undefined ? '' : html` of <a href="${partyHref(clientId)}">${clientId}</a>`}${
     subject === undefined ? '' : html` for ${who(subject)}`
   }${wrong === undefined ? '' : html`: ${WRONGS[wrong][0].toLowerCase()}`}`
 }
 
 /** Posted, since a name goes into no address. */
-function searchForm(session: Session, { clientId, q, wrong, subject, age }: OpenFilter): Html {
+function searchForm(session: Session, { clientId, q, wrong, of, age }: OpenFilter): Html {
   return html`<form method="post" action="/console/deliveries" class="filter" role="search">
-    ${csrf(session)}
-    ${hidden({ ...(clientId === undefined ? {} : { clientId }), ...(subject === undefined ? {} : { subject }) })}
+    ${csrf(session)} ${hidden({ ...(clientId === undefined ? {} : { clientId }), ...(of === undefined ? {} : { of }) })}
     <label
       >Relying party
       <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of its client id"
     /></label>
-    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="user name or id" /></label>
+    <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="name, email or id" /></label>
     ${wrongChoice(wrong)}
     <label
       >Open for
@@ -80,8 +79,8 @@ function searchForm(session: Session, { clientId, q, wrong, subject, age }: Open
   </form>`
 }
 
-function hidden({ clientId, q, wrong, subject, age }: OpenFilter): Html {
-  const given = Object.entries({ client_id: clientId, q, wrong, subject, age })
+function hidden({ clientId, q, wrong, of, age }: OpenFilter): Html {
+  const given = Object.entries({ client_id: clientId, q, wrong, of, age })
   return html`${given.map(([name, value]) => (value === undefined ? '' : html`<input type="hidden" name="${name}" value="${value}" />`))}`
 }
 
@@ -141,7 +140,7 @@ function table(
 function actions(filter: OpenFilter, { total, chosen }: Open, { roles }: Session): Html {
   const isFiltered = Object.keys(filter).length > 0
   const all = total === undefined ? 'with all that the filter takes' : `with all ${total.toLocaleString('en')}`
-  const at = filter.subject === undefined ? ` at ${partiesIn(chosen.map(({ clientId }) => clientId))}` : ''
+  const at = filter.of === undefined ? ` at ${partiesIn(chosen.map(({ clientId }) => clientId))}` : ''
   return html`<fieldset class="actions">
     <legend>What to do</legend>
     <p class="row">

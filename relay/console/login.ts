@@ -39,10 +39,14 @@ export interface RealmLogin {
   begin(returnTo: string, audit?: boolean): Promise<{ to: URL; login: Login }>
   /**
    * Who has come back; throws for an answer that does not belong to this login. The access token is for one reading; `rights`
-   * are there for who may look up users.
+   * are there for who may look up users, or end what one has.
    */
   finish(query: string, login: Login): Promise<{ person: Person; accessToken: string; rights?: Rights }>
-  /** The same rights for longer; undefined where the realm has ended the login or takes them back. */
+  /**
+   * The same rights for longer; undefined where the realm has ended the login or takes them back.
+   *
+   * @throws RelayError `idp_unavailable` where it does not answer
+   */
   renew(refreshToken: string): Promise<Rights | undefined>
   /** The realm's own logout, for who wants to leave. Without their ID token the realm asks them first. */
   logoutUrl(idToken?: string): Promise<URL>
@@ -76,12 +80,15 @@ export function realmLogin(
   }
   const redirectUri = `${url}/callback`
   const rightsIn = (tokens: oidc.TokenEndpointResponse): Rights | undefined => {
-    const roles = readAccess(decodeJwt(tokens.access_token), MANAGEMENT)?.roles ?? []
-    return roles.some((role) => MAY_LOOK_UP.includes(role))
+    const claims = decodeJwt(tokens.access_token)
+    const rolesOf = (client: string) => readAccess(claims, client)?.roles ?? []
+    const readsUsers = rolesOf(MANAGEMENT).some((role) => MAY_LOOK_UP.includes(role))
+    return readsUsers || rolesOf(audience).includes('operate')
       ? {
           accessToken: tokens.access_token,
           untilMs: nowMs() + (tokens.expires_in ?? 60) * 1000,
           ...(tokens.refresh_token === undefined ? {} : { refreshToken: tokens.refresh_token }),
+          readsUsers,
         }
       : undefined
   }
@@ -132,7 +139,12 @@ export function realmLogin(
     },
 
     renew: async (refreshToken) =>
-      oidc.refreshTokenGrant(await configuration(), refreshToken).then(rightsIn, () => undefined),
+      oidc.refreshTokenGrant(await configuration(), refreshToken).then(rightsIn, (cause: unknown) => {
+        if (cause instanceof oidc.ResponseBodyError) {
+          return undefined
+        }
+        throw new RelayError('idp_unavailable', 'The realm cannot be reached for a token', { cause })
+      }),
 
     logoutUrl: async (idToken) =>
       oidc.buildEndSessionUrl(await configuration(), {

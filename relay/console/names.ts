@@ -2,12 +2,11 @@ import { html } from 'hono/html'
 import { RelayError } from '../errors.ts'
 import type { Html } from './layout.ts'
 import type { ConsolePorts } from './ports.ts'
+import { rightsOf } from './rights.ts'
 import type { Session } from './sessions.ts'
 
 /** After a failure a person's pages do without names for this long, rather than wait for them each time. */
 const REST_MS = 30_000
-/** An access token is renewed this long before it ends, so that it never ends on its way. */
-const RENEW_BEFORE_MS = 10_000
 const MAX_NAMES = 5000
 /** What {@link who} writes. A subject of other characters stays as it is. */
 const MARK = /<bdi data-sub="([\w:.@+-]{1,255})">[^<]*<\/bdi>/g
@@ -47,17 +46,17 @@ export class Names {
   }
 
   /** @throws RelayError `access_denied` for a person who may not look up users, `idp_unavailable` where nobody can be asked */
-  async find(session: Session, username: string): Promise<string | undefined> {
+  async find(session: Session, name: string): Promise<string | undefined> {
     const token = await this.#token(session)
     if (token === undefined) {
       throw new RelayError('access_denied', 'You may not look up users at the realm')
     }
-    return this.#ports.users.find(token, username)
+    return this.#ports.users.find(token, name)
   }
 
   async #learn(session: Session, subjects: readonly string[]): Promise<void> {
     const { users, nowMs } = this.#ports
-    if (nowMs() < session.namesRestMs) {
+    if (session.namesRefused || nowMs() < session.namesRestMs) {
       return
     }
     try {
@@ -77,24 +76,15 @@ export class Names {
     } catch (cause) {
       session.namesRestMs = nowMs() + REST_MS
       if (cause instanceof RelayError && cause.code === 'access_denied') {
-        delete session.rights
+        session.namesRefused = true
       }
     }
   }
 
-  /** The person's own, renewed where it ends. Undefined for who has no such right, or whose login the realm has ended. */
+  /** Undefined for who may not look up users. */
   async #token(session: Session): Promise<string | undefined> {
-    const { login, nowMs } = this.#ports
-    const { rights } = session
-    if (!rights || rights.untilMs - RENEW_BEFORE_MS > nowMs()) {
-      return rights?.accessToken
-    }
-    delete session.rights
-    const renewed = rights.refreshToken === undefined ? undefined : await login.renew(rights.refreshToken)
-    if (renewed) {
-      session.rights = renewed
-    }
-    return renewed?.accessToken
+    const rights = await rightsOf(session, this.#ports)
+    return rights?.readsUsers === true ? rights.accessToken : undefined
   }
 }
 

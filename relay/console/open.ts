@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { Delivery } from '../domain/model.ts'
 import type { Selection } from '../store/port.ts'
+import { subjectOf } from './account.ts'
 import { isWrong, type LanePorts, type Owing, owing, type Wrong } from './lanes.ts'
 
 const PAGE = 50
@@ -21,7 +22,8 @@ export interface OpenFilter {
   /** A part of the client id. */
   readonly q?: string
   readonly wrong?: Wrong
-  readonly subject?: string
+  /** For whoever this containment was of. */
+  readonly of?: string
   /** Open for at least so long. */
   readonly age?: Age
 }
@@ -34,20 +36,20 @@ export interface OpenAt {
 
 /** From a query or a form, of which nothing is taken that is not understood. */
 export function openFilter(field: (name: string) => string | undefined): OpenFilter {
-  const [clientId, wrong, subject, age] = ['client_id', 'wrong', 'subject', 'age'].map(field)
+  const [clientId, wrong, of, age] = ['client_id', 'wrong', 'of', 'age'].map(field)
   const q = field('q')?.trim().slice(0, 255)
   return {
     ...(clientId === undefined || clientId === '' ? {} : { clientId }),
     ...(q === undefined || q === '' ? {} : { q }),
     ...(isWrong(wrong) ? { wrong } : {}),
-    ...(subject === undefined || subject === '' ? {} : { subject }),
+    ...(of === undefined || of === '' ? {} : { of }),
     ...(age !== undefined && Object.hasOwn(AGES, age) ? { age: age as Age } : {}),
   }
 }
 
 /** The same as it stands in an address. */
-export function openQuery({ clientId, q, wrong, subject, age }: OpenFilter, more: Record<string, string> = {}): string {
-  const given = Object.entries({ client_id: clientId, q, wrong, subject, age, ...more })
+export function openQuery({ clientId, q, wrong, of, age }: OpenFilter, more: Record<string, string> = {}): string {
+  const given = Object.entries({ client_id: clientId, q, wrong, of, age, ...more })
   return new URLSearchParams(given.flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))).toString()
 }
 
@@ -65,6 +67,8 @@ export class Open {
   readonly total: number | undefined
   /** Names what is chosen, so that what was shown can be told from what has come about since. */
   readonly digest: string
+  /** Whose deliveries alone; undefined for everybody's, and where nobody knows that any more: then there are none. */
+  readonly subject: string | undefined
   readonly #ports: Pick<LanePorts, 'store'>
   readonly #issuer: string
   readonly #sources: readonly Source[]
@@ -73,17 +77,24 @@ export class Open {
   readonly #clients: ReadonlySet<string> | undefined
 
   static async find(ports: LanePorts, issuer: string, filter: OpenFilter, nowMs: number): Promise<Open> {
-    const { subject } = filter
-    const [lanes, containments] = await Promise.all([
+    const { of } = filter
+    const [lanes, subject] = await Promise.all([
       owing(ports, issuer),
-      subject === undefined ? undefined : ports.store.containments({ issuer, subject, limit: CONTAINMENTS }),
+      of === undefined ? undefined : subjectOf(ports.store, issuer, of),
     ])
+    const containments =
+      of === undefined
+        ? undefined
+        : subject === undefined
+          ? []
+          : await ports.store.containments({ issuer, subject, limit: CONTAINMENTS })
     return new Open(
       ports,
       issuer,
       filter,
       nowMs,
       lanes,
+      subject,
       containments?.filter(({ open }) => open > 0),
     )
   }
@@ -94,6 +105,7 @@ export class Open {
     { clientId, q, wrong, age }: OpenFilter,
     nowMs: number,
     lanes: readonly Owing[],
+    subject: string | undefined,
     containments: readonly { readonly id: string; readonly open: number }[] | undefined,
   ) {
     const createdBeforeMs = age === undefined ? undefined : nowMs - AGES[age]
@@ -102,6 +114,7 @@ export class Open {
     this.#issuer = issuer
     this.#createdBeforeMs = createdBeforeMs
     this.lanes = lanes
+    this.subject = subject
     this.chosen = lanes.filter(
       (lane) =>
         (clientId === undefined || lane.clientId === clientId) &&

@@ -1,4 +1,5 @@
 import type { Finding } from '../domain/finding.ts'
+import type { OperatorOutcome, OperatorRequest } from '../domain/model.ts'
 import type { KeysOf } from '../idp/port.ts'
 import type { LaneHealth } from '../flow/ports.ts'
 import type { Registrar } from '../registry/registrar.ts'
@@ -13,7 +14,7 @@ import type { LoginClaims } from './sessions.ts'
 export interface ConsolePorts {
   readonly client: ConsoleClient
   readonly login: RealmLogin
-  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'unreachable' | 'changes'>
+  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'months' | 'unreachable' | 'changes'>
   readonly relyingParties: Pick<RelyingParties, 'list' | 'find' | 'lane'>
   readonly registrar: Pick<
     Registrar,
@@ -32,6 +33,8 @@ export interface ConsolePorts {
     /** Lanes that are not healthy. */
     unhealthyLanes(): LaneHealth[]
   }
+  /** Ends what a user has, with the access token of whoever asks for it. Throws as `IdentityProvider.contain`. */
+  readonly contain: (accessToken: string, request: OperatorRequest) => Promise<OperatorOutcome>
   /** Users of the realm, each time with the access token of whoever looks. */
   readonly users: UserLookup
   /** Reads the realm with the access token of whoever has asked for it. */

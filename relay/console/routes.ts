@@ -7,8 +7,8 @@ import { createMiddleware } from 'hono/factory'
 import { html } from 'hono/html'
 import { streamSSE } from 'hono/streaming'
 import { RelayError } from '../errors.ts'
-import { isUserId } from '../idp/keycloak/users.ts'
-import { addActs, type ConsoleEnv, forged, formOf } from './acts.ts'
+import { containmentOf, subjectNamed } from './account.ts'
+import { addActs, type ConsoleEnv, forged, formOf, type Show } from './acts.ts'
 import { alarms } from './alarms.ts'
 import { logoutTokenVerifier } from './backchannel.ts'
 import { changesPage } from './changes.ts'
@@ -16,7 +16,8 @@ import { containmentPage } from './containment.ts'
 import { addressOf, containmentQuery, containmentsPage } from './containments.ts'
 import { coveragePage } from './coverage.ts'
 import { deliveriesPage } from './deliveries.ts'
-import { type Html, notice, page, type Way } from './layout.ts'
+import { addEndOfUser } from './end-user.ts'
+import { notice, page, type Way } from './layout.ts'
 import { AUDIT_SCOPE } from './login.ts'
 import { Names, who } from './names.ts'
 import { nowPage } from './now.ts'
@@ -36,9 +37,6 @@ const LOOK_MS = 1000
 const QUIET_LOOKS = 10
 const UNREAD_MS = 30_000
 const NOTHING = { clientId: '', logoutUri: '', reason: '' }
-const NO_SUCH_USER = 'There is no user of this name in the realm. Give the whole user name, or the user’s id.'
-const MAY_NOT_LOOK_UP =
-  'You may not look up users at the realm, so give the user’s id. docs/console.md says how names are shown.'
 const NO_SCOPE = `The realm does not give the client scope ${AUDIT_SCOPE} to the console’s client; docs/console.md says how it is made.`
 /** What was done, by the name in the address: nobody else’s words come onto a page by a link. */
 const SAYS = new Map([
@@ -212,13 +210,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   app.use('*', needs('view'))
   const names = new Names(ports)
   const nameOf = (subject: string) => who(subject, sessions.nameOf(subject))
-  const show = async (
-    c: Context<ConsoleEnv>,
-    path: string,
-    title: string,
-    body: Html,
-    status: 200 | 400 | 422 = 200,
-  ) => {
+  const show: Show = async (c, path, title, body, status = 200) => {
     const { session } = c.var
     const drawn = await page({ session, path, title, live: path === '' }, body, alarms(ports, issuer, nameOf))
     return c.html(await names.shown(session, drawn.toString()), status)
@@ -252,7 +244,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       }),
     ),
   )
-  // A name goes into no address: it is posted, and what comes back is by the user's id.
+  // Nobody's name or id goes into an address: it is posted, and what comes back is by a containment of theirs.
   const search = (path: string, addressFor: (field: (name: string) => string | undefined) => string) =>
     app.post(path, async (c) => {
       const form = await formOf(c)
@@ -261,27 +253,18 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
       }
       const text = (name: string) => (typeof form[name] === 'string' ? form[name] : undefined)
       const user = text('user')?.trim().slice(0, 255) ?? ''
-      const subject = user === '' ? text('subject') : isUserId(user) ? user : await subjectOf(c.var.session, user)
-      if (typeof subject === 'object') {
-        return c.html(notice('Nobody was found', subject.says, c.var.session), 400)
+      const named = user === '' ? undefined : await subjectNamed(names, c.var.session, user)
+      if (named && 'says' in named) {
+        return c.html(notice('Nobody was found', named.says, c.var.session), 400)
       }
-      const query = addressFor((name) => (name === 'subject' ? subject : text(name)))
+      const of = named ? await containmentOf(ports.store, issuer, named.subject) : text('of')
+      const query = addressFor((name) => (name === 'of' ? of : text(name)))
       return c.redirect(`/console${path}${query === '' ? '' : `?${query}`}`, 303)
     })
-  const subjectOf = async (session: Session, user: string): Promise<string | { readonly says: string }> => {
-    try {
-      return (await names.find(session, user)) ?? { says: NO_SUCH_USER }
-    } catch (cause) {
-      if (cause instanceof RelayError && cause.code === 'access_denied') {
-        return { says: MAY_NOT_LOOK_UP }
-      }
-      throw cause
-    }
-  }
   search('/containments', (field) => addressOf(containmentQuery(field)))
   search('/deliveries', (field) => openQuery(openFilter(field)))
   app.get('/containments/:id', async (c) => {
-    const body = await containmentPage(ports, issuer, c.req.param('id'), nameOf)
+    const body = await containmentPage(ports, issuer, c.req.param('id'), c.var.session, nameOf)
     return body
       ? show(c, '/containments', 'A containment', body)
       : c.html(notice('There is no such containment', 'It is not one of this realm.', c.var.session), 404)
@@ -317,6 +300,7 @@ export function consoleRoutes(ports: ConsolePorts): Hono<ConsoleEnv> {
   app.get('/coverage', (c) => show(c, '/coverage', 'Coverage', coveragePage(ports, c.var.session)))
   app.get('/coverage/read', (c) => begin(c, '/console/coverage', true))
   addActs(app, ports, needs, show)
+  addEndOfUser(app, ports, { names, sessions }, needs, show)
 
   app.get('/live', (c) => {
     const { session } = c.var

@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import { EncryptJWT, jwtDecrypt } from 'jose'
+import type { OperatorOutcome } from '../domain/model.ts'
 import type { RealmDescription } from '../idp/keycloak/audit/realm.ts'
 
 /** An access token's roles hold for this long; then single sign-on lets the person in again, with those of that moment. */
 const SESSION_MS = 60 * 60_000
 const LOGIN_MS = 10 * 60_000
 const MAX_SESSIONS = 1000
+const MAX_ENDINGS = 20
 
 /** A person who is logged in to the console, as the realm said at the login. */
 export interface Person {
@@ -18,11 +20,25 @@ export interface Person {
   readonly claims: LoginClaims
 }
 
-/** What lets a person read users at the realm: their own tokens, in the memory of their session and nowhere else. */
+/**
+ * What lets a person look up users, and end what one has, at the realm: their own tokens, in the memory of their session and
+ * nowhere else.
+ */
 export interface Rights {
   readonly accessToken: string
   readonly untilMs: number
   readonly refreshToken?: string
+  /** Whether the token says that they may look up users. */
+  readonly readsUsers: boolean
+}
+
+/** What would end of a user, when somebody has looked. */
+export interface Ending {
+  readonly subject: string
+  readonly atMs: number
+  readonly found: Extract<OperatorOutcome, { kind: 'done' }>
+  /** Once it is done. */
+  containmentId?: string
 }
 
 /** What of the ID token says whether it still counts. */
@@ -39,12 +55,18 @@ export interface Session extends Person {
   readonly beganMs: number
   /** Aborted when the session ends, with where it was ended for a reason. */
   readonly ended: AbortController
-  /** What lets this person read names at the realm; absent for who may not. */
+  /** Absent for who may neither look up users nor end what one has. */
   rights?: Rights
+  /** The same for longer, while it is being asked for. */
+  renewing?: Promise<Rights | undefined>
+  /** What this person has looked at before they end it, by a name for an address. */
+  readonly endings: Map<string, Ending>
   /** Names that those rights have shown, by `sub`; empty for somebody who is not there. */
   readonly names: Map<string, string>
   /** Until when no more names are asked for, after a failure. */
   namesRestMs: number
+  /** The realm has refused to show any. */
+  namesRefused: boolean
   /** What this person's own rights let them read of the realm, when they asked for it. */
   audit?: { readonly atMs: number } & ({ readonly realm: RealmDescription } | { readonly refused: string })
 }
@@ -106,7 +128,7 @@ export class Sessions {
     const session: Session = {
       ...{ ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() },
       ...(rights ? { rights } : {}),
-      ...{ names: new Map(), namesRestMs: 0 },
+      ...{ names: new Map(), namesRestMs: 0, namesRefused: false, endings: new Map() },
     }
     this.#sessions.set(session.id, session)
     dropOldest(this.#names, MAX_SESSIONS)
@@ -126,6 +148,14 @@ export class Sessions {
       return undefined
     }
     return session
+  }
+
+  /** Keeps what somebody has looked at, for as long as their session; the oldest goes first. Says by which name. */
+  look(session: Session, ending: Ending): string {
+    const name = secret()
+    dropOldest(session.endings, MAX_ENDINGS)
+    session.endings.set(name, ending)
+    return name
   }
 
   end(id: string, why: 'here' | 'at the realm' = 'here'): void {

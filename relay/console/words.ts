@@ -65,6 +65,11 @@ export function triggerWords(trigger: string): string {
   return TRIGGERS[trigger] ?? words(trigger)
 }
 
+/** Whether it was a client’s and not a person’s account. */
+export function isOfClient(trigger: string): boolean {
+  return trigger.startsWith('client-')
+}
+
 /** A stable word of ours, such as `connection_refused`, in plain ones. */
 export function words(word: string): string {
   const text = word.replaceAll(/[_-]/g, ' ')

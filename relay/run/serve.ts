@@ -91,6 +91,9 @@ function consoleOf(people: NonNullable<Config['console']>, parts: Parts): Return
     ...{ client, store, relyingParties, registrar, answers, flow },
     login: realmLogin(client, readAccess, () => clock.nowMs()),
     users: usersOf(issuer, ca),
+    contain: (token, request) =>
+      providers.get(issuer)?.contain(token, request) ??
+      Promise.reject(new RelayError('idp_unavailable', `${issuer} is not configured`)),
     readRealm: (accessToken) => readRealmOf(issuer, accessToken, ca),
     keysOf: (of) => providers.get(of)?.keys(),
     // Who has changed their own password goes on at the realm, and so here after one more round by single sign-on.

@@ -1,4 +1,5 @@
 import { laneOf } from '../domain/model.ts'
+import { addedUp } from '../domain/month.ts'
 import type { Selection, Store } from './port.ts'
 
 /**
@@ -43,6 +44,7 @@ export function underAllNames(store: Store, formerNames: ReadonlyMap<string, rea
       (await each(filter.issuer, (issuer) => store.containments({ ...filter, issuer })))
         .sort((a, b) => b.createdMs - a.createdMs)
         .slice(0, filter.limit),
+    months: async (issuer) => addedUp(await each(issuer, (name) => store.months(name))),
     changes: async (issuer, limit, before) =>
       (await each(issuer, (name) => store.changes(name, limit, before))).sort((a, b) => b.seq - a.seq).slice(0, limit),
     containment: async (issuer, id, lines) => {

@@ -1,4 +1,5 @@
 import type { Claim, Delivery, DeliveryState, Evidence, Room, SecurityEvent, Target } from '../domain/model.ts'
+import type { Month } from '../domain/month.ts'
 import type { Plan } from '../domain/plan.ts'
 import type { WatermarkLog } from './watermark-log.ts'
 import type { Notes } from './notes.ts'
@@ -209,6 +210,8 @@ export interface Store extends WatermarkLog, Notes {
   deliveries(filter: DeliveryFilter): Promise<Delivery[]>
   /** Open deliveries by client. */
   open(): Promise<OpenLane[]>
+  /** What came of the containments of each month, newest first. The cost does not grow with history. */
+  months(issuer: string): Promise<Month[]>
   /**
    * By client. A session that several events have named is counted once, and no longer as soon as an event finds that it can be
    * told.

@@ -38,7 +38,10 @@ beforeAll(async () => {
   mkdirSync(ARTEFACTS, { recursive: true })
   world = await startSharedWorld('console')
   // Seen by the relay within a minute; a test further down waits for it.
-  const attributes = { 'logout-relay.policy.email-changed': 'off' }
+  const attributes = {
+    'logout-relay.policy.email-changed': 'off',
+    'logout-relay.clients': 'logout-relay-operator, logout-relay-console',
+  }
   await world.demo.admin.must('PUT', '', { attributes })
   stranger = createServer((_, answer) => answer.writeHead(strangerAnswers).end())
   await new Promise<void>((resolve) => stranger.listen(0, '127.0.0.1', resolve))
@@ -165,6 +168,7 @@ describe('with deliveries that stay open', () => {
         '/deliveries?client_id=express-app',
         '/relying-party?client_id=express-app',
         '/relying-parties/register',
+        '/end',
       ]
       for (const path of [...PAGES, ...more, one]) {
         await page.goto(path.startsWith('http') ? path : world.consoleUrl + path)
@@ -211,8 +215,8 @@ describe('with deliveries that stay open', () => {
     await olivia.selectOption('select[name=wrong]', 'unreachable')
     await olivia.fill('input[name=user]', 'oscar')
     await olivia.click('text="Search"')
-    const subject = await world.demo.admin.userId('oscar')
-    await olivia.waitForURL(`${world.consoleUrl}/deliveries?wrong=unreachable&subject=${subject}`)
+    await olivia.waitForURL(/\/deliveries\?wrong=unreachable&of=[\w-]{36}$/)
+    expect(olivia.url()).not.toContain(await world.demo.admin.userId('oscar'))
     expect(await olivia.textContent('h1')).toMatch(/for\s+oscar\s*: cannot be reached/)
     expect(await olivia.locator('.choose tbody tr').count()).toBe(1)
     expect(await findings(olivia)).toEqual([])
@@ -419,7 +423,8 @@ test('whoever may look up users sees whose account it was, and finds it by name;
   expect(await olivia.textContent('.rows li:first-child bdi')).toBe('untold')
   await olivia.fill('input[name=user]', 'untold')
   await olivia.click('text="Search"')
-  await olivia.waitForURL(`${world.consoleUrl}/containments?subject=${subject}`)
+  await olivia.waitForURL(/\/containments\?of=[\w-]{36}$/)
+  expect(olivia.url()).not.toContain(subject)
   expect(await olivia.locator('.rows li').count()).toBe(2)
   expect(await findings(olivia)).toEqual([])
   await shoot(olivia, 'of-a-user')
@@ -430,12 +435,57 @@ test('whoever may look up users sees whose account it was, and finds it by name;
   await victor.fill('input[name=user]', 'untold')
   await victor.click('text="Search"')
   expect(await victor.textContent('main')).toContain('You may not look up users')
-  await victor.goto(`${world.consoleUrl}/containments?subject=${subject}`)
+  await victor.goto(olivia.url())
   expect(await victor.locator('.rows li').count()).toBe(2)
   await victor.context().close()
   const { text } = await call('GET', `${world.relay.url}/metrics`)
   const log = readFileSync(join(world.relay.dir, 'log'), 'utf8')
   expect([text.includes('untold'), log.includes('untold')]).toEqual([false, false])
+})
+
+test('everything of a user ends from the console, without JavaScript: what would end is shown first, the realm ends it on the person’s own word, and no address names anybody', async () => {
+  const { admin, tokens, express } = world.demo
+  await admin.createUser('thea', 'password')
+  const subject = await admin.userId('thea')
+  const person = new Person()
+  await person.login(express.url, 'thea', 'password')
+  const offline = await tokens.directGrant('mobile-app', 'thea', 'password', 'openid offline_access')
+  await nextSecond()
+  const page = await loggedIn('olivia', { javaScriptEnabled: false })
+  const addresses: string[] = []
+  page.on('request', (request) => addresses.push(request.url()))
+  await page.goto(`${world.consoleUrl}/containments`)
+  await page.click('text=End everything of a user')
+  await page.fill('input[name=user]', 'thea')
+  await page.click('text="See what would end"')
+  await page.waitForSelector('.look, [role=alert]')
+  expect(await page.textContent('h1')).toMatch(/End everything of\s+thea/)
+  expect(await page.textContent('.look')).toMatch(
+    /Told, and ended there\s+1 session at\s+1 application\s+Cannot be told/,
+  )
+  expect([await person.isAlive(express.url), await tokens.lives('mobile-app', offline)]).toEqual([true, true])
+  await lookAt('end-of-a-user', page)
+  await page.reload()
+  await page.fill('input[name=reason]', 'laptop stolen')
+  await page.click('text="End everything"')
+  await page.waitForURL(/\/containments\/[\w-]{36}$/)
+  expect(await page.textContent('h1')).toBe('Contained by an operator')
+  expect(await page.textContent('.story')).toMatch(/olivia\s+asked for it with\s+logout-relay-console: “laptop stolen”/)
+  await until('the application was told', async () => !(await person.isAlive(express.url)))
+  expect(await tokens.lives('mobile-app', offline)).toBe(false)
+  await page.goBack()
+  expect(await page.textContent('[role=status]')).toContain('It is done at Keycloak')
+  await lookAt('end-done', page)
+  expect(addresses.length).toBeGreaterThan(10)
+  expect(addresses.filter((to) => to.includes(subject) || to.includes('thea'))).toEqual([])
+  await page.context().close()
+  const victor = await loggedIn('victor')
+  await victor.goto(`${world.consoleUrl}/containments`)
+  expect(await victor.locator('text=End everything').count()).toBe(0)
+  const csrf = (await victor.getAttribute('input[name=csrf]', 'value')) ?? ''
+  const posted = await victor.request.post(`${world.consoleUrl}/end`, { form: { csrf, user: subject } })
+  expect([posted.status(), await posted.text()]).toEqual([403, expect.stringContaining('It takes the role operate')])
+  await victor.context().close()
 })
 
 test('somebody logs in on the command line by the browser that they have, acts as themselves there, and logs out', async () => {
@@ -553,6 +603,19 @@ test('a page whose relay is gone says so, and of when it is, and is alive again 
   expect(await victor.textContent('h1')).toBe('Now')
   await relay.stop()
 })
+
+/** A page that somebody has before them, in each form, against which axe has nothing. */
+async function lookAt(name: string, at: Page): Promise<void> {
+  const storageState = await at.context().storageState()
+  for (const [form, colorScheme, width] of FORMS) {
+    const context = await chrome.newContext({ storageState, colorScheme, viewport: { width, height: 800 } })
+    const page = await context.newPage()
+    await page.goto(at.url())
+    expect(await findings(page)).toEqual([])
+    await shoot(page, `${name}-${form}`)
+    await context.close()
+  }
+}
 
 async function list(page: Page): Promise<string[]> {
   await page.goto(`${world.consoleUrl}/containments`)

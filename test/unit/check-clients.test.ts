@@ -45,6 +45,20 @@ describe('of the clients through which operators act', () => {
     })
   })
 
+  test('the relay’s own console may act at Keycloak alone, and is no application', () => {
+    const given = { here: ['cli'], atKeycloak: 'cli, the-console', told: ['the-console'], untold: [] }
+    expect(judgeClients(ISSUER, { ...given, console: 'the-console' })).toMatchObject({
+      ...{ ok: true, says: 'that may act, at the relay and at Keycloak: cli; at Keycloak the console, too' },
+    })
+    expect(judgeClients(ISSUER, given)).toMatchObject({
+      ok: false,
+      says: expect.stringContaining('the-console') as string,
+    })
+    expect(judgeClients(ISSUER, { ...given, atKeycloak: 'cli', console: 'the-console' })).toMatchObject({
+      ...{ ok: true, says: 'that may act, at the relay and at Keycloak: cli' },
+    })
+  })
+
   test.each<[string, Application]>([
     ['a service account', application('cli', { standardFlow: false })],
     ['a login on the operators’ own machines', application('cli', { publicClient: true })],

@@ -6,11 +6,15 @@ import { realmLogin } from '../../relay/console/login.ts'
 import { realm } from './signed.ts'
 
 /** A realm whose token endpoint answers with an access token that was issued to `azp`; no real one does for another client. */
-async function realmThatIssuesTo(azp: string | undefined, management?: string) {
-  const login = { nonce: '' }
+async function realmThatIssuesTo(azp: string | undefined, management?: string, own = ['view', 'dismiss']) {
+  const login = { nonce: '', refused: 0 }
   const server = createServer((request, response) => {
     void answer(request.url ?? '').then((body) => {
-      response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+      response
+        .writeHead(login.refused === 0 || !(request.url ?? '').endsWith('/token') ? 200 : login.refused, {
+          'content-type': 'application/json',
+        })
+        .end(JSON.stringify(body))
     })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -34,11 +38,14 @@ async function realmThatIssuesTo(azp: string | undefined, management?: string) {
     if (path.endsWith('/certs')) {
       return jwks
     }
+    if (login.refused === 400) {
+      return { error: 'invalid_grant' }
+    }
     const iat = Math.floor(Date.now() / 1000)
     const times = { iss: issuer, sub: 'olivia-1', sid: 'sid-1', iat, exp: iat + 60 }
     const roles = {
       resource_access: {
-        'logout-relay': { roles: ['view', 'dismiss'] },
+        'logout-relay': { roles: own },
         ...(management === undefined ? {} : { 'realm-management': { roles: [management] } }),
       },
     }
@@ -54,11 +61,12 @@ async function realmThatIssuesTo(azp: string | undefined, management?: string) {
     readAccess,
     () => Date.now(),
   )
-  return async () => {
+  const logIn = async () => {
     const begun = await client.begin('/console')
     login.nonce = begun.login.nonce
     return client.finish(`?code=c&state=${begun.login.state}`, begun.login)
   }
+  return Object.assign(logIn, { client, login })
 }
 
 test('the console takes the roles in a token that was issued to itself', async () => {
@@ -74,13 +82,26 @@ test.each([
 })
 
 test.each([
-  ['view-users', true],
-  ['query-users', true],
-  ['view-realm', false],
-  [undefined, false],
-])('tokens are kept of whoever may look up users, and of nobody else (%s)', async (role, kept) => {
-  const logIn = await realmThatIssuesTo('the-console', role)
-  const { rights } = await logIn()
-  expect(rights !== undefined).toBe(kept)
-  expect(rights ?? { refreshToken: 'r' }).toMatchObject({ refreshToken: 'r' })
+  ['view-users', 'view', true, true],
+  ['query-users', 'view', true, true],
+  ['view-users', 'operate', true, true],
+  [undefined, 'operate', true, false],
+  ['view-realm', 'dismiss', false, false],
+  [undefined, 'view', false, false],
+])(
+  'tokens are kept of whoever may look up users, or end what one has, and of nobody else (%s, %s)',
+  async (role, own, kept, readsUsers) => {
+    const logIn = await realmThatIssuesTo('the-console', role, [own])
+    const { rights } = await logIn()
+    expect(rights).toEqual(kept ? (expect.objectContaining({ refreshToken: 'r', readsUsers }) as unknown) : undefined)
+  },
+)
+
+test('they are lost where the realm refuses to renew them, and stay where it does not answer', async () => {
+  const { client, login } = await realmThatIssuesTo('the-console', undefined, ['operate'])
+  expect(await client.renew('r')).toMatchObject({ refreshToken: 'r', readsUsers: false })
+  login.refused = 400
+  expect(await client.renew('r')).toBeUndefined()
+  login.refused = 503
+  await expect(client.renew('r')).rejects.toMatchObject({ code: 'idp_unavailable' })
 })

@@ -8,7 +8,12 @@ import { consoleWorld } from './console-world.ts'
 import { acceptInto, ISSUER, NOW_MS, securityEvent, temporaryFolder } from './given.ts'
 
 const ALICE = '0b7e1a52-0000-4000-8000-00000000a11c'
-const RIGHTS = { accessToken: 'olivias-token', untilMs: NOW_MS + 300_000, refreshToken: 'olivias-refresh' }
+const RIGHTS = {
+  accessToken: 'olivias-token',
+  untilMs: NOW_MS + 300_000,
+  refreshToken: 'olivias-refresh',
+  readsUsers: true,
+}
 const FORBIDDEN = new RelayError('access_denied', 'not you')
 const AWAY = new RelayError('idp_unavailable', 'away')
 
@@ -38,7 +43,7 @@ test('whoever may look up users sees the name on every page, by their own token;
   shown.rights = undefined
   const victor = await shown.logIn({ subject: 'victor-1' })
   asked.length = 0
-  for (const path of ['', '/containments', `/containments?subject=${ALICE}`, '/containments/txn-1']) {
+  for (const path of ['', '/containments', '/containments?of=txn-1', '/containments/txn-1']) {
     const [hers, his] = [await (await olivia.get(path)).text(), await (await victor.get(path)).text()]
     expect([path, hers]).toEqual([path, expect.stringContaining(`<bdi title="${ALICE}">alice</bdi>`)])
     expect([path, his]).toEqual([path, expect.stringContaining(`>${ALICE}</bdi>`)])
@@ -119,7 +124,7 @@ test('a token that ends is renewed, and without that the sub is shown', async ()
   shown.ports.login.renew = (token) => {
     renewals.push(token)
     return Promise.resolve(
-      renewals.length === 1 ? { accessToken: 'renewed', untilMs: shown.nowMs + 60_000 } : undefined,
+      renewals.length === 1 ? { accessToken: 'renewed', untilMs: shown.nowMs + 60_000, readsUsers: true } : undefined,
     )
   }
   shown.rights = { ...RIGHTS, untilMs: NOW_MS }
@@ -139,8 +144,8 @@ test('a user is searched for by name with one’s own rights, or by id, and no n
   shown.rights = RIGHTS
   const olivia = await shown.logIn()
   const found = await olivia.post('/containments', { user: ' alice ' })
-  expect([found.status, found.headers.get('location')]).toEqual([303, `/console/containments?subject=${ALICE}`])
-  const page = await (await olivia.get(`/containments?subject=${ALICE}`)).text()
+  expect([found.status, found.headers.get('location')]).toEqual([303, '/console/containments?of=txn-1'])
+  const page = await (await olivia.get('/containments?of=txn-1')).text()
   expect([page.includes('>Password reset by an administrator</a'), page.includes('>Account disabled</a')]).toEqual([
     true,
     false,
@@ -152,6 +157,50 @@ test('a user is searched for by name with one’s own rights, or by id, and no n
   const refused = await victor.post('/containments', { user: 'alice' })
   expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('give the user’s id')])
   const byId = await victor.post('/containments', { user: ALICE })
-  expect(byId.headers.get('location')).toBe(`/console/containments?subject=${ALICE}`)
+  expect(byId.headers.get('location')).toBe('/console/containments?of=txn-1')
   expect((await victor.post('/containments', { user: ALICE }, 'forged')).status).toBe(403)
+})
+
+test('neither a name nor a user’s id is in any address that a page leads to, also where the user has no containment', async () => {
+  const { shown } = await realmOf()
+  shown.rights = RIGHTS
+  const olivia = await shown.logIn()
+  const search = async (path: string, user: string) =>
+    (await olivia.post(path, { user })).headers.get('location')?.replace('/console', '') ?? ''
+  const other = '0b7e1a52-0000-4000-8000-00000000b0b0'
+  const found = [
+    await search('/containments', 'alice'),
+    await search('/containments', other),
+    await search('/deliveries', ALICE),
+    await search('/deliveries', other),
+  ]
+  expect(found).toEqual([
+    '/containments?of=txn-1',
+    '/containments?of=none',
+    '/deliveries?of=txn-1',
+    '/deliveries?of=none',
+  ])
+  const addresses: string[] = []
+  const pages = []
+  for (const path of ['', '/containments', '/deliveries', '/containments/txn-1', '/changes', ...found]) {
+    const answer = await olivia.get(path)
+    const page = await answer.text()
+    pages.push([path, answer.status])
+    addresses.push(path, ...[...page.matchAll(/(?:href|action|formaction)="([^"]*)"/g)].map(([, to = '']) => to))
+  }
+  expect(pages.filter(([, status]) => status !== 200)).toEqual([])
+  expect(addresses.length).toBeGreaterThan(100)
+  expect(addresses.filter((to) => [ALICE, other, 'alice'].some((one) => to.includes(one)))).toEqual([])
+  expect(await (await olivia.get('/containments?of=none')).text()).toContain('Of this user there are none')
+})
+
+test('where nobody knows any more whose account it was, a filter by it takes nobody’s, and a page says so', async () => {
+  const { shown } = await realmOf()
+  const olivia = await shown.logIn()
+  const page = await (await olivia.get('/containments?of=txn-gone')).text()
+  expect(page).toContain('not known any more')
+  expect(page).not.toContain('href="/console/containments/txn-1"')
+  const form = { which: 'all', of: 'txn-gone', reason: 'because', shown: String(NOW_MS) }
+  const given = await olivia.post('/deliveries/retry', form)
+  expect([given.headers.get('location'), shown.acts]).toEqual(['/console/deliveries?of=txn-gone&done=retry.0', []])
 })

@@ -297,3 +297,34 @@ describe('somebody who watches', () => {
     }
   })
 })
+
+test('the containments of each month are on a line, below the newest of them and nowhere else; before there are any, there is none', async () => {
+  const world = consoleWorld()
+  const olivia = await world.logIn()
+  const page = async (path: string) => (await olivia.get(path)).text()
+  expect(await page('/containments')).not.toContain('By month')
+  const day = Date.parse('2026-08-31T12:00:00Z')
+  await acceptInto(world.store, securityEvent(1, ['orders', 'wiki'], { watermarkMs: day - 200 }), day)
+  await acceptInto(world.store, securityEvent(2, ['orders']))
+  const claims = await world.store.claim(day, 60_000, 9, () => ({ privileged: 9, others: 9, latest: 0 }))
+  await Promise.all(
+    claims.map((claim) =>
+      world.store.record(claim, {
+        ...{ state: 'delivered', atMs: day + 800, dueMs: day, attempts: 1, reason: 'confirmed' },
+        target: claim.delivery.target,
+        evidence: { kind: 'attempt', atMs: day + 800, data: {} },
+      }),
+    ),
+  )
+  const rows = (await page('/containments')).split('By month')[1] ?? ''
+  const cells = [...rows.matchAll(/<tr>(.*?)<\/tr>/gs)].map(([, row = '']) =>
+    [...row.matchAll(/<t[hd][^>]*>(.*?)<\/t[hd]>/gs)].map(([, cell = '']) => cell.replaceAll(/<[^>]*>/g, '').trim()),
+  )
+  expect(cells.slice(1)).toEqual([
+    ['2026-09', '1', '0', '–', '–', '–', '1'],
+    ['2026-08', '1', '2', '100 %', '100 %', '1 s', '0'],
+  ])
+  for (const path of ['/containments?of=txn-1', '/containments?state=open', `/containments?before=${NOW_MS}`]) {
+    expect([path, (await page(path)).includes('By month')]).toEqual([path, false])
+  }
+})

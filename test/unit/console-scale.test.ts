@@ -140,10 +140,10 @@ describe('open deliveries', () => {
     ['?client_id=party-007', 2],
     ['?age=1d', 130],
     ['?age=7d', 0],
-    ['?subject=bob-1', 131],
-    ['?subject=bob-1&q=party', 130],
-    ['?subject=alice-1&age=1d&q=party-12', 10],
-    ['?subject=nobody', 0],
+    ['?of=txn-2', 131],
+    ['?of=txn-2&q=party', 130],
+    ['?of=txn-1&age=1d&q=party-12', 10],
+    ['?of=none', 0],
     ['?wrong=nonsense&age=nonsense', 261],
   ])('under %s are all on its pages, once each', async (query, count) => {
     const world = await filled()
@@ -155,7 +155,7 @@ describe('open deliveries', () => {
 
   test('are searched for by a form, after which the filter is in the address and the user’s name is not', async () => {
     const ALICE = '0b7e1a52-0000-4000-8000-00000000a11c'
-    const rights = { accessToken: 'olivias', untilMs: NOW_MS + 300_000 }
+    const rights = { accessToken: 'olivias', untilMs: NOW_MS + 300_000, readsUsers: true }
     const find = (_: string, name: string) => Promise.resolve(name === 'alice' ? ALICE : undefined)
     const world = consoleWorld({ users: { names: () => Promise.resolve(new Map()), find } })
     world.rights = rights
@@ -164,10 +164,10 @@ describe('open deliveries', () => {
     const found = await olivia.post('/deliveries', search)
     expect([found.status, found.headers.get('location')]).toEqual([
       303,
-      `/console/deliveries?q=wiki&wrong=unreachable&subject=${ALICE}&age=1h`,
+      `/console/deliveries?q=wiki&wrong=unreachable&of=none&age=1h`,
     ])
-    const again = await olivia.post('/deliveries', { subject: ALICE, q: '', user: '' })
-    expect(again.headers.get('location')).toBe(`/console/deliveries?subject=${ALICE}`)
+    const again = await olivia.post('/deliveries', { of: 'txn-1', q: '', user: '' })
+    expect(again.headers.get('location')).toBe('/console/deliveries?of=txn-1')
     expect((await olivia.post('/deliveries', search, 'forged')).status).toBe(403)
   })
 
@@ -193,8 +193,8 @@ describe('open deliveries', () => {
   test('of a user at some relying parties are made due, and nobody else’s', async () => {
     const world = await filled()
     const olivia = await world.logIn()
-    const page = await text(olivia.get('/deliveries?subject=bob-1&q=party-00'))
-    const form = { which: 'all', subject: 'bob-1', q: 'party-00', shown: field(page, 'shown') }
+    const page = await text(olivia.get('/deliveries?of=txn-2&q=party-00'))
+    const form = { which: 'all', of: 'txn-2', q: 'party-00', shown: field(page, 'shown') }
     const done = await olivia.post('/deliveries/retry', form)
     expect(done.headers.get('location')).toMatch(/done=retry\.10$/)
     const due = (await world.store.deliveries({ issuer: ISSUER, limit: 999 })).filter(({ dueMs }) => dueMs <= NOW_MS)
@@ -249,12 +249,12 @@ describe('containments', () => {
   test.each<[string, (n: number) => boolean]>([
     ['', () => true],
     ['?trigger=account-disabled', (n) => n % 3 === 0],
-    ['?subject=alice-1&trigger=account-disabled', (n) => n % 6 === 0],
+    ['?of=txn-2&trigger=account-disabled', (n) => n % 6 === 0],
     ['?state=open', (n) => (n % 4 === 0 || n % 5 === 0) && n !== 4],
     ['?state=given-up', (n) => n === 4],
     ['?state=ended', (n) => n % 4 !== 0 && n % 5 !== 0],
     ['?client=orders', (n) => n % 4 === 0 || n % 5 === 0],
-    ['?client=wiki&subject=bob-1', () => false],
+    ['?client=wiki&of=txn-1', () => false],
     [`?from=${day(1)}`, (n) => n > 40],
     [`?to=${day(1)}`, (n) => n <= 80],
     [`?from=${day(1)}&to=${day(1)}`, (n) => n > 40 && n <= 80],

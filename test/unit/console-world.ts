@@ -76,6 +76,7 @@ export function consoleWorld(
       names: () => Promise.reject(new Error('not asked for')),
       find: () => Promise.reject(new Error('not asked for')),
     },
+    contain: () => Promise.reject(new Error('not asked for')),
     keysOf: () => undefined,
     isRevoked: async (login) => (await judgedBy(store, nowMs)(ISSUER, { ...login })) === 'revoked',
     flow: {

@@ -30,6 +30,8 @@ const ACTS: Readonly<Record<string, Record<string, string>>> = {
   '/relying-party/pause': PARTY,
   '/relying-party/resume': PARTY,
   '/relying-party/unregister': PARTY,
+  '/end': { user: '0b7e1a52-0000-4000-8000-00000000a11c' },
+  '/end/a-look': REASON,
 }
 
 const person: Person = { ...OLIVIA, roles: ['view'] }
@@ -189,13 +191,14 @@ test('nobody gets past the door without a session, and a stream or a post is not
         containment: never,
         deliveries: never,
         open: never,
+        months: never,
         unreachable: never,
         changes: never,
       },
     },
     flow: { retryNow: never, dismiss: never, unhealthyLanes: () => [] },
   })
-  for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read']) {
+  for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read', '/end', '/end/x']) {
     const answer = await app.request(`/console${path}`)
     expect([path, answer.status, answer.headers.get('location')]).toEqual([
       path,
@@ -269,7 +272,9 @@ describe('a person at the console', () => {
         path === '/containments' ? 2 : 1,
       ])
     }
-    expect((await victor.get('/relying-parties/register')).status).toBe(403)
+    for (const path of ['/relying-parties/register', '/end', '/end/a-look']) {
+      expect([path, (await victor.get(path)).status]).toEqual([path, 403])
+    }
     expect([world.acts, await changed(world)]).toEqual([[], 0])
   })
 

@@ -73,7 +73,7 @@ test('a file of 0.1.0 is brought up as it is opened, with what is open in it, an
   await first.dismiss({ issuer: ISSUER, clientId: 'wiki' }, { by: 'olivia-1', atMs: NOW_MS, reason: 'gone' }, 9)
   await first.close()
   const old = new DatabaseSync(file)
-  old.exec(`drop table unreachable; drop index containment_by_subject; drop index containment_named;
+  old.exec(`drop table month; drop table unreachable; drop index containment_by_subject; drop index containment_named;
     alter table containment drop column subject; alter table containment drop column unreachable;
     alter table containment drop column unreachable_until_ms;
     alter table containment drop column dismissed; drop table watermark;
@@ -87,6 +87,7 @@ test('a file of 0.1.0 is brought up as it is opened, with what is open in it, an
   expect(checkSqlite(file).finding).toMatchObject({ ok: true })
   const store = openSqliteStore(file)
   onTestFinished(() => store.close())
+  expect(await store.months(ISSUER)).toMatchObject([{ containments: 1, closed: 0, told: 0 }])
   const [before] = await store.containments({ issuer: ISSUER, limit: 9 })
   expect(before).toMatchObject({ id: 'txn-1', open: 1, dismissed: 2, unreachable: 0 })
   expect(before).not.toHaveProperty('subject')

@@ -745,6 +745,104 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       expect(await asked()).toEqual({ a: [true, reason], b: [false, undefined] })
     })
 
+    test('what is open of each client is right after every change, also after one that failed, as if it were counted anew', async () => {
+      const clients = ['a', 'b', 'c']
+      let [n, atMs] = [0, NOW_MS]
+      const event = (): SecurityEvent => {
+        const jti = uuid(++n)
+        // At one client all name the same session, so that an answer there ends the others.
+        const sid = (clientId: string) => (clientId === 'c' ? 'again' : `${jti}-${clientId}`)
+        const sessions = clients.slice(n % 3).map((one, at) => ({ ...session(jti, at, one), sid: sid(one) }))
+        return securityEvent(n, [], { sessions })
+      }
+      const take = (one: SecurityEvent) => acceptInto(store, one, ++atMs)
+      const record = async (state: DeliveryState) => {
+        // One of each client, so that its siblings are nobody's.
+        const claims = await claim(atMs, () => places(1), 9)
+        const ends = state === 'delivered' ? { endsSiblingsBeforeMs: atMs + 1 } : {}
+        await Promise.all(claims.map((one) => store.record(one, { ...outcome(one, state, atMs), ...ends })))
+      }
+      const broken = () => {
+        const one = event()
+        return Promise.allSettled([take({ ...one, sessions: [...one.sessions, ...one.sessions] }), take(event())])
+      }
+      const acts: (() => Promise<unknown>)[] = [
+        () => take(event()),
+        () => record('open'),
+        () => take(event()),
+        () => record('delivered'),
+        broken,
+        () => store.dismiss({ issuer: ISSUER, clientId: clients[n % 3] ?? '' }, { by: 'x', atMs, reason: 'gone' }, 1),
+        () => Promise.all([record('delivered'), broken()]),
+        () => store.hasten({ issuer: ISSUER }, { atMs }, 5),
+      ]
+      const counted = async () => {
+        const open = await store.deliveries({ issuer: ISSUER, state: 'open', limit: 999 })
+        const lanes = [...Map.groupBy(open, ({ clientId }) => clientId)].map(([clientId, those]) => {
+          const [oldest] = [...those].sort((x, y) => x.createdMs - y.createdMs)
+          return {
+            ...{ issuer: ISSUER, clientId, count: those.length },
+            ...{ oldestMs: oldest?.createdMs, asked: oldest?.attempts !== 0 },
+            ...(oldest?.lastReason === undefined ? {} : { lastReason: oldest.lastReason }),
+          }
+        })
+        return lanes.sort((x, y) => x.clientId.localeCompare(y.clientId))
+      }
+      for (let round = 0; round < 40; round++) {
+        await acts[round % acts.length]?.()
+        const open = (await store.open()).sort((x, y) => x.clientId.localeCompare(y.clientId))
+        expect([round, open]).toEqual([round, await counted()])
+      }
+      const ended = (await all()).filter(({ state }) => state !== 'open')
+      const bySibling = ended.filter(({ state, attempts }) => state === 'delivered' && attempts === 0)
+      expect([ended.length > 10, bySibling.length > 0]).toEqual([true, true])
+    })
+
+    test('each month says what came of its containments, also where one is opened again, and after reopening', async () => {
+      const [november, december] = [Date.parse('2026-11-30T23:59:59Z'), Date.parse('2026-12-01T00:00:00Z')]
+      const take = (n: number, clients: readonly string[], atMs: number, more: Partial<SecurityEvent> = {}) =>
+        acceptInto(store, securityEvent(n, clients, { watermarkMs: atMs - 100, ...more }), atMs)
+      const answer = async (nowMs: number, most: number) => {
+        const claims = await claim(nowMs, () => places(most), most)
+        await Promise.all(claims.map((one) => store.record(one, outcome(one, 'delivered', nowMs))))
+      }
+      await take(1, ['a', 'b'], november)
+      await answer(november + 500, 2)
+      await take(2, ['a'], december)
+      await answer(december + 59_000, 1)
+      await take(3, [], december)
+      await take(4, ['a'], december)
+      await store.dismiss({ issuer: ISSUER, clientId: 'a' }, { by: 'x', atMs: december, reason: 'gone' }, 9)
+      await take(5, ['a'], december)
+      await acceptInto(store, securityEvent(6, ['a'], { issuer: OTHER_ISSUER }), december)
+      const ofDecember = {
+        month: '2026-12',
+        containments: 4,
+        told: 1,
+        withinSecond: 0,
+        withinMinute: 1,
+        longestMs: 59_100,
+      }
+      const ofNovember = { month: '2026-11', containments: 1, closed: 1, sessions: 2, told: 1, withinSecond: 1 }
+      const longest = { withinMinute: 1, longestMs: 600 }
+      expect(await store.months(ISSUER)).toEqual([
+        { ...ofDecember, closed: 3, sessions: 1 },
+        { ...ofNovember, ...longest },
+      ])
+      // A supplementary part of the first event, which is told two hours later.
+      const late = { txn: 'txn-1', jti: uuid(7), watermarkMs: november - 100 }
+      await acceptInto(store, securityEvent(7, ['c'], late), december)
+      const opened = { closed: 0, sessions: 0, told: 0, withinSecond: 0, withinMinute: 0 }
+      expect((await store.months(ISSUER))[1]).toMatchObject({ ...ofNovember, ...opened })
+      await store.dismiss({ issuer: ISSUER, containmentId: 'txn-5' }, { by: 'x', atMs: december, reason: 'gone' }, 9)
+      await answer(december + 7_200_000, 9)
+      await reopen()
+      expect(await store.months(ISSUER)).toEqual([
+        { ...ofDecember, closed: 4, sessions: 1 },
+        { ...ofNovember, sessions: 3, withinSecond: 0, withinMinute: 0, longestMs: 7_201_100 },
+      ])
+    })
+
     test('a containment is kept with whose account it was, and found by that, newest first', async () => {
       for (const [n, subject] of ['alice-1', 'bob-1', 'alice-1'].entries()) {
         await acceptInto(store, securityEvent(n + 1, ['orders'], { subject }), NOW_MS + n)

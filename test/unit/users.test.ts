@@ -44,6 +44,25 @@ test('a user is found by exactly that name', async () => {
   expect(seen[0]?.query.toString()).toBe('username=Alice&exact=true&max=2&briefRepresentation=true')
 })
 
+test('a user is found by the email address that they alone have, unless somebody is named like it', async () => {
+  const people = [
+    { id: 'x', username: 'alice', email: 'Alice@example.org' },
+    { id: 'y', username: 'bob', email: 'both@example.org' },
+    { id: 'z', username: 'carol', email: 'both@example.org' },
+    { id: 'n', username: 'named@example.org' },
+    { id: 'm', username: 'mallory', email: 'named@example.org' },
+  ]
+  const { users } = await adminApi(200, (query) =>
+    people.filter(
+      ({ username, email }) => username === query.get('username') || email?.toLowerCase() === query.get('email'),
+    ),
+  )
+  expect(await users.find('t', 'alice@example.org')).toBe('x')
+  expect(await users.find('t', 'both@example.org')).toBeUndefined()
+  expect(await users.find('t', 'named@example.org')).toBe('n')
+  expect(await users.find('t', 'nobody@example.org')).toBeUndefined()
+})
+
 test.each([
   [403, [], 'access_denied', /role view-users of realm-management/],
   [401, [], 'access_denied', /\(401\)/],

@@ -5,7 +5,7 @@ import { realmAt, Rest } from './rest.ts'
 const TIMEOUT_MS = 2000
 /** So many ids fit into an address. */
 const AT_ONCE = 50
-const Users = z.array(z.object({ id: z.string(), username: z.string() }))
+const Users = z.array(z.object({ id: z.string(), username: z.string(), email: z.string().optional() }))
 
 /**
  * Users of a realm as a person's own access token shows them, by Keycloak's Admin API: it takes the role view-users of
@@ -18,8 +18,11 @@ export interface UserLookup {
    * @throws RelayError `access_denied` where the token may not, `idp_unavailable` where nobody can be asked
    */
   names(accessToken: string, ids: readonly string[]): Promise<ReadonlyMap<string, string>>
-  /** The id of the user of exactly this name; undefined where there is none. Throws as above. */
-  find(accessToken: string, username: string): Promise<string | undefined>
+  /**
+   * The id of the user of exactly this user name, else of the only one with this email address; undefined where there is none.
+   * Throws as above.
+   */
+  find(accessToken: string, name: string): Promise<string | undefined>
 }
 
 /** @param ca certificates of CAs (PEM) that are trusted for this realm in addition */
@@ -43,10 +46,18 @@ export function usersOf(issuer: string, ca?: string): UserLookup {
       }
       return found
     },
-    find: async (accessToken, username) =>
-      (await ask(accessToken, { username, exact: 'true', max: '2' })).find(
-        (user) => user.username.toLowerCase() === username.toLowerCase(),
-      )?.id,
+    find: async (accessToken, name) => {
+      const exactly = (query: Readonly<Record<string, string>>) =>
+        ask(accessToken, { ...query, exact: 'true', max: '2' })
+      const is = (text?: string) => text?.toLowerCase() === name.toLowerCase()
+      const named = (await exactly({ username: name })).find((user) => is(user.username))
+      if (named || !name.includes('@')) {
+        return named?.id
+      }
+      // A realm may let several have the same address.
+      const addressed = (await exactly({ email: name })).filter((user) => is(user.email))
+      return addressed.length === 1 ? addressed[0]?.id : undefined
+    },
   }
 }
 

@@ -1,3 +1,4 @@
+import { monthOf } from '../../domain/month.ts'
 import type { Store } from '../port.ts'
 import type { Accepts } from './accepts.ts'
 import type { Closing } from './closings.ts'
@@ -27,6 +28,7 @@ export function acceptsOn(accepts: Accepts, read: Read, closing: Closing): Pick<
         event.subject,
         unreachable.length,
         ...unreachable.flatMap(({ clientId, sid, untilMs }) => [clientId, sid, untilMs]),
+        monthOf(atMs),
       ])
       return closing(event.issuer, answer) as 'accepted' | 'duplicate'
     },

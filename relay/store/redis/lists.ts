@@ -1,13 +1,19 @@
 import type { Delivery, Evidence } from '../../domain/model.ts'
+import { addedUp, type MonthCounts } from '../../domain/month.ts'
 import type { Store } from '../port.ts'
 import { inOrder, partsOf, type Read } from './reads.ts'
 import { containmentOf } from './rows.ts'
 import { PREFIX } from './scripts.ts'
 
+const NOTHING: MonthCounts = {
+  ...{ containments: 0, closed: 0, sessions: 0, told: 0 },
+  ...{ withinSecond: 0, withinMinute: 0, longestMs: 0 },
+}
+
 /** The lists for people and programs. */
 export function listsOn(
   read: Read,
-): Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'unreachable'> {
+): Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'months' | 'unreachable'> {
   return {
     containments: ({ issuer, subject, beforeMs, limit }) =>
       read(async (client) => {
@@ -67,6 +73,18 @@ export function listsOn(
           }),
         )
         return all.filter(({ count }) => count > 0)
+      }),
+
+    months: (issuer) =>
+      read(async (client) => {
+        const counts = Object.entries(await client.hGetAll(`${PREFIX}months:${issuer}`))
+        const byMonth = Map.groupBy(counts, ([name]) => name.slice(0, name.indexOf(' ')))
+        return addedUp(
+          [...byMonth].map(([month, those]) => ({
+            ...{ month, ...NOTHING },
+            ...Object.fromEntries(those.map(([name, count]) => [name.slice(month.length + 1), Number(count)])),
+          })),
+        )
       }),
 
     unreachable: (nowMs) =>

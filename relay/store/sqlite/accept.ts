@@ -1,12 +1,13 @@
 import type { Store } from '../port.ts'
 import type { Database } from './database.ts'
 import type { Ends } from './ends.ts'
+import { containmentOf } from './rows.ts'
 import type { Siblings } from './siblings.ts'
 import { addWatermarks } from './watermarks.ts'
 
 /** Taking events in: whole or not at all. */
 export function acceptsOn(
-  { sql, read, commits, dueLanes }: Database,
+  { sql, read, commits, dueLanes, openLanes, months }: Database,
   { addEvidence, closeIfEnded }: Ends,
   siblings: Siblings,
 ): Pick<Store, 'accept' | 'unknown'> {
@@ -20,7 +21,8 @@ export function acceptsOn(
         }
         const count = deliveries.length
         const untilMs = Math.max(0, ...unreachable.map((one) => one.untilMs))
-        sql(
+        const before = sql('select * from containment where issuer = ? and id = ?').get(issuer, containmentId)
+        const now = sql(
           `insert into containment (issuer, id, trigger, event_ms, created_ms, deliveries, open, parts, arrived,
              last_end_ms, subject, unreachable, unreachable_until_ms)
            values (?, ?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?, ?)
@@ -29,11 +31,18 @@ export function acceptsOn(
              parts = max(parts, excluded.parts), last_end_ms = max(last_end_ms, excluded.last_end_ms),
              subject = coalesce(subject, excluded.subject), unreachable = unreachable + excluded.unreachable,
              unreachable_until_ms = max(unreachable_until_ms, excluded.unreachable_until_ms),
-             closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)`,
-        ).run(
+             closed_ms = iif(excluded.open > 0 or excluded.parts > parts, null, closed_ms)
+           returning closed_ms`,
+        ).get(
           ...[issuer, containmentId, event.trigger, event.watermarkMs, createdMs, count, count, event.parts, lastEndMs],
           ...[event.subject, unreachable.length, untilMs],
         )
+        const was = before && containmentOf(before)
+        if (!was) {
+          months.began(issuer, createdMs)
+        } else if (was.closedMs !== undefined && now?.['closed_ms'] === null) {
+          months.reopened({ ...was, closedMs: was.closedMs })
+        }
         for (const d of deliveries) {
           sql(
             `insert into delivery (id, containment_id, issuer, client_id, sid, target, latest_end_ms, state, attempts, due_ms,
@@ -51,6 +60,7 @@ export function acceptsOn(
             Number(d.privileged),
           )
           dueLanes.madeDue(d, d.dueMs)
+          openLanes.added(d)
           sql('delete from unreachable where issuer = ? and client_id = ? and sid = ?').run(issuer, d.clientId, d.sid)
         }
         for (const one of unreachable) {

@@ -2,7 +2,9 @@ import type { StatementSync } from 'node:sqlite'
 import { DueLanes } from './claims.ts'
 import { Commits } from './commits.ts'
 import { Leases } from './leases.ts'
+import { type Months, monthsOf } from './months.ts'
 import { openFile } from './open.ts'
+import { OpenLanes } from './open-lanes.ts'
 
 /** A file that is open, and what is kept in memory beside it. */
 export interface Database {
@@ -12,6 +14,8 @@ export interface Database {
   readonly commits: Commits
   readonly leases: Leases
   readonly dueLanes: DueLanes
+  readonly openLanes: OpenLanes
+  readonly months: Months
   readonly close: () => Promise<void>
 }
 
@@ -29,13 +33,18 @@ export function openDatabase(path: string, narrowed: () => void): Database {
   const leases = new Leases()
   db.function('leased', (seq) => Number(leases.has(Number(seq))))
   const dueLanes = new DueLanes(sql, leases)
+  const openLanes = new OpenLanes(sql)
+  const forget = () => {
+    dueLanes.forget()
+    openLanes.forget()
+  }
   const commits = new Commits(db, path, {
     committed: () => leases.committed(),
     rolledBack: () => {
       leases.rolledBack()
-      dueLanes.forget()
+      forget()
     },
-    workRolledBack: () => dueLanes.forget(),
+    workRolledBack: forget,
   })
   const read = <T>(work: () => T): Promise<T> => {
     try {
@@ -45,7 +54,7 @@ export function openDatabase(path: string, narrowed: () => void): Database {
     }
   }
   return {
-    ...{ sql, read, commits, leases, dueLanes },
+    ...{ sql, read, commits, leases, dueLanes, openLanes, months: monthsOf(sql) },
     close: () => {
       commits.flush()
       if (db.isOpen) {

@@ -11,7 +11,7 @@ export interface Ends {
 }
 
 /** @param closed told of each containment whose last delivery has ended; a commit that then fails tells twice */
-export function endsOn({ sql }: Database, closed: (issuer: string, msSinceEvent: number) => void): Ends {
+export function endsOn({ sql, months }: Database, closed: (issuer: string, msSinceEvent: number) => void): Ends {
   const addEvidence = (issuer: string, containmentId: string, { atMs, kind, data }: Evidence) =>
     void sql('insert into evidence (issuer, containment_id, at_ms, kind, data) values (?, ?, ?, ?, ?)').run(
       issuer,
@@ -24,9 +24,13 @@ export function endsOn({ sql }: Database, closed: (issuer: string, msSinceEvent:
     const row = sql(
       `update containment set closed_ms = ?
        where issuer = ? and id = ? and open = 0 and arrived = parts and closed_ms is null
-       returning deliveries, event_ms`,
+       returning deliveries, dismissed, event_ms, created_ms`,
     ).get(atMs, issuer, id)
     if (row) {
+      months.closed({
+        ...{ issuer, closedMs: atMs, createdMs: integer(row, 'created_ms'), eventMs: integer(row, 'event_ms') },
+        ...{ deliveries: integer(row, 'deliveries'), dismissed: integer(row, 'dismissed') },
+      })
       const sinceMs = atMs - integer(row, 'event_ms')
       const data = { deliveries: integer(row, 'deliveries'), ms_since_event: sinceMs }
       addEvidence(issuer, id, { kind: 'closed', atMs, data })

@@ -2,6 +2,7 @@ import { setImmediate as othersFirst } from 'node:timers/promises'
 import type { Delivery, DeliveryState } from '../../domain/model.ts'
 import type { Store } from '../port.ts'
 import type { Database } from './database.ts'
+import { monthOfRow } from './months.ts'
 import { containmentOf, deliveryOf, evidenceOf, integer, text } from './rows.ts'
 
 /** So many open deliveries of a relying party are sorted for a page of them. */
@@ -10,7 +11,11 @@ const SORTED = 5000
 const SLICE = 5000
 
 /** The lists for people and programs. */
-export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'unreachable'> {
+export function listsOn({
+  sql,
+  read,
+  openLanes,
+}: Database): Pick<Store, 'containments' | 'containment' | 'open' | 'months' | 'unreachable'> {
   return {
     containments: ({ issuer, subject, beforeMs = Number.MAX_SAFE_INTEGER, limit }) =>
       read(() =>
@@ -31,27 +36,10 @@ export function listsOn({ sql, read }: Database): Pick<Store, 'containments' | '
         return row && { containment: containmentOf(row), evidence: evidence.map(evidenceOf) }
       }),
 
-    // The index that holds all it needs; others start the same way.
-    open: () =>
-      read(() =>
-        sql(
-          `select issuer, client_id, count(*) as count, min(created_ms) as oldest from delivery
-             indexed by delivery_lane where state = 'open'
-           group by issuer, client_id`,
-        )
-          .all()
-          .map((row) => {
-            const [issuer, clientId, oldestMs] = [text(row, 'issuer'), text(row, 'client_id'), integer(row, 'oldest')]
-            const oldest = sql(
-              `select attempts, last_reason from delivery indexed by delivery_lane
-                 where state = 'open' and issuer = ? and client_id = ? and created_ms = ? limit 1`,
-            ).get(issuer, clientId, oldestMs)
-            return {
-              ...{ issuer, clientId, count: integer(row, 'count'), oldestMs, asked: oldest?.['attempts'] !== 0 },
-              ...(oldest?.['last_reason'] == null ? {} : { lastReason: text(oldest, 'last_reason') }),
-            }
-          }),
-      ),
+    open: () => read(() => openLanes.list()),
+
+    months: (issuer) =>
+      read(() => sql('select * from month where issuer = ? order by month desc').all(issuer).map(monthOfRow)),
 
     unreachable: (nowMs) =>
       read(() =>

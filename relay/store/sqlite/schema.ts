@@ -3,7 +3,7 @@ import { RelayError } from '../../errors.ts'
 import { VERSION } from '../../version.ts'
 
 /** The form of a file, in its `user_version`. A change of the tables after a release raises it and brings older files up. */
-export const FORM = 2
+export const FORM = 3
 
 /** What the forms before had not. Of a containment of then nobody knows whose account it was. */
 const SINCE_2 = `
@@ -38,6 +38,22 @@ const SINCE_2 = `
   alter table watermark_of_2 rename to watermark;
   create index watermark_by_seq on watermark (issuer, seq);
   create index watermark_by_end on watermark (until_ms)`
+
+/** Counted of what is there, and followed from then on. */
+const SINCE_3 = `
+  create table month (
+    issuer text not null, month text not null,
+    containments integer not null, closed integer not null, sessions integer not null, told integer not null,
+    within_second integer not null, within_minute integer not null, longest_ms integer not null,
+    primary key (issuer, month)
+  ) strict, without rowid;
+  insert into month
+    select issuer, strftime('%Y-%m', created_ms / 1000, 'unixepoch') as month, count(*), coalesce(sum(closed), 0),
+      coalesce(sum(closed * (deliveries - dismissed)), 0), coalesce(sum(told), 0),
+      coalesce(sum(told * (took <= 1000)), 0), coalesce(sum(told * (took <= 60000)), 0), coalesce(max(told * took), 0)
+    from (select *, closed_ms is not null as closed, coalesce(closed_ms - event_ms, 0) as took,
+      closed_ms is not null and deliveries > 0 and dismissed = 0 as told from containment)
+    group by issuer, month`
 
 const TABLES = `
   create table event (
@@ -141,7 +157,8 @@ export function makeTables(db: DatabaseSync, path: string): void {
   if (form === FORM) {
     return
   }
-  db.exec(form === 0 ? `${TABLES};${SINCE_2}` : SINCE_2)
+  const steps = [TABLES, SINCE_2, SINCE_3]
+  db.exec(steps.slice(form).join(';'))
   db.exec(`pragma user_version = ${FORM}`)
   db.exec('delete from written_by')
   db.prepare('insert into written_by values (?)').run(VERSION)

@@ -1,7 +1,7 @@
-import type { StatementSync } from 'node:sqlite'
 import type { Delivery } from '../../domain/model.ts'
 import { siblingEnded } from '../../domain/sibling.ts'
 import { type Outcome, SIBLINGS } from '../port.ts'
+import type { Database } from './database.ts'
 import type { Ends } from './ends.ts'
 import { deliveryOf, text } from './rows.ts'
 
@@ -9,10 +9,8 @@ import { deliveryOf, text } from './rows.ts'
  * The siblings of a delivery on SQLite. An index of what is open by its session would cost each delivery a page anywhere in
  * the file, twice. So only those have an entry whose session has been named by another event before or since, which the
  * watermarks know: nearly none.
- *
- * @param sql statements in which `leased(seq)` says whether the row is leased
  */
-export function siblingsOn(sql: (text: string) => StatementSync, { addEvidence, oneEnded }: Ends) {
+export function siblingsOn({ sql, openLanes }: Pick<Database, 'sql' | 'openLanes'>, { addEvidence, oneEnded }: Ends) {
   return {
     /** Before the watermarks of an event are written, and after its deliveries: those of its sessions that are owed already. */
     named(issuer: string, containmentId: string, sids: readonly string[]): void {
@@ -56,6 +54,7 @@ export function siblingsOn(sql: (text: string) => StatementSync, { addEvidence, 
           ...[atMs, status ?? null, reason, sibling.id],
         )
         addEvidence(issuer, sibling.containmentId, evidence)
+        openLanes.ended(sibling)
         oneEnded(issuer, sibling.containmentId, atMs, 'delivered')
       }
     },

@@ -26,7 +26,7 @@ export function openSqliteStore(
   const database = openDatabase(path, narrowed)
   const { sql, read, commits, close } = database
   const ends = endsOn(database, closed)
-  const siblings = siblingsOn(sql, ends)
+  const siblings = siblingsOn(database, ends)
   return {
     ...acceptsOn(database, ends, siblings),
     ...workOn(database, ends, siblings),

@@ -9,7 +9,7 @@ type Work = Pick<Store, 'claim' | 'record' | 'release' | 'nextDueMs' | 'unreport
 
 /** What the flow does with deliveries: a claim, its outcome, and the report of its end. */
 export function workOn(
-  { sql, read, commits, leases, dueLanes }: Database,
+  { sql, read, commits, leases, dueLanes, openLanes }: Database,
   { addEvidence, oneEnded }: Ends,
   siblings: Siblings,
 ): Work {
@@ -40,9 +40,11 @@ export function workOn(
         if (changed.changes > 0) {
           addEvidence(delivery.issuer, delivery.containmentId, outcome.evidence)
           if (ended) {
+            openLanes.ended(delivery)
             oneEnded(delivery.issuer, delivery.containmentId, outcome.atMs, outcome.state)
             siblings.end(delivery, outcome)
           } else {
+            openLanes.attempted(delivery)
             dueLanes.madeDue(delivery, outcome.dueMs)
           }
         }
@@ -85,7 +87,7 @@ export function workOn(
 
 /** What people do with open deliveries, and the flow where a relying party answers again. */
 export function actsOn(
-  { sql, commits, dueLanes }: Database,
+  { sql, commits, dueLanes, openLanes }: Database,
   { addEvidence, oneEnded }: Ends,
 ): Pick<Store, 'hasten' | 'dismiss'> {
   /** @param waitingMs only those that are due after it; so what is leased is not among them */
@@ -127,13 +129,15 @@ export function actsOn(
     dismiss: (selection, { by, atMs, reason = '' }, limit) =>
       commits.run(() => {
         const rows = selected(selection, limit)
-        for (const { id, containmentId, clientId, attempts } of rows) {
+        for (const delivery of rows) {
+          const { id, containmentId, clientId, attempts } = delivery
           sql(`update delivery set state = 'dismissed', ended_ms = ?, last_reason = 'dismissed' where id = ?`).run(
             atMs,
             id,
           )
           const data = { delivery: id, client_id: clientId, attempts, by, reason }
           addEvidence(selection.issuer, containmentId, { kind: 'dismissed', atMs, data })
+          openLanes.ended(delivery)
           oneEnded(selection.issuer, containmentId, atMs, 'dismissed')
         }
         return rows.length

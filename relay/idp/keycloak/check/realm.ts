@@ -74,6 +74,8 @@ export interface RealmToCheck {
   readonly ca?: string | undefined
   /** The clients whose tokens may act at the relay. */
   readonly clients: readonly string[]
+  /** The client of the relay's console, where it is in this realm. */
+  readonly console?: string | undefined
   /** Whether upstreams tell the relay of its users. */
   readonly hears?: boolean
 }
@@ -167,7 +169,9 @@ export async function checkRealm(realm: RealmToCheck, nowMs: () => number, sleep
   if (extension.realm) {
     const told = relyingParties.map((party) => party.clientId)
     const atKeycloak = extension.realm.policy?.['clients']
-    findings.push(judgeClients(issuer, { here: realm.clients, atKeycloak, told, untold: untold ?? [] }))
+    findings.push(
+      judgeClients(issuer, { here: realm.clients, atKeycloak, console: realm.console, told, untold: untold ?? [] }),
+    )
   }
   const genuine: Genuine = (client) => genuineTokens(ask, issuer, token, client)
   return {

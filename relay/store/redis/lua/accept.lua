@@ -1,7 +1,7 @@
 -- issuer, jti, containment, trigger, event ms, created ms, parts, when its last session ends, then three lists, each with its length before it:
 -- deliveries (id, client, sid, due, created, whether privileged, how many texts its row has, its row as fields and values in
 -- turn), evidence (line), watermarks (kind, name, ms, until); then the subject and one more list, what is unreachable (client,
--- sid, until)
+-- sid, until); at the very end the month of the created ms
 local issuer, jti, containment, created = ARGV[1], ARGV[2], ARGV[3], ARGV[6]
 local event = P .. 'event:' .. issuer .. ' ' .. jti
 if redis.call('EXISTS', event) == 1 then
@@ -25,7 +25,11 @@ local key = P .. 'containment:' .. of
 if redis.call('EXISTS', key) == 0 then
   redis.call('HSET', key, 'id', containment, 'issuer', issuer, 'trigger', ARGV[4], 'eventMs', ARGV[5],
     'createdMs', created, 'deliveries', 0, 'open', 0, 'parts', 0, 'arrived', 0)
+  redis.call('HSET', key, 'month', ARGV[#ARGV])
+  redis.call('HINCRBY', P .. 'months:' .. issuer, ARGV[#ARGV] .. ' containments', 1)
   redis.call('ZADD', P .. 'containments:' .. issuer, created, containment)
+elseif deliveries > 0 or tonumber(ARGV[7]) > tonumber(redis.call('HGET', key, 'parts')) then
+  count_closed(key, -1)
 end
 if deliveries > 0 then
   redis.call('HINCRBY', key, 'deliveries', deliveries)

@@ -50,6 +50,36 @@ local function add_evidence(issuer, containment, line)
   redis.call('RPUSH', P .. 'evidence:' .. issuer .. ' ' .. containment, at)
 end
 
+-- What a closed containment adds to its month, or takes from it, as countsOfClosed() in domain/month.ts. An older relay has
+-- left one without a month, and its month does not have it.
+local function count_closed(key, by)
+  local row = redis.call('HMGET', key, 'month', 'issuer', 'deliveries', 'dismissed', 'eventMs', 'closedMs')
+  if not row[1] or not row[6] then
+    return
+  end
+  local months = P .. 'months:' .. row[2]
+  local function add(what, count)
+    redis.call('HINCRBY', months, row[1] .. ' ' .. what, by * count)
+  end
+  local deliveries, dismissed = tonumber(row[3]), tonumber(row[4] or 0)
+  local took = tonumber(row[6]) - tonumber(row[5])
+  add('closed', 1)
+  add('sessions', deliveries - dismissed)
+  if deliveries > 0 and dismissed == 0 then
+    add('told', 1)
+    if took <= 1000 then
+      add('withinSecond', 1)
+    end
+    if took <= 60000 then
+      add('withinMinute', 1)
+    end
+    local longest = redis.call('HGET', months, row[1] .. ' longestMs')
+    if took > tonumber(longest or 0) then
+      redis.call('HSET', months, row[1] .. ' longestMs', whole(took))
+    end
+  end
+end
+
 -- Milliseconds from the event of each containment that a script has closed; its answer ends with them.
 local closings = {}
 
@@ -60,6 +90,7 @@ local function close_if_ended(issuer, containment, at)
   if row[1] == '0' and not row[2] and row[5] == row[6] then
     local since = whole(tonumber(at) - tonumber(row[4]))
     redis.call('HSET', key, 'closedMs', at)
+    count_closed(key, 1)
     local past = math.max(tonumber(at), tonumber(row[7] or 0))
     redis.call('ZADD', P .. 'past:' .. issuer, past, containment)
     if row[8] then
