@@ -14,7 +14,10 @@ import type { LoginClaims } from './sessions.ts'
 export interface ConsolePorts {
   readonly client: ConsoleClient
   readonly login: RealmLogin
-  readonly store: Pick<Store, 'containments' | 'containment' | 'deliveries' | 'open' | 'months' | 'unreachable' | 'changes'>
+  readonly store: Pick<
+    Store,
+    'containments' | 'containment' | 'deliveries' | 'open' | 'months' | 'unreachable' | 'changes'
+  >
   readonly relyingParties: Pick<RelyingParties, 'list' | 'find' | 'lane'>
   readonly registrar: Pick<
     Registrar,

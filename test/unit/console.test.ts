@@ -198,7 +198,15 @@ test('nobody gets past the door without a session, and a stream or a post is not
     },
     flow: { retryNow: never, dismiss: never, unhealthyLanes: () => [] },
   })
-  for (const path of [...PAGES, '/containments/x', '/relying-party', '/relying-parties/register', '/coverage/read', '/end', '/end/x']) {
+  for (const path of [
+    ...PAGES,
+    '/containments/x',
+    '/relying-party',
+    '/relying-parties/register',
+    '/coverage/read',
+    '/end',
+    '/end/x',
+  ]) {
     const answer = await app.request(`/console${path}`)
     expect([path, answer.status, answer.headers.get('location')]).toEqual([
       path,
