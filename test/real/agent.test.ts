@@ -42,12 +42,12 @@ afterAll(async () => {
   await realm.stop()
 })
 
-/** Lets the agent's service account view this one client, as docs/workloads.md has it; @returns what takes that back. */
+/** Lets the agent's client view this one client, as docs/workloads.md has it; @returns what takes that back. */
 async function letView(job: Job): Promise<() => Promise<void>> {
   const server = `/clients/${await realm.admin.clientUuid('admin-permissions')}/authz/resource-server`
-  const users = [await realm.admin.userId(`service-account-${AGENT}`)]
-  const policy = await realm.admin.must<{ id: string }>('POST', `${server}/policy/user`, {
-    ...{ name: `the agent of ${randomUUID()}`, logic: 'POSITIVE', users },
+  const clients = [await realm.admin.clientUuid(AGENT)]
+  const policy = await realm.admin.must<{ id: string }>('POST', `${server}/policy/client`, {
+    ...{ name: `the agent of ${randomUUID()}`, logic: 'POSITIVE', clients },
   })
   const permission = await realm.admin.must<{ id: string }>('POST', `${server}/permission/scope`, {
     ...{ name: `the secret of ${randomUUID()}`, resourceType: 'Clients', resources: [job.uuid] },
