@@ -58,6 +58,8 @@ function settings(realm: SharedDemoRealm, other: Record<string, string> = {}) {
   const neighbour = realm === main ? 'told-staff' : 'told-main'
   const usual = {
     [`${POLICY}.admin-reset-password`]: 'sessions, tell-upstreams',
+    // Else a word would end at the first hop by itself.
+    [`${POLICY}.downstream-sessions-revoked`]: 'sessions, tell-upstreams',
     'logout-relay.upstreams.told': neighbour,
     'logout-relay.downstreams.clients': neighbour,
   }
