@@ -15,13 +15,31 @@ export interface PushPorts<Event> {
   readonly receive: (event: Event) => Promise<unknown>
   readonly refused: (code: string, message: string) => void
   readonly clock: Pick<Clock, 'sleep'>
+  /** Of a sender that does not do it as RFC 8935 has it. */
+  readonly form?: Form
 }
+
+interface Form {
+  readonly contentType: string
+  /** Throws a RelayError for a body that holds no token. */
+  readonly tokenIn: (body: string) => string
+  /** The answer that ends it. */
+  readonly taken: 200 | 202
+}
+
+const RFC_8935: Form = { contentType: 'application/secevent+jwt', tokenIn: (body) => body.trim(), taken: 202 }
 
 /**
  * Push delivery of Security Event Tokens, RFC 8935. 202 is answered only when the event cannot be lost any more. One whose
  * key is not known yet is looked at once more when the realm's keys may be fetched again; after that the poll brings it.
  */
-export function pushRoute<Event>({ verify: verifyNow, receive, refused, clock }: PushPorts<Event>): Hono {
+export function pushRoute<Event>({
+  verify: verifyNow,
+  receive,
+  refused,
+  clock,
+  form = RFC_8935,
+}: PushPorts<Event>): Hono {
   let waiting = 0
   const verify = (set: string) =>
     verifyNow(set).catch(async (cause: unknown) => {
@@ -50,11 +68,11 @@ export function pushRoute<Event>({ verify: verifyNow, receive, refused, clock }:
   app.post('/events', limit, async (c) => {
     try {
       const type = c.req.header('content-type')?.split(';')[0]?.trim().toLowerCase()
-      if (type !== 'application/secevent+jwt') {
-        throw new RelayError('invalid_request', 'The Content-Type must be application/secevent+jwt')
+      if (type !== form.contentType) {
+        throw new RelayError('invalid_request', `The Content-Type must be ${form.contentType}`)
       }
-      await receive(await verify((await c.req.text()).trim()))
-      return c.body(null, 202)
+      await receive(await verify(form.tokenIn(await c.req.text())))
+      return c.body(null, form.taken)
     } catch (cause) {
       const error =
         cause instanceof RelayError

@@ -10,6 +10,7 @@ export const SKEW_SECONDS = 60
  * Verifies a Security Event Token (RFC 8417 §2, SSF 1.0), whosever it is: pinned issuer before anything is fetched, its
  * published keys, `typ`, `aud`.
  *
+ * @param isTyp of an issuer whose events are no Security Event Tokens
  * @throws RelayError with a code of RFC 8935 §2.4, or `idp_unavailable` when the issuer's keys cannot be had now, or
  *   `key_unknown` where the key is not among them yet: that of a realm which has just changed its key is seconds away
  */
@@ -17,9 +18,10 @@ export async function verifiedToken(
   set: string,
   keysOf: KeysOf,
   audience: string,
+  isTyp = isSecurityEvent,
 ): Promise<{ issuer: string; payload: JWTPayload }> {
   const { issuer, typ, kid } = peek(set)
-  if (typ !== 'secevent+jwt' && typ !== 'application/secevent+jwt') {
+  if (!isTyp(typ)) {
     throw new RelayError('invalid_request', 'The header typ must be secevent+jwt')
   }
   // Asked for last of all: a promise that fails with nobody waiting for it would end the process.
@@ -41,6 +43,10 @@ export async function verifiedToken(
     const why = whyUnverifiable(cause, set, known)
     throw why === undefined ? refusal(cause) : new RelayError('invalid_key', why)
   }
+}
+
+function isSecurityEvent(typ: unknown): boolean {
+  return typ === 'secevent+jwt' || typ === 'application/secevent+jwt'
 }
 
 /** What must be known before any key is fetched; nothing of it is believed yet. */

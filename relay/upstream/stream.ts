@@ -4,6 +4,7 @@ import { RelayError } from '../errors.ts'
 import type { Clock } from '../flow/ports.ts'
 import { pollOutbox } from '../ingest/poll.ts'
 import { pushRoute } from '../ingest/push.ts'
+import { heardFromApple, isApple, unwrapped } from './apple.ts'
 import type { Life } from './life.ts'
 import { type Heard, heardIn } from './set.ts'
 import type { Transmitter } from './transmitter.ts'
@@ -20,7 +21,7 @@ export interface StreamPorts extends Life {
 /** Takes what a Security Event Token says, one word after the other. It is not acknowledged before the realm has all of it. */
 function taking({ upstream, heard, alive, status }: StreamPorts) {
   return {
-    verify: (set: string) => heardIn(set, upstream),
+    verify: (set: string) => (isApple(upstream) ? heardFromApple(set, upstream) : heardIn(set, upstream)),
     receive: async ({ words, madeMs, status: said }: Heard) => {
       for (const word of words) {
         heard(outcomeOf(await upstream.hear(word)))
@@ -46,7 +47,8 @@ export function streamRoute(ports: StreamPorts): Hono {
     }
     return next()
   })
-  app.route('/', pushRoute({ ...taking(ports), clock, refused }))
+  const form = { contentType: 'application/json', tokenIn: unwrapped, taken: 200 } as const
+  app.route('/', pushRoute({ ...taking(ports), clock, refused, ...(isApple(ports.upstream) ? { form } : {}) }))
   return app
 }
 

@@ -383,6 +383,85 @@ describe('a pushed token', () => {
   })
 })
 
+describe('a notification of Sign in with Apple, in the shape of its documentation', () => {
+  const APPLE = 'https://appleid.apple.com'
+  const APP = 'com.example.shop'
+  const SUB = '820417.faa325acbc78e1be1668ba852d492d8a.0219'
+  let apple: Realm
+  beforeAll(async () => {
+    apple = await realm(APPLE)
+  })
+  const given = () =>
+    ports({
+      ...{ name: 'apple', issuer: APPLE, linkIssuer: APPLE, audience: APP },
+      keys: () => Promise.resolve(apple.keys),
+    })
+  const notification = (event: object = {}, more: object = {}) => ({
+    ...{ iss: APPLE, aud: APP, iat: NOW, exp: 4_000_000_000, jti: 'abede.67890' },
+    events: JSON.stringify({ type: 'consent-revoked', sub: SUB, event_time: NOW - 5, ...event }),
+    ...more,
+  })
+  /** Apple's tokens have no type. */
+  const signed = (payload: object) => apple.sign(payload, { typ: undefined as unknown as string })
+  const post = async (to: ReturnType<typeof ports>, token: string, body = JSON.stringify({ payload: token })) =>
+    streamRoute(to.ports).request('/events', { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+
+  test.each([
+    ['consent-revoked', NOW - 5, 'sessions-revoked'],
+    ['account-delete', (NOW - 5) * 1000, 'account-purged'],
+    ['account-deleted', NOW - 5, 'account-purged'],
+  ])('%s is told to the realm of the user, by its own time, and answered 200', async (type, event_time, means) => {
+    const to = given()
+    const answer = await post(to, await signed(notification({ type, event_time })))
+    expect([answer.status, await answer.text()]).toEqual([200, ''])
+    const word = { issuer: APPLE, subjects: [{ sub: SUB }], type: `${RISC}/${means}`, txn: 'abede.67890' }
+    expect(to.words).toEqual([{ ...word, atMs: NOW_MS - 5000, id: `apple ${RISC}/${means} 0 abede.67890` }])
+  })
+
+  test('of mail forwarding means nothing, and is answered 200', async () => {
+    const to = given()
+    expect(
+      (await post(to, await signed(notification({ type: 'email-disabled', email: 'a@example.org' })))).status,
+    ).toBe(200)
+    expect(to.words).toEqual([])
+  })
+
+  test('with a time of another age counts as of when it was made', async () => {
+    const to = given()
+    await post(to, await signed(notification({ event_time: 1 })))
+    expect(to.words[0]?.atMs).toBe(NOW_MS)
+  })
+
+  test.each<[string, () => Promise<string>, string]>([
+    ['is Apple’s ID token', () => signed(notification({}, { events: undefined, sub: SUB })), 'invalid_request'],
+    ['is for another app', () => signed(notification({}, { aud: 'com.example.other' })), 'invalid_audience'],
+    ['is over', () => signed(notification({}, { exp: 1 })), 'invalid_request'],
+    [
+      'is signed by a stranger',
+      () => stranger.sign(notification(), { kid: `key of ${APPLE}`, typ: undefined as unknown as string }),
+      'invalid_key',
+    ],
+    ['is an access token by its type', () => apple.sign(notification(), { typ: 'at+jwt' }), 'invalid_request'],
+    ['has events that are no text', () => signed(notification({}, { events: {} })), 'invalid_request'],
+    ['has events that are no JSON', () => signed(notification({}, { events: '{' })), 'invalid_request'],
+    ['names nobody', () => signed(notification({ sub: '' })), 'invalid_request'],
+  ])('that %s is refused, and tells nobody anything', async (_, token, code) => {
+    const to = given()
+    const answer = await post(to, await token())
+    expect([answer.status, ((await answer.json()) as { err: string }).err]).toEqual([400, code])
+    expect(to.words).toEqual([])
+  })
+
+  test('that is not wrapped is refused, and no other upstream may wrap', async () => {
+    const to = given()
+    const token = await signed(notification())
+    expect((await post(to, token, token)).status).toBe(400)
+    const other = ports()
+    expect((await post(other, await okta.sign(claims()))).status).toBe(400)
+    expect([...to.words, ...other.words]).toEqual([])
+  })
+})
+
 describe('a token that comes again', () => {
   const life = () => {
     const shown: (string | number)[] = []
