@@ -249,8 +249,11 @@ describe('the word of a realm behind', () => {
     await nextSecond()
     const own = word(eve.there, { txn: event.split('|')[0], at_ms: Date.now() })
     expect(await say(own)).toEqual({ ...NOBODY, known: 1 })
+    // The sessions are all that this one could end.
+    await settings(staff, { [`${POLICY}.downstream-sessions-revoked`]: 'sessions' })
     expect(await say(word(eve.there, { at_ms: beforeMs }))).toEqual({ ...NOBODY, known: 1 })
     expect(eventsOf(staff, eve.there)).toEqual([event])
+    await settings(staff)
     // Of another event, and since: it counts.
     expect(await say(word(eve.there, { at_ms: Date.now() }))).toEqual({ ...NOBODY, contained: 1 })
   })
@@ -271,11 +274,77 @@ describe('the word of a realm behind', () => {
     expect(eventsOf(staff, frank)).toEqual([])
   })
 
+  test('has the steps done that the logout since then has not', async () => {
+    const hans = await person('hans')
+    await nextSecond()
+    const beforeMs = Date.now()
+    await nextSecond()
+    await staff.admin.must('POST', `/users/${hans.there}/logout`)
+    expect(await say(word(hans.there, { at_ms: beforeMs }))).toEqual({ ...NOBODY, contained: 1 })
+  })
+
   test('ends nothing where the realm names no client that it hears', async () => {
     const gina = await person('gina')
     await settings(staff, { 'logout-relay.downstreams.clients': '' })
     expect(await say(word(gina.there))).toEqual(NOBODY)
     await settings(staff)
     expect(await say(word(gina.there))).toEqual({ ...NOBODY, contained: 1 })
+  })
+
+  // The last: what waits for a person's word has all that follows wait.
+  test('ends no more users than the limit, whatever issuer it gives itself', async () => {
+    const people = [await person('ida'), await person('jan'), await person('kim')]
+    // What was heard in the tests before counts as well.
+    const heard = 'select count(distinct user_id) from logout_relay_upstream_word w join logout_relay_upstream s'
+    const ofIt = `on s.id = w.source_id where w.state = 'done' and s.iss = '${main.issuer}'`
+    const before = Number(staff.postgres.psql(`${heard} ${ofIt}`))
+    await settings(staff, { 'logout-relay.upstreams.limit': String(before + 1) })
+    const outcomes: Outcome[] = []
+    for (const [n, { there }] of people.entries()) {
+      outcomes.push(await say(word(there, { issuer: `https://${n}.example.com` })))
+    }
+    expect(outcomes.map(({ contained, held }) => [contained, held])).toEqual([
+      [1, 0],
+      [0, 1],
+      [0, 1],
+    ])
+    const sources = staff.postgres.psql(
+      "select count(*) from logout_relay_upstream where iss like 'https://_.example.com'",
+    )
+    expect(sources.trim()).toBe('1')
+  })
+})
+
+describe('a request that a realm signs for the relay', () => {
+  const answer = async (name: string, audience: string) => {
+    const { here } = await person(name)
+    await nextSecond()
+    await main.admin.resetPassword(here, 'another')
+    let id = ''
+    await until('it is listed', () => {
+      const rows = `select jti || ' ' || sessions from logout_relay_outbox where listed_ms is not null and user_id = '${here}' and sessions like '%"provider"%'`
+      const [jti = '', ...json] = (main.postgres.psql(rows).split('\n')[0] ?? '').split(' ')
+      const listed = jti ? (JSON.parse(json.join(' ')) as { provider?: object }[]) : []
+      id = `${jti}.${listed.findIndex(({ provider }) => provider !== undefined)}`
+      return Promise.resolve(listed.length > 0)
+    })
+    const said = await main.call<{ tokens: Record<string, string>; refused: Record<string, string> }>('logout-tokens', {
+      ...{ ids: [id], audience },
+    })
+    const { tokens, refused } = said.json()
+    return { signed: tokens[id] !== undefined, refused: refused[id] }
+  }
+
+  test('is for no client whose id is a URL', async () => {
+    const away = relays.get(main)
+    await away?.stop()
+    const api = 'https://api.example.com'
+    await main.admin.createClient({ clientId: api, secret: SECRET })
+    expect(await answer('lena', api)).toEqual({ signed: false, refused: 'audience_is_client' })
+    expect(await answer('mia', `${api}/other`)).toEqual({ signed: true, refused: undefined })
+    const again = await away?.restart()
+    if (again) {
+      relays.set(main, again)
+    }
   })
 })

@@ -59,7 +59,7 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
         LogoutToken claims = new LogoutToken();
         claims.issuer(issuer);
         claims.audience(PROVIDER + provider.iss());
-        return new ListedSession(id, txn, alg, provider.iss(), false, false, 0, latestEnd, false, claims, provider);
+        return new ListedSession(id, txn, alg, null, false, false, 0, latestEnd, false, claims, provider);
     }
 
     /** Which relying party's session this is. Online and offline sessions of one id are one session there. */
@@ -69,6 +69,11 @@ public record ListedSession(String clientUuid, String sid, String alg, String lo
 
     public static String key(String clientUuid, String sid) {
         return clientUuid + ' ' + sid;
+    }
+
+    /** Whether anybody is to answer for it. */
+    public boolean awaitsAnswer() {
+        return provider != null || logoutUri != null;
     }
 
     /** Whether the client knows the session by Keycloak's id of it, which is all that the relay has. */

@@ -29,7 +29,8 @@ final class Told {
     }
 
     /**
-     * Never one whose word has caused the event: two that tell each other would never end.
+     * Never one whose word has caused the event: two that tell each other would never end. Nor one that is disabled: the realm
+     * has broken with it, and owes it nothing about its users.
      *
      * @param aliases of those that the policy names
      */
@@ -46,7 +47,7 @@ final class Told {
     private static Stream<ListedSession> at(KeycloakSession session, RealmModel realm, FederatedIdentityModel link, String saidBy,
             String issuer, String txn) {
         IdentityProviderModel provider = session.identityProviders().getByAlias(link.getIdentityProvider());
-        if (provider == null || saidBy != null && IdentityProviders.isOf(provider, saidBy)) {
+        if (provider == null || !provider.isEnabled() || saidBy != null && IdentityProviders.isOf(provider, saidBy)) {
             return Stream.empty();
         }
         List<String> issuers = IdentityProviders.issuers(provider);

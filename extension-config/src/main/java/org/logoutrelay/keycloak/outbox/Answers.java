@@ -70,7 +70,7 @@ public final class Answers {
         row.status = answer.status();
         row.atMs = answer.atMs();
         Jpa.em(session).persist(row);
-        if (ended.logoutUri() != null && --event.openSessions <= 0) {
+        if (ended.awaitsAnswer() && --event.openSessions <= 0) {
             event.endedMs = Time.currentTimeMillis();
         }
         if (DELIVERED.equals(answer.outcome())) {

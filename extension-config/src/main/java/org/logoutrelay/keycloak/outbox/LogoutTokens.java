@@ -32,6 +32,7 @@ import com.fasterxml.jackson.annotation.JsonInclude;
  */
 public final class LogoutTokens {
     private static final long LIFE_SECONDS = 120;
+    private static final String AUDIENCE_IS_CLIENT = "audience_is_client";
     private static final String NO_ENCRYPTION_KEY = "no_encryption_key";
     private static final Set<String> HMAC = Set.of(Algorithm.HS256, Algorithm.HS384, Algorithm.HS512);
 
@@ -76,7 +77,7 @@ public final class LogoutTokens {
         known.values().stream().map(asked -> client(asked.listed()))
                 .filter(client -> client != null && TokenEncryption.isWanted(client)).forEach(encryption::prepare);
         known.forEach((id, asked) -> {
-            String refusal = refusal(id, asked.event(), asked.listed(), newest);
+            String refusal = refusal(id, asked.event(), asked.listed(), newest, audience);
             if (refusal != null) {
                 minted.refused().put(id, refusal);
                 return;
@@ -103,7 +104,7 @@ public final class LogoutTokens {
                         new HashSet<>(Ledger.clientsWithNewerLogin(session, realm.getId(), row.event.userId(), row.watermarkMs)))));
     }
 
-    private String refusal(String id, Event event, ListedSession listed, Map<String, Long> newestLogins) {
+    private String refusal(String id, Event event, ListedSession listed, Map<String, Long> newestLogins, String audience) {
         if (event.answers().containsKey(id)) {
             return event.answers().get(id);
         }
@@ -114,7 +115,9 @@ public final class LogoutTokens {
             return "shadow";
         }
         if (listed.provider() != null) {
-            return unsignable(SecurityEventToken.algorithm(realm));
+            // It would be the realm's signature on a token for that client.
+            return realm.getClientByClientId(Revocation.audience(listed.provider(), audience)) != null ? AUDIENCE_IS_CLIENT
+                    : unsignable(SecurityEventToken.algorithm(realm));
         }
         if (newestLogins.getOrDefault(listed.key(), 0L) > event.row().watermarkMs) {
             // The person went on under the same session id. The token would end the login made after the event.

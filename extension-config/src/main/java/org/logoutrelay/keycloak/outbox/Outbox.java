@@ -103,7 +103,7 @@ public final class Outbox {
             row.parts = parts.size();
             row.sessions = ListedSession.write(listed);
             row.lastEnd = listed.stream().mapToLong(ListedSession::latestEnd).max().orElse(0);
-            row.openSessions = row.event.shadow() ? 0 : (int) listed.stream().filter(s -> s.logoutUri() != null).count();
+            row.openSessions = row.event.shadow() ? 0 : (int) listed.stream().filter(ListedSession::awaitsAnswer).count();
             if (n > 0) {
                 row.jti = Ids.next();
                 Jpa.em(session).persist(row);

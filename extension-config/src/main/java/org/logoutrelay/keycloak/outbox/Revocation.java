@@ -27,11 +27,15 @@ final class Revocation {
                 claims(row.event, row.watermarkMs, listed.provider(), audience, Time.currentTime()));
     }
 
+    static String audience(ListedSession.Provider provider, String given) {
+        return given == null ? provider.iss() : given;
+    }
+
     /** @param now seconds */
     static Map<String, Object> claims(SecurityEvent event, long watermarkMs, ListedSession.Provider provider, String audience, long now) {
         Map<String, Object> claims = new LinkedHashMap<>();
         claims.put("iss", event.iss());
-        claims.put("aud", audience == null ? provider.iss() : audience);
+        claims.put("aud", audience(provider, audience));
         claims.put("iat", now);
         claims.put("exp", now + LIFE_SECONDS);
         claims.put("jti", SecretGenerator.getInstance().generateSecureID());

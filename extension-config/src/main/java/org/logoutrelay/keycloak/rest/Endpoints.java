@@ -334,7 +334,7 @@ public final class Endpoints {
                 : new Upstreams.Subject(null, word("email", named.email(), 255));
     }
 
-    /** Only a place: else the realm would sign for whomever a stolen relay names, such as one of its clients. */
+    /** Only a place. One that is a client's id as well is refused with each token. */
     private static String audience(String text) {
         if (text != null && !text.matches("https?://\\S{1,2000}")) {
             throw Problem.badRequest("audience must be an http(s) URL of at most 2000 characters");

@@ -37,7 +37,7 @@ public final class IdentityProviders {
     public static List<String> issuers(IdentityProviderModel provider) {
         String issuers = provider.getConfig().get("issuer");
         if (issuers != null && !issuers.isBlank()) {
-            return Arrays.stream(issuers.split(",")).map(String::trim).toList();
+            return Arrays.stream(issuers.split(",")).map(String::trim).filter(one -> !one.isEmpty()).toList();
         }
         String entity = provider.getConfig().get("idpEntityId");
         String only = entity == null || entity.isBlank() ? ISSUERS.get(provider.getProviderId()) : entity;

@@ -3,6 +3,7 @@ package org.logoutrelay.keycloak.upstream;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 import org.keycloak.models.ClientModel;
 import org.keycloak.models.KeycloakSession;
@@ -34,10 +35,10 @@ final class Behind {
     /**
      * Whether the word has come round in a circle, or all that it could end has ended by another event.
      *
-     * @param atMs when it happened there
+     * @param steps beyond the sessions, which another event need not have taken
      */
-    static boolean isKnown(KeycloakSession session, RealmModel realm, UserModel user, Upstreams.Word word, long atMs) {
-        return Watermarks.haveEnded(session, realm.getId(), user.getId(), atMs)
-                || Outbox.hasEnded(session, realm.getId(), user.getId(), word.txn(), atMs - Outbox.KEEP_MS);
+    static boolean isKnown(KeycloakSession session, WordRow word, String realmId, Set<Policy.Step> steps) {
+        return steps.isEmpty() && Watermarks.haveEnded(session, realmId, word.userId, word.atMs)
+                || Outbox.hasEnded(session, realmId, word.userId, word.upstreamTxn, word.atMs - Outbox.KEEP_MS);
     }
 }

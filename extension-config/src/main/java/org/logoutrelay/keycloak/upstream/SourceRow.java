@@ -5,11 +5,11 @@ import jakarta.persistence.Entity;
 import jakarta.persistence.Id;
 import jakarta.persistence.Table;
 
-/** An identity provider that has spoken. Locked while a word of it is judged, so that no two pass the limit together. */
+/** An identity provider, or a realm behind this one, that has spoken. Locked while a word of it is judged, so that no two pass the limit together. */
 @Entity
 @Table(name = "LOGOUT_RELAY_UPSTREAM")
 public class SourceRow {
-    /** {@code Ids.hash} of realm and issuer. */
+    /** {@code Upstreams.sourceId}. */
     @Id
     @Column(name = "ID")
     String id;
@@ -17,6 +17,7 @@ public class SourceRow {
     @Column(name = "REALM_ID")
     String realmId;
 
+    /** As its newest word has it. */
     @Column(name = "ISS")
     String iss;
 

@@ -4,6 +4,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 
 import org.jboss.logging.Logger;
 import org.keycloak.common.util.Time;
@@ -77,11 +78,12 @@ public final class Upstreams {
         if (users.isEmpty()) {
             return done;
         }
-        SourceRow source = locked(session, realm, word.issuer());
+        SourceRow source = locked(session, realm, word);
         long now = DbClock.measure(session.getKeycloakSessionFactory());
         for (UserModel user : users) {
             WordRow row = row(source, user, trigger, word, now);
-            String outcome = word.client() != null && Behind.isKnown(session, realm, user, word, row.atMs) ? "known"
+            String outcome = word.client() != null && Behind.isKnown(session, row, realm.getId(), policy.steps(trigger).orElse(Set.of()))
+                    ? "known"
                     : Words.judge(session, source, row, policy.upstreamLimit(), policy.upstreamWindowMs());
             done.merge(outcome, 1, Integer::sum);
             if (outcome.equals("contained")) {
@@ -131,15 +133,24 @@ public final class Upstreams {
                 Containment.Fate.STAYS));
     }
 
-    private static SourceRow locked(KeycloakSession session, RealmModel realm, String issuer) {
-        String id = Ids.hash(realm.getId() + " " + issuer);
+    private static SourceRow locked(KeycloakSession session, RealmModel realm, Word word) {
+        String id = sourceId(realm.getId(), word);
         // Not read before it is locked: what somebody decides meanwhile must be seen.
         SourceRow known = Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
-        if (known != null) {
-            return known;
+        if (known == null) {
+            make(session.getKeycloakSessionFactory(), id, realm.getId(), word.issuer());
+            known = Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
         }
-        make(session.getKeycloakSessionFactory(), id, realm.getId(), issuer);
-        return Jpa.em(session).find(SourceRow.class, id, LockModeType.PESSIMISTIC_WRITE);
+        known.iss = word.issuer();
+        return known;
+    }
+
+    /**
+     * Whose limit it counts towards. By what the realm knows: nothing here says which issuer a realm behind this one has, so a
+     * relay that is stolen could give each word another.
+     */
+    static String sourceId(String realmId, Word word) {
+        return Ids.hash(word.client() == null ? realmId + " " + word.issuer() : "client " + realmId + " " + word.client());
     }
 
     /** In a transaction of its own: another node may make it in the same moment. */

@@ -12,6 +12,7 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.keycloak.representations.LogoutToken;
 import org.logoutrelay.keycloak.client.ListedSession;
+import org.logoutrelay.keycloak.ledger.Tables;
 
 class OutboxTest {
     private static final ListedSession SESSION = new ListedSession("uuid", "sid-1", "ES256", null, true, false, 100, 200, false,
@@ -72,5 +73,19 @@ class OutboxTest {
                 "node", null, null, null, null, null, null, null, false), 1000).nextLookMs);
         assertNull(new OutboxRow(new SecurityEvent("txn", "realm", "user", of.iss(), "operator", null, null, false, true, null,
                 "node", null, null, null, null, null, null, null, false), 1000).nextLookMs);
+    }
+
+    /** A node that knows no identity providers in its rows would have that URL sent a logout token. */
+    @Test
+    void anIdentityProviderThatIsToldIsOpenAndHasNoLogoutUrl() {
+        ListedSession provider = ListedSession.at("idp", new ListedSession.Provider("https://login.example.com", "sub"), "txn",
+                "https://idp.example.org/realms/main", "RS256", 2_000_000_000L);
+        assertNull(provider.logoutUri());
+        OutboxRow row = new OutboxRow(told().event, 1000);
+        new Tables(Set.of()).in(session -> {
+            Outbox.append(session, row, List.of(provider));
+            return null;
+        });
+        assertEquals(1, row.openSessions);
     }
 }

@@ -1,7 +1,10 @@
 package org.logoutrelay.keycloak.upstream;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+
+import java.util.List;
 
 import org.junit.jupiter.api.Test;
 import org.logoutrelay.keycloak.trigger.Trigger;
@@ -32,5 +35,21 @@ class UpstreamsTest {
         assertNull(datedBy(null));
         assertNull(datedBy(NOW_MS));
         assertNull(datedBy(NOW_MS + 60_000));
+    }
+
+    private static String source(String issuer, String client) {
+        return Upstreams.sourceId("realm", new Upstreams.Word(issuer, client, List.of(), null, null, "id", "txn"));
+    }
+
+    @Test
+    void aRealmBehindHasOneLimitWhateverIssuerItsWordsHave() {
+        assertEquals(source("https://one.example.com", "behind"), source("https://two.example.com", "behind"));
+        assertNotEquals(source("https://one.example.com", "behind"), source("https://one.example.com", "another"));
+        assertNotEquals(source("https://one.example.com", "behind"), source("https://one.example.com", null));
+    }
+
+    @Test
+    void eachIdentityProviderHasALimitOfItsOwn() {
+        assertNotEquals(source("https://one.example.com", null), source("https://two.example.com", null));
     }
 }
