@@ -533,6 +533,22 @@ describe('the config of an upstream', () => {
       [{ ...RIGHT, tell: { url: 'http://login.example.com/revoke' } }],
       'upstreams[0].tell.url is plain http',
     ],
+    ...[
+      'HTTPS://login.example.com/revoke',
+      'https://login.example.com/a b',
+      `https://a.example/${'x'.repeat(2000)}`,
+    ].flatMap((url): [string, object[], string][] => [
+      [
+        `a place to tell it that the realm signs for nobody, ${url}`.slice(0, 100),
+        [{ ...RIGHT, tell: { url } }],
+        'upstreams[0].tell.url must',
+      ],
+      [
+        `an audience that the realm does not sign for, ${url}`.slice(0, 100),
+        [{ ...RIGHT, tell: { url: ENDPOINT, audience: url } }],
+        'upstreams[0].tell.audience must',
+      ],
+    ]),
     [
       'an audience that is no URL',
       [{ ...RIGHT, tell: { url: ENDPOINT, audience: 'x' } }],
