@@ -1,5 +1,6 @@
 import type { Config } from '../config/config.ts'
 import type { RelyingParty } from '../domain/model.ts'
+import { isProvider } from '../domain/provider.ts'
 import { openKinds } from '../delivery/kinds.ts'
 import { openPost } from '../delivery/post.ts'
 import type { Registry } from '../flow/ports.ts'
@@ -65,14 +66,15 @@ export async function* check(
       if (config.console?.issuer === issuer && reached) {
         yield* await checkConsole({ ...config.console, ca }, relyingParties)
       }
-      const named = new Set(relyingParties?.map(({ clientId }) => clientId))
+      const ofRealm = (relyingParties ?? []).filter(({ clientId }) => !isProvider(clientId))
+      const named = new Set(ofRealm.map(({ clientId }) => clientId))
       if (untold) {
         // The console's own is looked at above.
         const others = untold.filter(({ clientId }) => clientId !== config.console?.client_id)
         yield judgeUntold(issuer, others, new Set(registry.list(issuer).map(({ clientId }) => clientId)), clients)
       }
       const ofFile = registry.list(issuer).filter(({ clientId }) => !named.has(clientId))
-      const parties = [...(relyingParties ?? []), ...ofFile].flatMap((party) => {
+      const parties = [...ofRealm, ...ofFile].flatMap((party) => {
         const deliverer = deliverers.get(party.target.kind)
         return deliverer ? [{ party, deliverer }] : []
       })

@@ -43,11 +43,19 @@ const Stream = z
     { path: ['client_secret'], error: 'or client_secret_file must be given, and not both; there is no default' },
   )
 
+/** As the extension takes an audience: one that it refuses would hold up every token of the realm. */
+const AudienceUrl = Url.regex(
+  /^https?:\/\/\S{1,2000}$/,
+  'must begin with https:// in small letters and have no blank and at most 2000 characters',
+)
+
 const Tell = z.strictObject({
-  url: Url.describe(
+  url: AudienceUrl.describe(
     'where it takes requests of Global Token Revocation; told are those that the realm’s policy names: [upstream.md](upstream.md#telling-an-identity-provider)',
   ),
-  audience: Url.optional().describe('`aud` of the JWT by which the realm proves such a request; without it `url`'),
+  audience: AudienceUrl.optional().describe(
+    '`aud` of the JWT by which the realm proves such a request; without it `url`',
+  ),
   authorization_file: Text.optional().describe(
     'a file with the value of `Authorization` that it wants in place of the JWT',
   ),

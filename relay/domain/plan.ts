@@ -1,5 +1,5 @@
 import type { ContainedClient, Delivery, Evidence, ListedSession, SecurityEvent, Target, Unreachable } from './model.ts'
-import { isProvider } from './provider.ts'
+import { REVOCATION } from './provider.ts'
 import { targetAt } from './target.ts'
 import { type Watermark, watermarksOf } from './watermark.ts'
 
@@ -113,7 +113,7 @@ export function plan(
           trigger,
           part,
           parts,
-          sessions: event.sessions.filter(({ clientId }) => !isProvider(clientId)).length,
+          sessions: event.sessions.filter(({ named }) => named.kind !== REVOCATION).length,
         },
         ...(client === undefined ? {} : { client_id: client.clientId, all_tokens: client.allTokens }),
         ...(client?.used === undefined ? {} : usedOf(client.used)),

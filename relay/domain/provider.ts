@@ -11,7 +11,7 @@ export function providerName(issuer: string): string {
   return OF_PROVIDER + issuer
 }
 
-/** Whether it is an identity provider's, and no client's: a client that calls itself so is told as one all the same. */
+/** Whether it is an identity provider's, and no client's: a client that calls itself so is not told. */
 export function isProvider(clientId: string): boolean {
   return clientId.startsWith(OF_PROVIDER)
 }

@@ -1,5 +1,5 @@
 import type { SecurityEvent } from './model.ts'
-import { isProvider } from './provider.ts'
+import { REVOCATION } from './provider.ts'
 
 /**
  * What a name in the watermark stream stands for. `kept`: the session in which the person goes on who made the change;
@@ -41,7 +41,7 @@ export function watermarksOf({
   )
   const subs = new Set([subject, ...sessions.flatMap(({ sub }) => sub ?? [])])
   // The old tokens of the session that goes on are older than the subject's watermark.
-  const ended = sessions.filter(({ clientId, sid }) => sid !== keptSid && !isProvider(clientId))
+  const ended = sessions.filter(({ sid, named: { kind } }) => sid !== keptSid && kind !== REVOCATION)
   const sids = new Set(ended.map(({ sid }) => sid))
   const named = (kind: WatermarkKind, names: Iterable<string>) =>
     [...names].map((name) => ({ kind, name, watermarkMs, untilMs }))

@@ -23,6 +23,8 @@ const MINT_PAUSE_MS = 1000
 const NO_IDP_PAUSE_MS = 60_000
 /** Of a kind that this relay does not know: one that does shares its store, or had it before. */
 const NO_KIND_PAUSE_MS = 60_000
+/** What would be told where nobody names a place: that of an identity provider is in relay.yaml, and may come back. */
+const NOWHERE_PAUSE_MS = 60_000
 /** For what waits for the answer to a sibling's token. */
 const SIBLING_PAUSE_MS = 1000
 const STORE_PAUSE_MS = 1000
@@ -226,10 +228,17 @@ export class Flow {
   async #deliverBatch(claims: readonly Claim[]): Promise<void> {
     const { idps, clock, observer } = this.#ports
     const nowMs = clock.nowMs()
-    const { late = [], live = [] } = Object.groupBy(claims, ({ delivery }) =>
-      delivery.latestEndMs <= nowMs ? 'late' : 'live',
+    const {
+      late = [],
+      nowhere = [],
+      live = [],
+    } = Object.groupBy(claims, ({ delivery }) =>
+      delivery.latestEndMs <= nowMs ? 'late' : this.#targetNow(delivery) ? 'live' : 'nowhere',
     )
-    await Promise.all(late.map((claim) => this.#end(claim, endOf(claim.delivery, 'expired', nowMs))))
+    await Promise.all([
+      ...late.map((claim) => this.#end(claim, endOf(claim.delivery, 'expired', nowMs))),
+      ...nowhere.map((claim) => this.#giveBack(claim, NOWHERE_PAUSE_MS)),
+    ])
     const [first] = live
     if (!first) {
       return
@@ -285,6 +294,10 @@ export class Flow {
     })
   }
 
+  #targetNow({ issuer, clientId, target, createdMs }: Delivery): Target | undefined {
+    return this.#ports.registry.target(issuer, clientId, target, createdMs + OUR_CLOCKS_MS)
+  }
+
   #delivererOf({ target }: Delivery): Deliverer | undefined {
     return this.#ports.deliverers.get(target.kind)
   }
@@ -331,8 +344,11 @@ export class Flow {
   ): Promise<void> {
     const { registry, clock, idps } = this.#ports
     const { delivery } = claim
-    const { issuer, clientId, createdMs } = delivery
-    const target = registry.target(issuer, clientId, delivery.target, createdMs + OUR_CLOCKS_MS) ?? delivery.target
+    const { issuer, clientId } = delivery
+    const target = this.#targetNow(delivery)
+    if (!target) {
+      return this.#giveBack(claim, NOWHERE_PAUSE_MS)
+    }
     const began = clock.monotonicMs()
     const policy = registry.lane(issuer, clientId)
     // An answer that comes after the lease would be worth nothing, each time again.

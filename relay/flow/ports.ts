@@ -20,7 +20,7 @@ export interface Idp extends TokenMaker {
 
 export interface Registry {
   /**
-   * Where a client is told now; undefined where nobody names a logout URL.
+   * Where a client is told now; undefined where nobody names a logout URL, and where an identity provider is told no more.
    *
    * @param named by the realm, at the time of the event: what the realm has been seen to name before is older
    * @param sinceMs when a look at the realm must have begun to be newer

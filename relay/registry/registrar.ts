@@ -6,6 +6,7 @@ import { type Allowed, type Change, differences, type RealmSeen, settingsDiffere
 import { DISMISSED } from '../domain/decision.ts'
 import type { FailureCode, RelyingParty } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
+import { isProvider } from '../domain/provider.ts'
 import { logoutUriComplaint } from '../domain/uri.ts'
 import { RelayError } from '../errors.ts'
 import type { Observer } from '../flow/ports.ts'
@@ -204,6 +205,9 @@ export class Registrar {
     despite = false,
   ): Promise<{ registered: boolean; finding: Finding }> {
     const { issuer, clientId, logoutUri } = registration
+    if (isProvider(clientId)) {
+      throw new RelayError('invalid_request', 'client_id is a name that only identity providers have')
+    }
     const complaint = logoutUriComplaint(logoutUri)
     if (complaint !== undefined) {
       throw new RelayError('invalid_request', `backchannel_logout_uri ${complaint}`)

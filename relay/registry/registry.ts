@@ -1,7 +1,7 @@
 import { backchannelAt } from '../delivery/backchannel/target.ts'
 import type { LanePolicy, Named, RelyingParty, Target } from '../domain/model.ts'
 import { laneOf } from '../domain/model.ts'
-import { REVOCATION } from '../domain/provider.ts'
+import { isProvider, REVOCATION } from '../domain/provider.ts'
 import { targetAt } from '../domain/target.ts'
 import type { Registry } from '../flow/ports.ts'
 
@@ -92,15 +92,15 @@ export class RelyingParties implements Registry {
     this.#policies = new Map(
       [...settings.overrides, ...told].map((o) => [laneOf(o.issuer, o.clientId), policyOf(this.#policy, o)]),
     )
-    for (const { issuer, clientId, url } of told) {
-      const party = { issuer, clientId, target: { kind: REVOCATION, uri: url }, enabled: true }
-      this.#bySource.file.set(laneOf(issuer, clientId), party)
-    }
     for (const { issuer, clientId, logoutUri } of settings.overrides) {
       if (logoutUri !== undefined) {
         const party = { issuer, clientId, target: backchannelAt(logoutUri), enabled: true }
         this.#bySource.file.set(laneOf(issuer, clientId), party)
       }
+    }
+    for (const { issuer, clientId, url } of told) {
+      const party = { issuer, clientId, target: { kind: REVOCATION, uri: url }, enabled: true }
+      this.#bySource.file.set(laneOf(issuer, clientId), party)
     }
   }
 
@@ -149,6 +149,10 @@ export class RelyingParties implements Registry {
 
   target(issuer: string, clientId: string, named: Named, sinceMs: number): Target | undefined {
     const today = this.find(issuer, clientId)
+    if (isProvider(clientId) || named.kind === REVOCATION) {
+      // Where it waited before counts for nothing: the credential is that of relay.yaml today.
+      return today?.target.kind === named.kind ? today.target : undefined
+    }
     const readMs = this.#readMs.get(this.#nameOfToday(issuer)) ?? -Infinity
     const newest = readMs > sinceMs ? today : named.uri !== undefined ? undefined : today && unlessTheRealm(today)
     // What the realm makes for a client of one kind is of no use at a logout URL of another.
@@ -176,7 +180,7 @@ export class RelyingParties implements Registry {
   #listed(lane: string): ListedRelyingParty | undefined {
     const [first, ...others] = SOURCES.flatMap((source) => {
       const party = this.#bySource[source].get(lane)
-      return party ? [{ ...party, source }] : []
+      return party && isItself(party) ? [{ ...party, source }] : []
     })
     const paused = this.#paused.get(lane)
     return (
@@ -187,6 +191,11 @@ export class RelyingParties implements Registry {
       }
     )
   }
+}
+
+/** Whoever may make a client could give it an identity provider's name, and with that its lane: such a client is not told. */
+function isItself({ clientId, target }: RelyingParty): boolean {
+  return isProvider(clientId) === (target.kind === REVOCATION)
 }
 
 /** Who counts next where the realm's word is too old. */

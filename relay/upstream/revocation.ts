@@ -51,14 +51,14 @@ export function revocationRoute({ upstreams, heard, refused }: RevocationPorts):
       const senders = await sendersOf(c.req.header('authorization'), revoking)
       const subId = subIdOf(await c.req.text())
       for (const { upstream, proof, subject } of named(subId, senders)) {
-        const { txn, atMs } = proof
+        const { id, txn, atMs } = proof
         const outcome = await upstream.hear({
           issuer: upstream.linkIssuer,
           ...(upstream.behind ? { client: upstream.behind.client } : {}),
           subjects: [subject],
           type: TYPE,
           ...(atMs === undefined ? {} : { atMs }),
-          id: `${upstream.name} ${TYPE} ${txn}`,
+          id: `${upstream.name} ${TYPE} ${id}`,
           txn,
         })
         heard(upstream.name, outcomeOf(outcome))
@@ -94,9 +94,11 @@ interface Sender {
 
 /** What a sender's JWT says beside who it is. */
 interface Proof {
+  /** The same for the same event. Without a time of it each request may be of another, whatever it is called. */
+  readonly id: string
   /** What the event is called (RFC 8417 §2.2); of a sender that says none the `jti`. */
   readonly txn: string
-  /** When it happened (`toe`, RFC 8417 §2.2), so that a request which comes late ends nothing newer; absent for now. */
+  /** When it happened by the clock here, so that a request which comes late ends nothing newer; absent for now. */
   readonly atMs?: number
   /** Of whom the JWT is alone, where it says so. */
   readonly subId?: SubId
@@ -143,17 +145,20 @@ async function verified(token: string, { issuer, audience, keys }: Upstream): Pr
       maxTokenAge: MAX_AGE_SECONDS,
       requiredClaims: ['jti', 'exp', 'iat'],
     })
-    return proofIn(payload)
+    return proofIn(payload, Date.now())
   } catch (cause) {
     throw refusal(cause)
   }
 }
 
-function proofIn({ jti, txn = jti, toe, iat = 0, sub_id }: JWTPayload): Proof {
+function proofIn({ jti, txn = jti, toe, iat = 0, sub_id }: JWTPayload, nowMs: number): Proof {
   const isPlausible = typeof toe === 'number' && toe > iat - MOST_DELAY_SECONDS && toe <= iat + SKEW_SECONDS
+  const named = Name.parse(txn)
   return {
-    txn: Name.parse(txn),
-    ...(isPlausible ? { atMs: Math.floor(toe * 1000) } : {}),
+    id: isPlausible ? `${named} ${toe}` : Name.parse(jti),
+    txn: named,
+    // `toe` (RFC 8417 §2.2) is of the sender's clock. By one that is behind, as its `iat` shows, logins before the event would live on.
+    ...(isPlausible ? { atMs: Math.floor(toe * 1000 + Math.max(0, nowMs - iat * 1000)) } : {}),
     ...(sub_id === undefined ? {} : { subId: SubIdOf.parse(sub_id) }),
   }
 }

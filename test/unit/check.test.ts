@@ -14,6 +14,8 @@ import { judgeRoles } from '../../relay/idp/keycloak/check/roles.ts'
 import { checkRunning, checkSqlite } from '../../relay/check/store.ts'
 import { parseConfig } from '../../relay/config/config.ts'
 import { makeRelyingParties } from '../../relay/run/configured.ts'
+import type { Finding } from '../../relay/domain/finding.ts'
+import { providerName } from '../../relay/domain/provider.ts'
 import { judgeUntold } from '../../relay/idp/keycloak/check/untold.ts'
 import { openSqliteStore } from '../../relay/store/sqlite/sqlite.ts'
 import { ISSUER, temporaryFolder } from './given.ts'
@@ -103,6 +105,39 @@ test('a realm that is well is ok in every line, and its relying parties are read
   ])
   expect(relyingParties?.map(({ clientId }) => clientId)).toEqual(['a', 'b'])
   expect(checked.untold?.map(({ clientId }) => clientId)).toEqual(['c', 'd'])
+})
+
+test('an identity provider that is told is looked at, and no client that has taken its name, which may not go where it may', async () => {
+  const asked: string[] = []
+  const provider = await server(({ url = '' }) => {
+    asked.push(url)
+    return [401, {}]
+  })
+  const taken = { client_id: providerName('https://login.example.com'), enabled: true }
+  const { issuer } = await realmWith({
+    'relying-parties': () => [
+      200,
+      { relying_parties: [{ ...taken, backchannel_logout_uri: `${provider}/inside` }], realm: RIGHT },
+    ],
+  })
+  const upstream = {
+    ...{ name: 'staff', issuer: 'https://login.example.com', realm: issuer, jwks_uri: `${provider}/keys` },
+    ...{ tell: { url: `${provider}/told` }, allow_http: true, allow_addresses: ['127.0.0.0/8'] },
+  }
+  const config = parseConfig(
+    JSON.stringify({
+      ...{ issuers: [{ issuer, client_secret: 'secret-of-a-test' }], upstreams: [upstream] },
+      ...{ store: { sqlite: join(temporaryFolder(), 'relay.db') } },
+    }),
+    'relay.yaml',
+    {},
+  )
+  const found: Finding[] = []
+  for await (const finding of check(config, 'relay.yaml', makeRelyingParties(config), Date.now)) {
+    found.push(finding)
+  }
+  expect(asked.filter((path) => path !== '/keys')).toEqual(['/told'])
+  expect(found.filter(({ about }) => about === taken.client_id)).toMatchObject([{ ok: true }])
 })
 
 test.each<[string, Reply, unknown]>([

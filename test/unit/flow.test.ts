@@ -1,7 +1,8 @@
 import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
-import type { Genuine } from '../../relay/delivery/port.ts'
+import { openKinds } from '../../relay/delivery/kinds.ts'
+import type { Deliverer, Genuine } from '../../relay/delivery/port.ts'
 import type {
   Answer,
   LanePolicy,
@@ -11,6 +12,7 @@ import type {
   TokenNames,
   Watched,
 } from '../../relay/domain/model.ts'
+import { providerName, REVOCATION } from '../../relay/domain/provider.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { targetAt } from '../../relay/domain/target.ts'
 import { RelayError } from '../../relay/errors.ts'
@@ -53,6 +55,7 @@ function given({
   names,
   genuine,
   giveUpUnknownMs,
+  kinds = [],
 }: {
   store?: Store
   answers?: (uri: string, token: string) => Answer | Promise<Answer>
@@ -67,6 +70,8 @@ function given({
   names?: TokenNames
   genuine?: Genuine
   giveUpUnknownMs?: number
+  /** Beside that of relying parties. */
+  kinds?: readonly (readonly [string, Deliverer])[]
 } = {}) {
   const kept = store ?? openSqliteStore(join(temporaryFolder(), 'relay.db'))
   const sent: { uri: string; token: string; atMs: number }[] = []
@@ -101,19 +106,22 @@ function given({
       target: (_: string, clientId: string, named: Named) => targetAt(named, currentUris.get(clientId) ?? named.uri),
       lane: () => ({ ...POLICY, concurrency, timeoutMs }),
     },
-    deliverers: deliverersBy(
-      async (uri, token, policy) => {
-        seen.push(policy)
-        sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
-        return answers(uri, token)
-      },
-      {
-        nowMs: () => clock.nowMs(),
-        sleep: (ms, signal) => clock.sleep(ms, signal),
-        trouble: (what) => void troubles.push(what),
-        ...(giveUpUnknownMs === undefined ? {} : { giveUpUnknownMs }),
-      },
-    ),
+    deliverers: new Map([
+      ...kinds,
+      ...deliverersBy(
+        async (uri, token, policy) => {
+          seen.push(policy)
+          sent.push({ uri, token, atMs: clock.nowMs() - NOW_MS })
+          return answers(uri, token)
+        },
+        {
+          nowMs: () => clock.nowMs(),
+          sleep: (ms, signal) => clock.sleep(ms, signal),
+          trouble: (what) => void troubles.push(what),
+          ...(giveUpUnknownMs === undefined ? {} : { giveUpUnknownMs }),
+        },
+      ),
+    ]),
     clock,
     random: () => 1,
     observer: {
@@ -770,6 +778,47 @@ describe('a client whose logout URL is changed,', () => {
     await told.clock.advance(100)
     expect(told.sent.map(({ uri }) => uri)).toEqual(['https://file.example.org/logout'])
   })
+})
+
+test('what waits for an identity provider goes where relay.yaml says now, and nowhere while it says nothing', async () => {
+  const clientId = providerName('https://login.example.com')
+  const settings = { allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1000, concurrency: 2, overrides: [] }
+  const toldAt = (url: string) =>
+    new RelyingParties({ ...settings, told: [{ issuer: ISSUER, clientId, url, allowAddresses: [] }] })
+  let [parties, credential] = [toldAt('https://old.example.com/'), 'old']
+  const posted: string[] = []
+  const deliverer = openKinds({
+    ...{ nowMs: () => NOW_MS, sleep: () => Promise.resolve(), trouble: () => undefined },
+    wayTo: () => ({ audience: 'https://login.example.com/', subject: 'iss_sub', authorization: credential }),
+    post: (uri, { authorization }) => {
+      posted.push(`${authorization} to ${uri}`)
+      return Promise.resolve({ kind: 'response', status: uri.includes('old') ? 503 : 204 })
+    },
+  }).get(REVOCATION)
+  const registry: Registry = {
+    target: (...asked) => parties.target(...asked),
+    lane: (...asked) => parties.lane(...asked),
+  }
+  const { flow, start, clock, idp, state } = given({ registry, kinds: deliverer ? [[REVOCATION, deliverer]] : [] })
+  const claims = { sub_id: { format: 'iss_sub', iss: 'https://login.example.com', sub: 'of-anna' } }
+  let minted = 0
+  idp.mint = (some) => {
+    minted += some.length
+    const token = `e30.${Buffer.from(JSON.stringify(claims)).toString('base64url')}.e30`
+    return Promise.resolve({ tokens: new Map(some.map(({ id }) => [id, token])), refused: new Map() })
+  }
+  start()
+  const sessions = [session(uuid(1), 0, clientId, { named: { kind: REVOCATION } })]
+  await flow.receive(securityEvent(1, [], { sessions }), 'push')
+  await clock.advance(100)
+  expect(posted).toEqual(['old to https://old.example.com/'])
+  parties = new RelyingParties(settings)
+  await clock.advance(600_000)
+  expect([posted.length, minted, await state()]).toEqual([1, 1, [[clientId, 'open']]])
+  ;[parties, credential] = [toldAt('https://new.example.com/'), 'new']
+  await clock.advance(61_000)
+  expect(posted.slice(1)).toEqual(['new to https://new.example.com/'])
+  expect(await state()).toEqual([[clientId, 'delivered']])
 })
 
 test('a retry goes to the logout URL of today, and the evidence says that it changed', async () => {

@@ -162,6 +162,10 @@ describe('the judgement of an identity provider’s answer', () => {
     expect(says).not.toMatch(/relying party|logout/i)
   })
 
+  test('that does not take the proof names all that may be wrong with it', () => {
+    expect(judge({ kind: 'response', status: 401 }).says).toMatch(/keys.*audience.*clock.*authorization_file/)
+  })
+
   test.each<FailureCode>([
     'timeout',
     'connection_refused',
@@ -224,6 +228,42 @@ describe('an event that an identity provider is to be told of', () => {
     const target = { kind: 'backchannel', uri: 'https://evil.example.org/' }
     parties.replace(ISSUER, [{ issuer: ISSUER, clientId: NAME, target, enabled: true }], NOW_MS)
     expect(parties.target(ISSUER, NAME, told, NOW_MS - 1)).toBeUndefined()
+  })
+
+  test('is told although a client has its name, in any way, and that client has none of what it is allowed', () => {
+    const evil = { kind: 'backchannel', uri: 'http://10.0.0.5/' }
+    const parties = registry()
+    parties.replace(ISSUER, [{ issuer: ISSUER, clientId: NAME, target: evil, enabled: true }], NOW_MS)
+    parties.keep(ISSUER, NAME, { registered: { by: 'olivia', atMs: NOW_MS, logoutUri: evil.uri } })
+    for (const sinceMs of [NOW_MS - 1, NOW_MS]) {
+      expect(parties.target(ISSUER, NAME, told, sinceMs)).toEqual({ kind: REVOCATION, uri: ENDPOINT })
+      expect(parties.target(ISSUER, NAME, evil, sinceMs)).toBeUndefined()
+    }
+    expect(parties.list(ISSUER)).toMatchObject([{ clientId: NAME, target: { kind: REVOCATION }, outvoted: [] }])
+    expect(parties.find(ISSUER, NAME)?.target.uri).toBe(ENDPOINT)
+  })
+
+  test('is not told under the name of a client', () => {
+    const parties = registry()
+    const target = { kind: 'backchannel', uri: 'https://orders.example.org/logout' }
+    parties.replace(ISSUER, [{ issuer: ISSUER, clientId: 'orders', target, enabled: true }], NOW_MS)
+    expect(parties.target(ISSUER, 'orders', told, NOW_MS - 1)).toBeUndefined()
+  })
+
+  test('goes where relay.yaml says today, wherever it waited, and also before the first look at the realm', () => {
+    const before = { kind: REVOCATION, uri: 'https://gone.example.com/' }
+    expect(registry().target(ISSUER, NAME, before, NOW_MS)?.uri).toBe(ENDPOINT)
+    const none = new RelyingParties({
+      ...{ allowHttpOnLoopback: false, allowAddresses: [], timeoutMs: 1000, concurrency: 4, overrides: [] },
+    })
+    expect(none.target(ISSUER, NAME, before, NOW_MS)).toBeUndefined()
+  })
+
+  test('counts a client that has taken the name as the client that it is, and tells guards of its session', () => {
+    const event = securityEvent(1, [NAME])
+    const received = plan(event, NOW_MS).evidence.find(({ kind }) => kind === 'received')
+    expect(received?.data).toMatchObject({ sessions: 1 })
+    expect(watermarksOf(event).map(({ name }) => name)).toContain(event.sessions[0]?.sid)
   })
 
   test('owes it a delivery, counts it as no session, and tells guards nothing of it', () => {

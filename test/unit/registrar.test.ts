@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import type { Change } from '../../relay/domain/change.ts'
 import type { Answer } from '../../relay/domain/model.ts'
+import { providerName } from '../../relay/domain/provider.ts'
 import { parseConfig } from '../../relay/config/config.ts'
 import { backchannelAt } from '../../relay/delivery/backchannel/target.ts'
 import type { Genuine } from '../../relay/delivery/port.ts'
@@ -92,6 +93,13 @@ test('a realm that has got another host name keeps its registrations and pauses,
   await later.registrar.load()
   expect(later.relyingParties.list(ISSUER)).toMatchObject([{ clientId: 'shop', source: 'registered' }])
   expect(later.relyingParties.paused(ISSUER, 'shop')).toBeUndefined()
+})
+
+test('a relying party is not registered under the name of an identity provider', async () => {
+  const { registrar } = await relay()
+  const named = registration(providerName('https://login.example.com'))
+  await expect(registrar.register(named, asked, true)).rejects.toMatchObject({ code: 'invalid_request' })
+  expect(sent).toEqual([])
 })
 
 const changes = async () => (await store.changes(ISSUER, 100)).map(({ kind }) => kind)

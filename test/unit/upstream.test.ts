@@ -114,6 +114,34 @@ describe('Global Token Revocation', () => {
     expect(await of('https://accounts.google.com')).toBe(400)
   })
 
+  test('that is made again for the same event, as its txn has it, is another word: an attacker may have come back', async () => {
+    const { ask, heard } = relay()
+    await ask(okta.sign(claims({ jti: 'one', txn: 'INC-4711' }), HEADER))
+    await ask(okta.sign(claims({ jti: 'two', txn: 'INC-4711' }), HEADER))
+    const again = await okta.sign(claims({ jti: 'three', txn: 'INC-4711' }), HEADER)
+    await ask(again)
+    await ask(again)
+    expect(heard.map(({ txn }) => txn)).toEqual(['INC-4711', 'INC-4711', 'INC-4711', 'INC-4711'])
+    const ids = heard.map(({ id }) => id)
+    expect([new Set(ids).size, ids[3]]).toEqual([3, ids[2]])
+  })
+
+  test('of a sender whose clock is behind is dated by the clock here, or logins before the event would live on', async () => {
+    const { ask, heard } = relay()
+    const iat = nowSeconds() - 90
+    const beforeMs = Date.now()
+    expect((await ask(okta.sign(claims({ iat, toe: iat - 1 }), HEADER))).status).toBe(204)
+    expect(heard[0]?.atMs).toBeGreaterThanOrEqual(beforeMs - 1000)
+    expect(heard[0]?.atMs).toBeLessThanOrEqual(Date.now() - 1000)
+  })
+
+  test('of a sender whose clock is ahead is dated no earlier than it says', async () => {
+    const { ask, heard } = relay()
+    const iat = nowSeconds() + 30
+    expect((await ask(okta.sign(claims({ iat, toe: iat - 1 }), HEADER))).status).toBe(204)
+    expect(heard[0]?.atMs).toBe((iat - 1) * 1000)
+  })
+
   test('names a user by an address, too', async () => {
     const { ask, heard } = relay()
     expect((await ask(okta.sign(claims(), HEADER), { sub_id: { format: 'email', email: 'a@b.c' } })).status).toBe(204)
@@ -226,21 +254,31 @@ describe('a request of a realm behind', () => {
 
   test('is of users of the realm that it takes its logins from, by its client, as of when it happened there', async () => {
     const { ask, heard } = known()
-    const atSeconds = toe()
-    expect((await ask(main.sign(behind({ toe: atSeconds }), HEADER), { sub_id })).status).toBe(204)
+    const iat = nowSeconds()
+    expect((await ask(main.sign(behind({ iat, toe: iat - 60 }), HEADER), { sub_id })).status).toBe(204)
     expect(heard).toEqual([
       {
         ...{ issuer: MAIN, client: 'main', subjects: [{ sub: 'user-1' }], type: 'global-token-revocation' },
-        ...{ atMs: atSeconds * 1000, id: 'main global-token-revocation first', txn: 'first' },
+        ...{ atMs: expect.any(Number) as number, id: `main global-token-revocation first ${iat - 60}`, txn: 'first' },
       },
     ])
+    expect(heard[0]?.atMs).toBeGreaterThanOrEqual((iat - 60) * 1000)
   })
 
-  test('that comes again with another jti is the same word', async () => {
+  test('that is sent again until it is answered is the same word, with another jti and at another time', async () => {
     const { ask, heard } = known()
-    await ask(main.sign(behind({ jti: 'one' }), HEADER), { sub_id })
-    await ask(main.sign(behind({ jti: 'two' }), HEADER), { sub_id })
+    const at = { toe: toe() }
+    await ask(main.sign(behind({ ...at, jti: 'one', iat: nowSeconds() - 50 }), HEADER), { sub_id })
+    await ask(main.sign(behind({ ...at, jti: 'two' }), HEADER), { sub_id })
+    expect(heard).toHaveLength(2)
     expect(new Set(heard.map(({ id }) => id)).size).toBe(1)
+  })
+
+  test('of a later time under the same txn is another word', async () => {
+    const { ask, heard } = known()
+    await ask(main.sign(behind({ toe: nowSeconds() - 60 }), HEADER), { sub_id })
+    await ask(main.sign(behind({ toe: nowSeconds() - 20 }), HEADER), { sub_id })
+    expect(new Set(heard.map(({ id }) => id)).size).toBe(2)
   })
 
   test('may have the name that the realm had when the link was made', async () => {
@@ -533,6 +571,22 @@ describe('the config of an upstream', () => {
       [{ ...RIGHT, tell: { url: 'http://login.example.com/revoke' } }],
       'upstreams[0].tell.url is plain http',
     ],
+    ...[
+      'HTTPS://login.example.com/revoke',
+      'https://login.example.com/a b',
+      `https://a.example/${'x'.repeat(2000)}`,
+    ].flatMap((url): [string, object[], string][] => [
+      [
+        `a place to tell it that the realm signs for nobody, ${url}`.slice(0, 100),
+        [{ ...RIGHT, tell: { url } }],
+        'upstreams[0].tell.url must',
+      ],
+      [
+        `an audience that the realm does not sign for, ${url}`.slice(0, 100),
+        [{ ...RIGHT, tell: { url: ENDPOINT, audience: url } }],
+        'upstreams[0].tell.audience must',
+      ],
+    ]),
     [
       'an audience that is no URL',
       [{ ...RIGHT, tell: { url: ENDPOINT, audience: 'x' } }],

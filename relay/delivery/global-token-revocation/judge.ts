@@ -10,7 +10,7 @@ const STATUSES: Readonly<Record<number, readonly [reason: string, says: string, 
   ],
   401: [
     'login_required',
-    'The identity provider does not take the relay’s proof: it must know this realm’s keys and the audience of upstreams.tell, or the credential in authorization_file is no longer good.',
+    'The identity provider does not take the relay’s proof: it must know this realm’s keys and the audience of upstreams.tell, and its clock must be right; or the credential in authorization_file is no longer good.',
   ],
   403: ['forbidden', 'The identity provider does not let the relay revoke there: give its credential that right.'],
   404: [
