@@ -16,8 +16,8 @@ let main: SharedDemoRealm
 const relays = new Map<SharedDemoRealm, RelayServer>()
 
 beforeAll(async () => {
-  staff = await shareDemoRealm('told-staff')
-  main = await shareDemoRealm('told-main')
+  staff = await shareDemoRealm('upstream-told-staff')
+  main = await shareDemoRealm('upstream-told-main')
   await takeLogins(main.keycloak, main.admin, { from: staff.admin, secret: SECRET })
   // And the other way round, so that a word could go round in a circle.
   await takeLogins(main.keycloak, staff.admin, { from: main.admin, secret: SECRET })
@@ -55,7 +55,7 @@ afterAll(async () => {
 
 /** Keycloak takes the attributes that are given for all that there are. */
 function settings(realm: SharedDemoRealm, other: Record<string, string> = {}) {
-  const neighbour = realm === main ? 'told-staff' : 'told-main'
+  const neighbour = realm === main ? 'upstream-told-staff' : 'upstream-told-main'
   const usual = {
     [`${POLICY}.admin-reset-password`]: 'sessions, tell-upstreams',
     // Else a word would end at the first hop by itself.
@@ -69,7 +69,7 @@ function settings(realm: SharedDemoRealm, other: Record<string, string> = {}) {
 /** A login at `main` by the identity provider `staff`, for an application of `main`. */
 async function workingBy(name: string) {
   const query = { response_type: 'code', client_id: 'flows-app', redirect_uri: REDIRECT_URI, scope: 'openid' }
-  const request = new URLSearchParams({ ...query, kc_idp_hint: 'told-staff' }).toString()
+  const request = new URLSearchParams({ ...query, kc_idp_hint: 'upstream-told-staff' }).toString()
   const url = `${main.issuer}/protocol/openid-connect/auth?${request}`
   const back = await new Browser().authorize(url, REDIRECT_URI, name, 'password')
   const code = back.searchParams.get('code') ?? ''
@@ -200,12 +200,12 @@ describe('two realms that take logins from one another', () => {
       ...{ userId: dora.here, userName: 'dora' },
     })
     // Of `main` she is known at `staff` too, by the client through which that takes logins.
-    const broker = await main.admin.clientUuid('told-staff')
+    const broker = await main.admin.clientUuid('upstream-told-staff')
     await main.admin.must('PUT', `/clients/${broker}`, { directAccessGrantsEnabled: true })
     await main.admin.resetPassword(dora.here, 'first')
     await until('the other realm has heard', async () => (await containmentsOf(staff, dora.there)).length === 1)
     await nextSecond()
-    await main.tokens.directGrant('told-staff', 'dora', 'first', 'openid', SECRET)
+    await main.tokens.directGrant('upstream-told-staff', 'dora', 'first', 'openid', SECRET)
     await nextSecond()
     await staff.admin.resetPassword(dora.there, 'second')
     const heard = async () =>
@@ -232,7 +232,7 @@ describe('the word of a realm behind', () => {
   let told = 0
   const word = (sub: string, more: object = {}) => {
     const id = `a word of a realm behind, ${++told}`
-    const said = { issuer: main.issuer, client_id: 'told-main', subjects: [{ sub }], type: 'global-token-revocation' }
+    const said = { issuer: main.issuer, client_id: 'upstream-told-main', subjects: [{ sub }], type: 'global-token-revocation' }
     return { ...said, id, txn: id, ...more }
   }
   const say = (said: object) => staff.ask<Outcome>('upstream-events', said)
