@@ -27,7 +27,7 @@ function endingWorld() {
     fails: undefined as Error | undefined,
     pushes: true,
     /** It answers no sooner. */
-    held: undefined as Promise<void> | undefined,
+    held: undefined as Promise<undefined> | undefined,
   }
   const world = consoleWorld({
     users: {
@@ -157,14 +157,14 @@ test('the same form twice at once asks Keycloak once, and again after a refusal'
   const olivia = await realm.world.logIn()
   const at = await look(olivia)
   const twice = async () => {
-    const held = Promise.withResolvers<void>()
+    const held = Promise.withResolvers<undefined>()
     realm.held = held.promise
     const both = Promise.all([1, 2].map(async () => olivia.post(at, { reason: 'laptop stolen' })))
     // Long enough for both to come as far as they do before it answers.
     for (let turn = 0; turn < 50; turn++) {
       await setImmediate()
     }
-    held.resolve()
+    held.resolve(undefined)
     return both
   }
   realm.says = REFUSED
