@@ -7,8 +7,8 @@ import type { NoteTables } from './notes.ts'
 export type Changing<T> = { -readonly [K in keyof T]: T[K] }
 export type Row = Changing<Delivery> & { fence: number; leased: boolean; reported: boolean }
 
-/** `lastEndMs`: when none of its sessions can live any more. */
-export type Kept = Containment & { readonly lastEndMs: number }
+/** `lastEndMs`: when none of its sessions can live any more. `longestMs`: the longest that an end of it has taken. */
+export type Kept = Containment & { readonly lastEndMs: number; readonly longestMs: number }
 
 /** What relays that share the store know of each other, and of what it may have lost. */
 interface SharedTables {

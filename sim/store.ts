@@ -11,7 +11,7 @@ import { modelSecurityFeed } from './security-feed.ts'
 import { modelNotes } from './notes.ts'
 import { modelPrune } from './prune.ts'
 
-const NOT_CLOSED = { closed: 0, sessions: 0, told: 0, withinSecond: 0, withinMinute: 0, longestMs: 0 }
+const NOT_CLOSED = { closed: 0, sessions: 0, told: 0, withinSecond: 0, withinMinute: 0 }
 
 const keyOf = (issuer: string, id: string) => `${issuer} ${id}`
 
@@ -89,6 +89,7 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
           unreachable: 0,
           unreachableUntilMs: 0,
           lastEndMs,
+          longestMs: 0,
         }
         containment.unreachable += unreachable.length
         for (const { clientId, sid, untilMs } of unreachable) {
@@ -282,9 +283,10 @@ export function openModelStore(disk: Pick<Disk, 'seen' | 'write'>, io: DiskIo, f
         addedUp(
           [...containments.values()]
             .filter((one) => one.issuer === issuer)
-            .map(({ createdMs, closedMs, ...one }) => ({
+            .map(({ createdMs, closedMs, longestMs, ...one }) => ({
               ...{ month: monthOf(createdMs), containments: 1, ...NOT_CLOSED },
               ...(closedMs === undefined ? {} : countsOfClosed({ ...one, closedMs })),
+              longestMs,
             })),
         ),
       ),
@@ -357,7 +359,7 @@ function selected({ deliveries }: Tables, s: Selection): Row[] {
   )
 }
 
-function containmentOf({ containments }: Tables, { issuer, containmentId }: Row): Changing<Containment> {
+function containmentOf({ containments }: Tables, { issuer, containmentId }: Row): Changing<Kept> {
   const containment = containments.get(keyOf(issuer, containmentId))
   if (!containment) {
     throw new TypeError('A delivery without its containment')
@@ -370,9 +372,11 @@ function addEvidence(tables: Tables, { issuer, id, trigger, subject }: Containme
   tables.journal.push({ issuer, containmentId: id, trigger, ...whose, evidence, n: ++tables.lines })
 }
 
-function closeIfEnded(tables: Tables, containment: Changing<Containment>, atMs: number): void {
+function closeIfEnded(tables: Tables, containment: Changing<Kept>, atMs: number): void {
   if (containment.open === 0 && containment.arrived === containment.parts && containment.closedMs === undefined) {
     containment.closedMs = atMs
+    const took = countsOfClosed({ ...containment, closedMs: atMs }).longestMs
+    containment.longestMs = Math.max(containment.longestMs, took)
     const { deliveries, eventMs } = containment
     addEvidence(tables, containment, { kind: 'closed', atMs, data: { deliveries, ms_since_event: atMs - eventMs } })
   }
@@ -405,7 +409,7 @@ function deliveryOf({ fence: _fence, leased: _leased, reported: _reported, ...de
   return delivery
 }
 
-function listedOf({ lastEndMs: _lastEndMs, ...containment }: Kept): Containment {
+function listedOf({ lastEndMs: _lastEndMs, longestMs: _longestMs, ...containment }: Kept): Containment {
   return containment
 }
 

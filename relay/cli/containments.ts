@@ -80,7 +80,10 @@ async function subjectOf(user: string, ca: string | undefined): Promise<string> 
         : cause
     })
   if (subject === undefined) {
-    throw new RelayError('invalid_request', 'No user of the realm has exactly this name')
+    throw new RelayError(
+      'invalid_request',
+      'No user of the realm goes by exactly this name or email address, or several do: give the user’s id',
+    )
   }
   return subject
 }

@@ -3,9 +3,10 @@ import { isUserId } from '../idp/keycloak/users.ts'
 import type { Names } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 import type { Session } from './sessions.ts'
+import { isOfClient } from './words.ts'
 
 const NO_SUCH_USER =
-  'There is no user of this name in the realm, or several have this email address. Give the whole user name, or the user’s id.'
+  'There is no user of this name in the realm, or several go by it as a name or an email address. Give the whole user name, or the user’s id.'
 const MAY_NOT_LOOK_UP =
   'You may not look up users at the realm, so give the user’s id. docs/console.md says how names are shown.'
 
@@ -18,12 +19,17 @@ type ContainmentStore = Pick<ConsolePorts['store'], 'containment' | 'containment
  * Whose account is meant. An address names a containment of theirs and never the person, since addresses stay in histories and
  * in logs of proxies. Undefined where nobody knows that any more.
  */
-export async function subjectOf(
+export async function accountOf(
   store: Pick<ContainmentStore, 'containment'>,
   issuer: string,
   containmentId: string,
-): Promise<string | undefined> {
-  return (await store.containment(issuer, containmentId, { from: 0, limit: 1 }))?.containment.subject
+): Promise<{ readonly subject: string; readonly isOfClient: boolean } | undefined> {
+  const found = (await store.containment(issuer, containmentId, { from: 0, limit: 1 }))?.containment
+  return found?.subject === undefined ? undefined : { subject: found.subject, isOfClient: isOfClient(found.trigger) }
+}
+
+export async function subjectOf(...which: Parameters<typeof accountOf>): Promise<string | undefined> {
+  return (await accountOf(...which))?.subject
 }
 
 /** The other way round: the newest containment of somebody, for an address. */

@@ -1,6 +1,6 @@
 import { html } from 'hono/html'
 import type { Containment } from '../store/port.ts'
-import { NO_CONTAINMENT, subjectOf } from './account.ts'
+import { accountOf, NO_CONTAINMENT } from './account.ts'
 import { endAnybody, endThem } from './ending.ts'
 import { csrf, type Html, instant } from './layout.ts'
 import { who } from './names.ts'
@@ -63,7 +63,8 @@ export async function containmentsPage(
   { query, before }: { readonly query: ContainmentQuery; readonly before: number | undefined },
 ): Promise<Html> {
   const { of } = query
-  const subject = of === undefined ? undefined : await subjectOf(store, issuer, of)
+  const account = of === undefined ? undefined : await accountOf(store, issuer, of)
+  const subject = account?.subject
   const isKnown = of === undefined || subject !== undefined
   const { found, next, looked } = isKnown
     ? await search(store, issuer, { ...query, subject }, before, nowMs())
@@ -74,7 +75,7 @@ export async function containmentsPage(
   const among = next === undefined ? '' : ` among the ${looked.toLocaleString('en')} that were looked at`
   return html`<div class="head">
       <h1>Containments${subject === undefined ? '' : html` of ${who(subject)}`}</h1>
-      ${of === undefined || subject === undefined ? endAnybody(session) : endThem(session, of)}
+      ${of === undefined || !account ? endAnybody(session) : account.isOfClient ? '' : endThem(session, of)}
     </div>
     ${searchForm(session, query)}
     ${isFiltered ? html`<p class="meta"><a href="/console/containments">All containments</a></p>` : ''}

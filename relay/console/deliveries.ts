@@ -60,8 +60,7 @@ function searchForm(session: Session, { clientId, q, wrong, of, age }: OpenFilte
   return html`<form method="post" action="/console/deliveries" class="filter" role="search">
     ${csrf(session)} ${hidden({ ...(clientId === undefined ? {} : { clientId }), ...(of === undefined ? {} : { of }) })}
     <label
-      >Relying party
-      <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of its client id"
+      >Owed to <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of the name"
     /></label>
     <label>User <input name="user" maxlength="255" autocomplete="off" placeholder="name, email or id" /></label>
     ${wrongChoice(wrong)}
@@ -100,7 +99,7 @@ function table(
     <thead>
       <tr>
         ${mayAct ? html`<th scope="col"><span class="unseen">Tick</span></th>` : ''}
-        <th scope="col">Relying party</th>
+        <th scope="col">Owed to</th>
         <th scope="col">Received</th>
         <th scope="col">Open for</th>
         <th scope="col">Last answer</th>

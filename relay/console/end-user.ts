@@ -9,7 +9,7 @@ import type { Html } from './layout.ts'
 import type { Names } from './names.ts'
 import type { ConsolePorts } from './ports.ts'
 import { rightsOf } from './rights.ts'
-import type { Sessions } from './sessions.ts'
+import type { Ending, Sessions } from './sessions.ts'
 
 const TITLE = 'End everything of a user'
 /** What Keycloak wants to hear even where nothing is done. */
@@ -48,6 +48,19 @@ export function addEndOfUser(
   const ask = async ({ var: { session } }: Context<ConsoleEnv>, subject: string, reason: string, dryRun: boolean) => {
     const rights = await rightsOf(session, ports)
     return rights && ports.contain(rights.accessToken, { subject, reason, dryRun, confirm: false })
+  }
+  const askOnce = (c: Context<ConsoleEnv>, ending: Ending, reason: string) => {
+    ending.asking ??= ask(c, ending.subject, reason, false)
+      .then((done) => {
+        if (done?.kind === 'done') {
+          ending.containmentId = done.containmentId ?? ''
+        }
+        return done
+      })
+      .finally(() => {
+        delete ending.asking
+      })
+    return ending.asking
   }
 
   app.use('/end', needs('operate'))
@@ -110,7 +123,7 @@ export function addEndOfUser(
     if (ending.containmentId === undefined) {
       let done: OperatorOutcome | undefined
       try {
-        done = await ask(c, ending.subject, reason, false)
+        done = await askOnce(c, ending, reason)
       } catch (cause) {
         if (cause instanceof RelayError && cause.code === 'idp_unavailable') {
           return again(NOT_KNOWN, 503)
@@ -120,9 +133,8 @@ export function addEndOfUser(
       if (done?.kind !== 'done') {
         return done ? again(done.description, statusOf(done)) : notLooked(c, LOGIN_ENDED, 403)
       }
-      ending.containmentId = done.containmentId ?? ''
     }
-    const { containmentId } = ending
+    const { containmentId = '' } = ending
     // Keycloak pushes the event once it is committed, so it is here in a moment.
     for (let n = 0; n < LOOKS && !session.ended.signal.aborted; n++) {
       if (await isHere(containmentId)) {

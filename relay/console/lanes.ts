@@ -8,7 +8,7 @@ import type { ConsolePorts } from './ports.ts'
 /** So many that cannot be reached at once hardly went down by themselves. */
 const MANY = 10
 
-/** What keeps a relying party from an answer: what it is called, and where to look. The order is that of a choice. */
+/** What keeps a relying party, or an identity provider that is told, from an answer: what it is called, and where to look. The order is that of a choice. */
 export const WRONGS = {
   unreachable: ['Cannot be reached', 'Down, or a firewall, a proxy or the name server is in between.'],
   certificate: ['Certificate not accepted', 'Renew it, or name its CA in delivery.ca_file.'],

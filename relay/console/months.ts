@@ -27,25 +27,29 @@ export function monthsTable(months: readonly Month[]): Html | '' {
             </tr>
           </thead>
           <tbody>
-            ${months.slice(0, SHOWN).map(
-              ({ month, containments, closed, sessions, told, withinSecond, withinMinute, longestMs }) =>
-                html`<tr>
+            ${months
+              .slice(0, SHOWN)
+              .map(({ month, containments, closed, sessions, told, withinSecond, withinMinute, longestMs }) => {
+                // Two versions of the relay on one Redis may have counted an end twice.
+                const open = Math.max(0, containments - closed)
+                return html`<tr>
                   <th scope="row">${month}</th>
                   <td class="num" data-label="Containments">${count(containments)}</td>
                   <td class="num" data-label="Sessions ended">${count(sessions)}</td>
                   <td class="num" data-label="All told within 1 s">${share(withinSecond, told)}</td>
                   <td class="num" data-label="All told within 1 min">${share(withinMinute, told)}</td>
                   <td class="num" data-label="Longest">${told === 0 ? '–' : duration(longestMs)}</td>
-                  <td class="num ${containments > closed ? 'open' : ''}" data-label="Not ended">
-                    <span class="${containments > closed ? 'state' : 'none'}">${count(containments - closed)}</span>
+                  <td class="num ${open > 0 ? 'open' : ''}" data-label="Not ended">
+                    <span class="${open > 0 ? 'state' : 'none'}">${count(open)}</span>
                   </td>
-                </tr>`,
-            )}
+                </tr>`
+              })}
           </tbody>
         </table>
         <p class="meta">
           By the month in which the event came. All are told with the last answer; where nobody was to be told, or
-          something was given up, it does not count there.
+          something was given up, it does not count there. The longest stays where more has come to that containment
+          since.
         </p>
       </section>`
 }

@@ -92,8 +92,7 @@ export async function relyingPartiesPage(
 function searchForm({ q, wrong }: PartyFilter): Html {
   return html`<form action="/console/relying-parties" class="filter" role="search">
     <label
-      >Relying party
-      <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of its client id"
+      >Name <input name="q" value="${q ?? ''}" maxlength="255" autocomplete="off" placeholder="part of it"
     /></label>
     ${wrongChoice(wrong)}
     <button class="quiet">Search</button>
@@ -128,7 +127,7 @@ function table(
   return html`<table class="grid">
     <thead>
       <tr>
-        <th scope="col">Relying party</th>
+        <th scope="col">Name</th>
         <th scope="col">Last answers</th>
         <th scope="col" class="num">p50</th>
         <th scope="col" class="num">p99</th>

@@ -30,10 +30,11 @@ async function renewed(
   login: ConsolePorts['login'],
 ): Promise<Rights | undefined> {
   const rights = refreshToken === undefined ? undefined : await login.renew(refreshToken)
-  if (rights) {
+  // A session that has ended meanwhile keeps none.
+  if (rights && !session.ended.signal.aborted) {
     session.rights = rights
   } else {
     delete session.rights
   }
-  return rights
+  return session.rights
 }

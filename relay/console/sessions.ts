@@ -37,6 +37,8 @@ export interface Ending {
   readonly subject: string
   readonly atMs: number
   readonly found: Extract<OperatorOutcome, { kind: 'done' }>
+  /** While Keycloak is asked to do it, once for all who ask for that. */
+  asking?: Promise<OperatorOutcome | undefined>
   /** Once it is done. */
   containmentId?: string
 }
@@ -118,12 +120,9 @@ export class Sessions {
       return undefined
     }
     const nowMs = this.#nowMs()
-    // The oldest is first. Nobody may ever come back for one that is over, and it holds what its person has read.
-    for (const { id, beganMs } of this.#sessions.values()) {
-      if (beganMs > nowMs - SESSION_MS && this.#sessions.size < MAX_SESSIONS) {
-        break
-      }
-      this.end(id)
+    const oldest = this.#sessions.size >= MAX_SESSIONS ? this.#sessions.keys().next().value : undefined
+    if (oldest !== undefined) {
+      this.end(oldest)
     }
     const session: Session = {
       ...{ ...person, id: secret(), csrf: secret(), beganMs: nowMs, ended: new AbortController() },
@@ -131,6 +130,9 @@ export class Sessions {
       ...{ names: new Map(), namesRestMs: 0, namesRefused: false, endings: new Map() },
     }
     this.#sessions.set(session.id, session)
+    // Nobody may ever come back for it, and it holds its person's tokens and what they have read.
+    const timer = setTimeout(() => this.end(session.id), SESSION_MS).unref()
+    session.ended.signal.addEventListener('abort', () => clearTimeout(timer))
     dropOldest(this.#names, MAX_SESSIONS)
     this.#names.set(person.subject, person.name)
     return session
@@ -159,8 +161,12 @@ export class Sessions {
   }
 
   end(id: string, why: 'here' | 'at the realm' = 'here'): void {
-    this.#sessions.get(id)?.ended.abort(why)
-    this.#sessions.delete(id)
+    const session = this.#sessions.get(id)
+    if (session) {
+      delete session.rights
+      session.ended.abort(why)
+      this.#sessions.delete(id)
+    }
   }
 
   /** The realm says that a session, or without `sid` all of a person, has ended. Says how many it was here. */

@@ -42,7 +42,7 @@ export type Attempts = ReadonlyMap<string, readonly { readonly atMs: number; rea
 /** More dots than this in one bar are no picture. */
 const DOTS = 100
 
-/** Bars by relying party, those that are open first, and only so many of them. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
+/** Bars by who is told, those that are open first, and only so many of them. Drawn with SVG attributes, since a content-security policy as it should be allows no style. */
 export function timeline(
   containment: Containment,
   deliveries: readonly Delivery[],
@@ -54,11 +54,11 @@ export function timeline(
   const spanMs = Math.max(1, ...bars.map(({ endMs }) => endMs - containment.eventMs))
   return html`<table class="timeline">
       <caption class="unseen">
-        From the event to the answer, by relying party
+        From the event to the answer, by who is told
       </caption>
       <thead>
         <tr>
-          <th scope="col"><span class="unseen">Relying party</span></th>
+          <th scope="col"><span class="unseen">Owed to</span></th>
           <th scope="col">
             <span class="axis"><span>event</span><span>+${duration(spanMs)}</span></span>
           </th>

@@ -12,7 +12,10 @@ export interface Month {
   /** Of these those whose last answer came within a second of the event, and within a minute. */
   readonly withinSecond: number
   readonly withinMinute: number
-  /** The longest time from an event to its last answer, in milliseconds. */
+  /**
+   * The longest time from an event to the last answer with which all were told, in milliseconds; also where more has come to
+   * that containment since, and was given up.
+   */
   readonly longestMs: number
 }
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises'
 import { expect, test } from 'vitest'
 import { RelayError } from '../../relay/errors.ts'
 import type { OperatorOutcome, OperatorRequest } from '../../relay/domain/model.ts'
@@ -25,6 +26,8 @@ function endingWorld() {
     says: FOUND as OperatorOutcome,
     fails: undefined as Error | undefined,
     pushes: true,
+    /** It answers no sooner. */
+    held: undefined as Promise<undefined> | undefined,
   }
   const world = consoleWorld({
     users: {
@@ -33,6 +36,7 @@ function endingWorld() {
     },
     contain: async (token, request) => {
       asked.push([token, request])
+      await realm.held
       if (realm.fails) {
         throw realm.fails
       }
@@ -124,7 +128,9 @@ test('the button is on the pages of those who have the role operate alone, and n
   for (const path of ['/containments', '/containments?of=txn-1', '/containments/txn-1']) {
     expect([path, await has(olivia, path), await has(victor, path)]).toEqual([path, true, false])
   }
-  expect(await has(olivia, '/containments/txn-2')).toBe(false)
+  for (const path of ['/containments?of=txn-2', '/containments/txn-2']) {
+    expect([path, await has(olivia, path)]).toEqual([path, false])
+  }
 })
 
 test('a refusal of the realm is shown in its words, at the look and at the end, and nothing counts as done', async () => {
@@ -144,6 +150,32 @@ test('a refusal of the realm is shown in its words, at the look and at the end, 
     ])
   }
   expect(await (await olivia.get(at)).text()).toContain('Nothing has ended yet')
+})
+
+test('the same form twice at once asks Keycloak once, and again after a refusal', async () => {
+  const realm = endingWorld()
+  const olivia = await realm.world.logIn()
+  const at = await look(olivia)
+  const twice = async () => {
+    const held = Promise.withResolvers<undefined>()
+    realm.held = held.promise
+    const both = Promise.all([1, 2].map(async () => olivia.post(at, { reason: 'laptop stolen' })))
+    // Long enough for both to come as far as they do before it answers.
+    for (let turn = 0; turn < 50; turn++) {
+      await setImmediate()
+    }
+    held.resolve(undefined)
+    return both
+  }
+  realm.says = REFUSED
+  expect((await twice()).map(({ status }) => status)).toEqual([403, 403])
+  expect(realm.asked).toHaveLength(2)
+  realm.says = FOUND
+  expect((await twice()).map(({ headers }) => headers.get('location'))).toEqual([
+    '/console/containments/txn-9',
+    '/console/containments/txn-9',
+  ])
+  expect(realm.asked).toHaveLength(3)
 })
 
 test('where Keycloak does not answer it is said that nobody knows, and it can be done again', async () => {

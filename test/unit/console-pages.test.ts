@@ -4,6 +4,7 @@ import { getRequestListener } from '@hono/node-server'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { until } from '../../scripts/stage/process.ts'
 import { parseConfig, Schema } from '../../relay/config/config.ts'
+import { monthsTable } from '../../relay/console/months.ts'
 import { settingsInForce } from '../../relay/console/settings.ts'
 import { contained } from './audit-given.ts'
 import { consoleWorld } from './console-world.ts'
@@ -327,4 +328,10 @@ test('the containments of each month are on a line, below the newest of them and
   for (const path of ['/containments?of=txn-1', '/containments?state=open', `/containments?before=${NOW_MS}`]) {
     expect([path, (await page(path)).includes('By month')]).toEqual([path, false])
   }
+})
+
+test('a month in which two versions of the relay have counted more ends than containments has none that are not ended', async () => {
+  const month = { month: '2026-08', containments: 2, closed: 3, sessions: 3, told: 3, withinSecond: 3, withinMinute: 3 }
+  const page = String(await monthsTable([{ ...month, longestMs: 900 }]))
+  expect(page).toMatch(/data-label="Not ended">\s*<span class="none">0</)
 })

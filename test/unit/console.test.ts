@@ -1,9 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { errors } from 'jose'
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { LastAnswers, quantile } from '../../relay/telemetry/answers.ts'
 import { logoutTokenVerifier } from '../../relay/console/backchannel.ts'
-import { type Person, Sessions } from '../../relay/console/sessions.ts'
+import { rightsOf } from '../../relay/console/rights.ts'
+import { type Person, type Rights, Sessions } from '../../relay/console/sessions.ts'
 import { barsOf } from '../../relay/console/timeline.ts'
 import { plan } from '../../relay/domain/plan.ts'
 import { consoleWorld, OLIVIA } from './console-world.ts'
@@ -147,16 +148,46 @@ describe('a session at the console', () => {
     expect(sessions.find(session?.id ?? '')).toBeUndefined()
   })
 
-  test('is over after an hour also if its browser never comes back, and what it has read is let go', () => {
-    let nowMs = NOW_MS
-    const sessions = new Sessions(() => nowMs)
-    const left = sessions.begin(person)
-    nowMs += 30 * 60_000
-    const other = sessions.begin({ ...person, sid: 'sid-2' })
-    expect(left?.ended.signal.aborted).toBe(false)
-    nowMs += 30 * 60_000
-    sessions.begin({ ...person, sid: 'sid-3' })
-    expect([left?.ended.signal.aborted, other?.ended.signal.aborted]).toEqual([true, false])
+  const rights: Rights = { accessToken: 'a', refreshToken: 'r', untilMs: NOW_MS + 300_000, readsUsers: false }
+
+  test('is over after an hour also if nobody comes back or logs in, and its tokens are gone', () => {
+    vi.useFakeTimers({ now: NOW_MS })
+    onTestFinished(() => void vi.useRealTimers())
+    const sessions = new Sessions(() => Date.now())
+    const left = sessions.begin(person, rights)
+    vi.advanceTimersByTime(30 * 60_000)
+    const other = sessions.begin({ ...person, sid: 'sid-2' }, rights)
+    expect([left?.ended.signal.aborted, left?.rights]).toEqual([false, rights])
+    vi.advanceTimersByTime(30 * 60_000)
+    expect([left?.ended.signal.aborted, left?.rights]).toEqual([true, undefined])
+    expect([other?.ended.signal.aborted, other?.rights]).toEqual([false, rights])
+  })
+
+  test('leaves neither tokens nor a timer behind when it ends before that', () => {
+    vi.useFakeTimers({ now: NOW_MS })
+    onTestFinished(() => void vi.useRealTimers())
+    const sessions = new Sessions(() => Date.now())
+    const session = sessions.begin(person, rights)
+    expect(vi.getTimerCount()).toBe(1)
+    sessions.loggedOut({ sid: 'sid-1' })
+    expect([session?.rights, vi.getTimerCount()]).toEqual([undefined, 0])
+  })
+
+  test('takes no tokens any more that were renewed while it ended', async () => {
+    const sessions = new Sessions(() => NOW_MS)
+    const session = sessions.begin(person, { ...rights, untilMs: NOW_MS })
+    if (!session) {
+      throw new TypeError('No session')
+    }
+    const renewal = Promise.withResolvers<Rights | undefined>()
+    const world = consoleWorld()
+    const asked = rightsOf(session, {
+      login: { ...world.ports.login, renew: () => renewal.promise },
+      nowMs: () => NOW_MS,
+    })
+    sessions.end(session.id)
+    renewal.resolve(rights)
+    expect([await asked, session.rights]).toEqual([undefined, undefined])
   })
 
   test('has an id and a token of its own each time', () => {

@@ -843,6 +843,23 @@ export function storeContract(name: string, makeStore: () => Promise<StoreUnderT
       ])
     })
 
+    test('the longest time of a month stays where more has come to that containment since, and was given up', async () => {
+      const take = (n: number, clients: readonly string[], atMs: number, txn = `txn-${n}`) =>
+        acceptInto(store, securityEvent(n, clients, { txn, watermarkMs: NOW_MS }), atMs)
+      const answer = async (atMs: number) => {
+        const claims = await claim(atMs, () => places(9), 9)
+        await Promise.all(claims.map((one) => store.record(one, outcome(one, 'delivered', atMs))))
+      }
+      await take(1, ['a'], NOW_MS)
+      await answer(NOW_MS + 500)
+      await take(2, ['a'], NOW_MS)
+      await answer(NOW_MS + 90_000)
+      await take(3, ['b'], NOW_MS + 90_000, 'txn-2')
+      await store.dismiss({ issuer: ISSUER, clientId: 'b' }, { by: 'x', atMs: NOW_MS + 90_000, reason: 'gone' }, 9)
+      await reopen()
+      expect(await store.months(ISSUER)).toMatchObject([{ containments: 2, closed: 2, told: 1, longestMs: 90_000 }])
+    })
+
     test('a containment is kept with whose account it was, and found by that, newest first', async () => {
       for (const [n, subject] of ['alice-1', 'bob-1', 'alice-1'].entries()) {
         await acceptInto(store, securityEvent(n + 1, ['orders'], { subject }), NOW_MS + n)

@@ -44,23 +44,36 @@ test('a user is found by exactly that name', async () => {
   expect(seen[0]?.query.toString()).toBe('username=Alice&exact=true&max=2&briefRepresentation=true')
 })
 
-test('a user is found by the email address that they alone have, unless somebody is named like it', async () => {
+test('a user is found by the email address that they alone have', async () => {
   const people = [
     { id: 'x', username: 'alice', email: 'Alice@example.org' },
     { id: 'y', username: 'bob', email: 'both@example.org' },
     { id: 'z', username: 'carol', email: 'both@example.org' },
-    { id: 'n', username: 'named@example.org' },
-    { id: 'm', username: 'mallory', email: 'named@example.org' },
+    { id: 'n', username: 'named@example.org', email: 'n@example.org' },
+    { id: 's', username: 'same@example.org', email: 'same@example.org' },
   ]
   const { users } = await adminApi(200, (query) =>
     people.filter(
-      ({ username, email }) => username === query.get('username') || email?.toLowerCase() === query.get('email'),
+      ({ username, email }) => username === query.get('username') || email.toLowerCase() === query.get('email'),
     ),
   )
   expect(await users.find('t', 'alice@example.org')).toBe('x')
   expect(await users.find('t', 'both@example.org')).toBeUndefined()
   expect(await users.find('t', 'named@example.org')).toBe('n')
+  expect(await users.find('t', 'same@example.org')).toBe('s')
   expect(await users.find('t', 'nobody@example.org')).toBeUndefined()
+})
+
+test('whoever takes another’s email address as a user name is not found in their place, and nobody is', async () => {
+  const people = [
+    { id: 'm', username: 'victor@example.org', email: 'mallory@example.org' },
+    { id: 'v', username: 'victor', email: 'victor@example.org' },
+  ]
+  const { users } = await adminApi(200, (query) =>
+    people.filter(({ username, email }) => username === query.get('username') || email === query.get('email')),
+  )
+  expect(await users.find('t', 'victor@example.org')).toBeUndefined()
+  expect([await users.find('t', 'victor'), await users.find('t', 'mallory@example.org')]).toEqual(['v', 'm'])
 })
 
 test.each([

@@ -19,8 +19,8 @@ export interface UserLookup {
    */
   names(accessToken: string, ids: readonly string[]): Promise<ReadonlyMap<string, string>>
   /**
-   * The id of the user of exactly this user name, else of the only one with this email address; undefined where there is none.
-   * Throws as above.
+   * The id of the only user of exactly this user name or email address; undefined where there is none, or several. Throws as
+   * above.
    */
   find(accessToken: string, name: string): Promise<string | undefined>
 }
@@ -50,13 +50,14 @@ export function usersOf(issuer: string, ca?: string): UserLookup {
       const exactly = (query: Readonly<Record<string, string>>) =>
         ask(accessToken, { ...query, exact: 'true', max: '2' })
       const is = (text?: string) => text?.toLowerCase() === name.toLowerCase()
-      const named = (await exactly({ username: name })).find((user) => is(user.username))
-      if (named || !name.includes('@')) {
-        return named?.id
-      }
-      // A realm may let several have the same address.
-      const addressed = (await exactly({ email: name })).filter((user) => is(user.email))
-      return addressed.length === 1 ? addressed[0]?.id : undefined
+      const [named, addressed] = await Promise.all([
+        exactly({ username: name }),
+        name.includes('@') ? exactly({ email: name }) : [],
+      ])
+      // Somebody may be named like another's address, and a realm may let several have the same one.
+      const those = [...named.filter((user) => is(user.username)), ...addressed.filter((user) => is(user.email))]
+      const [id, ...others] = new Set(those.map((user) => user.id))
+      return others.length === 0 ? id : undefined
     },
   }
 }

@@ -36,7 +36,7 @@ export function monthsOf(sql: (text: string) => StatementSync): Months {
   return {
     began: (issuer, createdMs) => add(issuer, createdMs, { containments: 1 }),
     closed: (one) => add(one.issuer, one.createdMs, countsOfClosed(one)),
-    // It was no end, but the next one comes later: the longest time stays right.
+    // The longest time stays: what the next longest was is not kept.
     reopened: (one) => add(one.issuer, one.createdMs, countsOfClosed(one), -1),
   }
 }
