@@ -167,6 +167,35 @@ describe.each([
     expect(Math.abs(Number(row?.latest_end) - exp)).toBeLessThanOrEqual(1)
   })
 
+  test('a use of a secret is kept whatever else it brings, and names no key that Keycloak has not verified by', async () => {
+    const job = await startJob(place)
+    const made = (header: string) => `${Buffer.from(header).toString('base64url')}.e30.c2ln`
+    const others = [
+      { assertion: made('null') },
+      { assertion: made('{"alg":"none","kid":"made-up"}') },
+      { client_assertion: made('{"alg":"none","kid":"made-up"}') },
+    ]
+    const grant = { grant_type: 'client_credentials', client_id: job.clientId, client_secret: job.secret }
+    for (const other of others) {
+      const answer = await askFrom(FROM_AFAR, { ...grant, ...other })
+      expect(answer.status, answer.text).toBe(200)
+    }
+    expect(shown(await given(job.clientId, 6))).toContain(`client_credentials ${FROM_AFAR} client-secret  3`)
+  })
+
+  test('whoever has filled the room of a secret hides nobody who uses it later', async () => {
+    const job = await startJob(place)
+    const grant = { grant_type: 'client_credentials', client_id: job.clientId, client_secret: job.secret }
+    for (let n = 1; n <= 110; n++) {
+      await askFrom(`10.0.4.${n}`, grant)
+    }
+    await given(job.clientId, 113)
+    await askFrom(FROM_AFAR, grant)
+    const rows = (await given(job.clientId, 114)).filter(({ kind }) => kind === 'client_credentials')
+    expect(shown(rows)).toContain(`client_credentials ${FROM_AFAR} client-secret  1`)
+    expect(rows).toHaveLength(101)
+  })
+
   test('tokens to register clients with are kept: who made them, and who came with them', async () => {
     const job = await startJob(place)
     const first = await job.registrationToken()

@@ -31,7 +31,11 @@ function ofEntry(entry: Entry, workloads: Workloads, usual: number): Finding[] {
   }
   const idle = idleFor(entry, workloads)
   if (idle > IDLE) {
-    add('workload-idle', 'low', `Nothing was got by it in ${lasts(idle)}, which is as long as it was looked at.`)
+    add(
+      'workload-idle',
+      'low',
+      `Nothing was counted of it in ${lasts(idle)}. While the extension was off, nothing was.`,
+    )
   }
   if (entry.hasMoreAddresses || entry.addresses > MANY_ADDRESSES) {
     add('workload-addresses', 'low', `It has got tokens from ${addressesOf(entry)} addresses.`)

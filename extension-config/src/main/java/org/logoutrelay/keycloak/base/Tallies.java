@@ -1,6 +1,7 @@
 package org.logoutrelay.keycloak.base;
 
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.function.BiConsumer;
@@ -31,6 +32,11 @@ public final class Tallies<R, K, T> {
         boolean add(K key, T counted);
 
         void make(K key, T counted);
+
+        /** Adds whoever has not come for longest to the others, and gives up their row. False where whoever came first stays. */
+        default boolean giveUpOldest(K others) {
+            return false;
+        }
     }
 
     public Tallies(BinaryOperator<T> sum, UnaryOperator<K> amongOthers) {
@@ -46,9 +52,14 @@ public final class Tallies<R, K, T> {
         });
     }
 
-    /** Takes out all that was counted, room by room. What the writer fails at is counted again, and written with the next. */
+    /**
+     * Takes out all that was counted, room by room. What the writer fails at is counted again, and written with the next; it
+     * keeps back no other room. Throws the first failure at the end.
+     */
     public void write(BiConsumer<R, Map<K, T>> writer) {
-        for (R room : rooms.keySet()) {
+        RuntimeException failure = null;
+        // A copy, since a room that comes back could come again and again.
+        for (R room : List.copyOf(rooms.keySet())) {
             Map<K, T> some = rooms.remove(room);
             if (some == null) {
                 continue;
@@ -57,19 +68,23 @@ public final class Tallies<R, K, T> {
                 writer.accept(room, some);
             } catch (RuntimeException e) {
                 some.forEach((key, counted) -> count(room, key, counted));
-                throw e;
+                failure = failure == null ? e : failure;
             }
+        }
+        if (failure != null) {
+            throw failure;
         }
     }
 
-    /** Adds to what is stored of a room. */
+    /** Adds to what is stored of a room: first to whom there is a row of, so that none of them is given up for a newcomer. */
     public void store(Map<K, T> some, Rows<K, T> rows) {
-        some.forEach((key, counted) -> {
-            if (!rows.add(key, counted)) {
-                K kept = rows.size() < MOST ? key : amongOthers.apply(key);
-                if (kept.equals(key) || !rows.add(kept, counted)) {
-                    rows.make(kept, counted);
-                }
+        Map<K, T> newcomers = new HashMap<>(some);
+        newcomers.entrySet().removeIf(one -> rows.add(one.getKey(), one.getValue()));
+        newcomers.forEach((key, counted) -> {
+            K others = amongOthers.apply(key);
+            K kept = key.equals(others) || rows.size() < MOST || rows.giveUpOldest(others) ? key : others;
+            if (kept.equals(key) || !rows.add(kept, counted)) {
+                rows.make(kept, counted);
             }
         });
     }

@@ -2,9 +2,7 @@ package org.logoutrelay.keycloak.settle;
 
 import java.util.List;
 import java.util.concurrent.ArrayBlockingQueue;
-import java.util.concurrent.Executors;
 import java.util.concurrent.RejectedExecutionException;
-import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -64,7 +62,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     private final ThreadPoolExecutor pool;
     /** Of its own: nobody must be able to hold up the telling by having many sessions to remove. */
     private final ThreadPoolExecutor cleaner;
-    private final ScheduledExecutorService clock;
+    private final Beats beats = new Beats();
     private final Pruner pruner;
 
     public AfterCommit(KeycloakSessionFactory factory, Settings settings) {
@@ -74,7 +72,6 @@ public final class AfterCommit implements AllOrNothing.Committed {
         this.nodes = new Nodes(factory);
         this.pool = pool(4, 10_000, "logout-relay-");
         this.cleaner = pool(1, 100_000, "logout-relay-cleaner-");
-        this.clock = Executors.newScheduledThreadPool(2, task -> daemon(task, "logout-relay-nodes"));
         this.pruner = new Pruner(factory);
     }
 
@@ -86,7 +83,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
         return pool;
     }
 
-    private static Thread daemon(Runnable task, String name) {
+    static Thread daemon(Runnable task, String name) {
         Thread thread = new Thread(task, name);
         thread.setDaemon(true);
         return thread;
@@ -94,9 +91,9 @@ public final class AfterCommit implements AllOrNothing.Committed {
 
     /** From now on this node hears of what happens at the others. */
     public void start() {
-        clock.scheduleWithFixedDelay(nodes::look, 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
-        clock.scheduleWithFixedDelay(() -> RotationWatch.look(factory), 0, NODE_LOOK_MS, TimeUnit.MILLISECONDS);
-        clock.scheduleWithFixedDelay(() -> Workloads.write(factory), WORKLOADS_MS, WORKLOADS_MS, TimeUnit.MILLISECONDS);
+        beats.start("logout-relay-nodes", NODE_LOOK_MS, nodes::look);
+        beats.start("logout-relay-rotations", NODE_LOOK_MS, () -> RotationWatch.look(factory));
+        beats.start("logout-relay-workloads", WORKLOADS_MS, () -> Workloads.write(factory));
         pool.execute(this::settleLeftOvers);
         pruner.start();
     }
@@ -306,7 +303,7 @@ public final class AfterCommit implements AllOrNothing.Committed {
     public void close() {
         pruner.close();
         nodes.close();
-        clock.shutdownNow();
+        beats.close();
         cleaner.shutdownNow();
         pool.shutdownNow();
     }

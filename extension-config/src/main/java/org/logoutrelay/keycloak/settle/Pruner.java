@@ -58,15 +58,18 @@ final class Pruner {
         part("the ledger", this::ledger);
         part("the ledger's templates", () -> inTransaction(Templates::prune));
         part("the watermarks of nobody", () -> inTransaction(Pruner::ofNobody));
-        part("the outbox", () -> {
-            while (inTransaction(Outbox::prune) >= Outbox.PRUNE_BATCH && !thread.isShutdown()) {
-                LOG.debug("More of the outbox is past than one batch; pruning goes on");
-            }
-        });
+        part("the outbox", () -> batches(Outbox.PRUNE_BATCH, Outbox::prune));
         part("the logouts of realms", () -> inTransaction(RealmLogout::prune));
         part("what identity providers have said", () -> inTransaction(Upstreams::prune));
         part("what was watched", () -> inTransaction(Watch::prune));
-        part("what clients were given", () -> inTransaction(Workloads::prune));
+        part("what clients were given", () -> batches(Workloads.PRUNE_BATCH, Workloads::prune));
+    }
+
+    /** Each in a transaction of its own, until one was not full. */
+    void batches(int size, KeycloakSessionTaskWithResult<Integer> prune) {
+        while (inTransaction(prune) >= size && !thread.isShutdown()) {
+            LOG.debug("More is past than one batch; pruning goes on");
+        }
     }
 
     /** Stretch by stretch of time, each in a transaction of its own. One that fails is left for the next run, and keeps back no other. */

@@ -26,6 +26,10 @@ record Given(long uses, long firstMs, long lastMs, long longestS, long latestEnd
                 Math.max(offlineMs, other.offlineMs), hours | other.hours);
     }
 
+    static Given of(WorkloadRow row) {
+        return new Given(row.uses, row.firstMs, row.lastMs, row.longestS, row.latestEnd, row.refreshMs, row.offlineMs, row.hours);
+    }
+
     /** To what is stored, which another node may have added to meanwhile. */
     void addTo(WorkloadRow row) {
         row.days += days(row.lastMs);

@@ -5,11 +5,13 @@ import java.security.MessageDigest;
 import java.security.cert.X509Certificate;
 import java.util.Base64;
 import java.util.Locale;
-import java.util.Objects;
-import java.util.stream.Stream;
+import java.util.Set;
 
 import org.keycloak.OAuth2Constants;
+import org.keycloak.authentication.authenticators.client.FederatedJWTClientAuthenticator;
+import org.keycloak.authentication.authenticators.client.JWTClientAuthenticator;
 import org.keycloak.authentication.authenticators.client.X509ClientAuthenticator;
+import org.keycloak.jose.jws.JWSHeader;
 import org.keycloak.jose.jws.JWSInput;
 import org.keycloak.jose.jws.JWSInputException;
 import org.keycloak.models.KeycloakSession;
@@ -25,23 +27,36 @@ import jakarta.ws.rs.core.MultivaluedMap;
 
 /** By which key, certificate or token a request has proven whose it is. Keycloak has verified it; what cannot be read is none. */
 final class Proof {
+    /** By a key pair. What is signed with the client's secret may have any {@code kid}, which Keycloak does not look at. */
+    private static final Set<String> SIGNED = Set.of(JWTClientAuthenticator.PROVIDER_ID, FederatedJWTClientAuthenticator.PROVIDER_ID);
+
     private Proof() {
     }
 
-    /** The {@code kid} of what the grant or the client was signed with, else the certificate's thumbprint, or empty. */
-    static String key(KeycloakSession session, String method) {
-        return X509ClientAuthenticator.PROVIDER_ID.equals(method) ? thumbprint(session) : Tallies.text(kid(Requests.form(session)));
+    /**
+     * The {@code kid} of what the grant or the client was signed with, else the certificate's thumbprint, or empty.
+     *
+     * @param kind as {@link Workload.Room} has it
+     * @param method by which the client has proven itself, by Keycloak's name of it
+     */
+    static String key(KeycloakSession session, String kind, String method) {
+        boolean byCertificate = !kind.equals(Workloads.JWT_BEARER) && X509ClientAuthenticator.PROVIDER_ID.equals(method);
+        return byCertificate ? thumbprint(session) : kid(kind, method, Requests.form(session));
     }
 
-    /** Of a grant that is an assertion that one counts: it says who has unlocked the token (RFC 7523 §2.1). */
-    static String kid(MultivaluedMap<String, String> form) {
-        return Stream.of(OAuth2Constants.ASSERTION, OAuth2Constants.CLIENT_ASSERTION).map(form::getFirst).filter(Objects::nonNull)
-                .findFirst().map(Proof::kid).orElse("");
+    /**
+     * Of a grant that is an assertion that one counts: it says who has unlocked the token (RFC 7523 §2.1). Keycloak passes over
+     * an assertion that the grant or the client's method does not ask for, so it may say anything.
+     */
+    static String kid(String kind, String method, MultivaluedMap<String, String> form) {
+        return kind.equals(Workloads.JWT_BEARER) ? kid(form.getFirst(OAuth2Constants.ASSERTION))
+                : SIGNED.contains(method) ? kid(form.getFirst(OAuth2Constants.CLIENT_ASSERTION)) : "";
     }
 
     private static String kid(String assertion) {
         try {
-            return new JWSInput(assertion).getHeader().getKeyId();
+            JWSHeader header = assertion == null ? null : new JWSInput(assertion).getHeader();
+            return header == null ? "" : Tallies.text(header.getKeyId());
         } catch (JWSInputException e) {
             return "";
         }
@@ -77,7 +92,7 @@ final class Proof {
             }
             try {
                 JsonWebToken token = new JWSInput(parts[1]).readJsonContent(JsonWebToken.class);
-                return switch (String.valueOf(token.getType())) {
+                return token == null ? NOTHING : switch (String.valueOf(token.getType())) {
                     case ClientRegistrationTokenUtils.TYPE_REGISTRATION_ACCESS_TOKEN -> new Brought(REGISTRATION, "");
                     case ClientRegistrationTokenUtils.TYPE_INITIAL_ACCESS_TOKEN -> new Brought("initial-access-token", "");
                     case TokenUtil.TOKEN_TYPE_BEARER -> new Brought("access-token", Tallies.text(token.getSubject()));

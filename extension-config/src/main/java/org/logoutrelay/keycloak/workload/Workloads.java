@@ -1,5 +1,6 @@
 package org.logoutrelay.keycloak.workload;
 
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -21,6 +22,7 @@ import org.keycloak.models.KeycloakSession;
 import org.keycloak.models.KeycloakSessionFactory;
 import org.keycloak.models.RealmModel;
 import org.keycloak.models.UserModel;
+import org.keycloak.models.UserSessionModel;
 import org.keycloak.models.utils.KeycloakModelUtils;
 import org.keycloak.representations.idm.ClientInitialAccessCreatePresentation;
 import org.keycloak.util.TokenUtil;
@@ -42,17 +44,18 @@ import jakarta.persistence.TypedQuery;
  * memory once the request has committed, and written every few seconds.
  */
 public final class Workloads {
+    public static final int PRUNE_BATCH = 1000;
+    static final String JWT_BEARER = "jwt-bearer";
+
     private static final Logger LOG = Logger.getLogger(Workloads.class);
     private static final String CLIENT_CREDENTIALS = "client_credentials";
     private static final String REFRESH = "refresh_token";
-    private static final String JWT_BEARER = "jwt-bearer";
     private static final String REGISTRATION_TOKEN = "registration-access-token";
     private static final String INITIAL_TOKEN = "initial-access-token";
     private static final Pattern REGISTRATION_PATH = Pattern.compile("clients/([^/]+)/registration-access-token");
     private static final long KEPT_MS = TimeUnit.DAYS.toMillis(90);
     private static final int MAX_SHOWN = 500;
     private static final int MAX_ADDRESSES = 20;
-    private static final int PRUNE_BATCH = 1000;
 
     private static final Tallies<Workload.Room, Workload, Given> COUNTED = new Tallies<>(Given::and, Workload.OTHERS);
 
@@ -133,7 +136,7 @@ public final class Workloads {
             long now = DbClock.now(session);
             String method = client.isPublicClient() ? "none" : Tallies.text(detail(event, Details.CLIENT_AUTH_METHOD));
             countAtCommit(session, new Workload(room, Tallies.text(event.getUserId()), service, address, method,
-                    Proof.key(session, method)), now / 1000 + AccessTokens.lifespan(client, now), refresh);
+                    Proof.key(session, kind, method)), now / 1000 + AccessTokens.lifespan(client, now), refresh);
         }
     }
 
@@ -146,11 +149,16 @@ public final class Workloads {
         };
     }
 
-    private static boolean isOfService(KeycloakSession session, RealmModel realm, Event event, String kind) {
+    /** At a refresh, which people's applications do all the time, Keycloak has the user at hand: nobody is looked up. */
+    static boolean isOfService(KeycloakSession session, RealmModel realm, Event event, String kind) {
         if (kind.equals(CLIENT_CREDENTIALS) || event.getUserId() == null) {
             return kind.equals(CLIENT_CREDENTIALS);
         }
-        UserModel user = session.users().getUserById(realm, event.getUserId());
+        UserSessionModel of = session.getContext().getUserSession();
+        UserModel user = of == null ? null : of.getUser();
+        if (user == null || !event.getUserId().equals(user.getId())) {
+            user = session.users().getUserById(realm, event.getUserId());
+        }
         return user != null && user.getServiceAccountClientLink() != null;
     }
 
@@ -229,6 +237,21 @@ public final class Workloads {
             em.persist(row);
             rows.put(row.id, row);
         }
+
+        @Override
+        public boolean giveUpOldest(Workload others) {
+            WorkloadRow oldest = rows.values().stream().filter(row -> !row.id.equals(others.id()))
+                    .min(Comparator.comparingLong(row -> row.lastMs)).orElseThrow();
+            if (!add(others, Given.of(oldest))) {
+                make(others, Given.of(oldest));
+            }
+            // On how many days it was in all nobody knows any more.
+            WorkloadRow joined = rows.get(others.id());
+            joined.days = Math.max(joined.days, oldest.days);
+            rows.remove(oldest.id);
+            em.remove(oldest);
+            return true;
+        }
     }
 
     /**
@@ -281,10 +304,10 @@ public final class Workloads {
                 + " order by w.lastMs desc", WorkloadRow.class).setParameter("account", accountId).setParameter("realm", realm.getId())
                 .setMaxResults(MAX_SHOWN).getResultList();
         return rows.isEmpty() ? Map.of() : Map.of("kinds", rows.stream().map(row -> row.kind).distinct().toList(), "addresses",
-                rows.stream().map(row -> row.address).distinct().limit(MAX_ADDRESSES).toList(), "last_ms", rows.get(0).lastMs);
+                rows.stream().map(row -> row.address).filter(address -> !address.isEmpty()).distinct().limit(MAX_ADDRESSES).toList(), "last_ms", rows.get(0).lastMs);
     }
 
-    /** What nobody has used for so long, some at a time; the number of what is gone. */
+    /** What nobody has used for so long, {@link #PRUNE_BATCH} at most; the number of what is gone. */
     public static int prune(KeycloakSession session) {
         return prune(session, DbClock.now(session));
     }

@@ -3,8 +3,11 @@ package org.logoutrelay.keycloak.base;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
+import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.IntStream;
 
 import org.junit.jupiter.api.Test;
@@ -56,6 +59,30 @@ class TalliesTest {
         written.clear();
         tallies.write(written::put);
         assertEquals(Map.of(), written);
+    }
+
+    @Test
+    void aRoomThatCanNeverBeStoredKeepsBackNoOther() {
+        // Two that lie beside each other in the map, which come again as soon as they have failed.
+        assertEquals("Aa".hashCode(), "BB".hashCode());
+        for (String room : List.of("Aa", "BB", "room-1", "room-2", "room-3")) {
+            tallies.count(room, "caller", 1);
+        }
+        List<String> failed = new ArrayList<>();
+        assertEquals("Never", assertThrows(IllegalStateException.class, () -> tallies.write((room, some) -> {
+            if (room.startsWith("room")) {
+                written.put(room, some);
+            } else if (failed.size() > 2) {
+                throw new AssertionError("It comes again and again");
+            } else {
+                failed.add(room);
+                throw new IllegalStateException("Never");
+            }
+        })).getMessage());
+        assertEquals(Set.of("room-1", "room-2", "room-3"), written.keySet());
+        assertEquals(Set.of("Aa", "BB"), Set.copyOf(failed));
+        tallies.write(written::put);
+        assertEquals(Map.of("caller", 1), written.get("Aa"));
     }
 
     @Test

@@ -148,7 +148,7 @@ public final class Tables {
                 : args[0] == JpaConnectionProvider.class ? jpa : store);
     }
 
-    RealmModel realm() {
+    public RealmModel realm() {
         return proxy(RealmModel.class, (self, method, args) -> switch (method.getName()) {
             case "getId", "getName" -> REALM;
             case "getSsoSessionIdleTimeout", "getOfflineSessionIdleTimeout" -> IDLE;

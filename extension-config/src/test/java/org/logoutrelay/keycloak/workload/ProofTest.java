@@ -17,23 +17,51 @@ class ProofTest {
                 + base64.encodeToString(claims.getBytes(StandardCharsets.UTF_8)) + ".c2ln";
     }
 
-    private static String kid(String... pairs) {
+    private static String kid(String kind, String method, String... pairs) {
         MultivaluedMap<String, String> form = new MultivaluedHashMap<>();
         for (int n = 0; n < pairs.length; n += 2) {
             form.putSingle(pairs[n], pairs[n + 1]);
         }
-        return Proof.kid(form);
+        return Proof.kid(kind, method, form);
     }
 
     @Test
     void theKeyIsThatOfTheAssertion() {
         String ofClient = jws("{\"alg\":\"RS256\",\"kid\":\"of-the-client\"}", "{}");
         String ofGrant = jws("{\"alg\":\"RS256\",\"kid\":\"of-the-grant\"}", "{}");
-        assertEquals("of-the-client", kid("client_assertion", ofClient));
-        assertEquals("of-the-grant", kid("client_assertion", ofClient, "assertion", ofGrant));
-        assertEquals("", kid());
-        assertEquals("", kid("client_assertion", "no.jws"));
-        assertEquals("", kid("client_assertion", jws("{\"alg\":\"HS256\"}", "{}")));
+        for (String method : new String[] {"client-jwt", "federated-jwt"}) {
+            assertEquals("of-the-client", kid("client_credentials", method, "client_assertion", ofClient));
+        }
+        assertEquals("of-the-grant", kid("jwt-bearer", "client-jwt", "client_assertion", ofClient, "assertion", ofGrant));
+        assertEquals("of-the-grant", kid("jwt-bearer", "client-secret", "assertion", ofGrant));
+        assertEquals("", kid("client_credentials", "client-jwt"));
+        assertEquals("", kid("client_credentials", "client-jwt", "client_assertion", "no.jws"));
+        assertEquals("", kid("client_credentials", "client-jwt", "client_assertion", jws("{\"alg\":\"RS256\"}", "{}")));
+    }
+
+    @Test
+    void anAssertionThatKeycloakPassesOverNamesNoKey() {
+        String ofClient = jws("{\"alg\":\"RS256\",\"kid\":\"of-the-client\"}", "{}");
+        String madeUp = jws("{\"alg\":\"none\",\"kid\":\"whatever the thief says\"}", "{}");
+        assertEquals("of-the-client", kid("client_credentials", "client-jwt", "client_assertion", ofClient, "assertion", madeUp));
+        assertEquals("of-the-client", kid("refresh_token", "client-jwt", "client_assertion", ofClient, "assertion", madeUp));
+        for (String method : new String[] {"client-secret", "client-x509", "none", ""}) {
+            assertEquals("", kid("client_credentials", method, "client_assertion", madeUp, "assertion", madeUp));
+        }
+    }
+
+    @Test
+    void anAssertionThatIsSignedWithTheSecretNamesNoKey() {
+        assertEquals("", kid("client_credentials", "client-secret-jwt", "client_assertion",
+                jws("{\"alg\":\"HS256\",\"kid\":\"whatever the thief says\"}", "{}")));
+    }
+
+    @Test
+    void aHeaderThatIsNullLeavesTheRequestCounted() {
+        assertEquals("", kid("client_credentials", "client-jwt", "client_assertion", jws("null", "{}")));
+        assertEquals("", kid("jwt-bearer", "client-secret", "assertion", jws("null", "{}")));
+        assertEquals("", kid("client_credentials", "client-secret", "assertion", jws("null", "{}")));
+        assertEquals(new Proof.Brought("none", ""), Proof.Brought.of("Bearer " + jws("{}", "null")));
     }
 
     @Test

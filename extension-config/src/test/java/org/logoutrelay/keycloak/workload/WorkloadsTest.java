@@ -4,13 +4,22 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.lang.reflect.Proxy;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.keycloak.events.Event;
+import org.keycloak.models.KeycloakContext;
+import org.keycloak.models.KeycloakSession;
+import org.keycloak.models.UserModel;
+import org.keycloak.models.UserSessionModel;
 import org.logoutrelay.keycloak.base.Jpa;
 import org.logoutrelay.keycloak.ledger.Tables;
 
@@ -75,8 +84,54 @@ class WorkloadsTest {
         IntStream.range(0, 130).forEach(n -> write(at("10.0.0." + n), given(MIDNIGHT + n)));
         List<WorkloadRow> rows = rows();
         assertEquals(101, rows.size());
-        assertEquals(List.of("", "", "", 30L), rows.stream().filter(row -> row.address.isEmpty())
-                .flatMap(row -> List.<Object>of(row.accountId, row.method, row.key, row.uses).stream()).toList());
+        assertEquals(List.of("", "", "", 30L, MIDNIGHT, MIDNIGHT + 29), rows.stream().filter(row -> row.address.isEmpty())
+                .flatMap(row -> List.<Object>of(row.accountId, row.method, row.key, row.uses, row.firstMs, row.lastMs).stream()).toList());
+    }
+
+    @Test
+    void whoeverHasFilledTheRoomHidesNobodyWhoComesLater() {
+        write(at("job"), given(MIDNIGHT));
+        IntStream.range(0, 110).forEach(n -> write(at("made-up-" + n), given(MIDNIGHT + 1 + n)));
+        write(at("job"), given(MIDNIGHT + 1000));
+        write(at("thief"), given(MIDNIGHT + 2000));
+        List<WorkloadRow> rows = rows();
+        List<String> addresses = rows.stream().map(row -> row.address).toList();
+        assertTrue(addresses.containsAll(List.of("job", "thief", "made-up-109")));
+        assertFalse(addresses.contains("made-up-0"));
+        assertEquals(101, rows.size());
+        assertEquals(113, rows.stream().mapToLong(row -> row.uses).sum());
+    }
+
+    @Test
+    void whatComesAtOnceTakesNoPlaceOfOneThatComesWithIt() {
+        IntStream.range(0, 100).forEach(n -> write(at("known-" + n), given(MIDNIGHT + n)));
+        Map<Workload, Given> batch = new HashMap<>();
+        IntStream.range(0, 40).forEach(n -> batch.put(at("known-" + n), given(MIDNIGHT + DAY_MS)));
+        IntStream.range(0, 60).forEach(n -> batch.put(at("new-" + n), given(MIDNIGHT + DAY_MS)));
+        tables.in(session -> {
+            Workloads.store(session, ROOM, batch);
+            return null;
+        });
+        List<WorkloadRow> rows = rows();
+        assertEquals(Map.of("known", 40L, "new", 60L, "", 1L),
+                rows.stream().collect(Collectors.groupingBy(row -> row.address.split("-")[0], Collectors.counting())));
+        assertEquals(200, rows.stream().mapToLong(row -> row.uses).sum());
+        assertEquals(2, rows.stream().filter(row -> row.address.equals("known-0")).findFirst().orElseThrow().uses);
+    }
+
+    @Test
+    void theOthersAreOnAsManyDaysAsWhoeverWasThereMost() {
+        IntStream.range(0, 14).forEach(n -> write(at("first"), given(MIDNIGHT + n * DAY_MS)));
+        IntStream.range(0, 100).forEach(n -> write(at("10.0.0." + n), given(MIDNIGHT + 20 * DAY_MS)));
+        assertEquals(14, rows().stream().filter(row -> row.address.isEmpty()).findFirst().orElseThrow().days);
+    }
+
+    @Test
+    void theEvidenceOfAnAccountNamesNoAddressThatIsNone() {
+        write(at(""), given(MIDNIGHT));
+        write(at("10.0.0.1"), given(MIDNIGHT + 1));
+        assertEquals(List.of("10.0.0.1"),
+                tables.in(session -> Workloads.ofAccount(session, tables.realm(), "account")).get("addresses"));
     }
 
     @Test
@@ -102,6 +157,32 @@ class WorkloadsTest {
         write(at("young"), given(MIDNIGHT + DAY_MS));
         assertEquals(1, tables.<Integer>in(session -> Workloads.prune(session, MIDNIGHT + 90 * DAY_MS + 1)));
         assertEquals(List.of("young"), rows().stream().map(row -> row.address).toList());
+    }
+
+    /** Whose refresh it is, where the database, or a directory, must not be asked. */
+    private static boolean isRefreshOfService(String link) {
+        UserModel user = having(UserModel.class, Map.of("getId", "account", "getServiceAccountClientLink", Optional.ofNullable(link)));
+        UserSessionModel of = having(UserSessionModel.class, Map.of("getUser", user));
+        KeycloakContext context = having(KeycloakContext.class, Map.of("getUserSession", of));
+        Event event = new Event();
+        event.setUserId("account");
+        return Workloads.isOfService(having(KeycloakSession.class, Map.of("getContext", context)), null, event, "refresh_token");
+    }
+
+    private static <T> T having(Class<T> type, Map<String, Object> answers) {
+        return type.cast(Proxy.newProxyInstance(WorkloadsTest.class.getClassLoader(), new Class<?>[] {type}, (self, method, args) -> {
+            Object answer = answers.get(method.getName());
+            if (answer == null) {
+                throw new AssertionError("It asks for " + method.getName());
+            }
+            return answer instanceof Optional<?> maybe ? maybe.orElse(null) : answer;
+        }));
+    }
+
+    @Test
+    void whoseRefreshItIsCostsNoLookUpOfTheUser() {
+        assertFalse(isRefreshOfService(null));
+        assertTrue(isRefreshOfService("client"));
     }
 
     @Test
