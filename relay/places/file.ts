@@ -1,9 +1,12 @@
 import { execFile } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import {
-  chmodSync,
-  chownSync,
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
   lstatSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -127,15 +130,20 @@ function place(file: string, secret: string, options: FileOptions): void {
   }
 }
 
-/** The secret last: until then nobody else can have opened it. */
+/** All of it by what was opened: whoever may write to the folder can make the name a link meanwhile. */
 function write(beside: string, secret: string, { mode, gid }: FileOptions): void {
-  writeFileSync(beside, '', { mode: 0o600, flag: 'wx' })
-  if (gid !== undefined) {
-    chownSync(beside, -1, gid)
+  const opened = openSync(beside, 'wx', 0o600)
+  try {
+    if (gid !== undefined) {
+      fchownSync(opened, -1, gid)
+    }
+    writeFileSync(opened, secret)
+    fsyncSync(opened)
+    // Whatever the umask is.
+    fchmodSync(opened, mode)
+  } finally {
+    closeSync(opened)
   }
-  writeFileSync(beside, secret, { flag: 'r+', flush: true })
-  // Whatever the umask is.
-  chmodSync(beside, mode)
 }
 
 /** What a run that was killed between the writing and the renaming has left: it holds a secret. */

@@ -33,7 +33,8 @@ export function withCommand(place: Place, file: string, command: string): Place 
 /** A note that cannot be written is no reason to say anything else than what is said of the secret. */
 async function noting(place: Place, note: string, secret: string): Promise<boolean> {
   try {
-    writeFileSync(note, '', { mode: 0o600 })
+    // Whatever has that name already, such as a link or a pipe, is not written to.
+    writeFileSync(note, '', { mode: 0o600, flag: 'wx' })
   } catch {
     // As the place will say.
   }

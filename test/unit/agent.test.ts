@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import {
   chmodSync,
   chownSync,
@@ -264,6 +264,68 @@ describe('a file', () => {
   })
 })
 
+/** Somebody else, who may write to the folder: swaps each file beside the secret for a link as soon as it is there. */
+const THIEF = `
+  import { readdirSync, renameSync, symlinkSync } from 'node:fs'
+  const [folder, victim] = process.argv.slice(1)
+  process.setgroups([]); process.setgid(${NOBODY}); process.setuid(${NOBODY})
+  process.stdout.write('ready')
+  for (let n = 0; ;) {
+    for (const name of readdirSync(folder)) {
+      if (/^secret\\.[0-9a-f-]{36}$/.test(name)) {
+        try { renameSync(folder + '/' + name, folder + '/taken.' + n++); symlinkSync(victim, folder + '/' + name) } catch {}
+      }
+    }
+  }`
+
+async function startThief(folder: string, victim: string): Promise<void> {
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', THIEF, '--', folder, victim])
+  onTestFinished(() => void child.kill('SIGKILL'))
+  await new Promise((resolve) => child.stdout.once('data', resolve))
+}
+
+function sharedFolder() {
+  const outer = temporaryFolder()
+  chmodSync(outer, 0o755)
+  const [folder, theirs] = [join(outer, 'shared'), join(outer, 'theirs')]
+  for (const one of [folder, theirs]) {
+    mkdirSync(one)
+    chownSync(one, NOBODY, NOBODY)
+  }
+  return { folder, theirs, file: join(folder, 'secret') }
+}
+
+describe.runIf(ROOT)('in a folder to which another user may write', () => {
+  const ROUNDS = 1000
+
+  test('a link in place of the file beside it gets that user no secret', async () => {
+    const { folder, file, theirs } = sharedFolder()
+    const bait = join(theirs, 'bait')
+    writeFileSync(bait, '')
+    chownSync(bait, NOBODY, NOBODY)
+    await startThief(folder, bait)
+    const place = filePlace(file)
+    for (let n = 0; n < ROUNDS && readFileSync(bait, 'utf8') === ''; n++) {
+      await place.put(`canary-${n}`).catch(() => undefined)
+    }
+    expect(readFileSync(bait, 'utf8')).toBe('')
+  }, 120_000)
+
+  test('a link in place of the file beside it changes nothing of what it leads to', async () => {
+    const { folder, file } = sharedFolder()
+    const victim = join(temporaryFolder(), 'shadow')
+    writeFileSync(victim, 'precious', { mode: 0o600 })
+    const is = () => [readFileSync(victim, 'utf8'), rights(victim), statSync(victim).gid]
+    const was = is()
+    await startThief(folder, victim)
+    const place = filePlace(file, { mode: 0o640, gid: NOBODY })
+    for (let n = 0; n < ROUNDS && String(is()) === String(was); n++) {
+      await place.put(`canary-${n}`).catch(() => undefined)
+    }
+    expect(is()).toEqual(was)
+  }, 120_000)
+})
+
 describe('the command of --then', () => {
   const made = (command: (log: string) => string) => {
     const folder = temporaryFolder()
@@ -285,6 +347,26 @@ describe('the command of --then', () => {
     // As whoever was killed has left it.
     writeFileSync(`${file}.then`, '')
     expect([await place.put('one'), said(), existsSync(`${file}.then`)]).toEqual([false, 'ran\nran\nran\n', false])
+  })
+
+  test('a link of the name of its note empties no file', async () => {
+    const { file, place } = made(() => 'true')
+    const victim = join(temporaryFolder(), 'shadow')
+    writeFileSync(victim, 'precious')
+    symlinkSync(victim, `${file}.then`)
+    await place.put('one')
+    expect([readFileSync(victim, 'utf8'), existsSync(`${file}.then`)]).toEqual(['precious', false])
+  })
+
+  test('a pipe of the name of its note does not hold the agent for ever', () => {
+    const file = join(temporaryFolder(), 'secret')
+    spawnSync('mkfifo', [`${file}.then`])
+    const places = join(import.meta.dirname, '../../relay/places')
+    const script = `import { filePlace } from '${places}/file.ts'; import { withCommand } from '${places}/then.ts'
+      await withCommand(filePlace(process.argv[1]), process.argv[1], 'true').put('one')`
+    const args = ['--input-type=module', '--eval', script, '--', file]
+    const { signal, status } = spawnSync(process.execPath, args, { timeout: 10_000, killSignal: 'SIGKILL' })
+    expect([signal, status]).toEqual([null, 0])
   })
 
   test('is told nothing of a secret, in its arguments or its environment', async () => {
