@@ -232,7 +232,12 @@ describe('the word of a realm behind', () => {
   let told = 0
   const word = (sub: string, more: object = {}) => {
     const id = `a word of a realm behind, ${++told}`
-    const said = { issuer: main.issuer, client_id: 'upstream-told-main', subjects: [{ sub }], type: 'global-token-revocation' }
+    const said = {
+      issuer: main.issuer,
+      client_id: 'upstream-told-main',
+      subjects: [{ sub }],
+      type: 'global-token-revocation',
+    }
     return { ...said, id, txn: id, ...more }
   }
   const say = (said: object) => staff.ask<Outcome>('upstream-events', said)
