@@ -440,6 +440,18 @@ describe('the command of --then', () => {
     expect([await place.put('one'), said(), existsSync(`${file}.then`)]).toEqual([false, 'ran\nran\nran\n', false])
   })
 
+  test('that goes on for too long ends with all that it has started, whatever signal they ignore, and is in no error', async () => {
+    const file = join(temporaryFolder(), 'secret')
+    const command = `trap '' TERM; sleep 600 & echo $! >'${file}.pid'; wait; sleep 600; : canary`
+    const refused = (await withCommand(filePlace(file), file, command, 1000)
+      .put('one')
+      .catch((cause: unknown) => cause)) as Error
+    expect(refused.message).toBe('The secret is in place, and the command of --then was ended by SIGKILL')
+    const child = readFileSync(`${file}.pid`, 'utf8').trim()
+    const isAlive = () => existsSync(`/proc/${child}`) && !/\) Z /.test(readFileSync(`/proc/${child}/stat`, 'utf8'))
+    await expect.poll(isAlive).toBe(false)
+  })
+
   test('a link of the name of its note empties no file', async () => {
     const { file, place } = made(() => 'true')
     const victim = join(temporaryFolder(), 'shadow')
