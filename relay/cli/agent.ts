@@ -105,8 +105,9 @@ async function goOn(open: () => ClientSecret, place: Place, options: Options): P
       failures = 0
       await pause(Math.max(options.every, SHORTEST_PAUSE_MS))
     } catch (cause) {
-      const isMistake = failures === 0 && cause instanceof RelayError && cause.code === 'config_invalid'
-      if (!(cause instanceof RelayError) || isMistake) {
+      // Later the file with its own secret may be away or empty while somebody changes it.
+      const isStart = memory === undefined && failures === 0
+      if (!(cause instanceof RelayError) || (isStart && cause.code === 'config_invalid')) {
         throw cause
       }
       // What was known before may be what is wrong.

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { Agent } from 'undici'
 import { z } from 'zod'
 import { codeOf, networkCodeOf, RelayError, whyUntrusted } from '../errors.ts'
 import { exchange, type HttpAnswer, type HttpRequest } from '../http.ts'
@@ -70,7 +71,7 @@ async function request(
   }
   const ca = inFolder(folder, 'ca.crt')
   try {
-    return await exchange(url, { ...wanted, headers, ca, timeoutMs: TIMEOUT_MS })
+    return await exchange(url, { ...wanted, headers, dispatcher: trustingOnly(ca), timeoutMs: TIMEOUT_MS })
   } catch (cause) {
     const code = networkCodeOf(cause)
     const host = new URL(url).host
@@ -81,6 +82,16 @@ async function request(
       { cause },
     )
   }
+}
+
+let trusted: { readonly ca: string; readonly agent: Agent } | undefined
+
+/** The cluster's own CA and no other, as every client in a pod: the API server has no certificate of a public one. */
+function trustingOnly(ca: string): Agent {
+  if (trusted?.ca !== ca) {
+    trusted = { ca, agent: new Agent({ connect: { ca } }) }
+  }
+  return trusted.agent
 }
 
 function inFolder(folder: string, name: string): string {

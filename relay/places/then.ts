@@ -14,7 +14,7 @@ const OWN = /^(LOGOUT_RELAY_|VAULT_)/
  *
  * @param command for /bin/sh; what it prints goes to standard error
  */
-export function withCommand(place: Place, file: string, command: string): Place {
+export function withCommand(place: Place, file: string, command: string, longestMs = LONGEST_MS): Place {
   const note = `${file}.then`
   return {
     name: place.name,
@@ -22,7 +22,7 @@ export function withCommand(place: Place, file: string, command: string): Place 
       const isOwed = existsSync(note)
       const written = await noting(place, note, secret)
       if (written || isOwed) {
-        await run(command)
+        await run(command, longestMs)
       }
       rmSync(note, { force: true })
       return written
@@ -41,16 +41,22 @@ async function noting(place: Place, note: string, secret: string): Promise<boole
   return place.put(secret)
 }
 
-function run(command: string): Promise<void> {
+function run(command: string, longestMs: number): Promise<void> {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OWN.test(name)))
+  // Not the command itself, in which somebody may have put what is secret.
   const failed = (how: string) =>
-    new RelayError('place_unavailable', `The secret is in place, and the command of --then ${how}: ${command}`)
+    new RelayError('place_unavailable', `The secret is in place, and the command of --then ${how}`)
   return new Promise((resolve, reject) => {
-    const child = spawn('/bin/sh', ['-c', command], { env, stdio: ['ignore', 2, 2], timeout: LONGEST_MS })
+    const child = spawn('/bin/sh', ['-c', command], { env, stdio: ['ignore', 2, 2], detached: true })
+    const late = setTimeout(() => {
+      endGroup(child.pid)
+    }, longestMs)
     child.once('error', () => {
+      clearTimeout(late)
       reject(failed('could not be started'))
     })
     child.once('exit', (code, signal) => {
+      clearTimeout(late)
       if (code === 0) {
         resolve()
       } else {
@@ -58,4 +64,15 @@ function run(command: string): Promise<void> {
       }
     })
   })
+}
+
+/** The shell and what it has started, whatever signals they ignore. */
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) {
+      process.kill(-pid, 'SIGKILL')
+    }
+  } catch {
+    // It has just ended by itself.
+  }
 }

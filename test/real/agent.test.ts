@@ -184,6 +184,16 @@ test('an agent sees its one client and the secret of that, no caller, no other c
     }),
   ]
   expect(refused.map(({ status }) => status)).toEqual(refused.map(() => 403))
+  // Whether a secret is the one of now, only whoever is shown it is told.
+  const isNow = async (client: string, text: string) => {
+    const answer = await asAgent('POST', stateOf('').replace(/\?.*/, ''), { client, secret: text })
+    return [answer.status, answer.json()['current']]
+  }
+  expect([await isNow(job.clientId, job.secret), await isNow(job.clientId, `${job.secret}x`)]).toEqual([
+    [200, true],
+    [200, false],
+  ])
+  expect(await isNow(other.clientId, other.secret)).toEqual([403, undefined])
   // Who may not view all clients is not told which there are.
   const words = ({ text }: { text: string }) => (JSON.parse(text) as { error_description: string }).error_description
   expect(words(refused[0] ?? { text: '' })).toBe(words(refused[1] ?? { text: '' }))

@@ -7,15 +7,19 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { text } from 'node:stream/consumers'
 import { setTimeout as pause } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { type Memory, turn } from '../../relay/cli/placing.ts'
-import type { ClientSecret } from '../../relay/idp/keycloak/client-secret.ts'
+import { type ClientSecret, clientSecretOf } from '../../relay/idp/keycloak/client-secret.ts'
 import { filePlace, groupId, keep, requireWritable } from '../../relay/places/file.ts'
 import { placeNamed, type PlaceOptions } from '../../relay/places/named.ts'
 import { withCommand } from '../../relay/places/then.ts'
@@ -27,7 +31,7 @@ const MINUTE = 60_000
 class World implements ClientSecret {
   nowMs = 1_000_000
   secret = 'secret-0'
-  rotation: { id: string; begun_ms: number } | undefined
+  rotation: { id: string } | undefined
   reads = 0
   place = ''
   memory: Memory | undefined
@@ -50,7 +54,7 @@ class World implements ClientSecret {
   }
 
   rotate(id: string, secret: string): void {
-    this.rotation = { id, begun_ms: this.nowMs }
+    this.rotation = { id }
     this.secret = secret
   }
 
@@ -76,30 +80,117 @@ describe('an agent', () => {
     world.nowMs += 10 * MINUTE
     expect([await world.turn(), world.place]).toEqual(['placed', 'secret-1'])
   })
+})
 
-  test('places a new secret also where the node that it asks shows the one from before at first', async () => {
-    const world = new World()
-    await world.turn()
-    world.rotate('r-1', 'secret-0')
-    expect(await world.turn()).toBe('current')
-    world.secret = 'secret-1'
-    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-1'])
+/** A stand-in for Keycloak and the extension: a node, which shows what it has heard of, and the database behind it. */
+class Node {
+  shown = 'secret-0'
+  stored = 'secret-0'
+  /** How often it must be asked before it reads the client anew. */
+  deaf = 0
+  isDeleted = false
+  readonly put: string[] = []
+  waits = 0
+  issuer = ''
+
+  async listen(): Promise<this> {
+    const server = createServer((request, response) => {
+      void text(request).then((body) => {
+        this.#answer(`${request.method ?? ''} ${request.url ?? ''}`, body, response)
+      })
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    onTestFinished(() => void server.close())
+    this.issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}/realms/main`
+    return this
+  }
+
+  turn(memory?: Memory) {
+    const sleep = () => Promise.resolve((this.waits += 1))
+    const source = clientSecretOf({ issuer: this.issuer, clientId: 'x' }, () => Promise.resolve('a-token'), sleep)
+    return turn(source, { put: (secret) => Promise.resolve(this.put.push(secret) > 0) }, memory)
+  }
+
+  #answer(asked: string, body: string, response: ServerResponse): void {
+    const json = (answer: object, status = 200) =>
+      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(answer))
+    if (asked.includes('.well-known')) {
+      json({ issuer: this.issuer, token_endpoint: `${this.issuer}/token` })
+    } else if (asked.endsWith('/token')) {
+      // So short that each request needs another.
+      const part = (of: object) => Buffer.from(JSON.stringify(of)).toString('base64url')
+      const token = `${part({ alg: 'none' })}.${part({ exp: Math.floor(Date.now() / 1000) + 5 })}.x`
+      json({ access_token: token, token_type: 'Bearer', expires_in: 5 })
+    } else if (asked === 'GET /realms/main/logout-relay/client-rotations/state?client=x') {
+      json({ id: 'uuid', has_secret: true, now_ms: 200_000, rotation: { id: 'r-1', begun_ms: 95_000 } })
+    } else if (asked === 'POST /realms/main/logout-relay/client-rotations/state') {
+      if (this.deaf-- <= 0) {
+        this.shown = this.stored
+      }
+      const { client, secret } = JSON.parse(body) as { client: string; secret: string }
+      json({ current: client === 'x' && secret === this.stored })
+    } else if (this.isDeleted || asked !== 'GET /admin/realms/main/clients/uuid/client-secret') {
+      json({ error: 'Could not find client' }, 404)
+    } else {
+      json({ type: 'secret', value: this.shown })
+    }
+  }
+}
+
+describe('where a node of Keycloak is behind', () => {
+  test('an agent that begins anew does not put the old secret in place of the new one', async () => {
+    const node = await new Node().listen()
+    Object.assign(node, { stored: 'secret-1', deaf: 1 })
+    await node.turn()
+    expect([node.put, node.waits]).toEqual([['secret-1'], 2])
   })
 
-  test('does not go back to the secret from before, which a node that is behind still shows', async () => {
-    const world = new World()
-    await world.turn()
-    world.rotate('r-1', 'secret-1')
-    await world.turn()
-    world.secret = 'secret-0'
-    expect([await world.turn(), world.place]).toEqual(['unchanged', 'secret-1'])
-    world.secret = 'secret-1'
-    expect([await world.turn(), world.place]).toEqual(['current', 'secret-1'])
-    // Unless somebody has set that one again.
-    world.rotate('r-2', 'secret-0')
-    expect([await world.turn(), world.place]).toEqual(['placed', 'secret-0'])
+  test('an agent puts nothing in place of a node that does not hear of the change at all', async () => {
+    const node = await new Node().listen()
+    Object.assign(node, { stored: 'secret-1', deaf: Infinity })
+    await expect(node.turn()).rejects.toMatchObject({ code: 'idp_unavailable' })
+    expect(node.put).toEqual([])
   })
 })
+
+test('a client that is deleted between two questions is told as one that is not there, and not as an old extension', async () => {
+  const node = await new Node().listen()
+  node.isDeleted = true
+  const refused = (await node.turn().catch((cause: unknown) => cause)) as Error
+  expect(refused).toMatchObject({ code: 'not_found' })
+  expect(refused.message).not.toMatch(/extension|upgrade/)
+})
+
+test('an agent at work goes on where the file with its own secret is away or empty for a moment', async () => {
+  const folder = temporaryFolder()
+  const [own, file] = [join(folder, 'own'), join(folder, 'secret')]
+  writeFileSync(own, 'agents-secret')
+  const env = {
+    PATH: process.env['PATH'],
+    LOGOUT_RELAY_ISSUER: (await new Node().listen()).issuer,
+    LOGOUT_RELAY_CLIENT_ID: 'the-agent',
+    LOGOUT_RELAY_CLIENT_SECRET_FILE: own,
+  }
+  const cli = join(import.meta.dirname, '../../relay/cli.ts')
+  const child = spawn(process.execPath, [cli, 'agent', '--client', 'x', '--to', `file:${file}`, '--every', '1s'], {
+    env,
+  })
+  onTestFinished(() => void child.kill('SIGKILL'))
+  let said = ''
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (some: Buffer) => (said += some.toString()))
+  }
+  const says = (what: RegExp) =>
+    expect.poll(() => what.test(said) || child.exitCode, { timeout: 60_000, message: String(what) }).toBe(true)
+  await says(/its secret is now in/)
+  rmSync(own)
+  await says(/own cannot be read by this user \(ENOENT\).*trying again/)
+  writeFileSync(own, '')
+  await says(/own is empty.*trying again/)
+  said = ''
+  writeFileSync(own, 'agents-secret')
+  await says(/its secret is in/)
+}, 120_000)
 
 /** Whoever is root may write everywhere; the tests of a user who may not are as that one. */
 const ROOT = process.getuid?.() === 0
@@ -347,6 +438,18 @@ describe('the command of --then', () => {
     // As whoever was killed has left it.
     writeFileSync(`${file}.then`, '')
     expect([await place.put('one'), said(), existsSync(`${file}.then`)]).toEqual([false, 'ran\nran\nran\n', false])
+  })
+
+  test('that goes on for too long ends with all that it has started, whatever signal they ignore, and is in no error', async () => {
+    const file = join(temporaryFolder(), 'secret')
+    const command = `trap '' TERM; sleep 600 & echo $! >'${file}.pid'; wait; sleep 600; : canary`
+    const refused = (await withCommand(filePlace(file), file, command, 1000)
+      .put('one')
+      .catch((cause: unknown) => cause)) as Error
+    expect(refused.message).toBe('The secret is in place, and the command of --then was ended by SIGKILL')
+    const child = readFileSync(`${file}.pid`, 'utf8').trim()
+    const isAlive = () => existsSync(`/proc/${child}`) && !/\) Z /.test(readFileSync(`/proc/${child}/stat`, 'utf8'))
+    await expect.poll(isAlive).toBe(false)
   })
 
   test('a link of the name of its note empties no file', async () => {

@@ -3,6 +3,7 @@ import { createServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { text } from 'node:stream/consumers'
+import { getCACertificates, setDefaultCACertificates } from 'node:tls'
 import { generate } from 'selfsigned'
 import { beforeAll, expect, onTestFinished, test } from 'vitest'
 import type { RelayError } from '../../relay/errors.ts'
@@ -172,6 +173,22 @@ test('a server that the CA of the pod has not signed gets no token, and one that
   await expect(cluster.place().put(SECRET)).rejects.toThrow(
     /No Kubernetes answers at 127\.0\.0\.1:\d+ \(ECONNREFUSED\)/,
   )
+})
+
+test('a CA that this machine trusts beside the one of the pod gets no token', async () => {
+  const cluster = await new StandIn().listen()
+  const { cert: another } = await generate([{ name: 'commonName', value: 'the pod’s' }], {
+    keyType: 'ec',
+    algorithm: 'sha256',
+  })
+  writeFileSync(join(cluster.folder, 'ca.crt'), another)
+  const before = getCACertificates('default')
+  setDefaultCACertificates([...before, cert])
+  onTestFinished(() => {
+    setDefaultCACertificates(before)
+  })
+  await expect(cluster.place().put(SECRET)).rejects.toThrow(/certificate of a CA that is not trusted here/)
+  expect(cluster.asked).toEqual([])
 })
 
 test('outside of a pod it says that there is no service account', async () => {

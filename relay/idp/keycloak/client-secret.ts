@@ -1,18 +1,21 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import { networkCodeOf, RelayError } from '../../errors.ts'
-import { exchange, type HttpAnswer } from '../../http.ts'
+import { RelayError } from '../../errors.ts'
+import { mustBeEncrypted, realmAt, Rest, type Wanted } from './rest.ts'
 
-const TIMEOUT_MS = 15_000
+/** A node that has not heard reads the client anew once it was asked, as a rule. */
+const MOST_LOOKS = 5
+const LOOK_MS = 1000
 
 const State = z.object({
   id: z.string(),
   has_secret: z.boolean(),
   /** All times are by this clock, the database's. */
   now_ms: z.number(),
-  rotation: z.object({ id: z.string(), begun_ms: z.number() }).optional(),
+  rotation: z.object({ id: z.string() }).optional(),
 })
-const Secret = z.object({ value: z.string().min(1) })
-const Said = z.object({ error_description: z.string() })
+export const Secret = z.object({ value: z.string().min(1) })
+const Current = z.object({ current: z.boolean() })
 
 /** When a client's secret was changed last, as `GET client-rotations/state` has it. */
 export type SecretState = z.infer<typeof State>
@@ -24,67 +27,63 @@ export type SecretState = z.infer<typeof State>
  */
 export interface ClientSecret {
   state(): Promise<SecretState>
+  /** That of now, by the database: a node may not have heard of a change. */
   current(uuid: string): Promise<string>
 }
 
+/** @param ca certificates of CAs (PEM) that are trusted in addition */
 export function clientSecretOf(
   { issuer, clientId, ca }: { readonly issuer: string; readonly clientId: string; readonly ca?: string | undefined },
   token: () => Promise<string>,
+  sleep: (ms: number) => Promise<unknown> = delay,
 ): ClientSecret {
-  const admin = `${issuer.replace(/\/realms\/([^/]+)$/, '/admin/realms/$1')}/clients`
-  const ask = async (url: string) => {
-    const headers = { authorization: `Bearer ${await token()}`, accept: 'application/json' }
-    try {
-      return await exchange(url, { headers, ca, timeoutMs: TIMEOUT_MS })
-    } catch (cause) {
-      throw new RelayError('idp_unavailable', `No Keycloak answers at ${issuer} (${networkCodeOf(cause)})`, { cause })
-    }
-  }
+  mustBeEncrypted(issuer)
+  const { url, admin, extension } = realmAt(issuer)
+  const rest = new Rest({ url, ca }, token)
+  const judge = `${extension}/client-rotations/state`
   return {
     state: async () => {
-      const query = new URLSearchParams({ client: clientId }).toString()
-      const answer = await ask(`${issuer}/logout-relay/client-rotations/state?${query}`)
-      const state = State.safeParse(answer.json)
-      if (answer.status !== 200 || !state.success) {
-        throw refused(answer, clientId)
-      }
-      if (!state.data.has_secret) {
+      const state = await rest.get(`${judge}?${new URLSearchParams({ client: clientId }).toString()}`, State)
+      if (!state.has_secret) {
         throw new RelayError(
           'not_found',
           `The client ${clientId} has no secret: it is public, or proves itself by keys or a certificate`,
         )
       }
-      return state.data
+      return state
     },
-    current: async (uuid) => {
-      const answer = await ask(`${admin}/${encodeURIComponent(uuid)}/client-secret`)
-      const secret = Secret.safeParse(answer.json)
-      if (answer.status !== 200 || !secret.success) {
-        throw refused(answer, clientId)
-      }
-      return secret.data.value
-    },
+    current: (uuid) =>
+      secretOfNow(rest, clientId, { shown: { path: secretAt(admin, uuid) }, judge: { path: judge } }, sleep),
   }
 }
 
-function refused({ status, json }: HttpAnswer, clientId: string): RelayError {
-  const said = Said.safeParse(json).data?.error_description
-  switch (status) {
-    case 401:
-      return new RelayError('access_denied', 'Keycloak refused the token of the agent’s client (401): it has ended')
-    case 403:
-      return new RelayError('access_denied', said ?? MAY_NOT)
-    case 404:
-      return said === undefined
-        ? new RelayError('idp_unavailable', 'The extension in this Keycloak has no word for agents (404): upgrade it')
-        : new RelayError('not_found', said)
-    default:
-      return new RelayError(
-        'idp_unavailable',
-        said ?? `Keycloak answered ${status} when it was asked for the secret of ${clientId}`,
-      )
-  }
+type Asked = Pick<Wanted, 'right'> & { readonly path: string }
+
+export function secretAt(admin: string, uuid: string): string {
+  return `${admin}/clients/${encodeURIComponent(uuid)}/client-secret`
 }
 
-const MAY_NOT =
-  'Keycloak does not let the agent’s client view this client (403): it takes a permission with the scope view for it, see docs/workloads.md'
+/**
+ * A node that has not heard of a change shows the secret of before, and is asked again.
+ *
+ * @param judge where the extension says whether that is the one of now
+ * @throws RelayError `idp_unavailable` where the node does not hear of it; else as `Rest` does
+ */
+export async function secretOfNow(
+  rest: Rest,
+  client: string,
+  { shown, judge }: { readonly shown: Asked; readonly judge: Asked },
+  sleep: (ms: number) => Promise<unknown>,
+): Promise<string> {
+  for (let looks = 1; looks <= MOST_LOOKS; looks++) {
+    const { value } = await rest.read(shown.path, Secret, shown)
+    if ((await rest.read(judge.path, Current, { ...judge, json: { client, secret: value } })).current) {
+      return value
+    }
+    await sleep(LOOK_MS)
+  }
+  throw new RelayError(
+    'idp_unavailable',
+    'The node of Keycloak that answers has not heard which secret of the client counts, so none was taken from it: run this again',
+  )
+}

@@ -1,11 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { z } from 'zod'
-import { RelayError } from '../../errors.ts'
+import { Secret, secretAt, secretOfNow } from './client-secret.ts'
 import { mustBeEncrypted, realmAt, Rest, type Wanted } from './rest.ts'
 
-/** A node that has not heard reads the client anew once it was asked, as a rule. */
-const MOST_LOOKS = 5
-const LOOK_MS = 1000
 const MANAGE = 'manage-clients of realm-management'
 const OPERATE = 'operate of the client logout-relay'
 /** What is meant by a change of a secret: the extension refuses, in its transaction, one that is not that. */
@@ -40,8 +37,6 @@ const Report = z.object({
   old_valid_until_ms: z.number().optional(),
   rotation: Rotation.optional(),
 })
-const Secret = z.object({ value: z.string() })
-const Current = z.object({ current: z.boolean() })
 
 /** Who has come with which secret, and how often. */
 export type SecretCaller = z.infer<typeof Caller>
@@ -80,7 +75,6 @@ export function secretsOf(
   mustBeEncrypted(issuer)
   const { url, admin, extension } = realmAt(issuer)
   const rest = new Rest({ url, ca }, token)
-  const secretAt = (uuid: string) => `${admin}/clients/${encodeURIComponent(uuid)}/client-secret`
   /** Undefined where the extension refuses it in its transaction (400), or two changes of one client have met (409). */
   const unlessRefused = async (path: string, meant: Wanted) => {
     const wanted = { ...meant, right: MANAGE }
@@ -93,27 +87,22 @@ export function secretsOf(
       return rest.get(`${extension}/client-rotations?${query}`, Report, OPERATE)
     },
     makeBeside: async (uuid) => {
-      const path = secretAt(uuid)
+      const path = secretAt(admin, uuid)
       const made = await unlessRefused(path, { method: 'POST', headers: { [HEADER]: BEGIN } })
       return made && rest.parsed(made, path, Secret).value
     },
-    make: async (uuid) => (await rest.read(secretAt(uuid), Secret, { method: 'POST', right: MANAGE })).value,
-    current: async (uuid) => {
-      for (let looks = 1; looks <= MOST_LOOKS; looks++) {
-        const { value } = await rest.get(secretAt(uuid), Secret, MANAGE)
-        const json = { client: clientId, secret: value }
-        if ((await rest.read(`${extension}/client-rotations`, Current, { json, right: OPERATE })).current) {
-          return value
-        }
-        await sleep(LOOK_MS)
-      }
-      throw new RelayError(
-        'idp_unavailable',
-        'The node of Keycloak that answers has not heard which secret of the client counts, so none was taken from it: run this again',
+    make: async (uuid) => (await rest.read(secretAt(admin, uuid), Secret, { method: 'POST', right: MANAGE })).value,
+    current: (uuid) => {
+      const shown = { path: secretAt(admin, uuid), right: MANAGE }
+      return secretOfNow(
+        rest,
+        clientId,
+        { shown, judge: { path: `${extension}/client-rotations`, right: OPERATE } },
+        sleep,
       )
     },
     withdraw: async (uuid, rotation) => {
-      const path = `${secretAt(uuid)}/rotated`
+      const path = `${secretAt(admin, uuid)}/rotated`
       if (rotation === undefined) {
         await rest.send(path, { method: 'DELETE', right: MANAGE })
         return true

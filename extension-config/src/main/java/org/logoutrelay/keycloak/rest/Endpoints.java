@@ -238,8 +238,10 @@ public final class Endpoints {
     @POST
     @Path("client-rotations")
     public Response isCurrent(SecretRequest request) {
-        String secret = Given.body(request).secret();
-        ClientModel client = rotated(request.client());
+        return isCurrent(rotated(Given.body(request).client()), request.secret());
+    }
+
+    private Response isCurrent(ClientModel client, String secret) {
         return Answer.ok(Map.of("current", Rotations.isCurrent(session, session.getContext().getRealm(), client,
                 Given.text(secret, "secret is missing; give the one that Keycloak shows"))));
     }
@@ -256,6 +258,13 @@ public final class Endpoints {
     public Response clientRotationState(@QueryParam("client") String clientId) {
         ClientModel client = callers.requireViewed(named(clientId));
         return Answer.ok(Rotations.state(session, watched(client)));
+    }
+
+    /** The same question of whoever is shown the secret itself. */
+    @POST
+    @Path("client-rotations/state")
+    public Response isCurrentOfViewed(SecretRequest request) {
+        return isCurrent(watched(callers.requireViewed(named(Given.body(request).client()))), request.secret());
     }
 
     private static String named(String clientId) {
