@@ -332,7 +332,7 @@ test('pages can be read without JavaScript', async () => {
   const page = await loggedIn('victor', { javaScriptEnabled: false })
   expect(await page.textContent('h1')).toBe('Now')
   await page.click('text=Open deliveries')
-  expect(await page.textContent('main')).toContain('no relying party owes an answer')
+  expect(await page.textContent('main')).toContain('nobody owes an answer')
   await page.context().close()
 })
 

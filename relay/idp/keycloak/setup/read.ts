@@ -37,7 +37,7 @@ export async function readState(api: RealmApi): Promise<RealmState> {
     throw api.lacking(['view-realm'])
   }
   // Only view-clients gets it; for query-clients the list of clients would be empty, with 200.
-  await api.get('/default-default-client-scopes', Named, 'view-clients')
+  await api.get(`${api.base}/default-default-client-scopes`, Named, 'view-clients')
   const relay = await clientOf(api, RELAY)
   const clients = new Map<string, ClientState>()
   for (const name of [RELAY, OPERATOR, CONSOLE]) {
