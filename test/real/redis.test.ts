@@ -89,7 +89,7 @@ test('what was pruned leaves nothing behind in Redis, neither a key nor its plac
   await store.prune({ nowMs: past, endedBeforeMs: past, fed: [], limit: 1000 })
   // The journal is empty and keeps its last place, so that none comes twice.
   expect(await redis.ask('XLEN', `{logout-relay}:journal:${ISSUER}`)).toBe(0)
-  const ofAll = ['change-seq', 'issuers', `journal:${ISSUER}`, 'leader', 'members', 'meta']
+  const ofAll = ['change-seq', 'issuers', `journal:${ISSUER}`, 'leader', 'members', 'meta', `months:${ISSUER}`]
   expect((await keys()).filter((key) => !ofAll.includes(key))).toEqual([])
 })
 

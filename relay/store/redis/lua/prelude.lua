@@ -59,7 +59,10 @@ local function count_closed(key, by)
   end
   local months = P .. 'months:' .. row[2]
   local function add(what, count)
-    redis.call('HINCRBY', months, row[1] .. ' ' .. what, by * count)
+    -- Lua writes nothing taken away as -0, which is no integer to Redis.
+    if count ~= 0 then
+      redis.call('HINCRBY', months, row[1] .. ' ' .. what, by * count)
+    end
   end
   local deliveries, dismissed = tonumber(row[3]), tonumber(row[4] or 0)
   local took = tonumber(row[6]) - tonumber(row[5])
