@@ -23,7 +23,6 @@ const NEXT = install('0.2.0')
 /** Whose stores have another form. */
 const RAISED = install('0.3.0', [
   ['store/sqlite/schema.ts', /(?<=export const FORM = )\d+/, (form) => String(Number(form) + 1)],
-  ['store/sqlite/schema.ts', /(?<=db\.exec\(form === 0 \? .* : )SINCE_2(?=\))/, () => "''"],
   ['store/redis/scripts.ts', /(?<=export const LAYOUT = )\d+/, (layout) => String(Number(layout) + 1)],
 ])
 
