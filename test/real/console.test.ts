@@ -536,7 +536,7 @@ test('somebody logs in on the command line by the browser that they have, acts a
   expect(await run(program, 'containments', '--limit', '1')).toMatchObject({ code: 0 })
   expect(await run(program, 'containments', '--user', 'untold')).toMatchObject({
     code: 1,
-    stderr: expect.stringMatching(/not look up users \(403\).*--user 5b2e…/) as string,
+    stderr: expect.stringMatching(/users \(403\): it takes the role view-users .*--user 5b2e…/) as string,
   })
   expect(await run(withSecret, 'logout')).toMatchObject({ stdout: 'Logged out, here and at the realm\n' })
   expect(await run(env, 'status')).toMatchObject({
