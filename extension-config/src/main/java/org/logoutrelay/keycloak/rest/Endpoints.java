@@ -22,7 +22,6 @@ import org.logoutrelay.keycloak.outbox.LogoutTokens;
 import org.logoutrelay.keycloak.outbox.Outbox;
 import org.logoutrelay.keycloak.outbox.OutboxRow;
 import org.logoutrelay.keycloak.outbox.SecurityEventToken;
-import org.logoutrelay.keycloak.rotation.Rotations;
 import org.logoutrelay.keycloak.settle.AfterCommit;
 import org.logoutrelay.keycloak.trigger.Policy;
 import org.logoutrelay.keycloak.upstream.Upstreams;
@@ -42,8 +41,8 @@ import jakarta.ws.rs.core.Response;
 
 /**
  * All that the relay may ask, each endpoint behind the role of the client {@code logout-relay} that is named like it. Beside
- * it stands what people and programs ask with a token of their own: {@link ContainEndpoints}, {@link HeldEndpoints}.
- * Nothing here blocks: Keycloak's worker threads are few. The formats are in docs/protocol.md.
+ * it stands what people and programs ask with a token of their own: {@link ContainEndpoints}, {@link HeldEndpoints},
+ * {@link RotationEndpoints}. Nothing here blocks: Keycloak's worker threads are few. The formats are in docs/protocol.md.
  */
 @Produces(MediaType.APPLICATION_JSON)
 @Consumes(MediaType.APPLICATION_JSON)
@@ -108,10 +107,6 @@ public final class Endpoints {
     public record UpstreamRequest(String issuer, @JsonProperty("client_id") String client, List<Named> subjects, String type, @JsonProperty("credential_type") String credential,
             @JsonProperty("change_direction") String direction, @JsonProperty("current_status") String status,
             @JsonProperty("at_ms") Long atMs, String id, String txn) {
-    }
-
-    /** @param secret as Keycloak's Admin API has just shown it */
-    public record SecretRequest(String client, String secret) {
     }
 
     public record AnswersRequest(List<Answers.Answer> answers) {
@@ -226,60 +221,9 @@ public final class Endpoints {
         return new ContainEndpoints(session, afterCommit);
     }
 
-    /** Who comes with which of a client's secrets, for whoever rotates it. */
-    @GET
     @Path("client-rotations")
-    @Consumes(MediaType.WILDCARD)
-    public Response clientRotation(@QueryParam("client") String clientId) {
-        return Answer.ok(Rotations.report(session, rotated(clientId)));
-    }
-
-    /** Whether a secret that Keycloak has shown is the one of now: a node may not have heard of the change. */
-    @POST
-    @Path("client-rotations")
-    public Response isCurrent(SecretRequest request) {
-        return isCurrent(rotated(Given.body(request).client()), request.secret());
-    }
-
-    private Response isCurrent(ClientModel client, String secret) {
-        return Answer.ok(Map.of("current", Rotations.isCurrent(session, session.getContext().getRealm(), client,
-                Given.text(secret, "secret is missing; give the one that Keycloak shows"))));
-    }
-
-    private ClientModel rotated(String clientId) {
-        callers.require("operate");
-        return watched(session.getContext().getRealm().getClientByClientId(named(clientId)));
-    }
-
-    /** How far that is, and nobody's address, for an agent that puts the secret where the client reads it. */
-    @GET
-    @Path("client-rotations/state")
-    @Consumes(MediaType.WILDCARD)
-    public Response clientRotationState(@QueryParam("client") String clientId) {
-        ClientModel client = callers.requireViewed(named(clientId));
-        return Answer.ok(Rotations.state(session, watched(client)));
-    }
-
-    /** The same question of whoever is shown the secret itself. */
-    @POST
-    @Path("client-rotations/state")
-    public Response isCurrentOfViewed(SecretRequest request) {
-        return isCurrent(watched(callers.requireViewed(named(Given.body(request).client()))), request.secret());
-    }
-
-    private static String named(String clientId) {
-        return Given.text(clientId, "client is missing; give a client's client id");
-    }
-
-    private ClientModel watched(ClientModel client) {
-        if (!LogoutRelay.isOn(session.getContext().getRealm())) {
-            throw Problem.refusal(Response.Status.CONFLICT, "listener_off",
-                    "The event listener logout-relay is off in this realm, so nobody would see a rotation: switch it on, under Realm settings, Events");
-        }
-        if (client == null) {
-            throw Problem.refusal(Response.Status.NOT_FOUND, "not_found", "The client is not one of this realm, or no longer");
-        }
-        return client;
+    public RotationEndpoints clientRotations() {
+        return new RotationEndpoints(session);
     }
 
     /** What clients were given, from where and by which key, for whoever may read clients. */
