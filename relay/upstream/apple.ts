@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import type { UpstreamWord } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
-import { SKEW_SECONDS, verifiedToken } from '../ingest/token.ts'
-import type { Heard } from './set.ts'
+import { verifiedToken } from '../ingest/token.ts'
+import { type Heard, LAST_SECOND, momentMs } from './set.ts'
 import { Name } from './subject.ts'
 import type { Upstream } from './upstream.ts'
 
@@ -14,9 +14,6 @@ const MEANS = new Map([
   ['account-delete', `${RISC}account-purged`],
   ['account-deleted', `${RISC}account-purged`],
 ])
-/** Times beyond are milliseconds: both have been seen. */
-const LAST_SECOND = 4_102_444_800
-const MOST_DELAY_SECONDS = 30 * 86_400
 
 const Body = z.object({ payload: z.string() })
 const Claims = z.object({ jti: Name, iat: z.number().min(0).max(LAST_SECOND), events: z.string() })
@@ -65,13 +62,11 @@ function wordOf(
   { sub, event_time }: z.infer<typeof Event>,
   type: string,
 ): UpstreamWord {
+  // Apple has been seen to send milliseconds, too.
   const seconds = typeof event_time === 'number' && event_time > LAST_SECOND ? event_time / 1000 : event_time
-  const isPlausible =
-    typeof seconds === 'number' && seconds <= iat + SKEW_SECONDS && seconds >= iat - MOST_DELAY_SECONDS
-  const at = isPlausible ? seconds : iat
   return {
     ...{ issuer: linkIssuer, subjects: [{ sub }], type, txn: jti },
-    ...{ atMs: Math.floor(at * 1000), id: `${name} ${type} 0 ${jti}` },
+    ...{ atMs: momentMs(iat, seconds), id: `${name} ${type} 0 ${jti}` },
   }
 }
 

@@ -5,16 +5,15 @@ import { z } from 'zod'
 import { verifyJwt } from '../../guard/jwt.ts'
 import type { UpstreamSubject } from '../domain/model.ts'
 import { RelayError } from '../errors.ts'
+import { SKEW_SECONDS } from '../ingest/token.ts'
+import { isPlausible } from './set.ts'
 import { Name } from './subject.ts'
 import { outcomeOf, type Upstream } from './upstream.ts'
 
 const TYPE = 'global-token-revocation'
 const MAX_BYTES = 64 * 1024
-const SKEW_SECONDS = 60
 /** Okta's live for five minutes. One that is older has been kept for something. */
 const MAX_AGE_SECONDS = 600
-/** An event that is older than this before its request was made has a wrong time. */
-const MOST_DELAY_SECONDS = 30 * 86_400
 
 /** RFC 9493 §3.2.2 and §3.2.5. */
 const SubIdOf = z.discriminatedUnion('format', [
@@ -152,13 +151,12 @@ async function verified(token: string, { issuer, audience, keys }: Upstream): Pr
 }
 
 function proofIn({ jti, txn = jti, toe, iat = 0, sub_id }: JWTPayload, nowMs: number): Proof {
-  const isPlausible = typeof toe === 'number' && toe > iat - MOST_DELAY_SECONDS && toe <= iat + SKEW_SECONDS
   const named = Name.parse(txn)
   return {
-    id: isPlausible ? `${named} ${toe}` : Name.parse(jti),
+    id: isPlausible(toe, iat) ? `${named} ${toe}` : Name.parse(jti),
     txn: named,
     // `toe` (RFC 8417 §2.2) is of the sender's clock. By one that is behind, as its `iat` shows, logins before the event would live on.
-    ...(isPlausible ? { atMs: Math.floor(toe * 1000 + Math.max(0, nowMs - iat * 1000)) } : {}),
+    ...(isPlausible(toe, iat) ? { atMs: Math.floor(toe * 1000 + Math.max(0, nowMs - iat * 1000)) } : {}),
     ...(sub_id === undefined ? {} : { subId: SubIdOf.parse(sub_id) }),
   }
 }

@@ -11,7 +11,8 @@ const MOST_EVENTS = 10
 const MOST_SUBJECTS = 20
 /** An event that is older than this before its token was made has a wrong time. */
 const MOST_DELAY_SECONDS = 30 * 86_400
-const LAST_SECOND = 4_102_444_800
+/** Times beyond are no seconds. */
+export const LAST_SECOND = 4_102_444_800
 
 const Event = z.looseObject({
   subject: z.unknown().optional(),
@@ -97,10 +98,22 @@ function wordsOf(
 
 /** When it happened: the event's own time, else `toe` (RFC 8417 §2.2), else when the token was made. */
 function timeOf({ iat, toe }: z.infer<typeof Claims>, { event_timestamp }: z.infer<typeof Event>): number {
-  const plausible = [event_timestamp, toe].find(
-    (at): at is number => typeof at === 'number' && at <= iat + SKEW_SECONDS && at >= iat - MOST_DELAY_SECONDS,
-  )
+  return momentMs(iat, event_timestamp, toe)
+}
+
+/**
+ * The first of these times, in seconds, that can be right beside when the token was made, else that; in milliseconds.
+ *
+ * @param iat seconds
+ */
+export function momentMs(iat: number, ...said: readonly unknown[]): number {
+  const plausible = said.find((at) => isPlausible(at, iat))
   return Math.max(0, Math.floor((plausible ?? iat) * 1000))
+}
+
+/** Whether that time can be right of an event whose token was made then; both in seconds. */
+export function isPlausible(at: unknown, iat: number): at is number {
+  return typeof at === 'number' && at <= iat + SKEW_SECONDS && at > iat - MOST_DELAY_SECONDS
 }
 
 function chunks(subjects: readonly UpstreamSubject[]): UpstreamSubject[][] {
